@@ -1,0 +1,2 @@
+//! Request and answer types shared by the HTTP server and its clients.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Document envelope, standards packs, field checks, idempotency key.
+#![forbid(unsafe_code)]

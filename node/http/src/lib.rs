@@ -1,0 +1,2 @@
+//! axum routes, problem answers, OpenAPI, forwarding to the primary.
+#![forbid(unsafe_code)]

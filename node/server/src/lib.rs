@@ -1,0 +1,2 @@
+//! The daemon eportd: configuration, roles, start and stop order, telemetry.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! The operators' command line eport.
+#![forbid(unsafe_code)]

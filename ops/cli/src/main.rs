@@ -1,0 +1,4 @@
+//! The operators' command line eport.
+#![forbid(unsafe_code)]
+
+fn main() {}

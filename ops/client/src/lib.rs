@@ -1,0 +1,2 @@
+//! Client of a node's HTTP API with client certificate.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! openraft behind one small door: propose, read, watch, membership, snapshots.
+#![forbid(unsafe_code)]

@@ -1,0 +1,150 @@
+//! Everything a replica can be told.
+
+use crate::{Message, PlacementView};
+use eport_model::{Draft, Epoch, EpochHistory, JournalIndex, MoveId, NodeId, Position, Record, Timestamp};
+use std::sync::Arc;
+
+/// Names a waiting caller; drawn by the shell, unique while it waits.
+pub type Ticket = u64;
+
+/// Bounds of one replica, all per platform.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Unacknowledged bytes shipped to one backup. Default 8 MiB.
+    pub window_bytes: usize,
+    /// Bytes in one shipped batch. Default 1 MiB.
+    pub batch_bytes: usize,
+    /// Records kept in memory behind the head, so that a live backup is served without reading the disk. Default 8 192.
+    pub cache_records: usize,
+    /// Bytes of those records at most. Default 16 MiB.
+    pub cache_bytes: usize,
+    /// Records appended but not yet committed; more are refused with `Outcome::Overloaded`. Default 65 536.
+    pub in_flight_max: usize,
+    /// A primary sends a beat at least this often. Default 200 ms.
+    pub beat_ms: u64,
+    /// A backup that hears nothing for this long says hello again; a primary re-sends after it. Default 1 000 ms.
+    pub silence_ms: u64,
+    /// A switchover starts to hold requests when its target is at most this many records behind. Default 512.
+    pub handover_lag: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            window_bytes: 8 << 20,
+            batch_bytes: 1 << 20,
+            cache_records: 8_192,
+            cache_bytes: 16 << 20,
+            in_flight_max: 65_536,
+            beat_ms: 200,
+            silence_ms: 1_000,
+            handover_lag: 512,
+        }
+    }
+}
+
+/// What the store found on disk when the platform was opened.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Recovered {
+    /// Epochs of the stored journal.
+    pub history: EpochHistory,
+    /// Last fsynced record.
+    pub last: Position,
+    /// Its record time.
+    pub last_time: Timestamp,
+    /// Highest epoch this node has promised to (sealed) or written under.
+    pub sealed: Epoch,
+    /// Last record whose effects are in the state rows.
+    pub applied: Position,
+    /// Set when the journal ends in a Barrier or SwitchProposed of this move: open only after a linearizable read.
+    pub unresolved: Option<MoveId>,
+}
+
+/// An event. Times are arguments of `Replica::step`.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// Time has passed. The shell calls it at `Replica::deadline` and may call it at any time.
+    Tick,
+    /// The registry's view of the platform, as this node has applied it. `linearizable` is true when it comes from a read
+    /// that was confirmed by a quorum after the replica asked for it.
+    Placement {
+        /// The view.
+        view: PlacementView,
+        /// Confirmed by a quorum.
+        linearizable: bool,
+    },
+    /// A caller wants a record appended. Answered by `Output::Answer` with the same ticket, exactly once.
+    Propose {
+        /// The caller.
+        ticket: Ticket,
+        /// The record to be.
+        draft: Draft,
+    },
+    /// A caller's answer depends on the record proposed under `on`: answered like that one, after it is committed or gone.
+    /// When `on` is no longer in flight it is answered at once with the applied position.
+    Depend {
+        /// The caller.
+        ticket: Ticket,
+        /// The ticket it waits for.
+        on: Ticket,
+    },
+    /// The records up to `last` are fsynced (answer to `Output::Append`).
+    Appended {
+        /// Last fsynced record.
+        last: Position,
+    },
+    /// The append or seal failed; the replica stops writing and says so.
+    StorageFailed,
+    /// The promise not to follow epochs below `epoch` is fsynced (answer to `Output::PersistSeal`).
+    SealPersisted {
+        /// The promised epoch.
+        epoch: Epoch,
+    },
+    /// State rows hold the effects of every record up to `through` (answer to `Output::Apply`).
+    Applied {
+        /// Last applied record.
+        through: JournalIndex,
+    },
+    /// Stored records for a peer (answer to `Output::Read`). Empty when `from` is not stored.
+    Records {
+        /// Who needs them.
+        peer: NodeId,
+        /// First index asked for.
+        from: JournalIndex,
+        /// The records, dense from `from`.
+        records: Vec<Arc<Record>>,
+    },
+    /// Position of a stored record (answer to `Output::Lookup`); `None` when it is not stored.
+    Found {
+        /// The index asked for.
+        index: JournalIndex,
+        /// Its position.
+        position: Option<Position>,
+    },
+    /// The tail after `after` is exported, fsynced, and (where the policy asks) acknowledged (answer to `Output::ExportTail`).
+    TailExported {
+        /// Last record that stays.
+        after: JournalIndex,
+    },
+    /// The journal now ends at `last` (answer to `Output::Truncate`).
+    Truncated {
+        /// Last record.
+        last: Position,
+        /// Its record time.
+        last_time: Timestamp,
+    },
+    /// A message from another node, its sender proven by TLS.
+    Message {
+        /// The sender.
+        from: NodeId,
+        /// The message.
+        message: Message,
+    },
+    /// The registry answered a step this replica asked for. `None`: outcome unknown (timed out).
+    RegistryAnswered {
+        /// The move of the step, or the default id for in-sync changes.
+        move_id: MoveId,
+        /// True when the command was applied, false when it was refused.
+        applied: Option<bool>,
+    },
+}

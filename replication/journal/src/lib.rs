@@ -1,0 +1,20 @@
+//! Primary/backup protocol of one platform's journal on one node.
+//!
+//! [`Replica`] takes an [`Input`] and the time and returns [`Output`]s; it does no I/O, reads no clock, draws no randomness.
+//! The same type is driven by the node's agent and by the seeded simulator.
+//!
+//! Invariants (numbers of `replication.md` §4.10): I1 at most one node acknowledges writes per (platform, epoch);
+//! I3 one payload per (platform, epoch, index); I4 a replicated answer is in the final state; I7 a backup is never durable
+//! beyond the primary; I8 applied ≤ committed ≤ durable, commit never falls; I10 nothing is truncated before its export is
+//! acknowledged; I11 equal index and epoch have equal digests; I12 a message of a lower epoch changes nothing.
+#![forbid(unsafe_code)]
+
+mod input;
+mod message;
+mod output;
+mod placement;
+
+pub use input::{Input, Limits, Recovered, Ticket};
+pub use message::{Ack, Hello, HelloAnswer, Message, RejectReason, SealReport};
+pub use output::{Alarm, Outcome, Output, RegistryStep, Role};
+pub use placement::{BackupView, PlacementView, ViewState};

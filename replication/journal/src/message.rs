@@ -1,0 +1,129 @@
+//! Messages between replicas of one platform. The wire envelope adds lineage and platform and checks them.
+
+use eport_model::{Epoch, EpochHistory, JournalIndex, MoveId, NodeId, Position, Record};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// A message. `epoch` is the sender's: a receiver that knows a higher one answers `StepDown` and changes nothing (I12).
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Message {
+    /// A follower introduces itself to the source it wants to copy from.
+    Hello(Hello),
+    /// The source's answer.
+    HelloAnswer {
+        /// Epoch under which the source serves (its own, or the reserved one during recovery).
+        epoch: Epoch,
+        /// What the follower should do.
+        answer: HelloAnswer,
+    },
+    /// Records in order, dense, directly after what the follower holds.
+    Batch {
+        /// Sender's epoch.
+        epoch: Epoch,
+        /// The records.
+        records: Vec<Arc<Record>>,
+        /// Last committed record at the source.
+        committed: JournalIndex,
+    },
+    /// Source alive, nothing to send.
+    Beat {
+        /// Sender's epoch.
+        epoch: Epoch,
+        /// Last committed record at the source.
+        committed: JournalIndex,
+        /// Last record fsynced at the source.
+        last: JournalIndex,
+    },
+    /// Cumulative acknowledgement.
+    Ack(Ack),
+    /// "I know a higher epoch": the receiver stops at once and refreshes from the registry.
+    StepDown {
+        /// The higher epoch.
+        epoch: Epoch,
+    },
+    /// Coordinator of a failover to a candidate: promise `epoch`, then report.
+    Seal {
+        /// The reserved epoch.
+        epoch: Epoch,
+        /// The failover.
+        move_id: MoveId,
+    },
+    /// The candidate's report, sent only after the promise is fsynced.
+    Sealed(SealReport),
+    /// Coordinator to a laggard: copy from `source` until your journal ends at `to`.
+    Copy {
+        /// The reserved epoch.
+        epoch: Epoch,
+        /// The failover.
+        move_id: MoveId,
+        /// The candidate that holds the best position.
+        source: NodeId,
+        /// That position.
+        to: Position,
+    },
+}
+
+/// A follower's introduction: never a bare index.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Hello {
+    /// Highest epoch the follower knows.
+    pub epoch: Epoch,
+    /// Epochs of its journal.
+    pub history: EpochHistory,
+    /// Its last fsynced record.
+    pub last: Position,
+    /// Its last applied record.
+    pub applied: JournalIndex,
+}
+
+/// What a source tells a follower.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum HelloAnswer {
+    /// Records follow after `after`. The follower compares `after` with its own record there: another digest is an alarm.
+    /// If it holds records beyond, they are a diverged tail: export, truncate, hello again.
+    Stream {
+        /// Last record both hold.
+        after: Position,
+    },
+    /// The source does not serve followers now.
+    Reject(RejectReason),
+}
+
+/// Why a source does not serve.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum RejectReason {
+    /// It is not the source for this epoch.
+    NotSource,
+    /// It does not list the follower.
+    NotMember,
+    /// The records asked for are no longer stored.
+    TooOld,
+}
+
+/// How far a follower is. received ≥ durable ≥ applied.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Ack {
+    /// Epoch under which the follower follows.
+    pub epoch: Epoch,
+    /// Last record received.
+    pub received: JournalIndex,
+    /// Last record fsynced.
+    pub durable: Position,
+    /// Last record applied.
+    pub applied: Position,
+}
+
+/// What a sealed candidate holds.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SealReport {
+    /// The promised epoch.
+    pub epoch: Epoch,
+    /// The failover.
+    pub move_id: MoveId,
+    /// Epochs of its journal.
+    pub history: EpochHistory,
+    /// Its last fsynced record.
+    pub last: Position,
+    /// Its last applied record.
+    pub applied: JournalIndex,
+}

@@ -1,0 +1,18 @@
+//! Codes of the area: daemon and configuration.
+
+use super::codes;
+
+codes! { DAEMON_CODES {
+    CONFIG_INVALID = 1001, 500, 2, false,
+        "Configuration is not valid" / "配置无效",
+        "The configuration file has an unknown key, a missing key or a value outside its bounds." / "配置文件含有未知的键、缺少必需的键或数值超出范围。",
+        "Correct the line named in the detail; the nearest valid key is given." / "按详情所指的行修改；提示中给出了最接近的有效键。";
+    PORT_TAKEN = 1002, 500, 1, false,
+        "A listening address is in use" / "监听地址已被占用",
+        "Another process listens on the address that the configuration names." / "另一个进程正在监听配置所指的地址。",
+        "Stop the other process or select a free address in the configuration." / "停止该进程，或在配置中选用空闲地址。";
+    DRAINING = 1003, 503, 5, true,
+        "The node is stopping" / "节点正在停止",
+        "The node received a stop signal and takes no new requests." / "节点已收到停止信号，不再接受新请求。",
+        "Repeat the request at another node, or here after the restart." / "请向其他节点重试，或待本节点重启后再试。";
+} }

@@ -1,0 +1,26 @@
+//! Codes of the area: moves.
+
+use super::codes;
+
+codes! { MOVES_CODES {
+    MOVE_UNSAFE = 2101, 409, 7, false,
+        "A safety check refused the move" / "安全检查拒绝了迁移",
+        "At least one check of the plan does not hold; the plan names each." / "计划中至少一项检查不成立，计划中逐项列出。",
+        "Read the failed checks, remove their cause, plan again." / "查看未通过的检查，消除原因后重新规划。";
+    PRIMARY_ANSWERS = 2102, 409, 7, false,
+        "The primary answers: use switchover" / "主节点仍在应答：请使用计划切换",
+        "A failover was asked for while the primary is alive; a switchover loses nothing." / "主节点仍然存活却请求故障切换；计划切换不会丢失任何数据。",
+        "Run platform switchover instead." / "请改用 platform switchover。";
+    MOVE_LOSS = 2103, 409, 7, false,
+        "The move may lose acknowledged documents" / "迁移可能丢失已确认的单证",
+        "Too few in-sync backups answered to prove that every acknowledged record is held by one of them." / "应答的同步备份数量不足，无法证明每条已确认记录至少由其一持有。",
+        "Bring a named backup back, or accept the printed loss with --accept-data-loss." / "恢复所列备份，或用 --accept-data-loss 接受所列损失。";
+    MOVE_ABORTED = 2104, 409, 1, true,
+        "The move was aborted" / "迁移已中止",
+        "The move was ended before its commit; the primary stays as it was." / "迁移在提交前结束；主节点保持不变。",
+        "Read the reason in platform history; run it again when the cause is gone." / "查看 platform history 中的原因，消除后重试。";
+    MOVE_RUNNING = 2105, 409, 4, true,
+        "Another move is under way" / "另一迁移正在进行",
+        "The platform is being moved already." / "该平台已在迁移中。",
+        "Wait until it ends; platform history shows it." / "请等待其结束；platform history 可查看进度。";
+} }

@@ -1,0 +1,34 @@
+//! Codes of the area: storage and data directory.
+
+use super::codes;
+
+codes! { STORAGE_CODES {
+    DIR_IN_USE = 1101, 500, 4, false,
+        "The data directory is in use" / "数据目录正被使用",
+        "Another process holds the lock of this data directory." / "另一个进程持有该数据目录的锁。",
+        "Stop that process first; never delete the lock file of a running node." / "请先停止该进程；切勿删除运行中节点的锁文件。";
+    DIR_OF_ANOTHER_NODE = 1102, 500, 7, false,
+        "The data directory belongs to another node" / "数据目录属于另一节点",
+        "The directory was written by a node with another id or federation than the configuration names." / "该目录由另一节点编号或另一联邦写入，与配置不符。",
+        "Point data_dir to this node's own directory, or correct node id in the configuration." / "将 data_dir 指向本节点自己的目录，或更正配置中的节点编号。";
+    DIR_NEWER_FORMAT = 1103, 500, 7, false,
+        "The data directory has a newer format" / "数据目录格式较新",
+        "The directory was written by a newer version of the software; this one would damage it." / "该目录由更新版本的软件写入，旧版本打开会造成损坏。",
+        "Start the newer version again; downgrades need a restore from backup." / "请重新启动较新版本；降级需要从备份恢复。";
+    DIR_READ_ONLY = 1104, 500, 1, false,
+        "The data directory cannot be written" / "数据目录不可写",
+        "The file system is read-only or the process lacks the permission." / "文件系统为只读，或进程没有写权限。",
+        "Check mount options, owner and mode of the directory." / "请检查挂载选项、目录属主与权限。";
+    DISK_FULL = 1105, 503, 5, true,
+        "The disk is full" / "磁盘已满",
+        "A write failed because the file system has no space left; nothing acknowledged was lost." / "文件系统没有剩余空间，写入失败；已确认的数据没有丢失。",
+        "Free space or enlarge the volume; the node goes on by itself or after a restart." / "清理空间或扩容；之后节点会自行恢复，或重启后恢复。";
+    STORAGE_FAILED = 1106, 503, 5, true,
+        "Storage failed" / "存储失败",
+        "RocksDB or the file system reported an error; the platform or node stops writing rather than risk loss." / "RocksDB 或文件系统报错；为避免丢失，平台或节点停止写入。",
+        "Read the detail, check the disk and the kernel log, then restart the node." / "查看详情，检查磁盘与内核日志，然后重启节点。";
+    RECORD_DAMAGED = 1107, 500, 11, false,
+        "A stored record is damaged" / "存储的记录已损坏",
+        "A checksum or digest of stored data does not match." / "存储数据的校验和或摘要不符。",
+        "Do not promote this node; verify it against another holder and rebuild it from there." / "请勿提升该节点；与其他持有者核对，并从那里重建。";
+} }

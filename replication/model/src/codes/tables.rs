@@ -1,0 +1,26 @@
+//! Codes of the area: code tables.
+
+use super::codes;
+
+codes! { TABLES_CODES {
+    TABLE_IMPORT_REFUSED = 4001, 422, 1, false,
+        "The table file was refused" / "码表文件被拒绝",
+        "The file has rows that cannot be imported; nothing was published." / "文件中有无法导入的行；未发布任何内容。",
+        "Correct the lines listed in problems." / "请更正 problems 中列出的行。";
+    TABLE_ENCODING = 4002, 422, 1, false,
+        "The encoding is not what was declared" / "编码与声明不符",
+        "A byte sequence is not valid in the declared encoding; its place is in the detail." / "存在不符合声明编码的字节，位置见详情。",
+        "Declare the right encoding with --encoding." / "请用 --encoding 声明正确的编码。";
+    TABLE_GUARD = 4003, 409, 7, false,
+        "The publication drops too much" / "发布将删除过多内容",
+        "The new version removes or changes more rows than the guard allows." / "新版本删除或修改的行超过保护上限。",
+        "Look at the difference with --dry-run; publish with --force if it is meant." / "用 --dry-run 查看差异；确属本意则用 --force 发布。";
+    TABLE_NOT_HERE = 4004, 503, 5, true,
+        "The table version in force is not on this node" / "本节点缺少生效的码表版本",
+        "The registry names a version in force that this node has not fetched yet; it does not judge by another one." / "注册中心所示的生效版本尚未取到；本节点不会改用其他版本判断。",
+        "Wait for the fetch or check the link to its holders." / "请等待同步，或检查与持有节点的链路。";
+    TABLE_EFFECTIVE_PAST = 4005, 409, 7, false,
+        "The effective instant lies in the past" / "生效时间早于当前",
+        "A version may not take effect before the one in force, except as history." / "新版本不得早于现行版本生效，历史版本除外。",
+        "Choose a later instant." / "请选择更晚的生效时间。";
+} }

@@ -1,0 +1,24 @@
+//! What every engine of the federation speaks about: journal records, positions, epoch history, error codes, the codec.
+//!
+//! Re-exports the ids of `identity`, so that engines depend on one crate for their words. A core: no I/O, no clock.
+#![forbid(unsafe_code)]
+
+pub mod codec;
+pub mod codes;
+mod history;
+mod index;
+mod position;
+mod record;
+mod time;
+
+pub use codes::{Code, CodeInfo, Coded};
+pub use eport_identity::{
+    Digest, DigestHasher, Epoch, Lineage, NodeId, ParseError, RegionCode, SiteId, Subject, TrustDomain,
+};
+pub use history::{EpochEntry, EpochHistory, HistoryError};
+pub use index::JournalIndex;
+pub use position::Position;
+pub use record::{
+    BodyRef, Draft, Durability, Effect, MoveId, ReadVersion, Record, RecordDefect, RecordHeader, RecordKind, RequestRef,
+};
+pub use time::Timestamp;

@@ -1,0 +1,2 @@
+//! RocksDB storage of journals, platform state, registry log and catalog objects.
+#![forbid(unsafe_code)]

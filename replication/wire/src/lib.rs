@@ -1,0 +1,2 @@
+//! Frames between nodes: lengths, versions, classes, message envelopes, hello.
+#![forbid(unsafe_code)]
