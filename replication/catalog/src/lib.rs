@@ -1,2 +1,41 @@
-//! Versions of published reference data: content objects, roots, as-of choice, difference.
+//! Versions of published reference data: canonical content, roots, choice by date, difference.
+//!
+//! A version of a table is its rows in one canonical byte string: the schema in front, the rows sorted by key behind.
+//! Equal rows give equal bytes, so the digest of the bytes (the *root*) names the version's content everywhere.
+//! What always holds: content is accepted only when it hashes to the root it was asked for, in key order, without a
+//! repeated key; a version is never chosen before its effective instant, and a version that is in force but not on this
+//! node is an answer of its own (`Choice::NotHere`), never a reason to take another one.
+//!
+//! Left to others: import (`codetables`), where objects are kept (`store`), how they travel, who may publish (`registry`).
+//! In this release the content of a version is one digest-addressed object; `ContentObject` is the seam for chunks.
 #![forbid(unsafe_code)]
+
+mod buffer;
+mod content;
+mod diff;
+mod error;
+mod instant;
+mod name;
+mod rows;
+mod schema;
+mod varint;
+mod version;
+
+pub use buffer::{Repeat, RowBuffer, Sorted, encode_table};
+pub use content::{ContentObject, ContentStore, assemble, objects};
+pub use diff::{Change, Changed, Counts, Difference, compare, diff};
+pub use error::{ContentError, DamageError, DiffError, EffectiveError, EncodeError, SchemaError};
+pub use instant::{SHANGHAI_OFFSET_MS, civil_date, parse_instant, rfc3339, start_of_day};
+pub use name::TableName;
+pub use rows::{Header, Key, RowRef, Rows, decode_table};
+pub use schema::{Column, ColumnType, Schema};
+pub use version::{Choice, TableVersion, baseline, choose, in_force, judge_effective, next_version};
+
+/// Most columns a table may have.
+pub const COLUMNS_MAX: usize = 1_000;
+/// Most columns a key may be made of.
+pub const KEY_COLUMNS_MAX: usize = 16;
+/// Longest field in bytes.
+pub const FIELD_LEN_MAX: usize = 1 << 20;
+/// Largest canonical content in bytes: row offsets are 32-bit numbers.
+pub const CONTENT_LEN_MAX: usize = u32::MAX as usize;

@@ -20,5 +20,6 @@ pub use index::JournalIndex;
 pub use position::Position;
 pub use record::{
     BodyRef, Draft, Durability, Effect, MoveId, ReadVersion, Record, RecordDefect, RecordHeader, RecordKind, RequestRef,
+    SCHEMA_VERSION,
 };
 pub use time::Timestamp;

@@ -1,2 +1,40 @@
-//! The federation state machine: nodes, placements, moves, tables, number blocks.
+//! The federation state machine: what the registry knows and which commands may change it.
+//!
+//! [`State::apply`] takes one [`Command`] and answers with its outcome and the rows it changed; the shell (`consensus`)
+//! orders commands and stores rows. Everything is deterministic: time and names come from the command.
+//!
+//! Invariants: a placement changes only by a command that names its current version; versions and epochs strictly rise
+//! and every epoch is allocated once; a refused command changes nothing but the memory of its own outcome; a command
+//! applied twice takes effect once; the state is exactly what its rows say. This crate knows no journal, no network and
+//! no clock; soft facts (who is up, lag) never enter it. Basis: design §3 and §6.
 #![forbid(unsafe_code)]
+
+mod command;
+mod decide;
+mod federation;
+mod movement;
+mod outcome;
+mod placement;
+mod records;
+mod rows;
+mod state;
+mod tables;
+mod view;
+
+pub use command::{Command, CommandId, HeadReport, NodeChange, Op, PolicyBackup};
+pub use federation::{Federation, Issuer, IssuerState, Mode, Node, NodeState, Revocation, Setting, Site};
+pub use movement::{
+    Check, ExpectedLoss, MoveKind, MoveRecord, MoveState, OldPrimary, Plan, PlanStep, Refused, StepDone, Text,
+};
+pub use outcome::{Outcome, Refusal};
+pub use placement::{
+    Backup, DurabilityMode, EpochRecord, FailoverMode, Isolation, Placement, PlacementState, Policy, Role,
+};
+pub use records::{Head, NumberBlock, Tail, TailState};
+pub use rows::{RowChange, RowError};
+pub use state::{Applied, OUTCOMES_KEPT, State};
+pub use tables::{TableId, TableVersion};
+pub use view::Kind;
+
+/// Length of one block of outside numbers: at least 90 days at any platform's highest rate (design §3).
+pub const NUMBER_BLOCK_LEN: u64 = 10_000_000;

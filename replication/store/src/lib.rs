@@ -1,2 +1,33 @@
 //! RocksDB storage of journals, platform state, registry log and catalog objects.
+//!
+//! [`PlatformStore`] is one database a platform: its journal, the rows its effects write, and node-local rows.
+//! [`JournalWriter`] puts threads in front of it, so that many appends share one fsync and applying delays none.
+//! [`RegistryStore`] is the registry's database; [`ObjectStore`] keeps digest-addressed objects; [`DataDir`] guards the
+//! node's folder.
+//!
+//! Always holds: a write that was answered is fsynced (state rows excepted: the journal replays them); damaged bytes are
+//! reported, never served; after a failed write nothing more is written until the database is opened again.
 #![forbid(unsafe_code)]
+
+mod datadir;
+mod durable;
+mod error;
+mod export;
+mod layout;
+mod objects;
+mod platform;
+pub mod registry;
+mod shared;
+mod writer;
+
+pub use datadir::{DataDir, NodeFile};
+pub use error::{Cause, Error};
+pub use export::{
+    EpochSpan, ExportManifest, Problem, SegmentEntry, TailDocument, TailManifest, VerifyReport, read_tail,
+    verify_export,
+};
+pub use objects::{ObjectInfo, ObjectStore};
+pub use platform::{PlatformStore, Recovered, StateDigest, StateSnapshot};
+pub use registry::RegistryStore;
+pub use shared::{Budget, MemoryUse, Shared};
+pub use writer::{Done, JournalWriter, Marks, Op, WriterLimits, WriterStats};

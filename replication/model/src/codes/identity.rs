@@ -15,4 +15,20 @@ codes! { IDENTITY_CODES {
         "A key or certificate file cannot be used" / "密钥或证书文件无法使用",
         "The file is missing, not PEM, of the wrong kind, or the key does not match the certificate." / "文件缺失、不是 PEM、类型不符，或密钥与证书不匹配。",
         "Check the path named in the detail." / "请检查详情中的路径。";
+    KEY_EXPOSED = 1204, 500, 1, false,
+        "A private key can be read by others" / "私钥可被他人读取",
+        "The key file grants rights to group or others; it is used only with mode 0600." / "密钥文件向组或其他用户授予了权限；仅在权限为 0600 时使用。",
+        "Run chmod 600 on the file, and renew the key if others could have copied it." / "对该文件执行 chmod 600；若可能已被复制，请更换密钥。";
+    CERT_EXPIRED = 1205, 403, 6, false,
+        "The certificate is outside its time of validity" / "证书不在有效期内",
+        "The certificate has expired or is not valid yet, or the clock of this node is wrong." / "证书已过期或尚未生效，或本节点时钟有误。",
+        "Renew the certificate; check the clocks of both sides." / "请更新证书，并检查双方时钟。";
+    CERT_REVOKED = 1206, 403, 6, false,
+        "The certificate is revoked" / "证书已吊销",
+        "The serial number stands in the federation's set of revoked certificates." / "该序列号在联邦的吊销集合中。",
+        "Ask the issuing CA for a new certificate." / "请向签发 CA 申请新证书。";
+    ISSUE_REFUSED = 1207, 409, 4, false,
+        "A certificate cannot be issued" / "无法签发证书",
+        "The request, the profile or the state of the issuing CA does not allow the certificate." / "申请、证书模板或签发 CA 的状态不允许签发该证书。",
+        "Read the detail; make a new request with a P-256 key." / "查看详情；使用 P-256 密钥重新申请。";
 } }

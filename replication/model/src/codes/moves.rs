@@ -23,4 +23,12 @@ codes! { MOVES_CODES {
         "Another move is under way" / "另一迁移正在进行",
         "The platform is being moved already." / "该平台已在迁移中。",
         "Wait until it ends; platform history shows it." / "请等待其结束；platform history 可查看进度。";
+    SEAL_CONFLICT = 2106, 409, 11, false,
+        "Two candidates differ at the same position" / "两个候选节点在同一位置内容不一致",
+        "Two sealed journals end at the same epoch and index with different digests; this must never happen." / "两份已封存的日志在相同纪元与序号处摘要不同；正常情况下不可能发生。",
+        "Do not choose by hand: verify both journals and keep both data directories." / "请勿人工选择：校验两份日志并保留两份数据目录。";
+    SEALS_MISSING = 2107, 503, 5, true,
+        "The failover waits for answers" / "故障切换正在等待应答",
+        "Too few in-sync backups have sealed and reported; the platform stays recovering." / "完成封存并报告的同步备份不足；平台保持恢复状态。",
+        "Bring the named nodes back, or repeat with --accept-data-loss." / "请恢复所列节点，或使用 --accept-data-loss 重试。";
 } }

@@ -27,4 +27,24 @@ codes! { REGISTRY_CODES {
         "The registry refused the command" / "注册中心拒绝该命令",
         "The command breaks a rule of the federation; the detail names it." / "命令违反联邦规则，详情中说明了原因。",
         "Read the detail and correct the command." / "请阅读详情并更正命令。";
+    NOT_ENTITLED = 2007, 403, 6, false,
+        "Not entitled to this step" / "无权执行该步骤",
+        "The registry accepts this command only from the node or operator whose duty it is." / "注册中心只接受职责所属的节点或操作员发出的该命令。",
+        "Use the certificate of the operator or node that the detail names." / "请使用详情所指操作员或节点的证书。";
+    NODE_IN_USE = 2008, 409, 7, false,
+        "The node still has duties" / "该节点仍承担职责",
+        "A placement names the node as primary or backup; removing it now could lose the last copy." / "仍有放置以该节点为主或备；现在移除可能丢失最后一份副本。",
+        "Drain the node first: move its platforms and replace it in their policies." / "请先排空该节点：迁走平台并在策略中替换它。";
+    QUORUM_AT_RISK = 2009, 503, 5, false,
+        "One loss costs the registry its quorum" / "单点丢失将使注册中心失去多数",
+        "The voters stand so that the loss of one node or site leaves no majority." / "投票节点的分布使得丢失一个节点或站点后不足多数。",
+        "Add nodes on further sites: three voters on three sites survive any one." / "请在其他站点增加节点：三站点三投票节点可承受任一站点丢失。";
+    BACKUP_MISSING = 2010, 503, 5, false,
+        "A platform has too few backups in sync" / "平台的同步备份不足",
+        "Fewer in-sync backups on other sites than the policy asks for." / "其他站点上的同步备份少于策略要求。",
+        "Bring the backups back, or name others with platform policy." / "请恢复备份，或用 platform policy 指定其他备份。";
+    COMMAND_ID_REUSED = 2011, 409, 4, false,
+        "The command id was used for another command" / "命令编号已用于其他命令",
+        "A command with this id and other content was applied before." / "同编号但内容不同的命令此前已执行。",
+        "Draw a new id." / "请使用新的编号。";
 } }

@@ -31,4 +31,20 @@ codes! { STORAGE_CODES {
         "A stored record is damaged" / "存储的记录已损坏",
         "A checksum or digest of stored data does not match." / "存储数据的校验和或摘要不符。",
         "Do not promote this node; verify it against another holder and rebuild it from there." / "请勿提升该节点；与其他持有者核对，并从那里重建。";
+    APPEND_REFUSED = 1108, 500, 4, false,
+        "The records do not follow the stored journal" / "记录不能接续已存日志",
+        "The first record does not directly follow the last stored one by index, epoch and digest." / "首条记录的序号、纪元或摘要不能直接接续最后一条已存记录。",
+        "Report it: the node asked its own store for an impossible write; nothing was changed." / "请上报：节点向自身存储提出了不可能的写入；数据未被更改。";
+    BELOW_APPLIED = 1109, 409, 7, false,
+        "Applied records cannot be cut off" / "已应用的记录不能截断",
+        "A truncation would remove records whose effects are in the state rows already." / "截断会移除其结果已写入状态的记录。",
+        "The node stays fenced with its tail exported; rebuild it from the primary." / "节点保持隔离，尾部已导出；请从主节点重建。";
+    NOT_STORED = 1110, 404, 3, false,
+        "Not stored here" / "此处未存储",
+        "The record or object asked for is not held by this node." / "所请求的记录或对象不在本节点。",
+        "Ask another holder, or wait until this node has caught up." / "请向其他持有者查询，或等待本节点追上。";
+    OBJECT_TOO_LARGE = 1111, 413, 2, false,
+        "A record or object is too large" / "记录或对象过大",
+        "The size exceeds what the storage accepts; the limit is in the detail." / "大小超过存储上限，上限见详情。",
+        "Split the content, or shorten the request." / "请拆分内容或缩短请求。";
 } }

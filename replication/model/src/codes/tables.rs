@@ -23,4 +23,12 @@ codes! { TABLES_CODES {
         "The effective instant lies in the past" / "生效时间早于当前",
         "A version may not take effect before the one in force, except as history." / "新版本不得早于现行版本生效，历史版本除外。",
         "Choose a later instant." / "请选择更晚的生效时间。";
+    TABLE_DAMAGED = 4006, 500, 11, false,
+        "Table content is damaged" / "码表内容已损坏",
+        "Stored or received content does not hash to the published root, or is not in canonical form." / "存储或收到的内容与发布的根摘要不符，或不是规范形式。",
+        "Nothing was installed; fetch it from another holder and check the disk of the one named." / "未安装任何内容；请从其他持有节点获取，并检查所列节点的磁盘。";
+    TABLE_NO_VERSION = 4007, 404, 3, false,
+        "No version is in force on that date" / "该日期没有生效的码表版本",
+        "The table has versions, but the first one takes effect later than the instant asked for." / "该码表有版本，但最早的版本在所查询时间之后才生效。",
+        "Ask for a later instant; versions lists when each takes effect." / "请查询更晚的时间；versions 列出各版本的生效时间。";
 } }

@@ -19,4 +19,24 @@ codes! { TRANSPORT_CODES {
         "A node cannot be reached" / "节点不可达",
         "There is no connection to the node, or it did not answer in time." / "与该节点没有连接，或未及时应答。",
         "Check the node and the network between; the request may be repeated." / "请检查该节点与网络；可以重试。";
+    FRAME_REPLAYED = 1305, 400, 1, false,
+        "A frame was replayed or is missing" / "报文帧重复或缺失",
+        "The sequence number of a frame is not the next one of its stream; the stream was closed." / "帧的序号不是该流的下一个序号，流已关闭。",
+        "Nothing was taken from the frame; if it repeats, look for a device between the nodes or a faulty peer." / "该帧未被采用；若反复出现，请检查节点之间的设备或故障的对方节点。";
+    LINEAGE_FOREIGN = 1306, 409, 4, false,
+        "The peer belongs to another lineage" / "对方属于另一世系",
+        "Two nodes with different histories met; they exchange nothing until an operator decides." / "两个历史不同的节点相遇；在操作员决定之前不交换任何数据。",
+        "Compare the lineage of both nodes (status); re-join the node that is on the wrong side." / "比较两节点的世系（status），将错误一侧的节点重新加入。";
+    PEER_BUSY = 1307, 503, 5, true,
+        "The queue to a node is full" / "到某节点的队列已满",
+        "The peer reads more slowly than this node sends, or too many connections are open." / "对方读取速度低于本节点发送速度，或打开的连接过多。",
+        "Repeat later; if it lasts, check the line to the peer." / "请稍后重试；若持续，请检查到对方的线路。";
+    PEER_TIMEOUT = 1308, 503, 5, true,
+        "A node did not answer in time" / "节点未及时应答",
+        "The request was sent and no answer came within the timeout; its outcome is unknown." / "请求已发出但在时限内未收到应答，其结果未知。",
+        "Repeat the same request with the same id." / "请使用相同标识重复同一请求。";
+    PEER_IDENTITY = 1309, 403, 6, false,
+        "Another node answers at the address" / "该地址应答的是另一节点",
+        "The certificate at the address is not the expected node's, or the node has this node's own id." / "该地址的证书不属于预期节点，或其节点标识与本节点相同。",
+        "Correct the address of the node, or its certificate." / "请更正该节点的地址或证书。";
 } }

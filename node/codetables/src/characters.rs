@@ -1,0 +1,94 @@
+//! Characters that no table may hold, and what a code may look like.
+
+use crate::problem::{Findings, Kind, Place, shown};
+
+/// Reports NULs, control characters and replacement characters of the whole text. Line ends belong to the scanner.
+/// After a bad byte the text holds replacement characters of our own, which are not reported again.
+/// A tab is allowed only as the delimiter.
+pub(crate) fn check_text(text: &str, delimiter: u8, decoded_badly: bool, findings: &mut Findings) {
+    let suspicious = |b: u8| {
+        (b < 0x20 && b != delimiter && b != b'\n' && b != b'\r') || b == 0x7F || b == 0xC2 || b == 0xEF
+    };
+    for (number, line) in text.split('\n').enumerate() {
+        if !line.bytes().any(suspicious) {
+            continue;
+        }
+        for (column, c) in line.chars().enumerate() {
+            let at = Place { line: number as u64 + 1, column: column as u64 + 1 };
+            let code = u32::from(c);
+            match c {
+                '\r' => {}
+                _ if code == u32::from(delimiter) => {}
+                '\0' => findings.problem(at, Kind::Nul, None, "a NUL character".to_owned()),
+                '\u{FFFD}' if !decoded_badly => {
+                    let detail = "U+FFFD: the text was damaged before it came here".to_owned();
+                    findings.problem(at, Kind::ReplacementCharacter, None, detail);
+                }
+                c if c.is_control() => {
+                    findings.problem(
+                        at,
+                        Kind::ControlCharacter,
+                        None,
+                        format!("control character U+{code:04X}"),
+                    );
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// What is wrong with the value of a key column, if anything.
+pub(crate) fn check_key(value: &str) -> Option<(Kind, String)> {
+    if value.is_empty() {
+        return Some((Kind::EmptyKey, "a key column has no value".to_owned()));
+    }
+    if value.bytes().all(|b| b.is_ascii_uppercase()) {
+        return None;
+    }
+    let full_width = |c: char| ('\u{FF01}'..='\u{FF5E}').contains(&c) || c == '\u{3000}';
+    if value.chars().any(full_width) {
+        let half: String = value.chars().map(half_width).collect();
+        return Some((
+            Kind::FullWidthKey,
+            format!("{} has full-width characters; {} is meant", shown(value), shown(&half)),
+        ));
+    }
+    let invisible =
+        |c: char| matches!(c, '\u{A0}' | '\u{AD}' | '\u{200B}'..='\u{200F}' | '\u{2060}' | '\u{FEFF}');
+    if value.trim() != value || value.chars().any(invisible) {
+        return Some((
+            Kind::BlankInKey,
+            format!("{} has blanks at its ends or invisible characters", shown(value)),
+        ));
+    }
+    is_float(value).then(|| {
+        (Kind::FloatCode, format!("{} looks like a code that a spreadsheet read as a number", shown(value)))
+    })
+}
+
+fn half_width(c: char) -> char {
+    match c {
+        '\u{3000}' => ' ',
+        '\u{FF01}'..='\u{FF5E}' => char::from_u32(u32::from(c) - 0xFEE0).unwrap_or(c),
+        c => c,
+    }
+}
+
+/// `123.0`, `1.5E7` or `1E+05`. A bare `1E5` may be a true code: spreadsheets always write the sign.
+fn is_float(value: &str) -> bool {
+    let digits = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
+    let (mantissa, exponent) = match value.split_once(['E', 'e']) {
+        Some((m, e)) => (m, Some(e)),
+        None => (value, None),
+    };
+    let signed = exponent.is_some_and(|e| e.starts_with(['+', '-']));
+    let exponent_fits = exponent.is_none_or(|e| digits(e.trim_start_matches(['+', '-'])));
+    match mantissa.split_once('.') {
+        Some((whole, fraction)) if exponent.is_some() => digits(whole) && digits(fraction) && exponent_fits,
+        Some((whole, fraction)) => {
+            digits(whole) && !fraction.is_empty() && fraction.bytes().all(|b| b == b'0')
+        }
+        None => digits(mantissa) && signed && exponent_fits,
+    }
+}

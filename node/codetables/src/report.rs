@@ -1,0 +1,128 @@
+//! The report of an import, in the JSON that `table import --json` prints.
+
+use crate::import::{Parsed, Refusal};
+use crate::problem::{Note, Problem};
+use eport_catalog::{Counts, TableName};
+use eport_identity::Digest;
+use eport_model::Coded;
+use serde::{Deserialize, Serialize};
+
+/// An error as it stands in JSON.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ErrorBody {
+    /// `EPnnnn`.
+    pub code: String,
+    /// One line.
+    pub title: String,
+    /// What happened in this case.
+    pub detail: String,
+    /// What to do.
+    pub hint: String,
+    /// True when the same request may succeed later.
+    pub retryable: bool,
+}
+
+impl ErrorBody {
+    /// The body of a coded error, in English.
+    pub fn of(error: &(impl Coded + std::fmt::Display)) -> Self {
+        let info = error.code().info();
+        ErrorBody {
+            code: error.code().to_string(),
+            title: info.map_or("", |i| i.title.0).to_owned(),
+            detail: error.to_string(),
+            hint: info.map_or("", |i| i.remedy.0).to_owned(),
+            retryable: info.is_some_and(|i| i.retryable),
+        }
+    }
+}
+
+/// What an import did or would do.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ImportReport {
+    /// Name of the table without its owner.
+    pub name: String,
+    /// The owner's region.
+    pub owner: String,
+    /// Number of the version, once it has one.
+    pub version: Option<u64>,
+    /// Root of the content; none when the file was refused.
+    pub root: Option<Digest>,
+    /// Rows of the content.
+    pub rows: u64,
+    /// Rows that the version before does not have.
+    pub added: u64,
+    /// Rows that only the version before has.
+    pub removed: u64,
+    /// Rows with other fields than before.
+    pub changed: u64,
+    /// Rows equal to those before.
+    pub unchanged: u64,
+    /// Rows that repeated an earlier one in every field.
+    pub duplicates_ignored: u64,
+    /// What is wrong, in file order.
+    pub problems: Vec<Problem>,
+    /// How many problems were found; reading ends where the list is full.
+    pub problems_found: u64,
+    /// What was tolerated.
+    pub notes: Vec<Note>,
+    /// Effective instant, RFC 3339, once it is known.
+    pub effective: Option<String>,
+    /// True once the version is committed.
+    pub published: bool,
+    /// Why it was not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorBody>,
+}
+
+impl ImportReport {
+    /// An empty report for a table.
+    pub(crate) fn new(table: &TableName) -> Self {
+        ImportReport {
+            name: table.name().to_owned(),
+            owner: table.owner().to_string(),
+            version: None,
+            root: None,
+            rows: 0,
+            added: 0,
+            removed: 0,
+            changed: 0,
+            unchanged: 0,
+            duplicates_ignored: 0,
+            problems: Vec::new(),
+            problems_found: 0,
+            notes: Vec::new(),
+            effective: None,
+            published: false,
+            error: None,
+        }
+    }
+
+    pub(crate) fn describe(&mut self, parsed: &Parsed) {
+        self.root = Some(parsed.content.root);
+        self.rows = parsed.content.rows;
+        self.duplicates_ignored = parsed.duplicates_ignored;
+        self.notes.clone_from(&parsed.notes);
+    }
+
+    pub(crate) fn count(&mut self, counts: Counts) {
+        self.added = counts.added;
+        self.removed = counts.removed;
+        self.changed = counts.changed;
+        self.unchanged = counts.unchanged;
+    }
+
+    pub(crate) fn refuse(&mut self, refusal: &Refusal) {
+        if let Refusal::Problems { problems, found, notes, .. } = refusal {
+            self.problems.clone_from(problems);
+            self.problems_found = *found;
+            self.notes.clone_from(notes);
+        }
+        self.error = Some(ErrorBody::of(refusal));
+    }
+
+    /// Says that publishing failed after the file itself was good.
+    pub fn fail(&mut self, error: &(impl Coded + std::fmt::Display)) {
+        self.published = false;
+        self.error = Some(ErrorBody::of(error));
+    }
+}

@@ -1,0 +1,67 @@
+//! What a planner or coordinator knows: the registry's state and soft facts that only live nodes can tell.
+
+use eport_model::{Epoch, JournalIndex, Lineage, MoveId, NodeId, Position, Timestamp};
+use eport_registry::{State, TableId};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A replica's last known journal state, from heartbeats or from an answer to a question.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ReplicaFact {
+    /// Last fsynced record.
+    pub durable: Position,
+    /// Last applied record.
+    pub applied: JournalIndex,
+    /// Lineage its journal belongs to.
+    pub lineage: Lineage,
+    /// When it said so.
+    pub at: Timestamp,
+}
+
+/// What a candidate reported after it promised an epoch.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SealedFact {
+    /// The promised epoch.
+    pub epoch: Epoch,
+    /// The failover it promised it for.
+    pub move_id: MoveId,
+    /// Its last fsynced record.
+    pub last: Position,
+    /// Its last applied record.
+    pub applied: JournalIndex,
+}
+
+/// Everything a decision rests on, for one platform.
+#[derive(Clone, Debug)]
+pub struct Observed<'a> {
+    /// The registry as this node has applied it.
+    pub state: &'a State,
+    /// Now, by the clock of whoever decides.
+    pub now: Timestamp,
+    /// Nodes that are connected now, this node included.
+    pub reachable: BTreeSet<NodeId>,
+    /// Journal states of the platform's replicas.
+    pub replicas: BTreeMap<NodeId, ReplicaFact>,
+    /// Newest seal report of each candidate of the failover under way. A report may be older than what a copy has added
+    /// since: when a candidate goes away while copies run, the caller forgets all reports and asks again, because the
+    /// choice then falls on somebody who was copying.
+    pub sealed: BTreeMap<NodeId, SealedFact>,
+    /// Whether the primary answered when asked just now; `None` when nobody asked.
+    pub primary_answers: Option<bool>,
+    /// Newest table version installed on each node, where known.
+    pub installed: BTreeMap<NodeId, BTreeMap<TableId, u64>>,
+}
+
+impl<'a> Observed<'a> {
+    /// The state with no soft facts yet.
+    pub fn new(state: &'a State, now: Timestamp) -> Self {
+        Self {
+            state,
+            now,
+            reachable: BTreeSet::new(),
+            replicas: BTreeMap::new(),
+            sealed: BTreeMap::new(),
+            primary_answers: None,
+            installed: BTreeMap::new(),
+        }
+    }
+}

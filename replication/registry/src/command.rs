@@ -1,0 +1,354 @@
+//! Commands: everything that can change the registry.
+
+use crate::{
+    Federation, Issuer, MoveKind, Node, NodeState, OldPrimary, Plan, Policy, Role, Setting, Site, TableId,
+    Tail, TailState,
+};
+use eport_model::{Digest, Epoch, MoveId, NodeId, ParseError, Position, RegionCode, Subject, Timestamp};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
+use std::str::FromStr;
+
+/// Names a command, so that a repeated one takes effect once. Drawn by whoever proposes it. Prints as 32 hex digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct CommandId(pub [u8; 16]);
+
+impl fmt::Display for CommandId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|b| write!(f, "{b:02x}"))
+    }
+}
+
+impl fmt::Debug for CommandId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for CommandId {
+    type Err = ParseError;
+    fn from_str(s: &str) -> Result<Self, ParseError> {
+        // Same shape as a move id: sixteen bytes in hex.
+        s.parse::<MoveId>().map(|m| Self(m.0)).map_err(|e| ParseError { what: "command id", ..e })
+    }
+}
+
+impl Serialize for CommandId {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        if s.is_human_readable() { s.collect_str(self) } else { self.0.serialize(s) }
+    }
+}
+
+impl<'de> Deserialize<'de> for CommandId {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        if d.is_human_readable() {
+            String::deserialize(d)?.parse().map_err(serde::de::Error::custom)
+        } else {
+            Ok(Self(<[u8; 16]>::deserialize(d)?))
+        }
+    }
+}
+
+/// A change somebody asks for, with who, when and why.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Command {
+    /// Its name.
+    pub id: CommandId,
+    /// Who asks: the path of a subject, for example `operator/admin` or `platform/440300/node/sz-a-1`.
+    pub by: String,
+    /// When it was proposed, by the proposer's clock.
+    pub at: Timestamp,
+    /// Why.
+    pub reason: String,
+    /// What.
+    pub op: Op,
+}
+
+impl Command {
+    /// The subject that asks, if `by` is one.
+    pub fn subject(&self) -> Option<Subject> {
+        self.by.parse().ok()
+    }
+}
+
+/// A backup as a policy names it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PolicyBackup {
+    /// The node.
+    pub node: NodeId,
+    /// What it is for.
+    pub role: Role,
+}
+
+/// Facts of a node that change in its life; `None` leaves a field as it is.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct NodeChange {
+    /// `host:port` of its QUIC listener.
+    pub quic: Option<String>,
+    /// `host:port` of its HTTPS listener.
+    pub api: Option<String>,
+    /// Serial of its new certificate; only an operator may change it.
+    pub cert_serial: Option<String>,
+    /// Software version.
+    pub software: Option<String>,
+    /// Start count; never falls.
+    pub incarnation: Option<u64>,
+}
+
+/// A journal head in a [`Op::PublishHeads`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct HeadReport {
+    /// The platform.
+    pub region: RegionCode,
+    /// Last committed record.
+    pub position: Position,
+}
+
+/// What a command does. `version` is always the placement version that the proposer saw.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Op {
+    /// Found the federation; first of all commands.
+    Found(Federation),
+    /// Switch the approval of dangerous commands by two persons on or off.
+    SetTwoPerson(bool),
+    /// Set a setting.
+    SetSetting(Setting),
+    /// Add a site or change its name.
+    PutSite(Site),
+    /// Add a node; its site must exist, its id must never have been used.
+    AddNode(Node),
+    /// Change facts of a node; by itself or by an operator.
+    UpdateNode {
+        /// The node.
+        node: NodeId,
+        /// What changes.
+        change: NodeChange,
+    },
+    /// Change the hard state of a node; `Removed` is final and refused while a placement names it.
+    SetNodeState {
+        /// The node.
+        node: NodeId,
+        /// The state.
+        state: NodeState,
+    },
+    /// Create a platform in epoch 1.
+    CreatePlatform {
+        /// The platform.
+        region: RegionCode,
+        /// Chinese name.
+        name_zh: String,
+        /// English name.
+        name_en: String,
+        /// Its first primary.
+        primary: NodeId,
+        /// Its backups.
+        backups: Vec<PolicyBackup>,
+        /// Its rules.
+        policy: Policy,
+    },
+    /// Change rules and backups of a platform.
+    SetPolicy {
+        /// The platform.
+        region: RegionCode,
+        /// Placement version.
+        version: u64,
+        /// The rules.
+        policy: Policy,
+        /// Its backups; those in sync but not named are marked `leaving`.
+        backups: Vec<PolicyBackup>,
+    },
+    /// Stop a platform (`true`) or let it serve again (`false`).
+    SetStopped {
+        /// The platform.
+        region: RegionCode,
+        /// Placement version.
+        version: u64,
+        /// Stop or serve.
+        stopped: bool,
+    },
+    /// The primary records a caught-up backup as in sync; it counts from now on.
+    InSyncAdd {
+        /// The platform.
+        region: RegionCode,
+        /// Placement version.
+        version: u64,
+        /// The backup.
+        node: NodeId,
+    },
+    /// The primary records that the remaining in-sync backups hold every acknowledged record.
+    InSyncRemove {
+        /// The platform.
+        region: RegionCode,
+        /// Placement version.
+        version: u64,
+        /// The backup.
+        node: NodeId,
+    },
+    /// The primary records that every acknowledged record is held by `k` counted in-sync backups.
+    Proven {
+        /// The platform.
+        region: RegionCode,
+        /// Placement version.
+        version: u64,
+        /// The proven number.
+        k: usize,
+    },
+    /// Open a planned move.
+    OpenSwitchover {
+        /// The platform.
+        region: RegionCode,
+        /// Id of the new move.
+        move_id: MoveId,
+        /// Switchover, failback or promote.
+        kind: MoveKind,
+        /// The target.
+        to: NodeId,
+        /// When the old primary gives up.
+        deadline: Timestamp,
+        /// Placement version of the plan.
+        expected_version: u64,
+        /// The plan, kept for the history.
+        plan: Plan,
+    },
+    /// Commit a planned move. Only the old primary may.
+    CommitSwitch {
+        /// The platform.
+        region: RegionCode,
+        /// Placement version.
+        version: u64,
+        /// The move.
+        move_id: MoveId,
+        /// Last record of the old epoch.
+        start: Position,
+        /// Backups that hold `start`, with or without the old primary (which always does).
+        in_sync: Vec<NodeId>,
+    },
+    /// End a planned move before its commit; the primary stays.
+    AbortMove {
+        /// The platform.
+        region: RegionCode,
+        /// Placement version.
+        version: u64,
+        /// The move.
+        move_id: MoveId,
+        /// Why.
+        reason: String,
+    },
+    /// Reserve the next epoch for a failover, or join the one that was reserved since `expected_version`.
+    ReserveFailover {
+        /// The platform.
+        region: RegionCode,
+        /// Id of the new move; ignored when one is joined.
+        move_id: MoveId,
+        /// The wanted primary.
+        to: Option<NodeId>,
+        /// Placement version of the plan.
+        expected_version: u64,
+        /// Acknowledged records may be lost. Joining with `true` adds the permission to the move under way.
+        accept_data_loss: bool,
+        /// What is known of the old primary.
+        old_primary: OldPrimary,
+        /// When to give up waiting for answers; `None` waits as long as it takes.
+        deadline: Option<Timestamp>,
+        /// The plan, kept for the history.
+        plan: Plan,
+    },
+    /// Commit a failover.
+    CommitFailover {
+        /// The platform.
+        region: RegionCode,
+        /// Placement version.
+        version: u64,
+        /// The move.
+        move_id: MoveId,
+        /// The new primary, which holds `start`.
+        primary: NodeId,
+        /// The best position found.
+        start: Position,
+        /// Other candidates that sealed and hold `start`.
+        in_sync: Vec<NodeId>,
+        /// Everybody who sealed, the old primary included: the registry checks the quorum once more.
+        sealed: Vec<NodeId>,
+    },
+    /// End a failover by confirming the old primary in the reserved epoch: it sealed and answers.
+    ConfirmOldPrimary {
+        /// The platform.
+        region: RegionCode,
+        /// Placement version.
+        version: u64,
+        /// The move.
+        move_id: MoveId,
+        /// Its last record.
+        start: Position,
+        /// Backups that sealed and hold `start`.
+        in_sync: Vec<NodeId>,
+    },
+    /// A failover could not finish: the platform stays recovering, the missing answers are named.
+    FailMove {
+        /// The platform.
+        region: RegionCode,
+        /// Placement version.
+        version: u64,
+        /// The move.
+        move_id: MoveId,
+        /// Why.
+        reason: String,
+        /// Who did not answer.
+        missing: Vec<NodeId>,
+    },
+    /// Log a step of a move.
+    NoteMoveStep {
+        /// The move.
+        move_id: MoveId,
+        /// Stable name of the step.
+        name: String,
+        /// What was found or done.
+        detail: String,
+    },
+    /// A node publishes the heads of its journals.
+    PublishHeads(Vec<HeadReport>),
+    /// A node records a tail it exported.
+    RecordTail(Tail),
+    /// Record what became of a tail.
+    SetTailState {
+        /// Its id.
+        tail: String,
+        /// The state.
+        state: TailState,
+    },
+    /// The primary asks for another block of outside numbers.
+    ReserveNumbers {
+        /// The platform.
+        region: RegionCode,
+        /// Epoch of the primary.
+        epoch: Epoch,
+        /// Blocks of this epoch that the primary knows of; a stale count is refused.
+        have: usize,
+    },
+    /// Publish a version of a table.
+    PublishTable {
+        /// The table.
+        table: TableId,
+        /// The new version: the newest known plus one.
+        version: u64,
+        /// Digest of its content.
+        root: Digest,
+        /// Rows.
+        rows: u64,
+        /// In force from; `None` is the commit plus the federation's publish lead.
+        effective: Option<Timestamp>,
+        /// Columns, key and encoding as JSON text.
+        schema: String,
+        /// Import report as JSON text.
+        report: String,
+    },
+    /// Add or change an issuer.
+    PutIssuer(Issuer),
+    /// Revoke a certificate.
+    Revoke {
+        /// Serial, lower-case hex.
+        serial: String,
+        /// Why.
+        reason: String,
+    },
+}

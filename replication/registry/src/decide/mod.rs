@@ -1,0 +1,56 @@
+//! Rules: which command is accepted and what it changes. Nothing here touches the state; a decision is a list of rows.
+
+mod check;
+mod epoch;
+mod failover;
+mod federation;
+mod journals;
+mod platform;
+mod switchover;
+mod sync;
+mod tables;
+
+use crate::rows::Row;
+use crate::{Command, Op, Outcome, Refusal, State};
+
+/// What a decision says: the answer and the rows that change.
+pub(crate) type Decision = Result<(Outcome, Vec<Row>), Refusal>;
+
+/// Judges a command against the state.
+pub(crate) fn decide(state: &State, c: &Command) -> Decision {
+    check::bounded("reason", &c.reason)?;
+    check::bounded("by", &c.by)?;
+    if let Op::Found(federation) = &c.op {
+        return federation::found(state, federation);
+    }
+    if state.federation.is_none() {
+        return Err(Refusal::NotFounded);
+    }
+    match &c.op {
+        Op::Found(_)
+        | Op::SetTwoPerson(_)
+        | Op::SetSetting(_)
+        | Op::PutSite(_)
+        | Op::AddNode(_)
+        | Op::UpdateNode { .. }
+        | Op::SetNodeState { .. }
+        | Op::PutIssuer(_)
+        | Op::Revoke { .. } => federation::decide(state, c),
+        Op::CreatePlatform { .. } | Op::SetPolicy { .. } | Op::SetStopped { .. } => {
+            platform::decide(state, c)
+        }
+        Op::InSyncAdd { .. } | Op::InSyncRemove { .. } | Op::Proven { .. } => sync::decide(state, c),
+        Op::OpenSwitchover { .. }
+        | Op::CommitSwitch { .. }
+        | Op::AbortMove { .. }
+        | Op::NoteMoveStep { .. } => switchover::decide(state, c),
+        Op::ReserveFailover { .. }
+        | Op::CommitFailover { .. }
+        | Op::ConfirmOldPrimary { .. }
+        | Op::FailMove { .. } => failover::decide(state, c),
+        Op::PublishHeads(_) | Op::RecordTail(_) | Op::SetTailState { .. } | Op::ReserveNumbers { .. } => {
+            journals::decide(state, c)
+        }
+        Op::PublishTable { .. } => tables::publish(state, c),
+    }
+}

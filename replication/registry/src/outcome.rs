@@ -1,0 +1,163 @@
+//! What became of a command.
+
+use eport_model::{Code, Coded, Epoch, MoveId, NodeId, RegionCode, Timestamp, codes};
+use serde::{Deserialize, Serialize};
+
+/// A command that was applied.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Outcome {
+    /// Done; nothing more to say.
+    Done,
+    /// The placement is now at `version`.
+    Placed {
+        /// Placement version.
+        version: u64,
+        /// Its epoch.
+        epoch: Epoch,
+    },
+    /// A move was opened, joined or ended.
+    Moved {
+        /// The move.
+        move_id: MoveId,
+        /// Placement version.
+        version: u64,
+        /// Epoch reserved or committed; the current one otherwise.
+        epoch: Epoch,
+        /// True when a failover under way was joined.
+        joined: bool,
+    },
+    /// A table version was published.
+    Published {
+        /// Its version.
+        version: u64,
+        /// In force from.
+        effective: Timestamp,
+    },
+    /// A block of numbers was reserved.
+    Numbers {
+        /// First number.
+        start: u64,
+        /// How many.
+        len: u64,
+    },
+}
+
+/// Why a command was refused. Nothing was changed.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error, Serialize, Deserialize)]
+pub enum Refusal {
+    /// There is no federation yet.
+    #[error("the federation is not founded yet")]
+    NotFounded,
+    /// The proposer saw an older or other version.
+    #[error("{object} is at version {current}, the command names {named}")]
+    VersionConflict {
+        /// The platform or table.
+        object: String,
+        /// Version named.
+        named: u64,
+        /// Version found.
+        current: u64,
+    },
+    /// No such object.
+    #[error("there is no {what} {name}")]
+    NotFound {
+        /// Kind of object.
+        what: String,
+        /// Its name.
+        name: String,
+    },
+    /// The name is taken by something else.
+    #[error("{what} {name} exists already")]
+    AlreadyExists {
+        /// Kind of object.
+        what: String,
+        /// Its name.
+        name: String,
+    },
+    /// The proposer may not do this.
+    #[error("{by} may not do this: {needs} is needed")]
+    NotEntitled {
+        /// Who asked.
+        by: String,
+        /// Who may.
+        needs: String,
+    },
+    /// Another move is under way.
+    #[error("platform {region} is being moved by {move_id}")]
+    MoveUnderWay {
+        /// The platform.
+        region: RegionCode,
+        /// The move.
+        move_id: MoveId,
+    },
+    /// The move is not the one under way.
+    #[error("move {move_id} of platform {region} is not under way")]
+    MoveNotUnderWay {
+        /// The platform.
+        region: RegionCode,
+        /// The move.
+        move_id: MoveId,
+    },
+    /// The node still has duties.
+    #[error("node {node} is {duty}")]
+    NodeInUse {
+        /// The node.
+        node: NodeId,
+        /// Its duty.
+        duty: String,
+    },
+    /// Too few sealed answers to prove that nothing acknowledged is lost.
+    #[error("platform {region}: {have} sealed answers of in-sync backups, {need} are needed")]
+    SealQuorum {
+        /// The platform.
+        region: RegionCode,
+        /// Answers named.
+        have: usize,
+        /// Answers needed.
+        need: usize,
+    },
+    /// A table version may not take effect then.
+    #[error("table {table} may not take effect at {effective_ms} ms, the earliest is {earliest_ms} ms")]
+    EffectivePast {
+        /// The table.
+        table: String,
+        /// Asked for.
+        effective_ms: i64,
+        /// Allowed.
+        earliest_ms: i64,
+    },
+    /// A field is out of bounds.
+    #[error("{field}: {reason}")]
+    Invalid {
+        /// The field.
+        field: String,
+        /// The rule.
+        reason: String,
+    },
+    /// A rule of the federation forbids it.
+    #[error("{0}")]
+    Rule(String),
+    /// The id was used for another command.
+    #[error("command id {0} was used for another command")]
+    IdReused(String),
+}
+
+impl Coded for Refusal {
+    fn code(&self) -> Code {
+        match self {
+            Refusal::VersionConflict { .. } => codes::VERSION_CONFLICT,
+            Refusal::NotFound { .. } => codes::NOT_FOUND,
+            Refusal::AlreadyExists { .. } => codes::ALREADY_EXISTS,
+            Refusal::NotEntitled { .. } => codes::NOT_ENTITLED,
+            Refusal::MoveUnderWay { .. } => codes::MOVE_RUNNING,
+            Refusal::NodeInUse { .. } => codes::NODE_IN_USE,
+            Refusal::SealQuorum { .. } => codes::MOVE_LOSS,
+            Refusal::EffectivePast { .. } => codes::TABLE_EFFECTIVE_PAST,
+            Refusal::IdReused(_) => codes::COMMAND_ID_REUSED,
+            Refusal::NotFounded
+            | Refusal::MoveNotUnderWay { .. }
+            | Refusal::Invalid { .. }
+            | Refusal::Rule(_) => codes::REGISTRY_REFUSED,
+        }
+    }
+}

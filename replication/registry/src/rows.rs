@@ -1,0 +1,181 @@
+//! Rows: how the state is stored. One row an object; the key's first byte says the kind.
+//!
+//! Always: `Row::decode(row.key(), row.encode()) == row`, keys are unique, and inserting a state's rows into an empty state
+//! gives that state: live and replayed states are built by the same function.
+
+use crate::{
+    CommandId, Federation, Head, Issuer, MoveRecord, Node, NumberBlock, Outcome, Placement, Refusal,
+    Revocation, Setting, Site, TableVersion, Tail,
+};
+use eport_model::{Code, Coded, Digest, codec, codes};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// A row that changed: `None` deletes it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RowChange {
+    /// Key.
+    pub key: Vec<u8>,
+    /// Value, or `None` for a deletion.
+    pub value: Option<Vec<u8>>,
+}
+
+/// A stored row that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RowError {
+    /// The key's kind is not known to this version.
+    #[error("row kind {0:?} is not known here")]
+    Kind(Option<u8>),
+    /// The value does not decode.
+    #[error("row of kind {kind} does not decode")]
+    Value {
+        /// The kind.
+        kind: u8,
+        /// Why.
+        #[source]
+        source: codec::DecodeError,
+    },
+    /// The value belongs under another key.
+    #[error("row of kind {0} stands under the key of another object")]
+    Key(u8),
+}
+
+impl Coded for RowError {
+    fn code(&self) -> Code {
+        codes::REGISTRY_REFUSED
+    }
+}
+
+/// The remembered outcome of a command.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct Kept {
+    /// Rises by one a command; the oldest are forgotten.
+    pub seq: u64,
+    /// The command.
+    pub id: CommandId,
+    /// Digest of who asked for what.
+    pub content: Digest,
+    /// What became of it.
+    pub result: Result<Outcome, Refusal>,
+}
+
+/// One object of the state.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a decision holds a handful of rows for the length of one call"
+)]
+pub(crate) enum Row {
+    Federation(Federation),
+    Setting(Setting),
+    Site(Site),
+    Node(Node),
+    Placement(Placement),
+    Move(MoveRecord),
+    Head(Head),
+    Tail(Tail),
+    Numbers(NumberBlock),
+    Table(TableVersion),
+    Issuer(Issuer),
+    Revocation(Revocation),
+    Kept(Kept),
+}
+
+const FEDERATION: u8 = 1;
+const SETTING: u8 = 2;
+const SITE: u8 = 3;
+const NODE: u8 = 4;
+const PLACEMENT: u8 = 5;
+const MOVE: u8 = 6;
+const HEAD: u8 = 7;
+const TAIL: u8 = 8;
+const NUMBERS: u8 = 9;
+const TABLE: u8 = 10;
+const ISSUER: u8 = 11;
+const REVOCATION: u8 = 12;
+const KEPT: u8 = 13;
+
+fn key(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let mut out = vec![kind];
+    parts.iter().for_each(|p| out.extend_from_slice(p));
+    out
+}
+
+impl Row {
+    /// Where the row is stored.
+    pub fn key(&self) -> Vec<u8> {
+        match self {
+            Row::Federation(_) => key(FEDERATION, &[]),
+            Row::Setting(s) => key(SETTING, &[s.name.as_bytes()]),
+            Row::Site(s) => key(SITE, &[s.id.as_str().as_bytes()]),
+            Row::Node(n) => key(NODE, &[n.id.as_str().as_bytes()]),
+            Row::Placement(p) => key(PLACEMENT, &[&p.region.as_u32().to_be_bytes()]),
+            Row::Move(m) => key(MOVE, &[&m.id.0]),
+            Row::Head(h) => key(HEAD, &[&h.region.as_u32().to_be_bytes(), h.node.as_str().as_bytes()]),
+            Row::Tail(t) => key(TAIL, &[t.id().as_bytes()]),
+            Row::Numbers(b) => key(NUMBERS, &[&b.region.as_u32().to_be_bytes(), &b.start.to_be_bytes()]),
+            Row::Table(t) => key(
+                TABLE,
+                &[
+                    &t.table.owner.as_u32().to_be_bytes(),
+                    t.table.name.as_bytes(),
+                    b"/",
+                    &t.version.to_be_bytes(),
+                ],
+            ),
+            Row::Issuer(i) => key(ISSUER, &[i.key_id.as_bytes()]),
+            Row::Revocation(r) => key(REVOCATION, &[r.serial.as_bytes()]),
+            Row::Kept(k) => key(KEPT, &[&k.seq.to_be_bytes()]),
+        }
+    }
+
+    /// The stored value.
+    pub fn encode(&self) -> Vec<u8> {
+        match self {
+            Row::Federation(v) => codec::encode(v),
+            Row::Setting(v) => codec::encode(v),
+            Row::Site(v) => codec::encode(v),
+            Row::Node(v) => codec::encode(v),
+            Row::Placement(v) => codec::encode(v),
+            Row::Move(v) => codec::encode(v),
+            Row::Head(v) => codec::encode(v),
+            Row::Tail(v) => codec::encode(v),
+            Row::Numbers(v) => codec::encode(v),
+            Row::Table(v) => codec::encode(v),
+            Row::Issuer(v) => codec::encode(v),
+            Row::Revocation(v) => codec::encode(v),
+            Row::Kept(v) => codec::encode(v),
+        }
+    }
+
+    /// Reads a stored row and checks that it stands under its own key.
+    pub fn decode(key: &[u8], value: &[u8]) -> Result<Self, RowError> {
+        let kind = *key.first().ok_or(RowError::Kind(None))?;
+        let row = match kind {
+            FEDERATION => Row::Federation(read(kind, value)?),
+            SETTING => Row::Setting(read(kind, value)?),
+            SITE => Row::Site(read(kind, value)?),
+            NODE => Row::Node(read(kind, value)?),
+            PLACEMENT => Row::Placement(read(kind, value)?),
+            MOVE => Row::Move(read(kind, value)?),
+            HEAD => Row::Head(read(kind, value)?),
+            TAIL => Row::Tail(read(kind, value)?),
+            NUMBERS => Row::Numbers(read(kind, value)?),
+            TABLE => Row::Table(read(kind, value)?),
+            ISSUER => Row::Issuer(read(kind, value)?),
+            REVOCATION => Row::Revocation(read(kind, value)?),
+            KEPT => Row::Kept(read(kind, value)?),
+            other => return Err(RowError::Kind(Some(other))),
+        };
+        if row.key() == key { Ok(row) } else { Err(RowError::Key(kind)) }
+    }
+
+    /// The change that stores this row.
+    pub fn put(&self) -> RowChange {
+        RowChange { key: self.key(), value: Some(self.encode()) }
+    }
+}
+
+fn read<T: DeserializeOwned>(kind: u8, value: &[u8]) -> Result<T, RowError> {
+    codec::decode(value).map_err(|source| RowError::Value { kind, source })
+}

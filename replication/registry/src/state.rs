@@ -1,0 +1,157 @@
+//! The state and how a command changes it.
+
+use crate::rows::{Kept, Row};
+use crate::{
+    Command, CommandId, Federation, Head, Issuer, MoveRecord, Node, NumberBlock, Outcome, Placement, Refusal,
+    Revocation, RowChange, RowError, Site, TableId, TableVersion, Tail, decide,
+};
+use eport_model::{Digest, DigestHasher, MoveId, NodeId, RegionCode, SiteId, codec};
+use std::collections::BTreeMap;
+
+/// Outcomes of so many commands are remembered, so that a repeated command is answered and not applied again.
+pub const OUTCOMES_KEPT: usize = 10_000;
+
+/// What the federation has agreed on. Built only by [`State::apply`] and [`State::from_rows`].
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct State {
+    pub(crate) federation: Option<Federation>,
+    pub(crate) settings: BTreeMap<String, String>,
+    pub(crate) sites: BTreeMap<SiteId, Site>,
+    pub(crate) nodes: BTreeMap<NodeId, Node>,
+    pub(crate) placements: BTreeMap<RegionCode, Placement>,
+    pub(crate) moves: BTreeMap<MoveId, MoveRecord>,
+    pub(crate) heads: BTreeMap<(RegionCode, NodeId), Head>,
+    pub(crate) tails: BTreeMap<String, Tail>,
+    pub(crate) numbers: BTreeMap<RegionCode, BTreeMap<u64, NumberBlock>>,
+    pub(crate) tables: BTreeMap<TableId, BTreeMap<u64, TableVersion>>,
+    pub(crate) issuers: BTreeMap<String, Issuer>,
+    pub(crate) revocations: BTreeMap<String, Revocation>,
+    kept: BTreeMap<u64, Kept>,
+    kept_ids: BTreeMap<CommandId, u64>,
+}
+
+/// Result of one command: what became of it and which rows to store.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Applied {
+    /// The answer.
+    pub outcome: Result<Outcome, Refusal>,
+    /// Rows to put or delete, atomically.
+    pub rows: Vec<RowChange>,
+}
+
+impl State {
+    /// Applies a command. A refused command changes nothing but the memory of its outcome; a command whose id is
+    /// remembered is answered from memory and changes nothing at all.
+    pub fn apply(&mut self, command: &Command) -> Applied {
+        let content = Digest::of(&codec::encode(&(&command.by, &command.op)));
+        if let Some(kept) = self.kept_ids.get(&command.id).and_then(|seq| self.kept.get(seq)) {
+            let outcome = if kept.content == content {
+                kept.result.clone()
+            } else {
+                Err(Refusal::IdReused(command.id.to_string()))
+            };
+            return Applied { outcome, rows: Vec::new() };
+        }
+        let (outcome, changed) = match decide::decide(self, command) {
+            Ok((outcome, rows)) => (Ok(outcome), rows),
+            Err(refusal) => (Err(refusal), Vec::new()),
+        };
+        let mut rows: Vec<RowChange> = changed.iter().map(Row::put).collect();
+        changed.into_iter().for_each(|row| self.insert(row));
+        rows.extend(self.keep(command.id, content, outcome.clone()));
+        Applied { outcome, rows }
+    }
+
+    /// Remembers an outcome and forgets the oldest beyond the bound.
+    fn keep(&mut self, id: CommandId, content: Digest, result: Result<Outcome, Refusal>) -> Vec<RowChange> {
+        let seq = self.kept.last_key_value().map_or(1, |(seq, _)| seq.saturating_add(1));
+        let row = Row::Kept(Kept { seq, id, content, result });
+        let mut rows = vec![row.put()];
+        self.insert(row);
+        while self.kept.len() > OUTCOMES_KEPT {
+            let Some((_, oldest)) = self.kept.pop_first() else { break };
+            self.kept_ids.remove(&oldest.id);
+            rows.push(RowChange { key: Row::Kept(oldest).key(), value: None });
+        }
+        rows
+    }
+
+    /// The remembered outcome of a command.
+    pub fn outcome(&self, id: CommandId) -> Option<&Result<Outcome, Refusal>> {
+        self.kept.get(self.kept_ids.get(&id)?).map(|k| &k.result)
+    }
+
+    /// Rebuilds a state from stored rows, in any order.
+    pub fn from_rows<K, V>(rows: impl IntoIterator<Item = (K, V)>) -> Result<Self, RowError>
+    where
+        K: AsRef<[u8]>,
+        V: AsRef<[u8]>,
+    {
+        let mut state = Self::default();
+        for (key, value) in rows {
+            state.insert(Row::decode(key.as_ref(), value.as_ref())?);
+        }
+        Ok(state)
+    }
+
+    /// Every row in key order: the content of a snapshot.
+    pub fn rows(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let mut out: Vec<_> = self.objects().map(|row| (row.key(), row.encode())).collect();
+        out.sort();
+        out
+    }
+
+    /// Digest over all rows: equal on all nodes that applied the same commands.
+    pub fn digest(&self) -> Digest {
+        let mut hasher = DigestHasher::new();
+        for (key, value) in self.rows() {
+            // Lengths frame the parts, so that no two different row sets hash the same.
+            hasher.update(&(key.len() as u64).to_be_bytes());
+            hasher.update(&key);
+            hasher.update(&(value.len() as u64).to_be_bytes());
+            hasher.update(&value);
+        }
+        hasher.finish()
+    }
+
+    fn objects(&self) -> impl Iterator<Item = Row> + '_ {
+        let settings = self.settings.iter();
+        let settings = settings
+            .map(|(name, value)| Row::Setting(crate::Setting { name: name.clone(), value: value.clone() }));
+        let first = self.federation.iter().cloned().map(Row::Federation).chain(settings);
+        let members =
+            self.sites.values().cloned().map(Row::Site).chain(self.nodes.values().cloned().map(Row::Node));
+        let placed = self.placements.values().cloned().map(Row::Placement);
+        let moved = self.moves.values().cloned().map(Row::Move);
+        let heads =
+            self.heads.values().cloned().map(Row::Head).chain(self.tails.values().cloned().map(Row::Tail));
+        let numbers = self.numbers.values().flat_map(BTreeMap::values).copied().map(Row::Numbers);
+        let tables = self.tables.values().flat_map(BTreeMap::values).cloned().map(Row::Table);
+        let issuers = self.issuers.values().cloned().map(Row::Issuer);
+        let revoked = self.revocations.values().cloned().map(Row::Revocation);
+        let kept = self.kept.values().cloned().map(Row::Kept);
+        let trust = issuers.chain(revoked).chain(kept);
+        first.chain(members).chain(placed).chain(moved).chain(heads).chain(numbers).chain(tables).chain(trust)
+    }
+
+    fn insert(&mut self, row: Row) {
+        match row {
+            Row::Federation(v) => self.federation = Some(v),
+            Row::Setting(v) => drop(self.settings.insert(v.name, v.value)),
+            Row::Site(v) => drop(self.sites.insert(v.id, v)),
+            Row::Node(v) => drop(self.nodes.insert(v.id, v)),
+            Row::Placement(v) => drop(self.placements.insert(v.region, v)),
+            Row::Move(v) => drop(self.moves.insert(v.id, v)),
+            Row::Head(v) => drop(self.heads.insert((v.region, v.node), v)),
+            Row::Tail(v) => drop(self.tails.insert(v.id(), v)),
+            Row::Numbers(v) => drop(self.numbers.entry(v.region).or_default().insert(v.start, v)),
+            Row::Table(v) => drop(self.tables.entry(v.table.clone()).or_default().insert(v.version, v)),
+            Row::Issuer(v) => drop(self.issuers.insert(v.key_id.clone(), v)),
+            Row::Revocation(v) => drop(self.revocations.insert(v.serial.clone(), v)),
+            Row::Kept(v) => {
+                self.kept_ids.insert(v.id, v.seq);
+                self.kept.insert(v.seq, v);
+            }
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Questions that can be answered from the state alone.
+
+use crate::{
+    Backup, DurabilityMode, Federation, Head, Issuer, Mode, MoveKind, MoveRecord, Node, NodeState,
+    NumberBlock, Placement, Revocation, Site, State, TableId, TableVersion, Tail,
+};
+use eport_model::{Epoch, MoveId, NodeId, RegionCode, SiteId, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// Whether a platform stands on nodes of its own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// At least one home node, not removed, is or was its primary.
+    Physical,
+    /// Hosted by others.
+    Virtual,
+}
+
+/// Time between the commit of a table version and its effect, in production, unless the setting says otherwise.
+const PUBLISH_LEAD_MS: i64 = 600_000;
+
+impl State {
+    /// The federation, once founded.
+    pub fn federation(&self) -> Option<&Federation> {
+        self.federation.as_ref()
+    }
+
+    /// How strict the federation is; strict before it is founded.
+    pub fn mode(&self) -> Mode {
+        self.federation.as_ref().map_or(Mode::Production, |f| f.mode)
+    }
+
+    /// A setting.
+    pub fn setting(&self, name: &str) -> Option<&str> {
+        self.settings.get(name).map(String::as_str)
+    }
+
+    /// Time between the commit of a table version and its effect: the setting `publish_lead_ms`, else 10 minutes in
+    /// production and 0 in `dev` and `demo`.
+    pub fn publish_lead_ms(&self) -> i64 {
+        let default = if self.mode().relaxed() { 0 } else { PUBLISH_LEAD_MS };
+        self.setting("publish_lead_ms").and_then(|v| v.parse().ok()).filter(|ms| *ms >= 0).unwrap_or(default)
+    }
+
+    /// All sites by id.
+    pub fn sites(&self) -> impl Iterator<Item = &Site> {
+        self.sites.values()
+    }
+
+    /// A site.
+    pub fn site(&self, id: SiteId) -> Option<&Site> {
+        self.sites.get(&id)
+    }
+
+    /// All nodes by id, removed ones included.
+    pub fn nodes(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.values()
+    }
+
+    /// A node.
+    pub fn node(&self, id: NodeId) -> Option<&Node> {
+        self.nodes.get(&id)
+    }
+
+    /// True when the node is a member: up or draining.
+    pub fn is_member(&self, id: NodeId) -> bool {
+        self.node(id).is_some_and(Node::is_member)
+    }
+
+    /// Nodes whose home is the platform, removed ones left out.
+    pub fn home_nodes(&self, region: RegionCode) -> impl Iterator<Item = &Node> {
+        self.nodes.values().filter(move |n| n.region == region && n.state != NodeState::Removed)
+    }
+
+    /// All placements by region.
+    pub fn placements(&self) -> impl Iterator<Item = &Placement> {
+        self.placements.values()
+    }
+
+    /// A placement.
+    pub fn placement(&self, region: RegionCode) -> Option<&Placement> {
+        self.placements.get(&region)
+    }
+
+    /// Whether the platform stands on nodes of its own (design §6).
+    pub fn kind(&self, region: RegionCode) -> Kind {
+        let served = |node: NodeId| {
+            self.placement(region)
+                .is_some_and(|p| p.primary == node || p.history.iter().any(|h| h.primary == node))
+        };
+        if self.home_nodes(region).any(|n| served(n.id)) { Kind::Physical } else { Kind::Virtual }
+    }
+
+    /// True when a physical platform is served by a node whose home is elsewhere.
+    pub fn is_away(&self, placement: &Placement) -> bool {
+        self.kind(placement.region) == Kind::Physical
+            && self.node(placement.primary).is_none_or(|n| n.region != placement.region)
+    }
+
+    /// True when acknowledgements of `backup` count under `primary`: another site, or the policy says same site.
+    pub fn counts_under(&self, same_site: bool, primary: NodeId, backup: NodeId) -> bool {
+        same_site || self.other_site(primary, backup)
+    }
+
+    /// True when the two nodes stand on different sites; an unknown node never does.
+    pub fn other_site(&self, a: NodeId, b: NodeId) -> bool {
+        matches!((self.node(a), self.node(b)), (Some(a), Some(b)) if a.site != b.site)
+    }
+
+    /// True when acknowledgements of this backup count in its placement.
+    pub fn counted(&self, placement: &Placement, backup: NodeId) -> bool {
+        self.counts_under(placement.policy.same_site, placement.primary, backup)
+    }
+
+    /// Counted in-sync backups, leaving ones included: the n of the seal quorum.
+    pub fn in_sync_counted<'a>(&'a self, placement: &'a Placement) -> impl Iterator<Item = &'a Backup> {
+        placement.backups.iter().filter(|b| b.in_sync && self.counted(placement, b.node))
+    }
+
+    /// Sealed answers of counted in-sync backups that a failover needs: n − proven_k + 1. It exceeds n when nothing is
+    /// proven, so that no number of answers suffices; it is 0 when nothing was ever acknowledged as replicated.
+    pub fn seal_quorum(&self, placement: &Placement) -> usize {
+        (self.in_sync_counted(placement).count() + 1).saturating_sub(placement.proven_k)
+    }
+
+    /// Acknowledgements an answer needs now: k, under `auto_sync` at most the counted in-sync backups, 0 under `async`.
+    pub fn effective_k(&self, placement: &Placement) -> usize {
+        match placement.policy.durability {
+            DurabilityMode::Async => 0,
+            DurabilityMode::Sync => placement.policy.k,
+            DurabilityMode::AutoSync => {
+                let staying = self.in_sync_counted(placement).filter(|b| !b.leaving).count();
+                placement.policy.k.min(staying)
+            }
+        }
+    }
+
+    /// A move.
+    pub fn movement(&self, id: MoveId) -> Option<&MoveRecord> {
+        self.moves.get(&id)
+    }
+
+    /// Moves of a platform, oldest first.
+    pub fn moves_of(&self, region: RegionCode) -> Vec<&MoveRecord> {
+        let mut out: Vec<_> = self.moves.values().filter(|m| m.region == region).collect();
+        out.sort_by_key(|m| (m.version_before, m.id));
+        out
+    }
+
+    /// The newest failover of a platform opened on `version` or later that is under way or done: a command planned on
+    /// that version joins it.
+    pub fn failover_since(&self, region: RegionCode, version: u64) -> Option<&MoveRecord> {
+        use crate::MoveState::{Done, Running};
+        self.moves_of(region).into_iter().rev().find(|m| {
+            m.kind == MoveKind::Failover && m.version_before >= version && matches!(m.state, Running | Done)
+        })
+    }
+
+    /// The head that a node published of a platform.
+    pub fn head(&self, region: RegionCode, node: NodeId) -> Option<&Head> {
+        self.heads.get(&(region, node))
+    }
+
+    /// All tails by id.
+    pub fn tails(&self) -> impl Iterator<Item = &Tail> {
+        self.tails.values()
+    }
+
+    /// A tail.
+    pub fn tail(&self, id: &str) -> Option<&Tail> {
+        self.tails.get(id)
+    }
+
+    /// Number blocks of one epoch, in order.
+    pub fn number_blocks(&self, region: RegionCode, epoch: Epoch) -> Vec<NumberBlock> {
+        let blocks = self.numbers.get(&region).into_iter().flat_map(|b| b.values());
+        blocks.filter(|b| b.epoch == epoch).copied().collect()
+    }
+
+    /// All tables by id.
+    pub fn tables(&self) -> impl Iterator<Item = &TableId> {
+        self.tables.keys()
+    }
+
+    /// Versions of a table, oldest first.
+    pub fn table_versions(&self, table: &TableId) -> impl DoubleEndedIterator<Item = &TableVersion> {
+        self.tables.get(table).into_iter().flat_map(|v| v.values())
+    }
+
+    /// The newest version of a table, in force or not yet.
+    pub fn table_newest(&self, table: &TableId) -> Option<&TableVersion> {
+        self.table_versions(table).next_back()
+    }
+
+    /// The version in force at an instant: the latest effective one, of equal ones the newest.
+    pub fn table_as_of(&self, table: &TableId, at: Timestamp) -> Option<&TableVersion> {
+        self.table_versions(table).filter(|v| v.effective <= at).max_by_key(|v| (v.effective, v.version))
+    }
+
+    /// All issuers by key id.
+    pub fn issuers(&self) -> impl Iterator<Item = &Issuer> {
+        self.issuers.values()
+    }
+
+    /// All revocations by serial.
+    pub fn revocations(&self) -> impl Iterator<Item = &Revocation> {
+        self.revocations.values()
+    }
+
+    /// The revocation of a serial.
+    pub fn revocation(&self, serial: &str) -> Option<&Revocation> {
+        self.revocations.get(serial)
+    }
+}

@@ -1,0 +1,150 @@
+//! Nodes, revocations, tables, numbers, idempotency, replay.
+
+mod common;
+use common::*;
+use eport_model::{Digest, Epoch, Timestamp};
+use eport_registry::*;
+
+#[test]
+fn nothing_is_accepted_before_the_federation_is_founded() {
+    let mut w = World::default();
+    assert_eq!(w.operator(Op::SetTwoPerson(true)), Err(Refusal::NotFounded));
+}
+
+#[test]
+fn a_command_applied_twice_takes_effect_once_and_its_id_serves_no_other() {
+    let mut w = World::with_platform();
+    let version = w.version();
+    let command =
+        w.command("operator/admin", Op::SetStopped { region: region("440300"), version, stopped: true });
+    let first = w.apply(&command);
+    let digest = w.state.digest();
+    assert_eq!(w.apply(&command), first);
+    assert_eq!(w.state.digest(), digest);
+    let other = Command { op: Op::SetTwoPerson(true), ..command };
+    assert!(matches!(w.apply(&other), Err(Refusal::IdReused(_))));
+}
+
+#[test]
+fn outcomes_are_forgotten_oldest_first_beyond_the_bound() {
+    let mut w = World::founded(Mode::Dev);
+    let first = w.command("operator/admin", Op::SetTwoPerson(true));
+    w.apply(&first).unwrap();
+    for i in 0..OUTCOMES_KEPT {
+        assert!(w.state.outcome(first.id).is_some(), "{i}");
+        w.operator(Op::SetTwoPerson(false)).unwrap();
+    }
+    assert!(w.state.outcome(first.id).is_none());
+    assert_eq!(w.stored.keys().filter(|k| k[0] == 13).count(), OUTCOMES_KEPT, "the rows are deleted too");
+}
+
+#[test]
+fn a_node_with_duties_is_not_removed_and_a_removed_id_is_never_used_again() {
+    let mut w = World::with_platform();
+    let remove = |id| Op::SetNodeState { node: node(id), state: NodeState::Removed };
+    assert!(matches!(w.operator(remove("sz-a-1")), Err(Refusal::NodeInUse { .. })));
+    assert!(matches!(w.operator(remove("gz-a-1")), Err(Refusal::NodeInUse { .. })));
+    w.operator(remove("gz-a-2")).unwrap();
+    assert!(w.operator(Op::SetNodeState { node: node("gz-a-2"), state: NodeState::Up }).is_err());
+    assert!(w.operator(Op::AddNode(new_node("gz-a-2", "gz-a", "440000"))).is_err());
+}
+
+#[test]
+fn a_node_whose_certificate_is_revoked_is_no_member_until_it_has_another() {
+    let mut w = World::with_platform();
+    let change = NodeChange { cert_serial: Some("01ab".into()), ..NodeChange::default() };
+    let update = Op::UpdateNode { node: node("sz-a-1"), change };
+    assert!(w.by_node(node("sz-a-1"), update.clone()).is_err(), "a node does not name its own certificate");
+    w.operator(update).unwrap();
+    w.operator(Op::Revoke { serial: "01ab".into(), reason: "key lost".into() }).unwrap();
+    assert!(!w.state.is_member(node("sz-a-1")));
+    assert!(matches!(w.proven(1), Err(Refusal::NotEntitled { .. })));
+    let up = Op::SetNodeState { node: node("sz-a-1"), state: NodeState::Up };
+    assert!(w.operator(up.clone()).is_err());
+    let change = NodeChange { cert_serial: Some("01ac".into()), ..NodeChange::default() };
+    w.operator(Op::UpdateNode { node: node("sz-a-1"), change }).unwrap();
+    w.operator(up).unwrap();
+}
+
+fn publish(w: &mut World, version: u64, effective: Option<i64>) -> Result<Outcome, Refusal> {
+    w.operator(Op::PublishTable {
+        table: "440000/ports".parse().unwrap(),
+        version,
+        root: Digest::of(&version.to_be_bytes()),
+        rows: 3,
+        effective: effective.map(Timestamp::from_millis),
+        schema: "{}".into(),
+        report: "{}".into(),
+    })
+}
+
+#[test]
+fn table_versions_rise_without_gaps() {
+    let mut w = World::founded(Mode::Dev);
+    assert!(publish(&mut w, 2, None).is_err());
+    publish(&mut w, 1, None).unwrap();
+    assert!(matches!(publish(&mut w, 1, None), Err(Refusal::VersionConflict { .. })));
+    publish(&mut w, 2, None).unwrap();
+}
+
+#[test]
+fn in_production_a_version_takes_effect_after_the_lead_unless_it_is_first_or_history() {
+    let mut w = World::founded(Mode::Production);
+    let now = w.now;
+    publish(&mut w, 1, Some(now - 86_400_000)).unwrap();
+    assert!(matches!(publish(&mut w, 2, Some(now)), Err(Refusal::EffectivePast { .. })));
+    assert!(matches!(publish(&mut w, 2, Some(now + 300_000)), Err(Refusal::EffectivePast { .. })));
+    publish(&mut w, 2, Some(now - 2 * 86_400_000)).unwrap();
+    let Outcome::Published { effective, .. } = publish(&mut w, 3, None).unwrap() else { panic!() };
+    assert_eq!(effective.as_millis(), w.now + 600_000);
+    let table = "440000/ports".parse().unwrap();
+    let in_force = |ms| w.state.table_as_of(&table, Timestamp::from_millis(ms)).map(|v| v.version);
+    assert_eq!(in_force(now - 3 * 86_400_000), None);
+    assert_eq!(in_force(now - 2 * 86_400_000), Some(2));
+    assert_eq!(in_force(now), Some(1));
+    assert_eq!(in_force(effective.as_millis() - 1), Some(1));
+    assert_eq!(in_force(effective.as_millis()), Some(3));
+    let mut dev = World::founded(Mode::Dev);
+    publish(&mut dev, 1, None).unwrap();
+    publish(&mut dev, 2, Some(now - 1)).unwrap();
+}
+
+#[test]
+fn numbers_are_refilled_by_the_primary_of_the_epoch_and_never_overlap() {
+    let mut w = World::with_platform();
+    let (region, epoch) = (region("440300"), Epoch::INITIAL);
+    assert!(w.by_node(node("gz-a-1"), Op::ReserveNumbers { region, epoch, have: 1 }).is_err());
+    w.by_node(node("sz-a-1"), Op::ReserveNumbers { region, epoch, have: 1 }).unwrap();
+    assert!(
+        w.by_node(node("sz-a-1"), Op::ReserveNumbers { region, epoch, have: 1 }).is_err(),
+        "a stale count"
+    );
+    let blocks = w.state.number_blocks(region, epoch);
+    assert_eq!(blocks.len(), 2);
+    assert_eq!(blocks[0].end(), blocks[1].start);
+}
+
+#[test]
+fn a_damaged_row_is_refused_when_a_state_is_rebuilt() {
+    let w = World::with_platform();
+    assert_eq!(State::from_rows(w.stored.iter()).unwrap(), w.state);
+    let mut moved = w.stored.clone();
+    let (key, value) = moved.iter().find(|(k, _)| k[0] == 4).map(|(k, v)| (k.clone(), v.clone())).unwrap();
+    moved.insert([key.clone(), b"x".to_vec()].concat(), value.clone());
+    assert_eq!(State::from_rows(moved), Err(RowError::Key(4)));
+    let mut cut = w.stored.clone();
+    cut.insert(key, value[..value.len() - 1].to_vec());
+    assert!(matches!(State::from_rows(cut), Err(RowError::Value { kind: 4, .. })));
+    assert_eq!(State::from_rows([(vec![200u8], vec![1u8])]), Err(RowError::Kind(Some(200))));
+}
+
+#[test]
+fn heads_are_kept_for_nodes_that_hold_the_platform() {
+    let mut w = World::with_platform();
+    let head = HeadReport { region: region("440300"), position: at(1, 7) };
+    w.by_node(node("sz-a-1"), Op::PublishHeads(vec![head])).unwrap();
+    w.by_node(node("gz-a-2"), Op::PublishHeads(vec![head])).unwrap();
+    assert_eq!(w.state.head(region("440300"), node("sz-a-1")).unwrap().position, at(1, 7));
+    assert!(w.state.head(region("440300"), node("gz-a-2")).is_none());
+    assert!(w.operator(Op::PublishHeads(vec![head])).is_err());
+}

@@ -1,0 +1,159 @@
+//! Placements: compare-and-set, entitlement, the in-sync set and what is proven.
+
+mod common;
+use common::*;
+use eport_registry::*;
+
+#[test]
+fn a_placement_changes_only_by_a_command_that_names_its_version() {
+    let mut w = World::with_platform();
+    let (before, stale) = (w.placement().clone(), w.version() - 1);
+    let op = Op::SetStopped { region: region("440300"), version: stale, stopped: true };
+    assert!(matches!(w.operator(op), Err(Refusal::VersionConflict { .. })));
+    assert_eq!(*w.placement(), before);
+    let op = Op::SetStopped { region: region("440300"), version: before.version, stopped: true };
+    w.operator(op).unwrap();
+    assert_eq!(w.version(), before.version + 1);
+}
+
+#[test]
+fn only_the_primary_changes_its_in_sync_set() {
+    let mut w = World::with_platform();
+    let (version, region) = (w.version(), region("440300"));
+    for by in ["gz-a-1", "gz-a-2"] {
+        let op = Op::InSyncRemove { region, version, node: node("gz-c-1") };
+        assert!(matches!(w.by_node(node(by), op), Err(Refusal::NotEntitled { .. })), "{by}");
+    }
+    let op = Op::Proven { region, version, k: 1 };
+    assert!(matches!(w.operator(op), Err(Refusal::NotEntitled { .. })));
+}
+
+#[test]
+fn a_backup_taken_out_of_the_policy_counts_in_the_seal_quorum_until_the_primary_lets_it_go() {
+    let mut w = World::with_platform();
+    assert_eq!(w.state.seal_quorum(w.placement()), 2, "two in sync, one acknowledgement: both must answer");
+    w.set_policy(policy(DurabilityMode::Sync, 1), sync(&["gz-c-1"])).unwrap();
+    let leaving = *w.placement().backup(node("gz-a-1")).unwrap();
+    assert!(leaving.in_sync && leaving.leaving);
+    assert_eq!(w.state.seal_quorum(w.placement()), 2, "the leaving backup may be the only holder");
+    w.in_sync_remove("gz-a-1").unwrap();
+    assert!(w.placement().backup(node("gz-a-1")).is_none());
+    assert_eq!(w.state.seal_quorum(w.placement()), 1);
+}
+
+#[test]
+fn under_sync_the_set_never_shrinks_below_what_is_proven() {
+    let mut w = World::with_platform();
+    assert!(w.in_sync_remove("gz-a-1").is_err(), "named by the policy");
+    w.set_policy(policy(DurabilityMode::Sync, 1), sync(&["gz-a-2"])).unwrap();
+    w.in_sync_remove("gz-a-1").unwrap();
+    assert!(matches!(w.in_sync_remove("gz-c-1"), Err(Refusal::Rule(_))), "the new one is not in sync yet");
+    w.in_sync_add("gz-a-2").unwrap();
+    w.in_sync_remove("gz-c-1").unwrap();
+    assert_eq!(w.placement().proven_k, 1);
+}
+
+#[test]
+fn a_higher_k_binds_at_once_and_is_proven_later_a_lower_k_proves_less_at_once() {
+    let mut w = World::with_platform();
+    let backups = || sync(&["gz-a-1", "gz-c-1"]);
+    w.set_policy(policy(DurabilityMode::Sync, 2), backups()).unwrap();
+    assert_eq!((w.placement().policy.k, w.placement().proven_k), (2, 1));
+    assert_eq!(w.state.seal_quorum(w.placement()), 2, "older records may have one holder");
+    assert!(w.proven(3).is_err());
+    w.proven(2).unwrap();
+    assert_eq!(w.state.seal_quorum(w.placement()), 1);
+    let version = w.version();
+    w.proven(2).unwrap();
+    assert_eq!(w.version(), version, "nothing new is no change");
+    w.set_policy(policy(DurabilityMode::Sync, 1), backups()).unwrap();
+    assert_eq!(w.placement().proven_k, 1);
+    w.set_policy(policy(DurabilityMode::Async, 0), backups()).unwrap();
+    assert_eq!(w.placement().proven_k, 0);
+    assert!(w.state.seal_quorum(w.placement()) > 2, "under async no number of answers proves anything");
+    w.set_policy(policy(DurabilityMode::Sync, 1), backups()).unwrap();
+    assert_eq!(w.placement().proven_k, 0, "what async wrote is not proven by the policy alone");
+}
+
+#[test]
+fn backups_on_the_primary_s_site_count_only_when_the_policy_says_so() {
+    let mut w = World::founded(Mode::Dev);
+    w.operator(Op::AddNode(new_node("sz-a-2", "sz-a", "440300"))).unwrap();
+    assert!(w.create(policy(DurabilityMode::Sync, 1), &["sz-a-2"]).is_err(), "no countable backup for k = 1");
+    let same_site = Policy { same_site: true, ..policy(DurabilityMode::Sync, 1) };
+    w.create(same_site, &["sz-a-2", "gz-c-1"]).unwrap();
+    w.in_sync_add("sz-a-2").unwrap();
+    assert_eq!(w.state.in_sync_counted(w.placement()).count(), 1);
+    w.set_policy(policy(DurabilityMode::Sync, 1), sync(&["sz-a-2", "gz-c-1"])).unwrap();
+    assert_eq!(w.state.in_sync_counted(w.placement()).count(), 0);
+    assert_eq!(w.placement().proven_k, 0, "the only holder no longer counts");
+}
+
+#[test]
+fn auto_sync_shrinks_on_the_primary_s_word_and_what_is_proven_shrinks_with_it() {
+    let mut w = World::founded(Mode::Dev);
+    w.create(policy(DurabilityMode::AutoSync, 2), &["gz-a-1", "gz-c-1"]).unwrap();
+    assert_eq!(w.placement().proven_k, 0);
+    w.in_sync_add("gz-a-1").unwrap();
+    assert_eq!(w.state.effective_k(w.placement()), 1);
+    assert!(w.proven(2).is_err());
+    w.proven(1).unwrap();
+    w.in_sync_add("gz-c-1").unwrap();
+    w.proven(2).unwrap();
+    w.in_sync_remove("gz-a-1").unwrap();
+    assert_eq!((w.placement().proven_k, w.state.effective_k(w.placement())), (1, 1));
+    assert!(w.placement().backup(node("gz-a-1")).is_some(), "it stays a backup and may come back");
+    w.in_sync_remove("gz-c-1").unwrap();
+    assert_eq!((w.placement().proven_k, w.state.effective_k(w.placement())), (0, 0));
+}
+
+#[test]
+fn auto_sync_proves_no_more_than_the_backups_that_stay() {
+    let mut w = World::founded(Mode::Dev);
+    w.create(policy(DurabilityMode::AutoSync, 2), &["gz-a-1", "gz-c-1"]).unwrap();
+    w.in_sync_add("gz-a-1").unwrap();
+    w.in_sync_add("gz-c-1").unwrap();
+    w.proven(2).unwrap();
+    w.set_policy(policy(DurabilityMode::AutoSync, 2), sync(&["gz-a-1", "gz-a-2"])).unwrap();
+    assert_eq!(w.state.effective_k(w.placement()), 1, "an answer now needs one");
+    assert_eq!((w.placement().proven_k, w.state.seal_quorum(w.placement())), (1, 2));
+}
+
+#[test]
+fn a_policy_that_cannot_hold_is_refused() {
+    let mut w = World::with_platform();
+    let backups = || sync(&["gz-a-1", "gz-c-1"]);
+    let sync1 = policy(DurabilityMode::Sync, 1);
+    let auto = FailoverMode::Auto;
+    assert!(w.set_policy(Policy { failover: auto, ..policy(DurabilityMode::Async, 0) }, backups()).is_err());
+    assert!(
+        w.set_policy(Policy { failover: auto, isolation: Isolation::Degrade, ..sync1 }, backups()).is_err()
+    );
+    assert!(w.set_policy(policy(DurabilityMode::Sync, 3), backups()).is_err());
+    assert!(w.set_policy(policy(DurabilityMode::Sync, 0), backups()).is_err());
+    assert!(w.set_policy(sync1, sync(&["gz-a-1", "gz-a-1"])).is_err());
+    assert!(w.set_policy(sync1, sync(&["sz-a-1"])).is_err(), "the primary backs nobody");
+    assert!(w.set_policy(sync1, sync(&["nobody"])).is_err());
+}
+
+#[test]
+fn a_platform_is_physical_when_a_home_node_is_or_was_its_primary() {
+    let mut w = World::with_platform();
+    assert_eq!(w.state.kind(region("440300")), Kind::Physical);
+    let op = Op::CreatePlatform {
+        region: region("440500"),
+        name_zh: "汕头".into(),
+        name_en: "Shantou".into(),
+        primary: node("gz-a-1"),
+        backups: vec![],
+        policy: policy(DurabilityMode::Async, 0),
+    };
+    w.operator(op).unwrap();
+    assert_eq!(w.state.kind(region("440500")), Kind::Virtual);
+    let moved = w.open("gz-a-1").unwrap();
+    let (version, region) = (w.version(), region("440300"));
+    let op = Op::CommitSwitch { region, version, move_id: moved, start: at(1, 9), in_sync: vec![] };
+    w.by_node(node("sz-a-1"), op).unwrap();
+    assert_eq!(w.state.kind(region), Kind::Physical, "being served elsewhere is no change of kind");
+    assert!(w.state.is_away(w.placement()));
+}

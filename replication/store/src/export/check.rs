@@ -1,0 +1,245 @@
+//! Checks a stream of records, one at a time, in constant memory, and says everything that is wrong with it.
+//!
+//! What a clean report proves: from `first` to `last` no record is missing, altered, doubled or out of order. The *end* is
+//! proven only when the last record is the one an outside head names.
+
+use eport_model::{
+    Digest, Epoch, JournalIndex, Lineage, NodeId, Position, Record, RecordKind, RegionCode, Timestamp,
+};
+use serde::{Deserialize, Serialize};
+
+/// Problems reported one by one; more are counted.
+const PROBLEMS_MAX: usize = 1_000;
+
+/// Records of one epoch.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct EpochSpan {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// Its first record seen.
+    pub first: JournalIndex,
+    /// Its last record seen.
+    pub last: JournalIndex,
+    /// Its primary, where its first record was seen.
+    pub primary: Option<NodeId>,
+}
+
+/// Something wrong.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Problem {
+    /// The record, or the record that was expected there.
+    pub index: JournalIndex,
+    /// One word: `damaged`, `missing`, `order`, `chain`, `epoch`, `time`, `owner`, `file`, `manifest`, `head`.
+    pub kind: String,
+    /// The file, for an export.
+    pub file: Option<String>,
+    /// For people.
+    pub detail: String,
+}
+
+/// The result of a verification; serializes to the JSON of `eport journal verify`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct VerifyReport {
+    /// The platform; absent when nothing readable names it.
+    pub region: Option<RegionCode>,
+    /// Records read.
+    pub records: u64,
+    /// First record; 0 when there is none.
+    pub first: JournalIndex,
+    /// Last record; 0 when there is none.
+    pub last: JournalIndex,
+    /// Digest of the last record.
+    pub head_digest: Digest,
+    /// Epochs in order.
+    pub epochs: Vec<EpochSpan>,
+    /// True when nothing is wrong.
+    pub ok: bool,
+    /// True when nothing is wrong and the last record is the one that the outside head names.
+    pub end_proven: bool,
+    /// The first problems.
+    pub problems: Vec<Problem>,
+    /// How many problems there are in all.
+    pub problems_total: u64,
+}
+
+/// The running check.
+pub(crate) struct ChainCheck {
+    head: Option<Position>,
+    head_seen: bool,
+    owner: Option<(Lineage, RegionCode)>,
+    /// The record before the next one: its index, and its position unless it could not be read.
+    before: Option<(JournalIndex, Option<Position>)>,
+    time: Timestamp,
+    report: VerifyReport,
+}
+
+impl ChainCheck {
+    pub(crate) fn new(head: Option<Position>) -> Self {
+        let report = VerifyReport {
+            region: None,
+            records: 0,
+            first: JournalIndex::ZERO,
+            last: JournalIndex::ZERO,
+            head_digest: Digest::ZERO,
+            epochs: Vec::new(),
+            ok: false,
+            end_proven: false,
+            problems: Vec::new(),
+            problems_total: 0,
+        };
+        Self { head, head_seen: false, owner: None, before: None, time: Timestamp::default(), report }
+    }
+
+    /// Says whose records follow and, if known, behind which record.
+    pub(crate) fn expect(&mut self, lineage: Lineage, region: RegionCode, before: Option<Position>) {
+        self.owner = Some((lineage, region));
+        self.report.region = Some(region);
+        self.before = before.map(|b| (b.index, Some(b)));
+    }
+
+    /// The index of the record that should come next.
+    pub(crate) fn expected(&self) -> JournalIndex {
+        self.before.map_or(JournalIndex::from_u64(1), |(index, _)| index.next())
+    }
+
+    pub(crate) fn problem(&mut self, index: JournalIndex, kind: &str, file: Option<&str>, detail: String) {
+        self.report.problems_total += 1;
+        if self.report.problems.len() < PROBLEMS_MAX {
+            let (kind, file) = (kind.to_owned(), file.map(str::to_owned));
+            self.report.problems.push(Problem { index, kind, file, detail });
+        }
+    }
+
+    /// The next record could not be read; the ones behind it can.
+    pub(crate) fn damaged(&mut self, file: Option<&str>, detail: String) {
+        let index = self.expected();
+        self.problem(index, "damaged", file, detail);
+        self.before = Some((index, None));
+    }
+
+    /// The next record could not be read, and reading could not go on here.
+    pub(crate) fn stop(&mut self, kind: &str, file: Option<&str>, detail: String) {
+        let index = self.expected();
+        self.problem(index, kind, file, detail);
+    }
+
+    /// The next record.
+    pub(crate) fn record(&mut self, record: &Record, file: Option<&str>) {
+        let index = record.index();
+        if let Err(defect) = record.verify() {
+            self.problem(index, "damaged", file, defect.to_string());
+        }
+        self.check_owner(record, file);
+        self.check_place(record, file);
+        self.check_epoch(record, file);
+        if record.header.time < self.time {
+            self.problem(index, "time", file, format!("record {index} is older than the record before it"));
+        }
+        if let Some(head) = self.head.filter(|h| h.index == index) {
+            self.head_seen = true;
+            if head != record.position() {
+                let detail = format!("record {index} is {}, the outside head says {head}", record.position());
+                self.problem(index, "head", file, detail);
+            }
+        }
+        self.time = record.header.time;
+        // The digest is computed again: a forged stored digest must not vouch for the next record.
+        let position = record.header.position();
+        self.before = Some((index, Some(position)));
+        if self.report.records == 0 {
+            self.report.first = index;
+        }
+        self.report.records += 1;
+        self.report.last = index;
+        self.report.head_digest = position.digest;
+    }
+
+    fn check_owner(&mut self, record: &Record, file: Option<&str>) {
+        let found = (record.header.lineage, record.header.platform);
+        match self.owner {
+            None => self.expect(found.0, found.1, self.before.and_then(|(_, b)| b)),
+            Some(owner) if owner == found => {}
+            Some((lineage, region)) => {
+                let detail = format!("platform {} of {}, not {region} of {lineage}", found.1, found.0);
+                self.problem(record.index(), "owner", file, detail);
+            }
+        }
+    }
+
+    fn check_place(&mut self, record: &Record, file: Option<&str>) {
+        let index = record.index();
+        let Some((last, position)) = self.before else { return };
+        if index > last.next() {
+            let (from, to) = (last.next(), index.previous());
+            self.problem(from, "missing", file, format!("records {from} to {to} are missing"));
+        } else if index < last.next() {
+            self.problem(index, "order", file, format!("record {index} comes after record {last}"));
+        } else if let Some(Err(defect)) = position.map(|p| record.follows(&p)) {
+            self.problem(index, "chain", file, defect.to_string());
+        }
+    }
+
+    fn check_epoch(&mut self, record: &Record, file: Option<&str>) {
+        let (index, epoch) = (record.index(), record.header.epoch);
+        let known = self.report.epochs.last().map(|e| e.epoch);
+        let primary = match record.header.kind {
+            RecordKind::EpochStart { primary, previous, .. } => {
+                if known.is_some_and(|k| k != previous) {
+                    self.problem(
+                        index,
+                        "epoch",
+                        file,
+                        format!("epoch {epoch} says it follows epoch {previous}"),
+                    );
+                }
+                Some(primary)
+            }
+            _ => None,
+        };
+        match self.report.epochs.last_mut() {
+            Some(span) if span.epoch == epoch && primary.is_none() => span.last = index,
+            Some(_) if primary.is_none() => {
+                let detail = format!("epoch {epoch} begins without the record that opens an epoch");
+                self.problem(index, "epoch", file, detail);
+                self.report.epochs.push(EpochSpan { epoch, first: index, last: index, primary });
+            }
+            _ => self.report.epochs.push(EpochSpan { epoch, first: index, last: index, primary }),
+        }
+        // A shuffled export could name one epoch a record; the list stays bounded like the problems.
+        self.report.epochs.truncate(PROBLEMS_MAX * 10);
+    }
+
+    /// The manifest says that the records end here.
+    pub(crate) fn promised(&mut self, last: Position, file: &str) {
+        let Some((found, position)) = self.before else { return };
+        if found < last.index {
+            let from = found.next();
+            let detail = format!("records {from} to {} are missing at the end", last.index);
+            self.problem(from, "missing", Some(file), detail);
+        } else if position.is_some_and(|p| p != last) {
+            self.problem(last.index, "manifest", Some(file), format!("the last record should be {last}"));
+        }
+    }
+
+    /// The report.
+    pub(crate) fn finish(mut self) -> VerifyReport {
+        if let Some(head) = self.head
+            && !self.head_seen
+        {
+            let last = self.report.last;
+            if head.index > last {
+                let from = last.next();
+                self.problem(
+                    from,
+                    "head",
+                    None,
+                    format!("the outside head is record {}, the end is {last}", head.index),
+                );
+            }
+        }
+        self.report.ok = self.report.problems_total == 0;
+        let at_end = self.head.is_some_and(|h| self.head_seen && h.index == self.report.last);
+        self.report.end_proven = self.report.ok && at_end;
+        self.report
+    }
+}

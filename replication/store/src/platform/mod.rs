@@ -1,0 +1,156 @@
+//! One platform's database: its journal, the state rows its effects write, and node-local rows.
+//!
+//! Invariants: `applied <= last`; the journal is dense from 1 and chained; `last`, `applied` and `sealed` in memory are what
+//! is on disk. One thread appends and one applies; readers are many. Lock order: `append` before `apply` before `head`.
+
+mod append;
+mod apply;
+mod local;
+mod open;
+mod promise;
+mod read;
+mod state;
+
+pub use open::Recovered;
+pub use state::{StateDigest, StateSnapshot};
+
+use crate::Error;
+use eport_model::{Coded, Epoch, EpochHistory, Lineage, Position, RegionCode, Timestamp};
+use rocksdb::{ColumnFamily, DB};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+pub(crate) const JOURNAL: &str = "journal";
+pub(crate) const BODIES: &str = "bodies";
+pub(crate) const STATE: &str = "state";
+pub(crate) const META: &str = "meta";
+pub(crate) const LOCAL: &str = "local";
+
+/// Names in the meta family.
+pub(crate) mod meta {
+    pub(crate) const FORMAT: &str = "format";
+    pub(crate) const OWNER: &str = "owner";
+    pub(crate) const HISTORY: &str = "history";
+    pub(crate) const SEALED: &str = "sealed";
+    pub(crate) const APPLIED: &str = "applied";
+}
+
+/// One platform's database. Clones share it; it closes when the last is dropped.
+#[derive(Clone)]
+pub struct PlatformStore(Arc<Inner>);
+
+struct Inner {
+    db: DB,
+    dir: PathBuf,
+    lineage: Lineage,
+    region: RegionCode,
+    /// Held while the journal changes: append, seal, truncate. Guards the note of what was fsynced.
+    append: Mutex<promise::Promise>,
+    /// Held while state rows change.
+    apply: Mutex<()>,
+    /// What is on disk; held only to look or to note a finished write.
+    head: Mutex<Head>,
+    /// The first failed write, after which nothing is written.
+    poison: OnceLock<Error>,
+}
+
+/// Where journal and state end.
+#[derive(Clone, Debug, Default)]
+struct Head {
+    last: Position,
+    last_time: Timestamp,
+    applied: Position,
+    sealed: Epoch,
+    history: EpochHistory,
+}
+
+/// A mutex guards plain data here; a panic elsewhere leaves it consistent, because it is changed only after the write.
+fn hold<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl PlatformStore {
+    /// The platform.
+    pub fn region(&self) -> RegionCode {
+        self.0.region
+    }
+
+    /// The federation's history this store belongs to.
+    pub fn lineage(&self) -> Lineage {
+        self.0.lineage
+    }
+
+    /// The database folder.
+    pub fn path(&self) -> &Path {
+        &self.0.dir
+    }
+
+    /// Last fsynced record.
+    pub fn last(&self) -> Position {
+        hold(&self.0.head).last
+    }
+
+    /// Record time of the last fsynced record.
+    pub fn last_time(&self) -> Timestamp {
+        hold(&self.0.head).last_time
+    }
+
+    /// Last record whose effects are in the state rows.
+    pub fn applied(&self) -> Position {
+        hold(&self.0.head).applied
+    }
+
+    /// Highest epoch promised or written under.
+    pub fn sealed(&self) -> Epoch {
+        hold(&self.0.head).sealed
+    }
+
+    /// Epochs of the stored journal.
+    pub fn history(&self) -> EpochHistory {
+        hold(&self.0.head).history.clone()
+    }
+
+    /// True after a failed write: every further write is refused until the platform is opened again.
+    pub fn is_poisoned(&self) -> bool {
+        self.0.poison.get().is_some()
+    }
+
+    /// Writes what is only in memory and log into tables, so that the next start replays nothing. For an orderly stop.
+    pub fn flush(&self) -> Result<(), Error> {
+        let families = [JOURNAL, BODIES, STATE, META, LOCAL].map(|name| self.family(name));
+        let mut options = rocksdb::FlushOptions::default();
+        options.set_wait(true);
+        self.0.db.flush_cfs_opt(&families, &options).map_err(|e| self.poison("flush", e))
+    }
+
+    fn family(&self, name: &'static str) -> &ColumnFamily {
+        self.0.db.cf_handle(name).expect("every family exists once the database is open")
+    }
+
+    /// Refuses a write after an earlier one failed.
+    fn writable(&self) -> Result<(), Error> {
+        match self.0.poison.get() {
+            None => Ok(()),
+            Some(first) => Err(Error::Poisoned {
+                path: self.0.dir.clone(),
+                code: first.code(),
+                first: first.to_string(),
+            }),
+        }
+    }
+
+    /// Notes a failed write. What it left in the log is unknown, so no later write may build upon it.
+    fn poison(&self, operation: &'static str, source: rocksdb::Error) -> Error {
+        let error = Error::rocks(operation, &self.0.dir, source);
+        if self.0.poison.set(error.clone()).is_ok() {
+            tracing::error!(region = %self.0.region, code = %error.code(), %error, "storage stopped writing");
+        }
+        error
+    }
+
+    fn write(&self, operation: &'static str, batch: rocksdb::WriteBatch, sync: bool) -> Result<(), Error> {
+        let mut options = rocksdb::WriteOptions::default();
+        options.set_sync(sync);
+        self.0.db.write_opt(batch, &options).map_err(|e| self.poison(operation, e))
+    }
+}
