@@ -1,2 +1,29 @@
 //! Tasks of one node that drive journals, moves and catalog fetch.
+//!
+//! One task a platform owns that platform's [`eport_journal::Replica`] and performs its outputs in order; one task coordinates
+//! failovers while this node leads the registry; one fetches catalog objects; one tells peers how far this node is.
+//! Always holds: a platform's state changes only through its task; what arrives from the network is decoded and bounded
+//! before it reaches a task; a full queue drops messages that the protocol repeats, never answers.
 #![forbid(unsafe_code)]
+// A shell: it reads the clocks for the cores it drives.
+#![allow(clippy::disallowed_methods)]
+
+mod catalog;
+mod clock;
+mod coordinator;
+mod dispatch;
+mod error;
+mod handle;
+mod node;
+mod platform;
+mod soft;
+mod steps;
+mod view;
+
+pub use clock::Clock;
+pub use dispatch::{Dispatcher, ForwardHandler};
+pub use error::Error;
+pub use handle::{Pending, PlatformHandle, PlatformStatus, QueueFull, StateDigest};
+pub use node::{Agent, Config};
+pub use soft::{BackupSoft, PlatformSoft, SoftBoard, SoftState, TableSoft};
+pub use view::placement_view;

@@ -1,2 +1,35 @@
 //! openraft behind one small door: propose, read, watch, membership, snapshots.
+//!
+//! [`Registry`] is one node's part in the federation's Raft group. Commands go in on any node and come out applied, in one
+//! order, on all; the state machine itself is `registry::State`. Always:
+//! - an answer of success means that a majority has the command on disk; a timeout is [`ProposeError::Unknown`], never an
+//!   answer of failure, and the same command may be proposed again: it takes effect once;
+//! - a leader that has not heard from a majority refuses instead of letting callers hang;
+//! - a message counts for what its sender's certificate says, never for what it claims;
+//! - after a storage failure the node takes no further part ([`Registry::fatal`]); it must be restarted.
+//!
+//! Reading order: `registry.rs` (the door), `machine.rs` and `log.rs` (storage), `link.rs` and `inbox.rs` (network),
+//! `batcher.rs` (many commands, one entry), `autopilot.rs` and `pilot.rs` (who votes). openraft stays inside this crate.
 #![forbid(unsafe_code)]
+
+mod autopilot;
+mod batcher;
+mod config;
+mod error;
+mod inbox;
+mod link;
+mod log;
+mod machine;
+mod message;
+mod pilot;
+mod registry;
+mod rpc;
+mod types;
+
+#[cfg(test)]
+mod tests;
+
+pub use config::{Config, Profile};
+pub use error::{Error, ProposeError};
+pub use machine::View;
+pub use registry::Registry;

@@ -9,12 +9,28 @@
 //! acknowledged; I11 equal index and epoch have equal digests; I12 a message of a lower epoch changes nothing.
 #![forbid(unsafe_code)]
 
+mod bugs;
+mod follower;
+mod handover;
 mod input;
+mod log;
 mod message;
+mod opening;
 mod output;
 mod placement;
+mod primary;
+mod replica;
+mod seal;
+mod shipping;
+mod steps;
+
+#[cfg(feature = "planted-bugs")]
+pub use bugs::Bug;
+#[cfg(not(feature = "planted-bugs"))]
+pub(crate) use bugs::Bug;
 
 pub use input::{Input, Limits, Recovered, Ticket};
 pub use message::{Ack, Hello, HelloAnswer, Message, RejectReason, SealReport};
 pub use output::{Alarm, Outcome, Output, RegistryStep, Role};
 pub use placement::{BackupView, PlacementView, ViewState};
+pub use replica::{Now, Progress, Replica};

@@ -63,6 +63,23 @@ pub enum Message {
     },
 }
 
+impl Message {
+    /// The sender's epoch.
+    pub fn epoch(&self) -> Epoch {
+        match self {
+            Message::Hello(hello) => hello.epoch,
+            Message::Ack(ack) => ack.epoch,
+            Message::Sealed(report) => report.epoch,
+            Message::HelloAnswer { epoch, .. }
+            | Message::Batch { epoch, .. }
+            | Message::Beat { epoch, .. }
+            | Message::StepDown { epoch }
+            | Message::Seal { epoch, .. }
+            | Message::Copy { epoch, .. } => *epoch,
+        }
+    }
+}
+
 /// A follower's introduction: never a bare index.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Hello {
@@ -84,6 +101,9 @@ pub enum HelloAnswer {
     Stream {
         /// Last record both hold.
         after: Position,
+        /// The follower's last record as its hello named it. An answer to an earlier hello is ignored: it could name
+        /// records as a tail that the source has shipped since.
+        of: Position,
     },
     /// The source does not serve followers now.
     Reject(RejectReason),

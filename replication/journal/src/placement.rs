@@ -18,6 +18,9 @@ pub struct PlacementView {
     pub backups: Vec<BackupView>,
     /// Durable acknowledgements from counted in-sync backups that an answer needs. 0 under `async`.
     pub k: usize,
+    /// How many counted in-sync backups provably hold every acknowledged record. Below `k` after `k` was raised, until the
+    /// registry has recorded the primary's `Proven` step; what a failover may rely on.
+    pub proven_k: usize,
     /// Acknowledgements that the EpochStart of `epoch` needs: min(k, counted in-sync backups named when the epoch was committed).
     pub start_k: usize,
     /// What is going on.

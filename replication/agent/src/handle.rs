@@ -1,0 +1,142 @@
+//! What the business side holds of a platform: it proposes drafts, reads state rows and watches the status.
+
+use crate::platform::Event;
+use eport_journal::{Outcome, Role, Ticket};
+use eport_model::{Digest, Draft, Epoch, JournalIndex, NodeId, Position, RegionCode};
+use eport_registry::Placement;
+use eport_store::PlatformStore;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// A platform's replica on this node, seen from outside its task. Cheap to clone.
+#[derive(Clone)]
+pub struct PlatformHandle {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    region: RegionCode,
+    store: PlatformStore,
+    events: mpsc::Sender<Event>,
+    status: watch::Receiver<PlatformStatus>,
+    tickets: AtomicU64,
+    number_cursor: Arc<AtomicU64>,
+}
+
+/// A proposal under way.
+#[derive(Debug)]
+pub struct Pending {
+    /// Its ticket, for `depend`.
+    pub ticket: Ticket,
+    /// What becomes of it. A closed channel means the node is stopping: outcome unknown.
+    pub outcome: oneshot::Receiver<Outcome>,
+}
+
+/// The platform's queue is full; nothing was proposed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the queue of platform {0} is full")]
+pub struct QueueFull(pub RegionCode);
+
+/// Digest of all state rows at one applied index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StateDigest {
+    /// The applied index: that of a checksum mark.
+    pub index: JournalIndex,
+    /// SHA-256 over the rows in key order.
+    pub digest: Digest,
+}
+
+/// A platform's replica as its task sees it.
+#[derive(Debug, Clone)]
+pub struct PlatformStatus {
+    /// What this replica is.
+    pub role: Role,
+    /// The placement it works under.
+    pub placement: Option<Arc<Placement>>,
+    /// First number and length of each number block of the placement's epoch, oldest first.
+    pub numbers: Vec<(u64, u64)>,
+    /// Last fsynced record.
+    pub last: Position,
+    /// Last committed record.
+    pub committed: JournalIndex,
+    /// Last applied record.
+    pub applied: JournalIndex,
+    /// As primary: how far each backup is.
+    pub backups: Vec<crate::BackupSoft>,
+    /// As primary: `replicated`, `local` or `blocked`.
+    pub durability_now: &'static str,
+    /// The newest alarm.
+    pub alarm: Option<String>,
+    /// Digest at the newest checksum mark applied.
+    pub state_digest: Option<StateDigest>,
+}
+
+impl PlatformStatus {
+    /// The primary as far as this node knows, with its epoch.
+    pub fn primary(&self) -> Option<(NodeId, Epoch)> {
+        self.placement.as_ref().map(|p| (p.primary, p.epoch))
+    }
+
+    /// True when this replica takes writes.
+    pub fn is_open(&self) -> bool {
+        matches!(self.role, Role::Primary { .. })
+    }
+}
+
+impl PlatformHandle {
+    pub(crate) fn new(
+        region: RegionCode,
+        store: PlatformStore,
+        events: mpsc::Sender<Event>,
+        status: watch::Receiver<PlatformStatus>,
+        number_cursor: Arc<AtomicU64>,
+    ) -> Self {
+        let tickets = AtomicU64::new(1);
+        Self { inner: Arc::new(Inner { region, store, events, status, tickets, number_cursor }) }
+    }
+
+    /// Says which number is the next to be given out, so that the agent asks the registry for another block in time.
+    pub fn note_next_number(&self, next: u64) {
+        self.inner.number_cursor.store(next, Ordering::Relaxed);
+    }
+
+    /// The platform.
+    pub fn region(&self) -> RegionCode {
+        self.inner.region
+    }
+
+    /// Its store, for reads.
+    pub fn store(&self) -> &PlatformStore {
+        &self.inner.store
+    }
+
+    /// Watches the status.
+    pub fn status(&self) -> watch::Receiver<PlatformStatus> {
+        self.inner.status.clone()
+    }
+
+    /// Proposes drafts in order. Each is answered exactly once.
+    pub fn propose(&self, drafts: Vec<Draft>) -> Result<Vec<Pending>, QueueFull> {
+        let permit = self.inner.events.try_reserve().map_err(|_| QueueFull(self.inner.region))?;
+        let mut batch = Vec::with_capacity(drafts.len());
+        let mut pending = Vec::with_capacity(drafts.len());
+        for draft in drafts {
+            let ticket = self.inner.tickets.fetch_add(1, Ordering::Relaxed);
+            let (tx, outcome) = oneshot::channel();
+            batch.push((ticket, draft, tx));
+            pending.push(Pending { ticket, outcome });
+        }
+        permit.send(Event::Propose(batch));
+        Ok(pending)
+    }
+
+    /// An answer that depends on the proposal `on`: known when that one is committed or gone.
+    pub fn depend(&self, on: Ticket) -> Result<oneshot::Receiver<Outcome>, QueueFull> {
+        let permit = self.inner.events.try_reserve().map_err(|_| QueueFull(self.inner.region))?;
+        let ticket = self.inner.tickets.fetch_add(1, Ordering::Relaxed);
+        let (tx, outcome) = oneshot::channel();
+        permit.send(Event::Depend { ticket, on, reply: tx });
+        Ok(outcome)
+    }
+}

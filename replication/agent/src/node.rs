@@ -1,0 +1,535 @@
+//! The agent of one node: which platforms it keeps, how frames reach them, what it tells its peers.
+//!
+//! The registry decides what this node keeps; the agent follows it. A platform that the registry no longer names here keeps
+//! its task and its data: nothing is ever wiped automatically.
+
+use crate::clock::Clock;
+use crate::coordinator::{self, SealReports};
+use crate::platform::{Completion, Context, EVENTS, Event, Task, envelope, soft};
+use crate::soft::{SoftBoard, SoftState, TableSoft};
+use crate::view::placement_view;
+use crate::{Error, PlatformHandle, StateDigest, catalog, steps};
+use bytes::Bytes;
+use eport_consensus::Registry;
+use eport_journal::{Message, Recovered};
+use eport_model::{Lineage, NodeId, RegionCode, codec};
+use eport_registry::{HeadReport, NodeChange, Op, Placement, State};
+use eport_store::{DataDir, JournalWriter, Marks, ObjectStore, PlatformStore, Shared, WriterLimits};
+use eport_transport::{Peer, Transport};
+use eport_wire::{Envelope, Purpose};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, info, warn};
+
+/// How often a node tells its peers how far it is.
+const SOFT_EVERY: Duration = Duration::from_millis(500);
+/// How often journal heads are published in the registry (design §3: at most once a minute).
+const HEADS_EVERY: Duration = Duration::from_secs(60);
+/// How long one command of the agent may take.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What the agent needs to know of its node.
+pub struct Config {
+    /// This node.
+    pub me: NodeId,
+    /// Its home platform.
+    pub home: RegionCode,
+    /// The federation's history.
+    pub lineage: Lineage,
+    /// Bounds of each platform's replica.
+    pub limits: eport_journal::Limits,
+    /// Start of the process in wall milliseconds.
+    pub incarnation: u64,
+    /// Software version.
+    pub version: String,
+}
+
+/// The agent. Cheap to clone; stops with `shutdown`.
+#[derive(Clone)]
+pub struct Agent {
+    inner: Arc<Inner>,
+}
+
+struct Hosted {
+    handle: PlatformHandle,
+    events: mpsc::Sender<Event>,
+    number_cursor: Arc<AtomicU64>,
+    seen_version: u64,
+}
+
+struct Inner {
+    config: Config,
+    clock: Clock,
+    data: DataDir,
+    shared: Shared,
+    objects: ObjectStore,
+    registry: Registry,
+    transport: Transport,
+    board: Arc<SoftBoard>,
+    platforms: RwLock<BTreeMap<RegionCode, Hosted>>,
+    hosted: watch::Sender<u64>,
+    fetched: Mutex<BTreeMap<eport_model::Digest, (u64, f64)>>,
+    reports: SealReports,
+    ready: watch::Sender<bool>,
+    fatal: watch::Sender<Option<String>>,
+    stop: CancellationToken,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// The registry's placement of `region` as a platform's task wants it; `None` when it has none.
+pub(crate) fn placement_event(state: &State, region: RegionCode, linearizable: bool) -> Option<Event> {
+    let placement: &Placement = state.placement(region)?;
+    let numbers = state.number_blocks(region, placement.epoch).iter().map(|b| (b.start, b.len)).collect();
+    let view = Box::new(placement_view(state, placement));
+    Some(Event::Placement { placement: Arc::new(placement.clone()), view, numbers, linearizable })
+}
+
+impl Agent {
+    /// Starts the agent: opens what the registry already names and follows it from then on.
+    pub async fn start(
+        config: Config,
+        data: DataDir,
+        shared: Shared,
+        objects: ObjectStore,
+        registry: Registry,
+        transport: Transport,
+        board: Arc<SoftBoard>,
+    ) -> Result<Self, Error> {
+        let inner = Inner {
+            config,
+            clock: Clock::start(),
+            data,
+            shared,
+            objects,
+            registry,
+            transport,
+            board,
+            platforms: RwLock::default(),
+            hosted: watch::Sender::new(0),
+            fetched: Mutex::default(),
+            reports: SealReports::default(),
+            ready: watch::Sender::new(false),
+            fatal: watch::Sender::new(None),
+            stop: CancellationToken::new(),
+            tasks: Mutex::default(),
+        };
+        let agent = Self { inner: Arc::new(inner) };
+        agent.follow_registry_once().await?;
+        agent.spawn(agent.clone().follow_registry());
+        agent.spawn(agent.clone().tell_peers());
+        agent.spawn(agent.clone().publish_heads());
+        agent.spawn(agent.clone().introduce());
+        agent.spawn(catalog::follow(agent.clone()));
+        agent.spawn(coordinator::follow(agent.clone()));
+        Ok(agent)
+    }
+
+    fn spawn(&self, task: impl std::future::Future<Output = ()> + Send + 'static) {
+        let stop = self.inner.stop.clone();
+        let handle = tokio::spawn(async move {
+            tokio::select! { () = task => {}, () = stop.cancelled() => {} }
+        });
+        self.inner.tasks.lock().unwrap_or_else(PoisonError::into_inner).push(handle);
+    }
+
+    /// This node.
+    pub fn me(&self) -> NodeId {
+        self.inner.config.me
+    }
+
+    /// This node's home platform.
+    pub fn home(&self) -> RegionCode {
+        self.inner.config.home
+    }
+
+    /// The federation's history.
+    pub fn lineage(&self) -> Lineage {
+        self.inner.config.lineage
+    }
+
+    /// The node's clocks.
+    pub fn clock(&self) -> Clock {
+        self.inner.clock
+    }
+
+    /// The registry.
+    pub fn registry(&self) -> &Registry {
+        &self.inner.registry
+    }
+
+    /// The connections to other nodes.
+    pub fn transport(&self) -> &Transport {
+        &self.inner.transport
+    }
+
+    /// Catalog objects on this node.
+    pub fn objects(&self) -> &ObjectStore {
+        &self.inner.objects
+    }
+
+    /// What other nodes said of themselves.
+    pub fn board(&self) -> &SoftBoard {
+        &self.inner.board
+    }
+
+    /// The platform's replica on this node, if it keeps one.
+    pub fn platform(&self, region: RegionCode) -> Option<PlatformHandle> {
+        self.platforms_read().get(&region).map(|h| h.handle.clone())
+    }
+
+    /// Every platform kept here.
+    pub fn platforms(&self) -> Vec<PlatformHandle> {
+        self.platforms_read().values().map(|h| h.handle.clone()).collect()
+    }
+
+    /// Rises when the set of platforms kept here changes.
+    pub fn hosted(&self) -> watch::Receiver<u64> {
+        self.inner.hosted.subscribe()
+    }
+
+    /// Set when the agent can no longer keep its promises and the process must end.
+    pub fn fatal(&self) -> watch::Receiver<Option<String>> {
+        self.inner.fatal.subscribe()
+    }
+
+    /// Says whether this node takes requests; peers are told.
+    pub fn set_ready(&self, ready: bool) {
+        self.inner.ready.send_replace(ready);
+    }
+
+    fn platforms_read(&self) -> std::sync::RwLockReadGuard<'_, BTreeMap<RegionCode, Hosted>> {
+        self.inner.platforms.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn platforms_write(&self) -> std::sync::RwLockWriteGuard<'_, BTreeMap<RegionCode, Hosted>> {
+        self.inner.platforms.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends every task. Platform tasks answer nobody any more; their writers finish what they took.
+    pub async fn shutdown(&self) {
+        self.set_ready(false);
+        self.inner.stop.cancel();
+        let tasks = std::mem::take(&mut *self.inner.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        for task in tasks {
+            if let Err(error) = task.await {
+                error!(%error, "a task of the agent panicked");
+            }
+        }
+    }
+
+    async fn follow_registry(self) {
+        let mut changes = self.inner.registry.changes();
+        while changes.changed().await.is_ok() {
+            if let Err(error) = self.follow_registry_once().await {
+                error!(%error, "a platform cannot be opened");
+                self.inner.fatal.send_replace(Some(error.to_string()));
+                return;
+            }
+        }
+    }
+
+    async fn follow_registry_once(&self) -> Result<(), Error> {
+        let view = self.inner.registry.state();
+        let state = &view.state;
+        let me = self.me();
+        let peers = state
+            .nodes()
+            .filter(|n| n.is_member() && n.id != me)
+            .filter_map(|n| n.quic_addr().map(|addr| Peer { node: n.id, addr }))
+            .collect::<Vec<_>>();
+        if !peers.is_empty() {
+            self.inner.transport.set_peers(peers);
+        }
+        self.inner.board.retain(|n| state.is_member(n));
+        for placement in state.placements() {
+            let known = self.platforms_read().get(&placement.region).map(|h| h.seen_version);
+            match known {
+                None if placement.names(me) => self.host(placement.region)?,
+                None => continue,
+                Some(_) => {}
+            }
+            let numbers = state.number_blocks(placement.region, placement.epoch).len() as u64;
+            // A refill changes the blocks without the placement: both make up what the task has seen.
+            let version = placement.version.wrapping_mul(1 << 16).wrapping_add(numbers);
+            if known != Some(version) {
+                let events = match self.platforms_write().get_mut(&placement.region) {
+                    Some(hosted) => {
+                        hosted.seen_version = version;
+                        hosted.events.clone()
+                    }
+                    None => continue,
+                };
+                if let Some(event) = placement_event(state, placement.region, false) {
+                    // The task ends only with the node.
+                    let _ = events.send(event).await;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn host(&self, region: RegionCode) -> Result<(), Error> {
+        let inner = &self.inner;
+        let fail = |source| Error::Store { region, source };
+        let dir = inner.data.platform(region);
+        let (store, found) =
+            PlatformStore::open(&dir, inner.config.lineage, region, &inner.shared).map_err(fail)?;
+        let recovered = Recovered {
+            history: found.history,
+            last: found.last,
+            last_time: found.last_time,
+            sealed: found.sealed,
+            applied: found.applied,
+            unresolved: found.unresolved,
+        };
+        info!(%region, last = %recovered.last, applied = %recovered.applied.index, "platform opened");
+        let (done_tx, done) = mpsc::unbounded_channel();
+        let writer = JournalWriter::start(store.clone(), WriterLimits::default(), Some(marks(region, done_tx.clone())))
+            .map_err(fail)?;
+        let (events, inbox) = mpsc::channel(EVENTS);
+        let context = Arc::new(Context {
+            me: inner.config.me,
+            home: inner.config.home,
+            lineage: inner.config.lineage,
+            clock: inner.clock,
+            registry: inner.registry.clone(),
+            transport: inner.transport.clone(),
+            tails: inner.data.tails(),
+            stop: inner.stop.clone(),
+        });
+        let (task, status, outputs) = Task::new(
+            context,
+            store.clone(),
+            recovered,
+            writer,
+            inner.config.limits.clone(),
+            (inbox, events.downgrade()),
+            (done_tx, done),
+        );
+        let number_cursor = Arc::new(AtomicU64::new(0));
+        let handle = PlatformHandle::new(region, store, events.clone(), status, number_cursor.clone());
+        self.platforms_write().insert(region, Hosted { handle, events, number_cursor, seen_version: 0 });
+        self.spawn_platform(region, task.run(outputs));
+        inner.hosted.send_modify(|n| *n += 1);
+        Ok(())
+    }
+
+    /// A platform's task that ends or panics while the node runs is fatal: its callers would wait for ever.
+    fn spawn_platform(&self, region: RegionCode, task: impl std::future::Future<Output = ()> + Send + 'static) {
+        let agent = self.clone();
+        let running = tokio::spawn(task);
+        let watcher = tokio::spawn(async move {
+            let ended = running.await;
+            if !agent.inner.stop.is_cancelled() {
+                let text = format!("task of platform {region} ended: {ended:?}");
+                error!(%region, "{text}");
+                agent.inner.fatal.send_replace(Some(text));
+            }
+        });
+        self.inner.tasks.lock().unwrap_or_else(PoisonError::into_inner).push(watcher);
+    }
+
+    /// A journal or move message from another node.
+    pub(crate) fn receive(&self, from: NodeId, payload: Bytes) {
+        let (region, message) = match self.open_envelope(payload) {
+            Ok(opened) => opened,
+            Err(error) => {
+                debug!(%from, %error, "journal message refused");
+                return;
+            }
+        };
+        if let Message::Sealed(report) = message {
+            self.inner.reports.put(region, from, report);
+            return;
+        }
+        let events = self.platforms_read().get(&region).map(|h| h.events.clone());
+        match events {
+            // A full queue drops the message: acknowledgements are cumulative and batches are sent again.
+            Some(events) => {
+                if events.try_send(Event::Peer { from, message }).is_err() {
+                    debug!(%from, %region, "platform queue full, message dropped");
+                }
+            }
+            None => debug!(%from, %region, "message for a platform that is not kept here"),
+        }
+    }
+
+    fn open_envelope(&self, payload: Bytes) -> Result<(RegionCode, Message), String> {
+        let envelope = Envelope::decode(payload).map_err(|e| e.to_string())?;
+        if envelope.lineage != self.inner.config.lineage {
+            return Err(format!("lineage {}", envelope.lineage));
+        }
+        let message = codec::decode_with_limit(&envelope.body, Purpose::Journal.payload_len_max()).map_err(|e| e.to_string())?;
+        Ok((envelope.platform, message))
+    }
+
+    /// Sends a move message of the coordinator; a message to this node itself goes straight to its platform's task.
+    pub(crate) fn send_move(&self, to: NodeId, region: RegionCode, version: u64, message: Message) {
+        if to == self.me() {
+            if let Some(events) = self.platforms_read().get(&region).map(|h| h.events.clone()) {
+                let _ = events.try_send(Event::Peer { from: to, message });
+            }
+            return;
+        }
+        let bytes = envelope(self.inner.config.lineage, region, version, &message);
+        let _ = self.inner.transport.send(to, Purpose::Move, bytes);
+    }
+
+    pub(crate) fn reports(&self) -> &SealReports {
+        &self.inner.reports
+    }
+
+    /// Answers a peer that fetches a catalog object.
+    pub(crate) async fn serve_catalog(&self, payload: Bytes) -> Bytes {
+        catalog::serve(self, payload).await
+    }
+
+    pub(crate) fn note_fetched(&self, root: eport_model::Digest, bytes: u64, seconds: f64) {
+        self.inner.fetched.lock().unwrap_or_else(PoisonError::into_inner).insert(root, (bytes, seconds));
+    }
+
+    /// What this node says of itself.
+    pub fn soft_state(&self) -> SoftState {
+        let view = self.inner.registry.state();
+        let platforms = self
+            .platforms_read()
+            .iter()
+            .map(|(region, h)| soft(*region, &h.handle.status().borrow()))
+            .collect();
+        let fetched = self.inner.fetched.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut tables = Vec::new();
+        for table in view.state.tables() {
+            // The newest version held here; older ones are kept too, but one line a table is what peers need.
+            let held = view.state.table_versions(table).rev().find(|v| self.inner.objects.has(&v.root));
+            if let Some(v) = held {
+                let (bytes_fetched, seconds) = fetched.get(&v.root).copied().unwrap_or_default();
+                tables.push(TableSoft { name: table.to_string(), version: v.version, root: v.root, bytes_fetched, seconds });
+            }
+        }
+        SoftState {
+            incarnation: self.inner.config.incarnation,
+            version: self.inner.config.version.clone(),
+            wall: self.inner.clock.wall(),
+            ready: *self.inner.ready.borrow(),
+            registry_index: view.index,
+            platforms,
+            tables,
+        }
+    }
+
+    /// Tells one peer at once how this node is.
+    pub(crate) fn greet(&self, node: NodeId) {
+        let bytes = Bytes::from(codec::encode(&self.soft_state()));
+        let _ = self.inner.transport.send(node, Purpose::Control, bytes);
+    }
+
+    async fn tell_peers(self) {
+        let mut every = tokio::time::interval(SOFT_EVERY);
+        every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            every.tick().await;
+            let state = self.soft_state();
+            let bytes = Bytes::from(codec::encode(&state));
+            self.inner.board.put(self.me(), state);
+            let connected = self.inner.transport.connected().borrow().clone();
+            for node in connected {
+                let _ = self.inner.transport.send(node, Purpose::Control, bytes.clone());
+            }
+            self.refill_numbers().await;
+        }
+    }
+
+    /// Asks the registry for another number block when half of the newest one is given out.
+    async fn refill_numbers(&self) {
+        let wanted: Vec<(RegionCode, u64, eport_model::Epoch, Vec<(u64, u64)>)> = self
+            .platforms_read()
+            .iter()
+            .filter_map(|(region, h)| {
+                let receiver = h.handle.status();
+                let status = receiver.borrow();
+                let epoch = status.placement.as_ref().map(|p| p.epoch)?;
+                status.is_open().then(|| (*region, h.number_cursor.load(Ordering::Relaxed), epoch, status.numbers.clone()))
+            })
+            .collect();
+        for (region, next, epoch, blocks) in wanted {
+            let Some((start, len)) = blocks.last().copied() else { continue };
+            if next < start.saturating_add(len / 2) {
+                continue;
+            }
+            let op = Op::ReserveNumbers { region, epoch, have: blocks.len() };
+            let command = self.command("number block half used", op);
+            if let Err(error) = self.inner.registry.propose(command, COMMAND_TIMEOUT).await {
+                warn!(%region, %error, "no further number block yet");
+            }
+        }
+    }
+
+    /// A registry command of this node.
+    pub(crate) fn command(&self, reason: &str, op: Op) -> eport_registry::Command {
+        steps::node_command(self.home(), self.me(), self.inner.clock.wall(), reason, op)
+    }
+
+    /// Tells the registry which software runs here. Repeated until the registry has taken it.
+    async fn introduce(self) {
+        let change = NodeChange {
+            software: Some(self.inner.config.version.clone()),
+            incarnation: Some(self.inner.config.incarnation),
+            ..NodeChange::default()
+        };
+        let mut changes = self.inner.registry.changes();
+        while !self.inner.registry.state().state.is_member(self.me()) {
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+        let command = self.command("node started", Op::UpdateNode { node: self.me(), change });
+        while let Err(error) = self.inner.registry.propose(command.clone(), COMMAND_TIMEOUT).await {
+            if matches!(error, eport_consensus::ProposeError::Refused(_)) {
+                warn!(%error, "the registry refused this node's introduction");
+                return;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    /// Publishes the heads of all journals kept here: the outside anchor of `journal verify`.
+    async fn publish_heads(self) {
+        let mut every = tokio::time::interval(HEADS_EVERY);
+        every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            every.tick().await;
+            let heads: Vec<HeadReport> = self
+                .platforms()
+                .iter()
+                .filter_map(|h| {
+                    let status = h.status().borrow().clone();
+                    let index = status.committed;
+                    let position = h.store().position(index).ok().flatten()?;
+                    status.is_open().then_some(HeadReport { region: h.region(), position })
+                })
+                .collect();
+            if heads.is_empty() {
+                continue;
+            }
+            let command = self.command("journal heads", Op::PublishHeads(heads));
+            if let Err(error) = self.inner.registry.propose(command, COMMAND_TIMEOUT).await {
+                debug!(%error, "journal heads not published");
+            }
+        }
+    }
+}
+
+/// Passes the digest at each checksum mark to the platform's task.
+fn marks(region: RegionCode, done: mpsc::UnboundedSender<Completion>) -> Marks {
+    Arc::new(move |digest| match digest {
+        Ok(d) => {
+            let _ = done.send(Completion::Digest(StateDigest { index: d.applied.index, digest: d.digest }));
+        }
+        Err(error) => warn!(%region, %error, "state digest failed"),
+    })
+}

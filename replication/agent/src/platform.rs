@@ -1,0 +1,547 @@
+//! The task of one platform: it owns the replica, performs its outputs in order and tells the status.
+//!
+//! Always holds: only this task steps the replica; storage work goes through one writer queue, so appends, seals, applies and
+//! truncations keep the order in which the replica asked for them; every caller is answered once.
+//! The completions channel has no fixed size: it holds at most one entry per storage operation under way, and those are
+//! bounded by the replica's in-flight limit and shipping windows.
+
+use crate::soft::{BackupSoft, PlatformSoft};
+use crate::{Clock, PlatformStatus, StateDigest, steps};
+use bytes::Bytes;
+use eport_consensus::{ProposeError, Registry};
+use eport_journal::{Alarm, Input, Message, Now, Outcome, Output, PlacementView, RegistryStep, Replica, Role, Ticket};
+use eport_model::{Draft, Durability, Epoch, JournalIndex, Lineage, MoveId, NodeId, Position, Record, RegionCode, Timestamp, codec};
+use eport_registry::Placement;
+use eport_store::{Done, JournalWriter, Op, PlatformStore, TailManifest};
+use eport_transport::Transport;
+use eport_wire::{Envelope, Purpose};
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+/// How long one registry command of a replica may take before its outcome counts as unknown.
+const REGISTRY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Counters in the status are renewed at most this often; role and placement at once.
+const STATUS_EVERY: Duration = Duration::from_millis(50);
+/// A backup that said nothing for this long does not count for `durability_now`.
+const SILENT: Duration = Duration::from_secs(3);
+/// Inputs handled before the status is looked at again.
+const BURST: usize = 256;
+
+/// What other tasks tell a platform's task.
+pub(crate) enum Event {
+    /// Drafts to append, in order.
+    Propose(Vec<(Ticket, Draft, oneshot::Sender<Outcome>)>),
+    /// An answer that depends on another proposal.
+    Depend {
+        /// The caller.
+        ticket: Ticket,
+        /// What it waits for.
+        on: Ticket,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Outcome>,
+    },
+    /// The registry's view.
+    Placement {
+        /// The placement.
+        placement: Arc<Placement>,
+        /// The same as the replica needs it.
+        view: Box<PlacementView>,
+        /// The number blocks of its epoch.
+        numbers: Vec<(u64, u64)>,
+        /// Confirmed by a quorum after the replica asked.
+        linearizable: bool,
+    },
+    /// A message from another node.
+    Peer {
+        /// The sender.
+        from: NodeId,
+        /// The message.
+        message: Message,
+    },
+}
+
+/// What storage and registry report back.
+pub(crate) enum Completion {
+    Appended(Position),
+    Sealed(Epoch),
+    Applied(JournalIndex),
+    Digest(StateDigest),
+    Truncated(Position, Timestamp),
+    Exported { after: JournalIndex, tail: TailManifest },
+    Records { peer: NodeId, from: JournalIndex, records: Vec<Arc<Record>> },
+    Found { index: JournalIndex, position: Option<Position> },
+    Registry { move_id: MoveId, applied: Option<bool> },
+    Failed { operation: &'static str, error: eport_store::Error },
+}
+
+/// What the task needs from its node.
+pub(crate) struct Context {
+    pub(crate) me: NodeId,
+    pub(crate) home: RegionCode,
+    pub(crate) lineage: Lineage,
+    pub(crate) clock: Clock,
+    pub(crate) registry: Registry,
+    pub(crate) transport: Transport,
+    pub(crate) tails: PathBuf,
+    pub(crate) stop: CancellationToken,
+}
+
+pub(crate) struct Task {
+    context: Arc<Context>,
+    region: RegionCode,
+    replica: Replica,
+    store: PlatformStore,
+    writer: JournalWriter,
+    events: mpsc::Receiver<Event>,
+    self_events: mpsc::WeakSender<Event>,
+    done_tx: mpsc::UnboundedSender<Completion>,
+    done: mpsc::UnboundedReceiver<Completion>,
+    answers: HashMap<Ticket, oneshot::Sender<Outcome>>,
+    placement: Option<Arc<Placement>>,
+    numbers: Vec<(u64, u64)>,
+    reading: bool,
+    role: Role,
+    alarm: Option<String>,
+    digest: Option<StateDigest>,
+    heard: BTreeMap<NodeId, Instant>,
+    level: BTreeMap<NodeId, Instant>,
+    status: watch::Sender<PlatformStatus>,
+    told: Instant,
+}
+
+/// Queue of a platform's task: proposals come in groups, messages one by one; a full window of small batches fits.
+pub(crate) const EVENTS: usize = 8_192;
+
+impl Task {
+    /// Opens the replica on what the store recovered.
+    pub(crate) fn new(
+        context: Arc<Context>,
+        store: PlatformStore,
+        recovered: eport_journal::Recovered,
+        writer: JournalWriter,
+        limits: eport_journal::Limits,
+        (events, self_events): (mpsc::Receiver<Event>, mpsc::WeakSender<Event>),
+        (done_tx, done): (mpsc::UnboundedSender<Completion>, mpsc::UnboundedReceiver<Completion>),
+    ) -> (Self, watch::Receiver<PlatformStatus>, Vec<Output>) {
+        let region = store.region();
+        let now = Now { mono_ms: context.clock.mono_ms(), wall: context.clock.wall() };
+        let (replica, outputs) = Replica::open(context.me, region, context.lineage, limits, recovered, now.mono_ms);
+        let role = replica.role().clone();
+        let (status, watch) = watch::channel(PlatformStatus {
+            role: role.clone(),
+            placement: None,
+            numbers: Vec::new(),
+            last: replica.last(),
+            committed: replica.committed(),
+            applied: replica.applied().index,
+            backups: Vec::new(),
+            durability_now: "blocked",
+            alarm: None,
+            state_digest: None,
+        });
+        let task = Self {
+            context,
+            region,
+            replica,
+            store,
+            writer,
+            events,
+            self_events,
+            done_tx,
+            done,
+            answers: HashMap::new(),
+            placement: None,
+            numbers: Vec::new(),
+            reading: false,
+            role,
+            alarm: None,
+            digest: None,
+            heard: BTreeMap::new(),
+            level: BTreeMap::new(),
+            status,
+            told: Instant::now(),
+        };
+        (task, watch, outputs)
+    }
+
+    /// Runs until the node stops. Callers that still wait then see their channel close: outcome unknown.
+    pub(crate) async fn run(mut self, first: Vec<Output>) {
+        self.perform(first);
+        let stop = self.context.stop.clone();
+        loop {
+            let wake = self.replica.deadline().map(|ms| self.context.clock.instant_of(ms));
+            let sleep = async {
+                match wake {
+                    Some(at) => tokio::time::sleep_until(at.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                Some(completion) = self.done.recv() => self.complete(completion),
+                event = self.events.recv() => match event {
+                    Some(event) => self.event(event),
+                    None => break,
+                },
+                () = sleep => self.input(Input::Tick),
+            }
+            for _ in 0..BURST {
+                if let Ok(completion) = self.done.try_recv() {
+                    self.complete(completion);
+                } else if let Ok(event) = self.events.try_recv() {
+                    self.event(event);
+                } else {
+                    break;
+                }
+            }
+            self.tell();
+        }
+        info!(region = %self.region, "platform task ended");
+    }
+
+    fn now(&self) -> Now {
+        Now { mono_ms: self.context.clock.mono_ms(), wall: self.context.clock.wall() }
+    }
+
+    fn input(&mut self, input: Input) {
+        let now = self.now();
+        let outputs = self.replica.step(now, input);
+        self.perform(outputs);
+    }
+
+    fn event(&mut self, event: Event) {
+        match event {
+            Event::Propose(batch) => {
+                for (ticket, draft, reply) in batch {
+                    self.answers.insert(ticket, reply);
+                    self.input(Input::Propose { ticket, draft });
+                }
+            }
+            Event::Depend { ticket, on, reply } => {
+                self.answers.insert(ticket, reply);
+                self.input(Input::Depend { ticket, on });
+            }
+            Event::Placement { placement, view, numbers, linearizable } => {
+                if linearizable {
+                    self.reading = false;
+                }
+                self.placement = Some(placement);
+                self.numbers = numbers;
+                self.input(Input::Placement { view: *view, linearizable });
+            }
+            Event::Peer { from, message } => {
+                self.heard.insert(from, Instant::now());
+                self.input(Input::Message { from, message });
+            }
+        }
+    }
+
+    fn complete(&mut self, completion: Completion) {
+        let input = match completion {
+            Completion::Appended(last) => Input::Appended { last },
+            Completion::Sealed(epoch) => Input::SealPersisted { epoch },
+            Completion::Applied(through) => Input::Applied { through },
+            Completion::Digest(digest) => {
+                self.digest = Some(digest);
+                return;
+            }
+            Completion::Truncated(last, last_time) => Input::Truncated { last, last_time },
+            Completion::Exported { after, tail } => {
+                self.report_tail(tail);
+                Input::TailExported { after }
+            }
+            Completion::Records { peer, from, records } => Input::Records { peer, from, records },
+            Completion::Found { index, position } => Input::Found { index, position },
+            Completion::Registry { move_id, applied } => Input::RegistryAnswered { move_id, applied },
+            Completion::Failed { operation, error } => {
+                let text = format!("{operation}: {error}");
+                error!(region = %self.region, operation, %error, "storage failed");
+                self.alarm = Some(text);
+                Input::StorageFailed
+            }
+        };
+        self.input(input);
+    }
+
+    fn perform(&mut self, outputs: Vec<Output>) {
+        for output in outputs {
+            match output {
+                Output::Append(records) => self.submit(Op::Append(records, self.done("append", Completion::Appended))),
+                Output::PersistSeal { epoch } => {
+                    self.submit(Op::Seal(epoch, self.done("seal", move |()| Completion::Sealed(epoch))));
+                }
+                Output::Apply { through } => {
+                    self.submit(Op::Apply(through, self.done("apply", |at: Position| Completion::Applied(at.index))));
+                }
+                Output::Truncate { after } => {
+                    let done = self.done("truncate", |(last, time)| Completion::Truncated(last, time));
+                    self.submit(Op::Truncate(after, done));
+                }
+                Output::ExportTail { after } => {
+                    let done = self.done("export tail", move |tail| Completion::Exported { after, tail });
+                    self.submit(Op::ExportTail(after, self.context.tails.clone(), done));
+                }
+                Output::Send { to, message } => self.send(to, message),
+                Output::Read { peer, from, max_bytes } => self.read(peer, from, max_bytes),
+                Output::Lookup { index } => self.lookup(index),
+                Output::Answer { ticket, outcome } => self.answer(ticket, outcome),
+                Output::Registry(step) => self.registry_step(step),
+                Output::ReadPlacement => self.read_placement(),
+                Output::Role(role) => {
+                    info!(region = %self.region, ?role, "role");
+                    self.role = role;
+                    self.told = self.told.checked_sub(STATUS_EVERY).unwrap_or(self.told);
+                    self.tell_now();
+                }
+                Output::Alarm(alarm) => self.raise(alarm),
+            }
+        }
+    }
+
+    fn answer(&mut self, ticket: Ticket, outcome: Outcome) {
+        let Some(reply) = self.answers.remove(&ticket) else { return };
+        let outcome = match outcome {
+            // Same-site copies do not survive the site: the policy may count them, the answer says `local`.
+            Outcome::Done { position, .. } if self.placement.as_ref().is_some_and(|p| p.policy.same_site) => {
+                Outcome::Done { position, durability: Durability::Local }
+            }
+            other => other,
+        };
+        // A caller that went away needs no answer.
+        let _ = reply.send(outcome);
+    }
+
+    fn send(&self, to: NodeId, message: Message) {
+        let purpose = match message {
+            Message::Seal { .. } | Message::Sealed(_) | Message::Copy { .. } => Purpose::Move,
+            _ => Purpose::Journal,
+        };
+        let version = self.placement.as_ref().map_or(0, |p| p.version);
+        let bytes = envelope(self.context.lineage, self.region, version, &message);
+        // Not connected or full: the protocol repeats what matters.
+        let _ = self.context.transport.send(to, purpose, bytes);
+    }
+
+    fn read(&self, peer: NodeId, from: JournalIndex, max_bytes: usize) {
+        let (store, tx) = (self.store.clone(), self.done_tx.clone());
+        tokio::task::spawn_blocking(move || {
+            let completion = match store.read(from, max_bytes) {
+                Ok(records) => Completion::Records { peer, from, records },
+                Err(error) => {
+                    warn!(%peer, %from, %error, "records for a peer cannot be read");
+                    Completion::Records { peer, from, records: Vec::new() }
+                }
+            };
+            let _ = tx.send(completion);
+        });
+    }
+
+    fn lookup(&self, index: JournalIndex) {
+        let (store, tx) = (self.store.clone(), self.done_tx.clone());
+        tokio::task::spawn_blocking(move || {
+            let position = store.position(index).unwrap_or_else(|error| {
+                warn!(%index, %error, "position cannot be read");
+                None
+            });
+            let _ = tx.send(Completion::Found { index, position });
+        });
+    }
+
+    fn registry_step(&self, step: RegistryStep) {
+        let (op, move_id, reason) = steps::step_op(self.region, step);
+        let context = self.context.clone();
+        let command = steps::node_command(context.home, context.me, context.clock.wall(), reason, op);
+        let (tx, region) = (self.done_tx.clone(), self.region);
+        tokio::spawn(async move {
+            let applied = match context.registry.propose(command, REGISTRY_TIMEOUT).await {
+                Ok(_) => Some(true),
+                Err(ProposeError::Refused(refusal)) => {
+                    info!(%region, %move_id, %refusal, "registry step refused");
+                    Some(false)
+                }
+                Err(error) => {
+                    warn!(%region, %move_id, %error, "outcome of a registry step is unknown");
+                    None
+                }
+            };
+            let _ = tx.send(Completion::Registry { move_id, applied });
+        });
+    }
+
+    /// Reads the placement with a quorum and tells the task; repeats until it succeeds or the node stops.
+    fn read_placement(&mut self) {
+        if std::mem::replace(&mut self.reading, true) {
+            return;
+        }
+        let (context, region, events) = (self.context.clone(), self.region, self.self_events.clone());
+        tokio::spawn(async move {
+            while !context.stop.is_cancelled() {
+                if let Ok(view) = context.registry.linearizable(REGISTRY_TIMEOUT).await
+                    && let Some(event) = crate::node::placement_event(&view.state, region, true)
+                {
+                    if let Some(events) = events.upgrade() {
+                        let _ = events.send(event).await;
+                    }
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        });
+    }
+
+    /// Makes an exported tail known to the registry, so that nobody forgets it. The file stays where it is.
+    fn report_tail(&self, tail: TailManifest) {
+        let context = self.context.clone();
+        let region = self.region;
+        info!(%region, records = tail.segment.records, digest = %tail.segment.sha256, "diverged tail exported");
+        let op = eport_registry::Op::RecordTail(eport_registry::Tail {
+            region,
+            epoch: tail.last.epoch,
+            fork: tail.after,
+            last: tail.last,
+            node: context.me,
+            digest: tail.segment.sha256,
+            state: eport_registry::TailState::Exported,
+            at: context.clock.wall(),
+        });
+        let command = steps::node_command(context.home, context.me, context.clock.wall(), "diverged tail exported", op);
+        tokio::spawn(async move {
+            while !context.stop.is_cancelled() {
+                match context.registry.propose(command.clone(), REGISTRY_TIMEOUT).await {
+                    Ok(_) | Err(ProposeError::Refused(_)) => return,
+                    Err(error) => warn!(%region, %error, "tail not recorded yet"),
+                }
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        });
+    }
+
+    fn raise(&mut self, alarm: Alarm) {
+        let text = match &alarm {
+            Alarm::Corruption { index, ours, theirs, peer } => {
+                format!("record {index}: digest {} here, {} at {peer}", ours.short(), theirs.short())
+            }
+            Alarm::BadRecord { index, peer } => format!("record {index} from {peer} does not verify"),
+            Alarm::Behind { start, last } => format!("journal ends at {last}, its epoch started at {start}: an old copy?"),
+            Alarm::SwitchStalled { move_id, reason } => format!("switchover {move_id}: {reason}"),
+        };
+        error!(region = %self.region, alarm = %text, "alarm");
+        self.alarm = Some(text);
+    }
+
+    /// Hands an operation to the writer. A full queue makes this task wait: its callbacks never wait for this task.
+    fn submit(&self, op: Op) {
+        if let Err(op) = self.writer.try_submit(op) {
+            tokio::task::block_in_place(|| self.writer.submit(op));
+        }
+    }
+
+    /// Wraps a completion for the writer: success becomes `to(value)`, failure `Completion::Failed`.
+    fn done<T: 'static>(&self, operation: &'static str, to: impl FnOnce(T) -> Completion + Send + 'static) -> Done<T> {
+        let tx = self.done_tx.clone();
+        Box::new(move |result| {
+            let completion = match result {
+                Ok(value) => to(value),
+                Err(error) => Completion::Failed { operation, error },
+            };
+            // The task is gone only when the node stops.
+            let _ = tx.send(completion);
+        })
+    }
+
+    fn backups(&mut self) -> Vec<BackupSoft> {
+        let last = self.replica.last().index;
+        let now = Instant::now();
+        let mut out = Vec::new();
+        for p in self.replica.peers() {
+            let level = self.level.entry(p.node).or_insert(now);
+            if p.durable.index >= last {
+                *level = now;
+            }
+            out.push(BackupSoft {
+                node: p.node,
+                received: p.received,
+                durable: p.durable.index,
+                applied: p.applied.index,
+                behind_ms: u64::try_from(level.elapsed().as_millis()).unwrap_or(u64::MAX),
+            });
+        }
+        out
+    }
+
+    fn durability_now(&self) -> &'static str {
+        let (Role::Primary { .. } | Role::Handover { .. }, Some(p)) = (&self.role, &self.placement) else { return "blocked" };
+        if p.policy.k == 0 {
+            return "local";
+        }
+        let counted = p
+            .backups
+            .iter()
+            .filter(|b| b.in_sync && !b.leaving && self.heard.get(&b.node).is_some_and(|at| at.elapsed() < SILENT))
+            .count();
+        match counted >= p.policy.k {
+            true if p.policy.same_site => "local",
+            true => "replicated",
+            false => "blocked",
+        }
+    }
+
+    fn tell(&mut self) {
+        if self.told.elapsed() >= STATUS_EVERY || self.status.borrow().role != self.role {
+            self.tell_now();
+        }
+    }
+
+    fn tell_now(&mut self) {
+        self.told = Instant::now();
+        let status = PlatformStatus {
+            role: self.role.clone(),
+            placement: self.placement.clone(),
+            numbers: self.numbers.clone(),
+            last: self.replica.last(),
+            committed: self.replica.committed(),
+            applied: self.replica.applied().index,
+            backups: self.backups(),
+            durability_now: self.durability_now(),
+            alarm: self.alarm.clone(),
+            state_digest: self.digest,
+        };
+        self.status.send_replace(status);
+    }
+}
+
+/// A journal message on the wire.
+pub(crate) fn envelope(lineage: Lineage, platform: RegionCode, placement_version: u64, message: &Message) -> Bytes {
+    Envelope { lineage, platform, placement_version, body: codec::encode(message).into() }.encode()
+}
+
+/// A platform's status as other nodes hear it.
+pub(crate) fn soft(region: RegionCode, status: &PlatformStatus) -> PlatformSoft {
+    let (role, epoch) = match &status.role {
+        Role::Idle => ("idle", Epoch::NONE),
+        Role::Primary { epoch } => ("primary", *epoch),
+        Role::Opening { epoch } => ("opening", *epoch),
+        Role::Handover { epoch, .. } => ("handover", *epoch),
+        Role::Backup { epoch, .. } => ("backup", *epoch),
+        Role::Sealed { epoch } => ("sealed", *epoch),
+        Role::Fenced { epoch } => ("fenced", *epoch),
+    };
+    PlatformSoft {
+        region,
+        role: role.to_owned(),
+        epoch,
+        last: status.last,
+        committed: status.committed,
+        applied: status.applied,
+        backups: status.backups.clone(),
+        durability_now: status.durability_now.to_owned(),
+        alarm: status.alarm.clone(),
+        state_digest: status.state_digest.map(|d| (d.index, d.digest)),
+    }
+}

@@ -1,0 +1,120 @@
+//! Soft state: what nodes tell each other once a second. It is never in the registry's log and never decides anything by
+//! itself; it is shown, and it feeds plans that are checked again before they are carried out.
+
+use eport_model::{Digest, Epoch, JournalIndex, NodeId, Position, RegionCode, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::RwLock;
+use std::time::{Duration, Instant};
+
+/// What one node says of itself.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SoftState {
+    /// Start of the process, in wall milliseconds: tells a restart apart.
+    pub incarnation: u64,
+    /// Software version.
+    pub version: String,
+    /// Its wall clock when it spoke.
+    pub wall: Timestamp,
+    /// True while the node takes requests.
+    pub ready: bool,
+    /// Registry index it has applied.
+    pub registry_index: u64,
+    /// Its replicas.
+    pub platforms: Vec<PlatformSoft>,
+    /// Table versions it can serve.
+    pub tables: Vec<TableSoft>,
+}
+
+/// One replica on that node.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlatformSoft {
+    /// The platform.
+    pub region: RegionCode,
+    /// Role by name: primary, opening, handover, backup, sealed, fenced, idle.
+    pub role: String,
+    /// Epoch of the role.
+    pub epoch: Epoch,
+    /// Last fsynced record.
+    pub last: Position,
+    /// Last committed record.
+    pub committed: JournalIndex,
+    /// Last applied record.
+    pub applied: JournalIndex,
+    /// As primary: how far each backup is.
+    pub backups: Vec<BackupSoft>,
+    /// As primary: `replicated`, `local` or `blocked`.
+    pub durability_now: String,
+    /// Alarm text, if one is raised.
+    pub alarm: Option<String>,
+    /// Digest of the state rows at the last checksum mark applied here.
+    pub state_digest: Option<(JournalIndex, Digest)>,
+}
+
+/// A backup as its primary sees it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BackupSoft {
+    /// The backup.
+    pub node: NodeId,
+    /// Last record it received.
+    pub received: JournalIndex,
+    /// Last record it fsynced.
+    pub durable: JournalIndex,
+    /// Last record it applied.
+    pub applied: JournalIndex,
+    /// Milliseconds since it was last level with the primary.
+    pub behind_ms: u64,
+}
+
+/// A table version a node can serve.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TableSoft {
+    /// OWNER/NAME.
+    pub name: String,
+    /// Version.
+    pub version: u64,
+    /// Root digest.
+    pub root: Digest,
+    /// Bytes fetched from a peer for it; 0 where it was published here.
+    pub bytes_fetched: u64,
+    /// Seconds from the registry's news to the installed object.
+    pub seconds: f64,
+}
+
+/// The newest soft state of every node heard of.
+#[derive(Debug, Default)]
+pub struct SoftBoard {
+    heard: RwLock<BTreeMap<NodeId, (Instant, SoftState)>>,
+}
+
+impl SoftBoard {
+    /// Notes what a node said.
+    pub fn put(&self, node: NodeId, state: SoftState) {
+        let mut heard = self.heard.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        heard.insert(node, (Instant::now(), state));
+    }
+
+    /// Age and content of what a node said last.
+    pub fn get(&self, node: NodeId) -> Option<(Duration, SoftState)> {
+        let heard = self.heard.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        heard.get(&node).map(|(at, s)| (at.elapsed(), s.clone()))
+    }
+
+    /// Everything heard, by node.
+    pub fn all(&self) -> BTreeMap<NodeId, (Duration, SoftState)> {
+        let heard = self.heard.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        heard.iter().map(|(n, (at, s))| (*n, (at.elapsed(), s.clone()))).collect()
+    }
+
+    /// What a node said of one platform, and how long ago.
+    pub fn platform(&self, node: NodeId, region: RegionCode) -> Option<(Duration, PlatformSoft)> {
+        let heard = self.heard.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let (at, state) = heard.get(&node)?;
+        state.platforms.iter().find(|p| p.region == region).map(|p| (at.elapsed(), p.clone()))
+    }
+
+    /// Forgets nodes that are no longer members.
+    pub fn retain(&self, member: impl Fn(NodeId) -> bool) {
+        self.heard.write().unwrap_or_else(std::sync::PoisonError::into_inner).retain(|n, _| member(*n));
+    }
+}
