@@ -1,2 +1,20 @@
-//! Issues certificates with rcgen and keeps private keys at rest.
+//! The certificate authorities of a federation: root, issuing CAs, leaf certificates, and their files.
+//!
+//! What always holds: a leaf is never a CA and never outlives its CA; names come from the caller (registry or token) and
+//! a CSR contributes its public key only; serials are `0x01 ‖ epoch ‖ 96 random bits` and so never repeat, even between
+//! two primaries; a key file is written with mode 0600 and refused when anyone else can read it. Validity is given by the
+//! caller, so tests can make expired certificates. Verification belongs to `tls`.
 #![forbid(unsafe_code)]
+
+mod authority;
+mod error;
+mod files;
+mod key;
+mod profile;
+mod serial;
+
+pub use authority::{Authority, Issued, IssuingSpec, bundle_pem};
+pub use error::Error;
+pub use files::{KEY_MODE, read_key, write_certificate, write_key};
+pub use key::{Key, certificate_request};
+pub use profile::{LeafNames, LifeDays, NOT_BEFORE_SLACK, Validity};

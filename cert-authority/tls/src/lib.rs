@@ -1,2 +1,22 @@
-//! rustls configurations and the one verifier every listener and dialler uses.
+//! TLS of the federation: one verifier for every listener and dialler, and the rustls configurations built on it.
+//!
+//! What always holds (rules R1 to R9 of the security design; each is a test, in `authority/tests/rules.rs` because
+//! making certificates belongs to `authority`): TLS 1.3 only; no tickets, no resumption, no early data; a peer is who the
+//! one URI of its certificate says, and only if its issuer may speak for that platform and neither it nor its issuer is
+//! revoked; trust, revocations and the own certificate are swapped while running, and a bad replacement changes nothing.
 #![forbid(unsafe_code)]
+
+mod bundle;
+mod configs;
+mod identity;
+mod peer;
+mod refused;
+mod revocation;
+mod verifier;
+
+pub use bundle::TrustBundle;
+pub use configs::{HTTPS_ALPN, Tls};
+pub use identity::Identity;
+pub use peer::{CHAIN_LEN_MAX, PeerIdentity, Usage};
+pub use refused::{Error, Refused};
+pub use revocation::{Revocations, Serial};

@@ -1,2 +1,37 @@
 //! Request and answer types shared by the HTTP server and its clients.
+//!
+//! The field names are the contract of the interfaces document: tests and scripts rely on them, so a change here is a change
+//! of contract. Keys are snake_case, times RFC 3339, sizes bytes, durations seconds unless the name ends in `_ms`.
+//! Readers ignore fields they do not know, so that a newer node may add some. A core: no I/O, no clock.
 #![forbid(unsafe_code)]
+
+mod dev;
+mod documents;
+mod instant;
+mod journal;
+mod moves;
+mod page;
+mod problem;
+mod status;
+mod tables;
+
+pub use dev::{DevNode, DevUp, OperatorFiles, ProcessState, VersionInfo};
+pub use documents::{
+    BatchLine, CountAnswer, DocumentAccepted, DocumentDetail, DocumentItem, DocumentQuery, Event, Failure,
+    Receipt, TableUsed, VersionItem,
+};
+pub use instant::{from_rfc3339, rfc3339};
+pub use journal::{EpochSpan, JournalHead, JournalVerify, PlatformVerify, ReplicaDigest};
+pub use moves::{
+    ExpectedLoss, MoveAnswer, MoveRequest, MoveState, PlanCheck, PlatformCreate, PolicyBackup, PolicyRequest,
+};
+pub use page::Page;
+pub use problem::{CliError, CliErrorBody, Problem, Redirect};
+pub use status::{
+    BackupStatus, DurabilityNow, FederationStatus, Mode, NodeState, NodeStatus, PlatformKind, PlatformState,
+    PlatformStatus, TableSummary, Warning,
+};
+pub use tables::{
+    ChangedRow, FieldChange, ImportAnswer, ImportProblem, TableDiff, TableDoc, TableNode, TableRow,
+    TableStatus, TableVersionItem,
+};

@@ -1,2 +1,29 @@
 //! Document envelope, standards packs, field checks, idempotency key.
+//!
+//! What always holds: a document is judged by a pack (data) and the table versions in force at one instant, and by nothing else;
+//! a refusal lists every failure; the digest is that of the RFC 8785 form of what was lodged, before normalisation, so that a
+//! signature of the lodger can be checked against it. A core: no I/O, no clock, no randomness.
 #![forbid(unsafe_code)]
+
+pub mod checks;
+mod failure;
+mod field;
+pub mod json;
+mod key;
+mod number;
+mod pack;
+mod state;
+mod tables;
+mod validate;
+
+pub use failure::{Failure, Refusal};
+pub use field::{Characters, Field, Kind, Normalise, TableRule, TextRules};
+pub use key::{BusinessKey, VersionStep};
+pub use number::{DocId, NUMBER_MAX};
+pub use pack::{BUILTIN, DocumentType, FailureCodes, FunctionCodes, Pack, PackError, PackHead, Packs, Title};
+pub use state::State;
+pub use tables::{InForce, Lookup, TableVersion, Tables};
+pub use validate::Document;
+
+/// Largest document of any type, in bytes as lodged. 1 MiB.
+pub const DOCUMENT_LEN_MAX: usize = 1 << 20;

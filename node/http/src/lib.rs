@@ -1,2 +1,38 @@
 //! axum routes, problem answers, OpenAPI, forwarding to the primary.
+//!
+//! Always holds: a route outside the open list of design §8 needs a verified certificate and a decision of `access`; every
+//! error is a problem with a stable code; a write is carried out by the platform's primary or forwarded to it once.
 #![forbid(unsafe_code)]
+// A shell: it measures how long requests take.
+#![allow(clippy::disallowed_methods)]
+
+mod auth;
+mod caller;
+mod catalogue;
+mod documents_api;
+mod extract;
+mod federation;
+mod forward;
+mod journal_api;
+mod listener;
+mod metrics;
+mod observe;
+mod openapi;
+mod platforms_api;
+mod problem;
+mod router;
+mod state;
+mod system;
+mod tables;
+mod tables_api;
+mod words;
+
+pub use caller::Caller;
+pub use catalogue::{Open, ROUTES, Route};
+pub use forward::Receiver;
+pub use listener::{serve, serve_plain};
+pub use problem::ApiError;
+pub use router::{metrics_router, router};
+pub use state::{Api, ApiConfig, PlatformFactory};
+pub use system::version_info;
+pub use tables::TableService;

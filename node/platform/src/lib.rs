@@ -1,2 +1,32 @@
 //! One hosted platform: order of rules, group of writes, queries, numbers.
+//!
+//! A document is judged on its caller's task (parse, fields, tables, digest), then passes one sequencer task, which decides in
+//! journal order: duplicates, versions, numbers, record time. The journal decides whether it happened; answers wait for it.
+//!
+//! What always holds: no answer says "stored" before the record is committed and applied; nothing is decided about a document
+//! while another record of the same business key is in flight; no number is given twice; every queue is bounded; when this
+//! node is not primary nothing is judged here, the caller is told who is.
 #![forbid(unsafe_code)]
+
+mod answer;
+mod config;
+mod error;
+mod events;
+mod job;
+mod log;
+mod numbers;
+mod platform;
+mod prepare;
+mod query;
+mod read;
+mod rows;
+mod sequencer;
+mod token;
+
+pub use answer::SubmitAnswer;
+pub use config::Config;
+pub use error::Error;
+pub use log::Log;
+pub use platform::{Clock, Platform, SharedTables};
+pub use prepare::Caller;
+pub use query::Scope;

@@ -1,2 +1,46 @@
 //! The daemon eportd: configuration, roles, start and stop order, telemetry.
+//!
+//! Start: configuration, log, data directory, keys, storage, connections, registry, platforms, API; ready last.
+//! Stop: not ready, API drains, platforms end, registry ends, connections close, data directory is released.
 #![forbid(unsafe_code)]
+// A shell: it reads the clock when it starts.
+#![allow(clippy::disallowed_methods)]
+
+pub mod config;
+mod founding;
+pub mod genesis;
+mod node;
+mod packs;
+pub mod telemetry;
+
+use eport_model::{Code, Coded};
+
+pub use node::run;
+
+/// Why the daemon ends before it was told to.
+#[derive(Debug, Clone)]
+pub struct Exit {
+    /// The code; it decides the exit status.
+    pub code: Code,
+    /// This case.
+    pub detail: String,
+}
+
+impl Exit {
+    /// From anything with a code, with the causes below it.
+    pub fn of<E: Coded + std::error::Error>(error: &E) -> Self {
+        let mut detail = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            detail.push_str(&format!(": {cause}"));
+            source = cause.source();
+        }
+        Self { code: error.code(), detail }
+    }
+}
+
+impl<E: Coded + std::error::Error> From<E> for Exit {
+    fn from(error: E) -> Self {
+        Self::of(&error)
+    }
+}

@@ -1,2 +1,18 @@
-//! Client of a node's HTTP API with client certificate.
+//! Client of a node's HTTP API, authenticated by a client certificate.
+//!
+//! What always holds: every request carries a fresh request id; a request is repeated by itself only where a repetition
+//! cannot act twice (reads, documents with their business key, requests with an idempotency key); an answer that says
+//! "ask the primary" is followed only when the caller asked for it. Errors keep the server's code, title and detail.
 #![forbid(unsafe_code)]
+
+mod calls;
+mod error;
+mod http;
+mod problem;
+mod tls;
+
+pub use calls::{TableFile, path_segment};
+pub use error::Error;
+pub use http::{Answer, Client, Repeat, Settings};
+pub use problem::Problem;
+pub use tls::{Files, client_config};

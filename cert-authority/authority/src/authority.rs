@@ -1,0 +1,277 @@
+//! A certificate authority with its key: a root, or the issuing CA of one platform.
+
+use crate::files::{read, read_key, write_certificate, write_key};
+use crate::{Error, Key, LeafNames, Validity, key, profile, serial};
+use eport_identity::{Digest, Epoch, NodeId, RegionCode, Subject, TrustDomain};
+use rcgen::{Certificate, CertificateParams, Issuer, KeyPair, PKCS_ECDSA_P384_SHA384};
+use std::path::Path;
+use time::OffsetDateTime;
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+use zeroize::Zeroizing;
+
+/// A CA that can sign. Its private key leaves it only through `save`.
+pub struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    pem: String,
+    facts: Facts,
+}
+
+/// What a CA certificate says about itself.
+#[derive(Clone, Debug)]
+struct Facts {
+    domain: TrustDomain,
+    region: Option<RegionCode>,
+    not_after: OffsetDateTime,
+    serial: String,
+    spki: Digest,
+    public_key: Vec<u8>,
+}
+
+/// The issuing CA that a root is asked to make.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct IssuingSpec {
+    /// The platform whose nodes, operators and enterprises it issues for.
+    pub region: RegionCode,
+    /// The epoch that goes into the CA's own serial.
+    pub epoch: Epoch,
+    /// Allows `localhost` and addresses in certificates below it (federations on one machine).
+    pub loopback: bool,
+}
+
+/// A certificate that was just issued.
+pub struct Issued {
+    /// The leaf, then its issuing CA, as PEM.
+    pub chain_pem: String,
+    /// The private key as PEM, when it was made here.
+    pub key_pem: Option<Zeroizing<String>>,
+    /// The serial in lower-case hex.
+    pub serial: String,
+    /// For whom.
+    pub subject: Subject,
+    /// Last valid instant, after the cut to the CA's.
+    pub not_after: OffsetDateTime,
+}
+
+impl Issued {
+    /// Writes `DIR/STEM.crt` and, when the key was made here, `DIR/STEM.key` (first, so that a certificate without its
+    /// key never appears).
+    pub fn save(&self, dir: &Path, stem: &str) -> Result<(), Error> {
+        if let Some(key) = &self.key_pem {
+            write_key(&dir.join(format!("{stem}.key")), key)?;
+        }
+        write_certificate(&dir.join(format!("{stem}.crt")), &self.chain_pem)
+    }
+}
+
+/// The PEM bundle of several CAs: what clients use as `ca`, and nodes as trust bundle.
+pub fn bundle_pem<'a>(authorities: impl IntoIterator<Item = &'a Authority>) -> String {
+    authorities.into_iter().map(Authority::certificate_pem).collect()
+}
+
+impl Authority {
+    /// Founds a federation: a self-signed P-384 root.
+    pub fn create_root(name: &str, domain: &TrustDomain, validity: Validity) -> Result<Self, Error> {
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384)?;
+        let params = profile::root(name, domain, validity)?;
+        let certificate = params.self_signed(&key)?;
+        Self::new(params, certificate, key)
+    }
+
+    /// Makes the issuing CA of a platform: P-256, path length 0, DNS names limited to the platform.
+    pub fn create_issuing(&self, spec: IssuingSpec, validity: Validity) -> Result<Self, Error> {
+        if let Some(region) = self.facts.region {
+            let reason = format!("the CA of {region} has path length 0 and cannot make another CA");
+            return Err(Error::Refused { subject: format!("issuing CA of {}", spec.region), reason });
+        }
+        let validity = validity.within(self.facts.not_after)?;
+        let key = KeyPair::generate()?;
+        let params = profile::issuing(spec.region, spec.epoch, spec.loopback, &self.facts.domain, validity)?;
+        let certificate = params.signed_by(&key, &self.issuer)?;
+        Self::new(params, certificate, key)
+    }
+
+    /// Reads `DIR/STEM.crt` and `DIR/STEM.key`. The key must match and be readable by its owner only.
+    pub fn load(dir: &Path, stem: &str) -> Result<Self, Error> {
+        let (cert_path, key_path) = (dir.join(format!("{stem}.crt")), dir.join(format!("{stem}.key")));
+        let unusable = |path: &Path, reason: String| Error::Unusable { path: path.to_owned(), reason };
+        let pem = read(&cert_path)?;
+        let der = first_certificate(&pem).map_err(|r| unusable(&cert_path, r))?;
+        let facts = Facts::read(&der).map_err(|r| unusable(&cert_path, r))?;
+        let key = KeyPair::from_pem(&read_key(&key_path)?)
+            .map_err(|_| unusable(&key_path, "no usable private key in PKCS#8 PEM".into()))?;
+        if key.public_key_raw() != facts.public_key {
+            return Err(unusable(&key_path, format!("the key does not belong to {}", cert_path.display())));
+        }
+        let issuer = Issuer::from_ca_cert_der(&der.into(), key)?;
+        Ok(Self { issuer, pem, facts })
+    }
+
+    /// Writes `DIR/STEM.crt` and `DIR/STEM.key` (mode 0600), synced.
+    pub fn save(&self, dir: &Path, stem: &str) -> Result<(), Error> {
+        let key = Zeroizing::new(self.issuer.key().serialize_pem());
+        write_key(&dir.join(format!("{stem}.key")), &key)?;
+        write_certificate(&dir.join(format!("{stem}.crt")), &self.pem)
+    }
+
+    /// The CA's certificate as PEM.
+    pub fn certificate_pem(&self) -> &str {
+        &self.pem
+    }
+
+    /// SHA-256 of the CA's public key (SPKI): the name under which the registry lists issuers.
+    pub fn spki(&self) -> Digest {
+        self.facts.spki
+    }
+
+    /// The platform of an issuing CA, `None` for a root.
+    pub fn region(&self) -> Option<RegionCode> {
+        self.facts.region
+    }
+
+    /// The trust domain.
+    pub fn domain(&self) -> &TrustDomain {
+        &self.facts.domain
+    }
+
+    /// The serial of the CA's own certificate.
+    pub fn serial(&self) -> &str {
+        &self.facts.serial
+    }
+
+    /// The CA's own end.
+    pub fn not_after(&self) -> OffsetDateTime {
+        self.facts.not_after
+    }
+
+    /// Issues a leaf certificate; `epoch` is that of the platform that owns this CA.
+    pub fn issue(
+        &self,
+        subject: &Subject,
+        names: &LeafNames,
+        key: Key<'_>,
+        epoch: Epoch,
+        validity: Validity,
+    ) -> Result<Issued, Error> {
+        let refuse = |reason: String| Error::Refused { subject: subject.to_string(), reason };
+        if self.facts.region.is_none() {
+            return Err(refuse("the root signs CAs only; use an issuing CA".into()));
+        }
+        if subject.to_string().parse::<Subject>().as_ref() != Ok(subject) {
+            return Err(refuse("the name has characters that a subject URI cannot carry".into()));
+        }
+        let validity = validity.within(self.facts.not_after)?;
+        let params = profile::leaf(subject, names, epoch, &self.facts.domain, validity)?;
+        let serial = params.serial_number.as_ref().map(|s| serial::text(&s.to_bytes())).unwrap_or_default();
+        let (leaf, key_pem) = match key {
+            Key::Generate => {
+                let pair = KeyPair::generate()?;
+                (params.signed_by(&pair, &self.issuer)?, Some(Zeroizing::new(pair.serialize_pem())))
+            }
+            Key::Request(pem) => {
+                (params.signed_by(&key::public_key(pem).map_err(refuse)?, &self.issuer)?, None)
+            }
+        };
+        let chain_pem = format!("{}{}", leaf.pem(), self.pem);
+        Ok(Issued { chain_pem, key_pem, serial, subject: subject.clone(), not_after: validity.not_after })
+    }
+
+    /// Issues a node certificate: server and client, URI and DNS name of the node.
+    pub fn issue_node(
+        &self,
+        platform: RegionCode,
+        node: NodeId,
+        names: &LeafNames,
+        key: Key<'_>,
+        epoch: Epoch,
+        validity: Validity,
+    ) -> Result<Issued, Error> {
+        self.issue(&Subject::Node { platform, node }, names, key, epoch, validity)
+    }
+
+    /// Issues an operator certificate: client only.
+    pub fn issue_operator(
+        &self,
+        id: &str,
+        key: Key<'_>,
+        epoch: Epoch,
+        validity: Validity,
+    ) -> Result<Issued, Error> {
+        self.issue(&Subject::Operator(id.to_owned()), &LeafNames::default(), key, epoch, validity)
+    }
+
+    /// Issues an enterprise certificate: client only, with the right to sign.
+    pub fn issue_enterprise(
+        &self,
+        id: &str,
+        key: Key<'_>,
+        epoch: Epoch,
+        validity: Validity,
+    ) -> Result<Issued, Error> {
+        self.issue(&Subject::Enterprise(id.to_owned()), &LeafNames::default(), key, epoch, validity)
+    }
+
+    /// Issues the certificate of an agency's gateway: client only.
+    pub fn issue_agency(
+        &self,
+        code: &str,
+        gateway: &str,
+        key: Key<'_>,
+        epoch: Epoch,
+        validity: Validity,
+    ) -> Result<Issued, Error> {
+        let subject = Subject::Agency { code: code.to_owned(), gateway: gateway.to_owned() };
+        self.issue(&subject, &LeafNames::default(), key, epoch, validity)
+    }
+
+    fn new(params: CertificateParams, certificate: Certificate, key: KeyPair) -> Result<Self, Error> {
+        let pem = certificate.pem();
+        let facts = Facts::read(certificate.der())
+            .map_err(|reason| Error::Refused { subject: "CA certificate".into(), reason })?;
+        Ok(Self { issuer: Issuer::new(params, key), pem, facts })
+    }
+}
+
+impl std::fmt::Debug for Authority {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Authority").field("facts", &self.facts).finish_non_exhaustive()
+    }
+}
+
+impl Facts {
+    fn read(der: &[u8]) -> Result<Self, String> {
+        let (_, cert) = X509Certificate::from_der(der).map_err(|_| "not an X.509 certificate")?;
+        if !cert.is_ca() {
+            return Err("the certificate is not a CA".into());
+        }
+        let uri = ca_uri(&cert).ok_or("the CA certificate names no trust domain")?;
+        let rest = uri.strip_prefix("spiffe://").ok_or("the CA's URI is not a spiffe one")?;
+        let (domain, region) = match rest.split_once("/platform/") {
+            Some((domain, region)) => (domain, Some(region.parse().map_err(|e| format!("{e}"))?)),
+            None => (rest, None),
+        };
+        Ok(Self {
+            domain: domain.parse().map_err(|e| format!("{e}"))?,
+            region,
+            not_after: cert.validity().not_after.to_datetime(),
+            serial: serial::text(cert.raw_serial()),
+            spki: Digest::of(cert.public_key().raw),
+            public_key: cert.public_key().subject_public_key.data.to_vec(),
+        })
+    }
+}
+
+fn ca_uri(cert: &X509Certificate<'_>) -> Option<String> {
+    let san = cert.subject_alternative_name().ok()??;
+    san.value.general_names.iter().find_map(|name| match name {
+        GeneralName::URI(uri) => Some((*uri).to_owned()),
+        _ => None,
+    })
+}
+
+fn first_certificate(pem: &str) -> Result<Vec<u8>, String> {
+    let (_, pem) = x509_parser::pem::parse_x509_pem(pem.as_bytes()).map_err(|_| "not PEM")?;
+    if pem.label != "CERTIFICATE" {
+        return Err(format!("PEM section {:?} is not a certificate", pem.label));
+    }
+    Ok(pem.contents)
+}

@@ -1,0 +1,67 @@
+//! Why an authority could not do what was asked.
+
+use std::io;
+use std::path::PathBuf;
+use time::OffsetDateTime;
+
+/// A failure of an authority. `code` gives the number of `eport_model::codes`, which this folder may not depend on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file cannot be read or written.
+    #[error("{action} {path}")]
+    File {
+        /// What was tried.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// A key file that others can read.
+    #[error("{path} has mode {mode:03o}; only 600 is accepted for a private key")]
+    KeyExposed {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// A file does not hold what it should.
+    #[error("{path}: {reason}")]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The request cannot be granted.
+    #[error("certificate for {subject}: {reason}")]
+    Refused {
+        /// For whom.
+        subject: String,
+        /// Why not.
+        reason: String,
+    },
+    /// The time asked for is empty, or the CA is not valid then.
+    #[error("validity from {not_before} to {not_after} is empty within the CA's")]
+    Validity {
+        /// Begin asked for.
+        not_before: OffsetDateTime,
+        /// End that remains.
+        not_after: OffsetDateTime,
+    },
+    /// The signing library failed.
+    #[error("signing")]
+    Signing(#[from] rcgen::Error),
+}
+
+impl Error {
+    /// The number of the stable error code `EPnnnn`.
+    pub const fn code(&self) -> u16 {
+        match self {
+            Error::File { .. } | Error::Unusable { .. } | Error::Signing(_) => 1203,
+            Error::KeyExposed { .. } => 1204,
+            Error::Refused { .. } | Error::Validity { .. } => 1207,
+        }
+    }
+}

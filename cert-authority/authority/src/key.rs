@@ -1,0 +1,43 @@
+//! Where the public key of a certificate comes from.
+
+use crate::Error;
+use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, SubjectPublicKeyInfo};
+use x509_parser::prelude::{FromDer, X509CertificationRequest};
+use zeroize::Zeroizing;
+
+/// The key a certificate is issued for.
+#[derive(Debug, Clone, Copy)]
+pub enum Key<'a> {
+    /// Make a P-256 key here; the answer carries it.
+    Generate,
+    /// Take the public key of this PEM request. Nothing else in it is used; its signature proves possession.
+    Request(&'a str),
+}
+
+/// Makes a P-256 key and a request for it, on the machine where the key stays. Returns (request, key) as PEM.
+pub fn certificate_request() -> Result<(String, Zeroizing<String>), Error> {
+    let key = KeyPair::generate()?;
+    let request = CertificateParams::default().serialize_request(&key)?;
+    Ok((request.pem()?, Zeroizing::new(key.serialize_pem())))
+}
+
+/// The public key of a request whose signature verifies. The curve is read from the key itself, because a P-384 key
+/// may sign its request with SHA-256 and would be taken for a P-256 one.
+pub(crate) fn public_key(pem: &str) -> Result<SubjectPublicKeyInfo, String> {
+    let (_, pem) = x509_parser::pem::parse_x509_pem(pem.as_bytes()).map_err(|_| "the request is not PEM")?;
+    if pem.label != "CERTIFICATE REQUEST" && pem.label != "NEW CERTIFICATE REQUEST" {
+        return Err(format!("PEM section {:?} is not a certificate request", pem.label));
+    }
+    let (rest, csr) = X509CertificationRequest::from_der(&pem.contents)
+        .map_err(|_| "the request is not a PKCS#10 structure")?;
+    if !rest.is_empty() {
+        return Err("bytes follow the request".into());
+    }
+    csr.verify_signature().map_err(|_| "the request's signature does not prove possession of the key")?;
+    let spki = SubjectPublicKeyInfo::from_der(csr.certification_request_info.subject_pki.raw)
+        .map_err(|_| "only P-256 keys are accepted")?;
+    if *rcgen::PublicKeyData::algorithm(&spki) != PKCS_ECDSA_P256_SHA256 {
+        return Err("only P-256 keys are accepted".into());
+    }
+    Ok(spki)
+}

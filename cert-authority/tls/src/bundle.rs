@@ -1,0 +1,106 @@
+//! Whom a federation trusts: its roots, its issuing CAs, and which issuer may speak for which platform.
+
+use crate::Error;
+use eport_identity::{Digest, RegionCode, TrustDomain};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, TrustAnchor};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+/// Largest bundle read: some hundred CAs.
+const BUNDLE_LEN_MAX: u64 = 1 << 20;
+
+/// Roots, issuing CAs and issuer rules of one federation.
+#[derive(Clone, Debug)]
+pub struct TrustBundle {
+    domain: TrustDomain,
+    anchors: Vec<TrustAnchor<'static>>,
+    intermediates: Vec<CertificateDer<'static>>,
+    issuers: BTreeMap<RegionCode, BTreeSet<Digest>>,
+}
+
+impl TrustBundle {
+    /// A bundle from roots and issuing CAs. Any issuer under a root may speak for any platform until `with_issuers`.
+    pub fn new(
+        domain: TrustDomain,
+        roots: &[CertificateDer<'_>],
+        intermediates: Vec<CertificateDer<'static>>,
+    ) -> Result<Self, Error> {
+        let unusable = |reason: String| Error::Unusable { what: "trust bundle".into(), reason };
+        let anchors = roots
+            .iter()
+            .map(|root| Ok(webpki::anchor_from_trusted_cert(root)?.to_owned()))
+            .collect::<Result<Vec<_>, webpki::Error>>()
+            .map_err(|e| unusable(format!("a root cannot be read: {e}")))?;
+        if anchors.is_empty() {
+            return Err(unusable("it holds no self-signed root".into()));
+        }
+        Ok(Self { domain, anchors, intermediates, issuers: BTreeMap::new() })
+    }
+
+    /// Sorts the certificates of a PEM bundle into roots (self-signed) and issuing CAs.
+    pub fn from_pem(pem: &[u8], domain: TrustDomain) -> Result<Self, Error> {
+        let unusable = |reason: String| Error::Unusable { what: "trust bundle".into(), reason };
+        let (mut roots, mut intermediates) = (Vec::new(), Vec::new());
+        for der in CertificateDer::pem_slice_iter(pem) {
+            let der = der.map_err(|e| unusable(e.to_string()))?;
+            let (_, cert) = X509Certificate::from_der(&der).map_err(|e| unusable(e.to_string()))?;
+            if !cert.is_ca() {
+                return Err(unusable(format!("{} is not a CA", cert.subject())));
+            }
+            if cert.subject().as_raw() == cert.issuer().as_raw() {
+                roots.push(der);
+            } else {
+                intermediates.push(der);
+            }
+        }
+        Self::new(domain, &roots, intermediates)
+    }
+
+    /// Reads a PEM bundle file.
+    pub fn from_file(path: &Path, domain: TrustDomain) -> Result<Self, Error> {
+        Self::from_pem(&read_bounded(path, BUNDLE_LEN_MAX)?, domain)
+    }
+
+    /// Limits who may speak for a platform: region → SHA-256 of the SPKI of each allowed issuer. Operators,
+    /// enterprises and agencies need any issuer of the map. An empty map allows every issuer under the roots.
+    pub fn with_issuers(mut self, issuers: BTreeMap<RegionCode, BTreeSet<Digest>>) -> Self {
+        self.issuers = issuers;
+        self
+    }
+
+    /// The trust domain.
+    pub fn domain(&self) -> &TrustDomain {
+        &self.domain
+    }
+
+    pub(crate) fn anchors(&self) -> &[TrustAnchor<'static>] {
+        &self.anchors
+    }
+
+    pub(crate) fn intermediates(&self) -> &[CertificateDer<'static>] {
+        &self.intermediates
+    }
+
+    /// Whether an issuer may speak for a node's home platform, or (`None`) for a subject without one.
+    pub(crate) fn allows(&self, issuer: &Digest, platform: Option<RegionCode>) -> bool {
+        if self.issuers.is_empty() {
+            return true;
+        }
+        match platform {
+            Some(region) => self.issuers.get(&region).is_some_and(|set| set.contains(issuer)),
+            None => self.issuers.values().any(|set| set.contains(issuer)),
+        }
+    }
+}
+
+pub(crate) fn read_bounded(path: &Path, len_max: u64) -> Result<Vec<u8>, Error> {
+    let fail = |source| Error::File { path: path.to_owned(), source };
+    let len = std::fs::metadata(path).map_err(fail)?.len();
+    if len > len_max {
+        let reason = format!("{len} bytes exceed the limit of {len_max}");
+        return Err(Error::Unusable { what: path.display().to_string(), reason });
+    }
+    std::fs::read(path).map_err(fail)
+}

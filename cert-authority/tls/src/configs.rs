@@ -1,0 +1,179 @@
+//! The TLS setup of one process, and the rustls configurations made from it.
+
+use crate::verifier::{FederationVerifier, Peers, Trust, node_server_name};
+use crate::{Error, Identity, PeerIdentity, Refused, Revocations, TrustBundle, Usage};
+use arc_swap::ArcSwap;
+use eport_identity::{NodeId, TrustDomain};
+use rustls::client::{ResolvesClientCert, Resumption};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::version::TLS13;
+use rustls::{ClientConfig, ServerConfig, SignatureScheme};
+use rustls_pki_types::{CertificateDer, UnixTime};
+use std::path::Path;
+use std::sync::Arc;
+
+/// ALPN names of the HTTPS listener, preferred first.
+pub const HTTPS_ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
+
+/// The TLS setup of one process. Clones share trust, revocations and the own certificate; configurations made earlier
+/// follow every later change.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    trust: Arc<Trust>,
+    own: Arc<Own>,
+}
+
+/// The own certificate in use, replaced as a whole (R7).
+#[derive(Debug)]
+struct Own(ArcSwap<Slot>);
+
+#[derive(Debug)]
+struct Slot {
+    certified: Arc<CertifiedKey>,
+    me: PeerIdentity,
+}
+
+impl Tls {
+    /// A setup from its parts. The own certificate must pass the policy that peers will apply to it.
+    pub fn new(identity: &Identity, bundle: TrustBundle, revocations: Revocations) -> Result<Self, Error> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let trust = Arc::new(Trust { bundle: ArcSwap::from_pointee(bundle), revocations, provider });
+        let slot = Slot::check(&trust, identity)?;
+        Ok(Self { trust, own: Arc::new(Own(ArcSwap::from_pointee(slot))) })
+    }
+
+    /// A setup from files: own chain, own key (mode 0600), bundle of roots and issuing CAs.
+    pub fn from_files(chain: &Path, key: &Path, bundle: &Path, domain: TrustDomain) -> Result<Self, Error> {
+        let bundle = TrustBundle::from_file(bundle, domain)?;
+        Self::new(&Identity::from_files(chain, key)?, bundle, Revocations::default())
+    }
+
+    /// Replaces the own certificate (R7). On any defect the former one stays.
+    pub fn reload(&self, identity: &Identity) -> Result<(), Error> {
+        let slot = Slot::check(&self.trust, identity)?;
+        self.own.0.store(Arc::new(slot));
+        Ok(())
+    }
+
+    /// Replaces roots, issuing CAs and issuer rules. Refused when the own certificate would no longer pass.
+    pub fn set_bundle(&self, bundle: TrustBundle) -> Result<(), Error> {
+        let own = self.own.0.load();
+        let next = Trust {
+            bundle: ArcSwap::from_pointee(bundle.clone()),
+            revocations: self.trust.revocations.clone(),
+            provider: self.trust.provider.clone(),
+        };
+        next.verify(&own.certified.cert, Usage::Client, UnixTime::now()).map_err(Error::Own)?;
+        self.trust.bundle.store(Arc::new(bundle));
+        Ok(())
+    }
+
+    /// The set of revocations every verifier of this setup reads.
+    pub fn revocations(&self) -> &Revocations {
+        &self.trust.revocations
+    }
+
+    /// The own identity, as peers see it.
+    pub fn me(&self) -> PeerIdentity {
+        self.own.0.load().me.clone()
+    }
+
+    /// The trust domain.
+    pub fn domain(&self) -> TrustDomain {
+        self.trust.bundle.load().domain().clone()
+    }
+
+    /// The server name under which `quic_client` dials a node; the verifier compares it with the node's certificate.
+    pub fn node_server_name(&self, node: NodeId) -> String {
+        node_server_name(&node, self.trust.bundle.load().domain())
+    }
+
+    /// Judges a chain now: after a handshake (R5), or one that another node forwarded.
+    pub fn peer(&self, chain: &[CertificateDer<'_>]) -> Result<PeerIdentity, Refused> {
+        self.trust.verify(chain, Usage::Client, UnixTime::now())
+    }
+
+    /// Judges a chain for a direction at a moment.
+    pub fn peer_at(
+        &self,
+        chain: &[CertificateDer<'_>],
+        usage: Usage,
+        now: UnixTime,
+    ) -> Result<PeerIdentity, Refused> {
+        self.trust.verify(chain, usage, now)
+    }
+
+    /// For the QUIC listener: nodes only, certificate mandatory, one of these ALPN names mandatory.
+    pub fn quic_server(&self, alpn: &[&[u8]]) -> Result<ServerConfig, Error> {
+        self.server(Peers::Nodes, alpn)
+    }
+
+    /// For the QUIC dialler: dial with `node_server_name`.
+    pub fn quic_client(&self, alpn: &[&[u8]]) -> Result<ClientConfig, Error> {
+        self.client(Peers::Nodes, alpn)
+    }
+
+    /// For the HTTPS listener: a client may come without certificate (the HTTP layer limits it to the open routes); a
+    /// presented certificate must verify.
+    pub fn https_server(&self) -> Result<Arc<ServerConfig>, Error> {
+        Ok(Arc::new(self.server(Peers::Anyone, &HTTPS_ALPN)?))
+    }
+
+    /// For HTTPS clients: the server must be a node of the federation and its certificate must carry the dialled name.
+    /// ALPN is left to the HTTP client.
+    pub fn https_client(&self) -> Result<ClientConfig, Error> {
+        self.client(Peers::Anyone, &[])
+    }
+
+    fn server(&self, peers: Peers, alpn: &[&[u8]]) -> Result<ServerConfig, Error> {
+        let verifier = Arc::new(FederationVerifier { trust: self.trust.clone(), peers });
+        let mut config = ServerConfig::builder_with_provider(self.trust.provider.clone())
+            .with_protocol_versions(&[&TLS13])?
+            .with_client_cert_verifier(verifier)
+            .with_cert_resolver(self.own.clone());
+        // R1: a resumed session would skip the verifier, and with it a revocation.
+        config.send_tls13_tickets = 0;
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.max_early_data_size = 0;
+        config.alpn_protocols = alpn.iter().map(|p| p.to_vec()).collect();
+        Ok(config)
+    }
+
+    fn client(&self, peers: Peers, alpn: &[&[u8]]) -> Result<ClientConfig, Error> {
+        let verifier = Arc::new(FederationVerifier { trust: self.trust.clone(), peers });
+        let mut config = ClientConfig::builder_with_provider(self.trust.provider.clone())
+            .with_protocol_versions(&[&TLS13])?
+            .dangerous() // rustls' word for "not the default verifier"; ours is stricter.
+            .with_custom_certificate_verifier(verifier)
+            .with_client_cert_resolver(self.own.clone());
+        config.resumption = Resumption::disabled();
+        config.enable_early_data = false;
+        config.alpn_protocols = alpn.iter().map(|p| p.to_vec()).collect();
+        Ok(config)
+    }
+}
+
+impl Slot {
+    fn check(trust: &Trust, identity: &Identity) -> Result<Self, Error> {
+        let certified = identity.certified(&trust.provider)?;
+        let me = trust.verify(identity.chain(), Usage::Client, UnixTime::now()).map_err(Error::Own)?;
+        Ok(Self { certified: Arc::new(certified), me })
+    }
+}
+
+impl ResolvesServerCert for Own {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.load().certified.clone())
+    }
+}
+
+impl ResolvesClientCert for Own {
+    fn resolve(&self, _hints: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.load().certified.clone())
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}

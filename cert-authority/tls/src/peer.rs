@@ -1,0 +1,151 @@
+//! The verdict on a certificate chain: who the peer is, or why it is refused (R4).
+
+use crate::{Refused, Revocations, Serial, TrustBundle};
+use eport_identity::{Digest, Subject};
+use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime};
+use webpki::{EndEntityCert, KeyUsage, VerifiedPath};
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+
+/// Longest accepted chain: leaf, issuing CA, a cross-signed CA, root.
+pub const CHAIN_LEN_MAX: usize = 4;
+
+const EKU_SERVER: &[u8] = &[43, 6, 1, 5, 5, 7, 3, 1];
+const EKU_CLIENT: &[u8] = &[43, 6, 1, 5, 5, 7, 3, 2];
+
+/// In which direction a certificate is used.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Usage {
+    /// The peer answered our dial.
+    Server,
+    /// The peer dialled us, or its chain was forwarded.
+    Client,
+}
+
+impl Usage {
+    fn name(self) -> &'static str {
+        match self {
+            Usage::Server => "servers",
+            Usage::Client => "clients",
+        }
+    }
+
+    /// webpki applies this to CAs too, which carry no extended key usage; that the *leaf* has one is checked below.
+    fn key_usage(self) -> KeyUsage {
+        KeyUsage::required_if_present(match self {
+            Usage::Server => EKU_SERVER,
+            Usage::Client => EKU_CLIENT,
+        })
+    }
+}
+
+/// A verified peer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PeerIdentity {
+    /// Who it is.
+    pub subject: Subject,
+    /// Its certificate's serial.
+    pub serial: Serial,
+    /// The serials of the CAs above it that came with the chain or the bundle.
+    pub issuer_serials: Vec<Serial>,
+    /// SHA-256 of its issuer's public key (SPKI).
+    pub issuer: Digest,
+    /// Last valid second, since 1970.
+    pub not_after: i64,
+    /// The chain as presented, leaf first.
+    pub chain: Vec<CertificateDer<'static>>,
+}
+
+impl PeerIdentity {
+    /// Whether this peer's certificate or one of its CAs is in a set of revocations.
+    pub fn revoked(&self, revocations: &Revocations) -> Option<&Serial> {
+        std::iter::once(&self.serial).chain(&self.issuer_serials).find(|s| revocations.contains(s))
+    }
+}
+
+/// Judges a chain at a moment. Path building and signatures are webpki's; everything named in R4 is checked here.
+pub(crate) fn verify(
+    trust: &TrustBundle,
+    revocations: &Revocations,
+    algorithms: &[&dyn SignatureVerificationAlgorithm],
+    chain: &[CertificateDer<'_>],
+    usage: Usage,
+    now: UnixTime,
+) -> Result<PeerIdentity, Refused> {
+    let (leaf, above) = chain.split_first().ok_or(Refused::Missing)?;
+    if chain.len() > CHAIN_LEN_MAX {
+        return Err(Refused::ChainTooLong(chain.len()));
+    }
+    let from_webpki = |e| Refused::from_webpki(e, usage.name());
+    let end = EndEntityCert::try_from(leaf).map_err(from_webpki)?;
+    let candidates: Vec<CertificateDer<'_>> = above.iter().chain(trust.intermediates()).cloned().collect();
+    let path = end
+        .verify_for_usage(algorithms, trust.anchors(), &candidates, now, usage.key_usage(), None, None)
+        .map_err(from_webpki)?;
+    let (issuer, issuer_serials) = issuers(&path)?;
+    let facts = Facts::read(leaf)?;
+    if !facts.has_usage {
+        return Err(Refused::Usage(usage.name()));
+    }
+    let subject = Subject::from_uri(&facts.uri, trust.domain()).map_err(|e| Refused::Name(e.to_string()))?;
+    let platform = match subject {
+        Subject::Node { platform, .. } => Some(platform),
+        _ => None,
+    };
+    if !trust.allows(&issuer, platform) {
+        return Err(Refused::Issuer(subject.to_string()));
+    }
+    let chain = chain.iter().map(|c| c.clone().into_owned()).collect();
+    let peer = PeerIdentity {
+        subject,
+        serial: facts.serial,
+        issuer_serials,
+        issuer,
+        not_after: facts.not_after,
+        chain,
+    };
+    match peer.revoked(revocations) {
+        Some(serial) => Err(Refused::Revoked(serial.clone())),
+        None => Ok(peer),
+    }
+}
+
+fn issuers(path: &VerifiedPath<'_>) -> Result<(Digest, Vec<Serial>), Refused> {
+    let mut cas = path.intermediate_certificates();
+    let issuer = cas.next().ok_or(Refused::NoIssuingCa)?;
+    let spki = Digest::of(&issuer.subject_public_key_info());
+    let serials = std::iter::once(issuer).chain(cas).map(|ca| Serial::from_bytes(ca.serial())).collect();
+    Ok((spki, serials))
+}
+
+/// What of the leaf webpki does not hand out.
+struct Facts {
+    uri: String,
+    serial: Serial,
+    not_after: i64,
+    has_usage: bool,
+}
+
+impl Facts {
+    fn read(leaf: &CertificateDer<'_>) -> Result<Self, Refused> {
+        let (_, cert) = X509Certificate::from_der(leaf).map_err(|e| Refused::Chain(e.to_string()))?;
+        let names = cert.subject_alternative_name().map_err(|e| Refused::Name(e.to_string()))?;
+        let uris: Vec<&str> = names
+            .iter()
+            .flat_map(|san| &san.value.general_names)
+            .filter_map(|name| match name {
+                GeneralName::URI(uri) => Some(*uri),
+                _ => None,
+            })
+            .collect();
+        let [uri] = uris.as_slice() else {
+            return Err(Refused::Name(format!("exactly one URI is needed, {} are there", uris.len())));
+        };
+        let usage = cert.extended_key_usage().map_err(|e| Refused::Chain(e.to_string()))?;
+        Ok(Self {
+            has_usage: usage.is_some(),
+            uri: (*uri).to_owned(),
+            serial: Serial::from_bytes(cert.raw_serial()),
+            not_after: cert.validity().not_after.timestamp(),
+        })
+    }
+}

@@ -1,0 +1,36 @@
+//! Where the binaries are: asked of cargo, never assumed.
+
+use anyhow::{Context, Result, ensure};
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+/// The two binaries under test.
+#[derive(Debug, Clone)]
+pub struct Binaries {
+    /// The operators' command line.
+    pub eport: PathBuf,
+    /// The daemon.
+    pub eportd: PathBuf,
+}
+
+/// The binaries of this checkout, built with the one profile. `make test` builds them before it runs tests; a test that is
+/// started alone builds them here.
+pub fn binaries() -> Result<&'static Binaries> {
+    static FOUND: OnceLock<Result<Binaries, String>> = OnceLock::new();
+    FOUND.get_or_init(|| find().map_err(|e| format!("{e:#}"))).as_ref().map_err(|e| anyhow::anyhow!("{e}"))
+}
+
+fn find() -> Result<Binaries> {
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml");
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = std::process::Command::new(cargo)
+        .args(["build", "-q", "--manifest-path", manifest, "-p", "eport-server", "-p", "eport-cli", "--bins"])
+        .status()
+        .context("cargo build of the binaries")?;
+    ensure!(status.success(), "cargo build of the binaries failed");
+    let meta = cargo_metadata::MetadataCommand::new().manifest_path(manifest).no_deps().exec()?;
+    let dir = meta.target_directory.join("debug");
+    let found = Binaries { eport: dir.join("eport").into(), eportd: dir.join("eportd").into() };
+    ensure!(found.eport.exists() && found.eportd.exists(), "binaries are not in {dir}");
+    Ok(found)
+}

@@ -1,0 +1,152 @@
+//! One federation of real processes.
+
+use crate::{Binaries, Ran, binaries, wait_for};
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+/// A node as `eport dev up` reported it.
+#[derive(Debug, Clone)]
+pub struct NodeInfo {
+    /// Its id.
+    pub node: String,
+    /// Its site.
+    pub site: String,
+    /// Its API address.
+    pub api: String,
+}
+
+/// A running federation. Dropping it stops every process and removes the folder.
+#[derive(Debug)]
+pub struct Federation {
+    dir: tempfile::TempDir,
+    bin: &'static Binaries,
+    nodes: Vec<NodeInfo>,
+    /// What `eport dev up --json` printed.
+    pub up: Value,
+}
+
+impl Federation {
+    /// `eport dev up` with extra arguments.
+    pub fn up(extra: &[&str]) -> Result<Self> {
+        let bin = binaries()?;
+        let dir = tempfile::Builder::new().prefix("eport-test-").tempdir()?;
+        let home = dir.path().join("fed");
+        let ran = Ran::of(Command::new(&bin.eport).args(["--json", "dev", "up", "--dir"]).arg(&home).args(extra))?;
+        let up = match ran.ok_json() {
+            Ok(up) => up,
+            Err(error) => {
+                let logs = logs(&home);
+                let _ = Ran::of(Command::new(&bin.eport).args(["dev", "down", "--dir"]).arg(&home));
+                return Err(error.context(format!("dev up; logs:\n{logs}")));
+            }
+        };
+        let text = |v: &Value| v.as_str().map(str::to_owned).context("a string in dev up's nodes");
+        let mut nodes = Vec::new();
+        for n in up["nodes"].as_array().context("nodes of dev up")? {
+            nodes.push(NodeInfo { node: text(&n["node"])?, site: text(&n["site"])?, api: text(&n["api"])? });
+        }
+        Ok(Self { dir, bin, nodes, up })
+    }
+
+    /// The folder that `EPORT_DIR` names.
+    pub fn home(&self) -> PathBuf {
+        self.dir.path().join("fed")
+    }
+
+    /// A scratch folder beside it.
+    pub fn scratch(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The nodes.
+    pub fn nodes(&self) -> &[NodeInfo] {
+        &self.nodes
+    }
+
+    /// API address of a node.
+    pub fn api(&self, node: &str) -> Result<&str> {
+        self.nodes.iter().find(|n| n.node == node).map(|n| n.api.as_str()).with_context(|| format!("no node {node}"))
+    }
+
+    /// A command of the operators' tool against this federation, not started yet.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut c = Command::new(&self.bin.eport);
+        c.args(args).env("EPORT_DIR", self.home()).env_remove("EPORT_API");
+        c
+    }
+
+    /// Runs `eport --json --yes …`.
+    pub fn eport(&self, args: &[&str]) -> Result<Ran> {
+        Ran::of(self.command(&["--json", "--yes"]).args(args))
+    }
+
+    /// Runs `eport --json --yes --api NODE …`.
+    pub fn eport_at(&self, node: &str, args: &[&str]) -> Result<Ran> {
+        let api = self.api(node)?.to_owned();
+        Ran::of(self.command(&["--json", "--yes", "--api", &api]).args(args))
+    }
+
+    /// `eport status --json` of one node.
+    pub fn status_at(&self, node: &str) -> Result<Value> {
+        self.eport_at(node, &["status"])?.ok_json()
+    }
+
+    /// The entry of one platform in a node's status.
+    pub fn platform_at(&self, node: &str, region: &str) -> Result<Value> {
+        let status = self.status_at(node)?;
+        let found = status["platforms"].as_array().and_then(|l| l.iter().find(|p| p["region"] == region)).cloned();
+        found.with_context(|| format!("no platform {region} in {status}"))
+    }
+
+    /// `eport dev kill|pause|resume|restart NODE`.
+    pub fn dev(&self, verb: &str, node: &str) -> Result<()> {
+        let home = self.home();
+        let ran = Ran::of(self.command(&["--json", "dev", verb, node, "--dir"]).arg(&home))?;
+        if ran.code != 0 {
+            bail!("dev {verb} {node}: exit {} {} {}", ran.code, ran.stdout, ran.stderr);
+        }
+        Ok(())
+    }
+
+    /// Waits until a node's status of a platform satisfies `check`.
+    pub fn wait_platform(&self, node: &str, region: &str, what: &str, check: impl Fn(&Value) -> bool) -> Result<Value> {
+        wait_for(&format!("{region} {what} at {node}"), Duration::from_secs(120), || {
+            match self.platform_at(node, region) {
+                Ok(p) if check(&p) => Ok(p),
+                Ok(p) => Err(p.to_string()),
+                Err(e) => Err(format!("{e:#}")),
+            }
+        })
+    }
+
+    /// The end of every node's log, for a failed test.
+    pub fn logs(&self) -> String {
+        logs(&self.home())
+    }
+}
+
+impl Drop for Federation {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.logs());
+        }
+        let home = self.home();
+        let _ = Ran::of(self.command(&["dev", "down", "--dir"]).arg(&home));
+    }
+}
+
+/// The last lines of every `log` file below a folder.
+fn logs(home: &Path) -> String {
+    let mut out = String::new();
+    for entry in std::fs::read_dir(home).into_iter().flatten().flatten() {
+        let path = entry.path().join("log");
+        if let Ok(text) = std::fs::read_to_string(&path) {
+            let lines: Vec<&str> = text.lines().collect();
+            out.push_str(&format!("== {}\n{}\n", path.display(), lines[lines.len().saturating_sub(40)..].join("\n")));
+        }
+    }
+    out
+}

@@ -1,0 +1,87 @@
+//! Runs seeds of the simulator: `eport-sim --seed N` one, `eport-sim --seeds N [--seed FIRST]` many.
+//!
+//! Prints what was reached. Exits 1 when an invariant did not hold (with the seed and the command that repeats it) or when
+//! a run of many seeds left a required fault or transition at zero.
+
+use eport_sim::{Coverage, Failure, Options, run};
+use std::process::ExitCode;
+
+/// A run of fewer seeds need not reach every rare transition.
+const COVERAGE_SEEDS: u64 = 1_000;
+
+struct Args {
+    first: u64,
+    seeds: u64,
+    options: Options,
+}
+
+fn parse() -> Result<Args, String> {
+    let mut args = Args { first: 1, seeds: 1, options: Options::default() };
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        let mut value = || words.next().ok_or(format!("{word} needs a value"));
+        let number = |text: String| text.parse::<u64>().map_err(|_| format!("{text} is no number"));
+        match word.as_str() {
+            "--seed" => args.first = number(value()?)?,
+            "--seeds" => args.seeds = number(value()?)?,
+            "--bug" => args.options.bug = Some(value()?),
+            "--indirect" => args.options.indirect = true,
+            "--trace" => args.options.trace = true,
+            _ => {
+                return Err(format!(
+                    "{word} is not known; --seed N, --seeds N, --bug NAME, --indirect, --trace"
+                ));
+            }
+        }
+    }
+    if args.options.bug.is_some() && !cfg!(feature = "planted-bugs") {
+        return Err("--bug needs a build with --features planted-bugs".into());
+    }
+    Ok(args)
+}
+
+fn report(failure: &Failure, options: &Options) {
+    println!("FAILED seed {} at {} ms: {}", failure.seed, failure.at_ms, failure.invariant);
+    println!("  {}", failure.detail);
+    for line in &failure.trace {
+        println!("  {line}");
+    }
+    let (feature, bug) = match &options.bug {
+        Some(bug) => (" --features planted-bugs", format!(" --bug {bug}")),
+        None => ("", String::new()),
+    };
+    let bug = if options.indirect { bug + " --indirect" } else { bug };
+    println!(
+        "REPRODUCE WITH: cargo run -p eport-sim{feature} --bin eport-sim -- --seed {}{bug} --trace",
+        failure.seed
+    );
+}
+
+fn main() -> ExitCode {
+    let args = match parse() {
+        Ok(args) => args,
+        Err(problem) => {
+            eprintln!("{problem}");
+            return ExitCode::from(2);
+        }
+    };
+    let mut total = Coverage::default();
+    for seed in args.first..args.first.saturating_add(args.seeds) {
+        let (coverage, failure) = run(seed, &args.options);
+        total.add(&coverage);
+        if let Some(failure) = failure {
+            report(&failure, &args.options);
+            return ExitCode::FAILURE;
+        }
+    }
+    for (name, count) in total.counts() {
+        println!("{count:>10}  {name}");
+    }
+    let missing = total.missing();
+    println!("{} seeds from {}: no invariant was broken", args.seeds, args.first);
+    if !missing.is_empty() && args.seeds >= COVERAGE_SEEDS {
+        println!("NOT REACHED: {}", missing.join(", "));
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}

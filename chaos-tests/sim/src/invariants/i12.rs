@@ -1,0 +1,34 @@
+//! I12: a message of a lower epoch changes nothing. `replication.md` §4.10; decision 5: fencing is the epoch that every
+//! receiver checks, the lease is never the proof.
+
+use crate::world::World;
+use eport_journal::Role;
+use eport_model::{Epoch, JournalIndex, Position};
+
+/// Everything of a replica that a message may change.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Fingerprint(Epoch, Epoch, Position, Position, JournalIndex, JournalIndex, Role);
+
+pub(crate) fn fingerprint(world: &World, node: usize) -> Option<Fingerprint> {
+    world.hosts[node].replica.as_ref().map(|r| {
+        Fingerprint(
+            r.epoch(),
+            r.sealed(),
+            r.last(),
+            r.durable(),
+            r.committed(),
+            r.applied_index(),
+            r.role().clone(),
+        )
+    })
+}
+
+pub(crate) fn check(world: &mut World, node: usize, before: Option<Fingerprint>, message: &str) {
+    let after = fingerprint(world, node);
+    if before.is_some() && after != before {
+        world.fail(
+            "I12 lower epoch changes nothing",
+            format!("n{node} on {message}: {before:?} -> {after:?}"),
+        );
+    }
+}

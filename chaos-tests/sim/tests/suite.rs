@@ -1,0 +1,84 @@
+//! The fast part of the simulator's promise; `make sim` runs it over thousands of seeds.
+
+use eport_sim::{Coverage, Options, run};
+
+/// Seeds of the fast suite.
+const SEEDS: u64 = 300;
+
+/// Reached by every few seeds; the full list belongs to long runs.
+const EXPECTED: &[&str] = &[
+    "answer.done_replicated",
+    "answer.unknown",
+    "failover.commit",
+    "fault.crash",
+    "fault.isolate",
+    "fault.unsynced_lost",
+    "message.lower_epoch",
+    "move.copy",
+    "restart.primary",
+    "seal.persisted",
+    "switch.commit",
+    "tail.exported",
+    "tail.truncated",
+];
+
+#[test]
+fn no_invariant_breaks_over_the_first_seeds() {
+    let mut total = Coverage::default();
+    for seed in 1..=SEEDS {
+        let (coverage, failure) = run(seed, &Options::default());
+        total.add(&coverage);
+        assert!(
+            failure.is_none(),
+            "{failure:?}\nREPRODUCE WITH: cargo run -p eport-sim --bin eport-sim -- --seed {seed} --trace"
+        );
+    }
+    for name in EXPECTED {
+        assert!(total.count(name) > 0, "{name} was never reached");
+    }
+}
+
+#[test]
+fn equal_seeds_give_equal_runs() {
+    let counts = |seed| run(seed, &Options::default()).0.counts().collect::<Vec<_>>();
+    assert_eq!(counts(7), counts(7));
+    assert_ne!(counts(7), counts(8));
+}
+
+/// Checks the checker: each bug put in on purpose is found by the invariants that it breaks.
+#[cfg(feature = "planted-bugs")]
+mod planted {
+    use super::{Options, run};
+
+    fn found(bug: &str, indirect: bool, within: u64) -> String {
+        let options = Options { bug: Some(bug.to_owned()), indirect, ..Options::default() };
+        let failure = (1..=within).find_map(|seed| run(seed, &options).1);
+        failure.unwrap_or_else(|| panic!("{bug} was not found in {within} seeds")).invariant.to_owned()
+    }
+
+    #[test]
+    fn an_acknowledgement_before_the_fsync_is_found_directly_and_by_its_consequences() {
+        assert_eq!(found("ack_before_fsync", false, 5), "only fsynced is acknowledged");
+        found("ack_before_fsync", true, 10_000);
+    }
+
+    #[test]
+    fn a_hello_by_index_only_is_found() {
+        found("hello_by_index_only", false, 100);
+    }
+
+    #[test]
+    fn a_report_without_a_seal_is_found() {
+        found("no_seal", false, 3_000);
+    }
+
+    #[test]
+    fn counting_a_backup_that_is_not_recorded_is_found() {
+        found("commit_counts_unrecorded", false, 1_000);
+    }
+
+    #[test]
+    fn a_truncation_before_the_export_is_found() {
+        assert_eq!(found("truncate_before_export", false, 100), "I10 export before truncation");
+    }
+}

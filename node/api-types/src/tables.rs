@@ -1,0 +1,159 @@
+//! Code tables: import, status, content, difference.
+
+use eport_identity::{Digest, NodeId};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What an import did. The same shape when it was refused: `published` is false and `error` names the code.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ImportAnswer {
+    /// `OWNER/NAME`.
+    pub name: String,
+    /// Number of the new version; that of the one in force when nothing was published.
+    pub version: u64,
+    /// Root digest of the content; zero when it could not be read.
+    pub root: Digest,
+    /// Rows of the new version.
+    pub rows: u64,
+    /// Rows with new keys.
+    pub added: u64,
+    /// Keys that are gone.
+    pub removed: u64,
+    /// Rows with other values.
+    pub changed: u64,
+    /// Rows as before.
+    pub unchanged: u64,
+    /// Repeated rows that equal the first one.
+    pub duplicates_ignored: u64,
+    /// What is wrong with the file.
+    pub problems: Vec<ImportProblem>,
+    /// When it takes effect.
+    pub effective: String,
+    /// True when the registry has it.
+    pub published: bool,
+    /// Code of the refusal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// One defect of a table file.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ImportProblem {
+    /// Line, from 1.
+    pub line: u64,
+    /// Column, from 1; 0 when the whole line is meant.
+    pub column: u64,
+    /// Stable name of the kind.
+    pub kind: String,
+    /// What was seen.
+    pub detail: String,
+}
+
+/// Where a table is installed.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct TableStatus {
+    /// `OWNER/NAME`.
+    pub name: String,
+    /// Number of the version in force.
+    pub version: u64,
+    /// Its root digest.
+    pub root: Digest,
+    /// Every node.
+    pub nodes: Vec<TableNode>,
+}
+
+/// What one node holds of a table.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct TableNode {
+    /// The node.
+    pub node: NodeId,
+    /// Version it holds; `null` when it holds none.
+    pub version: Option<u64>,
+    /// Root digest of that version.
+    pub root: Option<Digest>,
+    /// Bytes it fetched for it.
+    pub bytes_fetched: u64,
+    /// How long the fetch took.
+    pub seconds: f64,
+}
+
+/// Difference of two versions.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct TableDiff {
+    /// New keys.
+    pub added: Vec<String>,
+    /// Keys that are gone.
+    pub removed: Vec<String>,
+    /// Rows with other values.
+    pub changed: Vec<ChangedRow>,
+}
+
+/// A row with other values.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ChangedRow {
+    /// Its key.
+    pub key: String,
+    /// Field name to (old, new).
+    pub fields: BTreeMap<String, FieldChange>,
+}
+
+/// Old and new value of a field; written as a two-element array.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct FieldChange(
+    /// Before.
+    pub String,
+    /// After.
+    pub String,
+);
+
+/// A table as `table list` and `table show` print it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct TableDoc {
+    /// `OWNER/NAME`.
+    pub name: String,
+    /// The owner's region.
+    pub owner: String,
+    /// Number of the version shown.
+    pub version: u64,
+    /// Its root digest.
+    pub root: Digest,
+    /// Its rows.
+    pub rows: u64,
+    /// Since when it is in force.
+    pub effective: String,
+    /// Column names in order.
+    #[serde(default)]
+    pub columns: Vec<String>,
+    /// Columns that make the key.
+    #[serde(default)]
+    pub key: Vec<String>,
+}
+
+/// One row, by `table get` and in lists of rows.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct TableRow {
+    /// Its key; parts joined by commas.
+    pub key: String,
+    /// Column name to value.
+    pub fields: BTreeMap<String, String>,
+    /// Number of the version it was read from.
+    pub version: u64,
+}
+
+/// One version of a table.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct TableVersionItem {
+    /// Number.
+    pub version: u64,
+    /// Root digest.
+    pub root: Digest,
+    /// Rows.
+    pub rows: u64,
+    /// Since when it is in force.
+    pub effective: String,
+    /// When it was committed.
+    pub published_at: String,
+    /// By whom.
+    pub published_by: String,
+}

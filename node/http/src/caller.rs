@@ -1,0 +1,26 @@
+//! Who is asking: the identity that TLS proved, carried beside every request.
+
+use eport_model::{NodeId, Subject};
+use eport_tls::PeerIdentity;
+use std::sync::Arc;
+
+/// The caller of a request.
+#[derive(Debug, Clone, Default)]
+pub struct Caller {
+    /// The verified certificate; `None` on a connection without one.
+    pub identity: Option<Arc<PeerIdentity>>,
+    /// The node that forwarded the request, if it did not come straight from the caller.
+    pub via: Option<NodeId>,
+}
+
+impl Caller {
+    /// The subject, if the caller showed a certificate.
+    pub fn subject(&self) -> Option<&Subject> {
+        self.identity.as_ref().map(|i| &i.subject)
+    }
+
+    /// Text for logs and registry commands.
+    pub fn name(&self) -> String {
+        self.subject().map_or_else(|| "anonymous".to_owned(), ToString::to_string)
+    }
+}

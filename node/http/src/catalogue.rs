@@ -1,0 +1,114 @@
+//! Every route of the API in one list: what it is for, who may call it, what it takes. The router is built from handlers
+//! named here, `/openapi.json` is built from this list, and a test walks it.
+
+/// Who may call a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Open {
+    /// Anybody, without a certificate (the list of design §8 and nothing else).
+    Anybody,
+    /// A certificate of the federation; `access` decides the rest.
+    Certificate,
+}
+
+/// One route.
+#[derive(Debug, Clone, Copy)]
+pub struct Route {
+    /// HTTP method.
+    pub method: &'static str,
+    /// Path with `{parameters}`.
+    pub path: &'static str,
+    /// Who may call it.
+    pub open: Open,
+    /// What it does, one line.
+    pub summary: &'static str,
+    /// Query parameters.
+    pub query: &'static [&'static str],
+    /// Media type of the request body; empty when it has none.
+    pub body: &'static str,
+    /// Media type of the successful answer.
+    pub answer: &'static str,
+}
+
+const JSON: &str = "application/json";
+
+const fn get(path: &'static str, query: &'static [&'static str], summary: &'static str) -> Route {
+    Route { method: "get", path, open: Open::Certificate, summary, query, body: "", answer: JSON }
+}
+
+const fn post(path: &'static str, body: &'static str, summary: &'static str) -> Route {
+    Route { method: "post", path, open: Open::Certificate, summary, query: &[], body, answer: JSON }
+}
+
+const fn open(path: &'static str, answer: &'static str, summary: &'static str) -> Route {
+    Route { method: "get", path, open: Open::Anybody, summary, query: &[], body: "", answer }
+}
+
+/// Every route.
+pub const ROUTES: &[Route] = &[
+    open("/healthz", "text/plain", "The process runs"),
+    open("/readyz", JSON, "The node takes requests; 503 with reasons while it does not"),
+    open("/v1/version", JSON, "Versions of software, wire and records"),
+    open("/v1/trust-bundle", "application/x-pem-file", "Root and issuing CAs of the federation"),
+    get("/metrics", &[], "Prometheus metrics"),
+    get("/openapi.json", &[], "This description"),
+    get("/docs", &[], "This description for people"),
+    get("/v1/federation", &[], "The whole federation: nodes, platforms, tables, warnings"),
+    get("/v1/nodes", &[], "Nodes"),
+    post("/v1/nodes/{node}/drain", JSON, "Let a node give its duties away, or undo it: {\"drain\": true|false}"),
+    get("/v1/platforms", &[], "Platforms"),
+    post("/v1/platforms", JSON, "Create a platform"),
+    get("/v1/platforms/{region}", &[], "One platform"),
+    Route {
+        method: "put",
+        path: "/v1/platforms/{region}/policy",
+        open: Open::Certificate,
+        summary: "Change policy and backups; compare-and-set on the placement version",
+        query: &[],
+        body: JSON,
+        answer: JSON,
+    },
+    get("/v1/platforms/{region}/moves", &[], "History: epochs and moves, newest first"),
+    post("/v1/platforms/{region}/moves", JSON, "Plan or start a move"),
+    get("/v1/platforms/{region}/moves/{id}", &[], "One move"),
+    post("/v1/platforms/{region}/verify", "", "Compare state digests of all holders at one applied index"),
+    post("/v1/platforms/{region}/documents", JSON, "Lodge one document"),
+    Route {
+        method: "post",
+        path: "/v1/platforms/{region}/documents:batch",
+        open: Open::Certificate,
+        summary: "Lodge documents, one a line; one answer line per input line, in order",
+        query: &[],
+        body: "application/x-ndjson",
+        answer: "application/x-ndjson",
+    },
+    post("/v1/platforms/{region}/documents:check", JSON, "Judge a document without lodging it"),
+    get(
+        "/v1/platforms/{region}/documents",
+        &["doc_type", "state", "client_ref", "key", "since", "limit", "page_token"],
+        "Find documents",
+    ),
+    get("/v1/platforms/{region}/documents:count", &["doc_type", "state", "client_ref", "key", "since"], "Count documents"),
+    get("/v1/platforms/{region}/documents/{doc_id}", &[], "One document with its content"),
+    get("/v1/platforms/{region}/documents/{doc_id}/versions", &[], "Versions of a document"),
+    get("/v1/platforms/{region}/documents/{doc_id}/receipts", &[], "Receipts of a document"),
+    get("/v1/platforms/{region}/events", &["after", "limit", "wait"], "Journal events after an index"),
+    get("/v1/platforms/{region}/journal/head", &[], "Position of the last committed record"),
+    post("/v1/platforms/{region}/journal/exports", "", "Export the journal; answers its files"),
+    Route {
+        method: "get",
+        path: "/v1/platforms/{region}/journal/exports/{id}/{file}",
+        open: Open::Certificate,
+        summary: "A file of an export",
+        query: &[],
+        body: "",
+        answer: "application/octet-stream",
+    },
+    get("/v1/tables", &[], "Tables with their version in force"),
+    get("/v1/tables/{name}", &["as_of"], "One table"),
+    get("/v1/tables/{name}/rows", &["as_of", "prefix", "q", "limit", "page_token"], "Rows of a table"),
+    get("/v1/tables/{name}/rows/{key}", &["as_of"], "One row"),
+    get("/v1/tables/{name}/versions", &[], "Versions of a table"),
+    get("/v1/tables/{name}/diff", &["from", "to"], "Difference of two versions"),
+    get("/v1/tables/{name}/status", &[], "Which node holds which version"),
+    post("/v1/tables/{name}/versions", "multipart/form-data", "Import and publish a version: parts `options` (JSON) and `file`"),
+];

@@ -1,0 +1,389 @@
+//! Documents: lodge, judge, find, show, follow. Any node takes them; the primary carries them out.
+//!
+//! Reads go to the primary too, unless the caller asks this node with `forward=false`: then a node that is not primary says
+//! who is. So a caller that reads after a write sees it.
+
+use crate::Caller;
+use crate::auth::need;
+use crate::extract::{Query, Raw};
+use crate::forward::{FORWARDED, Outline, forward};
+use crate::platforms_api::region;
+use crate::problem::{ApiError, wants_chinese};
+use crate::state::Api;
+use axum::Json as Answer;
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, RequestExt};
+use bytes::{Bytes, BytesMut};
+use eport_access::{Action, Permit};
+use eport_api_types::{BatchLine, CountAnswer, DocumentQuery, Page};
+use eport_journal::Role;
+use eport_model::{NodeId, RegionCode, codes};
+use eport_platform::{Platform, Scope, SubmitAnswer};
+use serde::Deserialize;
+use std::time::Duration;
+
+/// Lines of one batch at most.
+const BATCH_LINES_MAX: usize = 100_000;
+
+/// Where a request belongs.
+enum Place {
+    /// Here: this node is, or may be, primary.
+    Here(Platform),
+    /// At another node.
+    There(NodeId),
+}
+
+/// Finds who serves a platform. A node that keeps no copy knows it from the registry alone.
+fn place(api: &Api, region: RegionCode) -> Result<Place, ApiError> {
+    let view = api.registry.state();
+    let placement = view.state.placement(region).ok_or_else(|| ApiError::not_found(format!("platform {region}")))?;
+    let here = api.platform(region);
+    let primary = match &here {
+        // The replica may know of a move before this node has applied it.
+        Some(platform) => match &platform.status().borrow().role {
+            Role::Primary { .. } | Role::Opening { .. } | Role::Handover { .. } => api.agent.me(),
+            Role::Backup { primary, .. } => *primary,
+            _ => placement.primary,
+        },
+        None => placement.primary,
+    };
+    match here {
+        Some(platform) if primary == api.agent.me() => Ok(Place::Here(platform)),
+        _ if primary == api.agent.me() => Err(ApiError::new(codes::NOT_PRIMARY, format!("platform {region} is not open here yet"))),
+        _ => Ok(Place::There(primary)),
+    }
+}
+
+/// 421 with the primary, for callers that go there themselves.
+fn misdirected(api: &Api, region: RegionCode, primary: NodeId) -> ApiError {
+    let view = api.registry.state();
+    let mut error = ApiError::new(codes::NOT_PRIMARY, format!("{primary} is primary of platform {region}"));
+    error.problem.primary = Some(primary);
+    error.problem.epoch = view.state.placement(region).map(|p| p.epoch);
+    error.problem.api = view.state.node(primary).map(|n| format!("https://{}", n.api));
+    error
+}
+
+fn forwards(headers: &HeaderMap, query: Option<&str>) -> bool {
+    !headers.contains_key(FORWARDED) && !query.unwrap_or_default().split('&').any(|p| p == "forward=false")
+}
+
+/// Sends the request on, or says who is primary where it may not be sent on.
+async fn send_on(api: &Api, region: RegionCode, to: NodeId, caller: &Caller, outline: Outline, may: bool, body: Bytes) -> Result<Response, ApiError> {
+    if !may {
+        return Err(misdirected(api, region, to));
+    }
+    Ok(forward(api, to, caller, outline, body).await?)
+}
+
+fn respond(api: &Api, answer: &SubmitAnswer, region: RegionCode, headers: &HeaderMap) -> Response {
+    let status = StatusCode::from_u16(answer.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    if let Some(document) = answer.document() {
+        api.counters.accepted(1);
+        return (status, Answer(document)).into_response();
+    }
+    let mut problem = answer.problem(wants_chinese(headers)).unwrap_or_default();
+    if let Some(primary) = problem.primary {
+        problem.api = misdirected(api, region, primary).problem.api;
+    }
+    let mut response = (status, Answer(problem)).into_response();
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
+}
+
+fn lodger(api: &Api, caller: &Caller, region: RegionCode) -> Result<eport_platform::Caller, ApiError> {
+    need(api, caller, Action::LodgeDocument, Some(region))?;
+    let subject = caller.subject().ok_or_else(|| ApiError::new(codes::CERT_MISSING, "a certificate is needed"))?;
+    Ok(eport_platform::Caller::from(subject))
+}
+
+async fn body(request: Request) -> Result<Bytes, ApiError> {
+    request.extract::<Raw, _>().await.map(|Raw(bytes)| bytes)
+}
+
+/// `POST /v1/platforms/{region}/documents`
+pub async fn lodge(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let region = region(&name)?;
+    let lodger = lodger(&api, &caller, region)?;
+    let (outline, headers) = (Outline::of(&request), request.headers().clone());
+    let may = forwards(&headers, request.uri().query());
+    let body = body(request).await?;
+    match place(&api, region)? {
+        Place::There(node) => send_on(&api, region, node, &caller, outline, may, body).await,
+        Place::Here(platform) => match platform.submit(&lodger, &body, None).await {
+            // The platform moved while the request waited: it goes to the new primary as it came.
+            SubmitAnswer::Redirect { primary, .. } if may && primary != api.agent.me() => {
+                send_on(&api, region, primary, &caller, outline, may, body).await
+            }
+            answer => Ok(respond(&api, &answer, region, &headers)),
+        },
+    }
+}
+
+/// `POST /v1/platforms/{region}/documents:check`
+pub async fn check(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let region = region(&name)?;
+    let lodger = lodger(&api, &caller, region)?;
+    let (outline, headers) = (Outline::of(&request), request.headers().clone());
+    let may = forwards(&headers, request.uri().query());
+    let body = body(request).await?;
+    match place(&api, region)? {
+        Place::There(node) => send_on(&api, region, node, &caller, outline, may, body).await,
+        Place::Here(platform) => match platform.check(&lodger, &body) {
+            Ok(warnings) => {
+                let warnings: Vec<_> = warnings
+                    .into_iter()
+                    .map(|w| serde_json::json!({ "path": w.path, "code": w.code, "detail": w.detail }))
+                    .collect();
+                Ok(Answer(serde_json::json!({ "ok": true, "warnings": warnings })).into_response())
+            }
+            Err(answer) => Ok(respond(&api, &answer, region, &headers)),
+        },
+    }
+}
+
+/// `POST /v1/platforms/{region}/documents:batch`
+pub async fn batch(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let region = region(&name)?;
+    let lodger = lodger(&api, &caller, region)?;
+    let outline = Outline::of(&request);
+    let may = forwards(request.headers(), request.uri().query());
+    let body = body(request).await?;
+    let platform = match place(&api, region)? {
+        Place::There(node) => return send_on(&api, region, node, &caller, outline, may, body).await,
+        Place::Here(platform) => platform,
+    };
+    let lines = lines(&body)?;
+    let answers = platform.submit_batch(&lodger, &lines).await;
+    let moved: Vec<usize> = (0..answers.len()).filter(|i| matches!(answers[*i], SubmitAnswer::Redirect { .. })).collect();
+    let target = moved.first().and_then(|i| match &answers[*i] {
+        SubmitAnswer::Redirect { primary, .. } => Some(*primary),
+        _ => None,
+    });
+    let stored = answers.iter().filter(|a| matches!(a, SubmitAnswer::Accepted(_))).count();
+    api.counters.accepted(stored as u64);
+    let mut out: Vec<BatchLine> = answers.into_iter().zip(1..).map(|(a, line)| a.into_line(line)).collect();
+    if let Some(primary) = target.filter(|p| may && *p != api.agent.me()) {
+        forward_lines(&api, primary, &caller, outline, &lines, &moved, &mut out).await;
+    }
+    Ok(ndjson(&out))
+}
+
+/// Sends the lines that were not judged here to the new primary and puts its answers in their places.
+async fn forward_lines(
+    api: &Api,
+    primary: NodeId,
+    caller: &Caller,
+    outline: Outline,
+    lines: &[Bytes],
+    moved: &[usize],
+    out: &mut [BatchLine],
+) {
+    let mut body = BytesMut::new();
+    for i in moved {
+        body.extend_from_slice(&lines[*i]);
+        body.extend_from_slice(b"\n");
+    }
+    let told = match forward(api, primary, caller, outline, body.freeze()).await {
+        Ok(response) if response.status() == StatusCode::OK => {
+            let whole = axum::body::to_bytes(response.into_body(), api.config.body_len_max).await.unwrap_or_default();
+            whole.split(|b| *b == b'\n').filter_map(|l| serde_json::from_slice::<BatchLine>(l).ok()).collect()
+        }
+        Ok(_) | Err(crate::forward::ForwardError::Unreachable { .. }) => return,
+        Err(crate::forward::ForwardError::Unknown { .. }) => Vec::new(),
+    };
+    for (n, i) in moved.iter().enumerate() {
+        out[*i] = match told.get(n) {
+            Some(answer) => BatchLine { line: *i as u64 + 1, ..answer.clone() },
+            // Sent, and no answer: only repeating the line tells.
+            None => BatchLine {
+                line: *i as u64 + 1,
+                status: 503,
+                code: Some(codes::OUTCOME_UNKNOWN.to_string()),
+                outcome: Some("unknown".into()),
+                ..BatchLine::default()
+            },
+        };
+    }
+}
+
+fn lines(body: &Bytes) -> Result<Vec<Bytes>, ApiError> {
+    let mut out = Vec::new();
+    let mut start = 0;
+    for end in body.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(i, _)| i).chain([body.len()]) {
+        let line = body.slice(start..end);
+        start = end + 1;
+        if line.iter().all(u8::is_ascii_whitespace) {
+            // Only the end may be empty: an empty line in between would shift the numbers of the answer.
+            if start <= body.len() && !body[start.min(body.len())..].iter().all(u8::is_ascii_whitespace) {
+                return Err(ApiError::new(codes::DOCUMENT_MALFORMED, format!("line {} is empty", out.len() + 1)));
+            }
+            continue;
+        }
+        out.push(line);
+        if out.len() > BATCH_LINES_MAX {
+            return Err(ApiError::new(codes::BODY_TOO_LARGE, format!("more than {BATCH_LINES_MAX} lines")));
+        }
+    }
+    Ok(out)
+}
+
+fn ndjson(lines: &[BatchLine]) -> Response {
+    let mut body = Vec::with_capacity(lines.len() * 256);
+    for line in lines {
+        // Plain fields only: writing them to memory cannot fail.
+        if serde_json::to_writer(&mut body, line).is_ok() {
+            body.push(b'\n');
+        }
+    }
+    ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from(body)).into_response()
+}
+
+/// Runs a read at the primary, or here when this node was asked and is it.
+async fn read<T, F>(api: Api, caller: Caller, name: String, request: Request, action: Action, run: F) -> Result<Response, ApiError>
+where
+    F: FnOnce(&Platform, Scope) -> Result<T, ApiError> + Send + 'static,
+    T: IntoResponse + Send + 'static,
+{
+    let region = region(&name)?;
+    let permit = need(&api, &caller, action, Some(region))?;
+    let may = forwards(request.headers(), request.uri().query());
+    match place(&api, region)? {
+        Place::There(node) => send_on(&api, region, node, &caller, Outline::of(&request), may, Bytes::new()).await,
+        Place::Here(platform) => {
+            let scope = match (permit, caller.subject()) {
+                (Permit::All, _) => Scope::All,
+                (Permit::OwnOnly, Some(subject)) => Scope::Own(subject.lodger()),
+                (Permit::OwnOnly, None) => Scope::Own(String::new()),
+            };
+            // RocksDB reads may touch the disk: they stay off the async threads.
+            let done = tokio::task::spawn_blocking(move || run(&platform, scope)).await;
+            done.map_err(|e| ApiError::new(codes::INTERNAL, e.to_string()))?.map(IntoResponse::into_response)
+        }
+    }
+}
+
+/// `GET /v1/platforms/{region}/documents`
+pub async fn list(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+    Query(query): Query<DocumentQuery>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    read(api, caller, name, request, Action::ListDocuments, move |p, scope| Ok(Answer(p.list(&query, &scope)?))).await
+}
+
+/// `GET /v1/platforms/{region}/documents:count`
+pub async fn count(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+    Query(query): Query<DocumentQuery>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let run = move |p: &Platform, scope: Scope| Ok(Answer(CountAnswer { count: p.count(&query, &scope)? }));
+    read(api, caller, name, request, Action::ListDocuments, run).await
+}
+
+/// The document exists and the caller may see it; otherwise both look the same to him.
+fn visible(p: &Platform, scope: &Scope, doc_id: &str) -> Result<(), ApiError> {
+    let lodged_by = p.lodged_by(doc_id)?.ok_or_else(|| ApiError::not_found(format!("document {doc_id}")))?;
+    match scope {
+        Scope::Own(name) if *name != lodged_by => Err(ApiError::not_found(format!("document {doc_id}"))),
+        _ => Ok(()),
+    }
+}
+
+/// `GET /v1/platforms/{region}/documents/{doc_id}`
+pub async fn show(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    Path((name, doc_id)): Path<(String, String)>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    read(api, caller, name, request, Action::ListDocuments, move |p, scope| {
+        visible(p, &scope, &doc_id)?;
+        p.show(&doc_id, None)?.map(Answer).ok_or_else(|| ApiError::not_found(format!("document {doc_id}")))
+    })
+    .await
+}
+
+/// `GET /v1/platforms/{region}/documents/{doc_id}/versions`
+pub async fn versions(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    Path((name, doc_id)): Path<(String, String)>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    read(api, caller, name, request, Action::ListDocuments, move |p, scope| {
+        visible(p, &scope, &doc_id)?;
+        Ok(Answer(Page::whole(p.versions(&doc_id)?)))
+    })
+    .await
+}
+
+/// `GET /v1/platforms/{region}/documents/{doc_id}/receipts`
+pub async fn receipts(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    Path((name, doc_id)): Path<(String, String)>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    read(api, caller, name, request, Action::ListDocuments, move |p, scope| {
+        visible(p, &scope, &doc_id)?;
+        Ok(Answer(Page::whole(p.receipts(&doc_id)?)))
+    })
+    .await
+}
+
+/// Where a subscriber goes on, and how long it waits.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct EventQuery {
+    after: u64,
+    limit: Option<usize>,
+    wait: Option<f64>,
+}
+
+/// `GET /v1/platforms/{region}/events`
+pub async fn events(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+    Query(query): Query<EventQuery>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let region = region(&name)?;
+    need(&api, &caller, Action::ReadEvents, Some(region))?;
+    let may = forwards(request.headers(), request.uri().query());
+    match place(&api, region)? {
+        Place::There(node) => send_on(&api, region, node, &caller, Outline::of(&request), may, Bytes::new()).await,
+        Place::Here(platform) => {
+            let wait = Duration::try_from_secs_f64(query.wait.unwrap_or(0.0)).unwrap_or_default();
+            let events = platform.events(query.after, query.limit.unwrap_or(100), wait).await?;
+            Ok(Answer(Page::whole(events)).into_response())
+        }
+    }
+}

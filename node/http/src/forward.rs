@@ -1,0 +1,223 @@
+//! Forwarding a request to the node that can carry it out, over the node-to-node connection (decision 0007).
+//!
+//! Always holds: a forward carries the caller's certificate chain and is verified again where it arrives; only member nodes
+//! may forward; a forward is never forwarded again.
+
+use crate::Caller;
+use crate::state::Api;
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use bytes::Bytes;
+use eport_agent::ForwardHandler;
+use eport_model::{Code, Coded, NodeId, codec, codes};
+use eport_transport::RequestError;
+use eport_wire::Purpose;
+use futures::future::BoxFuture;
+use http_body_util::BodyExt;
+use rustls::pki_types::CertificateDer;
+use serde::{Deserialize, Serialize};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use tower::ServiceExt;
+
+/// Marks a request that arrived by forward.
+pub(crate) const FORWARDED: HeaderName = HeaderName::from_static("eport-forwarded");
+/// Headers that travel with a forward, both ways.
+static CARRIED: [HeaderName; 6] = [
+    header::CONTENT_TYPE,
+    header::ACCEPT,
+    header::ACCEPT_LANGUAGE,
+    header::RETRY_AFTER,
+    HeaderName::from_static("idempotency-key"),
+    HeaderName::from_static("x-request-id"),
+];
+
+#[derive(Serialize, Deserialize)]
+struct Forward {
+    method: String,
+    path_and_query: String,
+    headers: Vec<(String, Vec<u8>)>,
+    chain: Vec<Bytes>,
+    body: Bytes,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Answer {
+    status: u16,
+    headers: Vec<(String, Vec<u8>)>,
+    body: Bytes,
+}
+
+/// Why a forward brought no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ForwardError {
+    /// The other node could not be asked; nothing was sent.
+    #[error("node {node} cannot be reached: {detail}")]
+    Unreachable {
+        /// The node.
+        node: NodeId,
+        /// What happened.
+        detail: String,
+    },
+    /// The request was sent and no usable answer came: it may or may not have taken effect.
+    #[error("node {node} did not answer: {detail}")]
+    Unknown {
+        /// The node.
+        node: NodeId,
+        /// What happened.
+        detail: String,
+    },
+}
+
+impl Coded for ForwardError {
+    fn code(&self) -> Code {
+        match self {
+            ForwardError::Unreachable { .. } => codes::PEER_UNREACHABLE,
+            ForwardError::Unknown { .. } => codes::OUTCOME_UNKNOWN,
+        }
+    }
+}
+
+/// What of a request is needed to send it on.
+#[derive(Debug, Clone)]
+pub struct Outline {
+    /// Method.
+    pub method: Method,
+    /// Path and query.
+    pub path_and_query: String,
+    /// The headers that travel.
+    pub headers: Vec<(String, Vec<u8>)>,
+}
+
+impl Outline {
+    /// The outline of a request.
+    pub fn of<B>(request: &Request<B>) -> Self {
+        Self {
+            method: request.method().clone(),
+            path_and_query: request.uri().path_and_query().map_or_else(|| "/".into(), |p| p.as_str().to_owned()),
+            headers: carried(request.headers()),
+        }
+    }
+}
+
+fn carried(headers: &axum::http::HeaderMap) -> Vec<(String, Vec<u8>)> {
+    CARRIED
+        .iter()
+        .filter_map(|name| headers.get(name).map(|v| (name.as_str().to_owned(), v.as_bytes().to_vec())))
+        .collect()
+}
+
+/// Sends a request on to `node` and returns its answer.
+pub async fn forward(api: &Api, node: NodeId, caller: &Caller, outline: Outline, body: Bytes) -> Result<Response<Body>, ForwardError> {
+    let chain = caller.identity.as_ref().map(|i| i.chain.iter().map(|c| Bytes::copy_from_slice(c)).collect()).unwrap_or_default();
+    let message = Forward {
+        method: outline.method.as_str().to_owned(),
+        path_and_query: outline.path_and_query,
+        headers: outline.headers,
+        chain,
+        body,
+    };
+    let timeout = api.config.write_timeout + Duration::from_secs(5);
+    let answer = api
+        .transport
+        .request(node, Purpose::Forward, Bytes::from(codec::encode(&message)), timeout)
+        .await
+        .map_err(|e| {
+            let detail = e.to_string();
+            match e {
+                RequestError::Lost { .. } | RequestError::Timeout { .. } => ForwardError::Unknown { node, detail },
+                _ => ForwardError::Unreachable { node, detail },
+            }
+        })?;
+    let answer: Answer =
+        codec::decode(&answer).map_err(|e| ForwardError::Unknown { node, detail: format!("answer: {e}") })?;
+    let mut response = Response::new(Body::from(answer.body));
+    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::BAD_GATEWAY);
+    put_headers(response.headers_mut(), &answer.headers);
+    Ok(response)
+}
+
+fn put_headers(into: &mut axum::http::HeaderMap, headers: &[(String, Vec<u8>)]) {
+    for (name, value) in headers {
+        let known = CARRIED.iter().find(|k| k.as_str() == name);
+        if let (Some(name), Ok(value)) = (known, HeaderValue::from_bytes(value)) {
+            into.insert(name.clone(), value);
+        }
+    }
+}
+
+/// The receiving side: verifies the chain again and runs the same router.
+pub struct Receiver {
+    api: Api,
+    router: OnceLock<Router>,
+}
+
+impl Receiver {
+    /// A receiver; `serve` gives it the router once that exists.
+    pub fn new(api: Api) -> Arc<Self> {
+        Arc::new(Self { api, router: OnceLock::new() })
+    }
+
+    /// Sets the router that forwarded requests run through.
+    pub fn serve(&self, router: Router) {
+        // A second call would be our own mistake; the first router stays.
+        let _ = self.router.set(router);
+    }
+
+    async fn run(api: Api, router: Option<Router>, from: NodeId, payload: Bytes) -> Answer {
+        let refuse = |code: Code, detail: String| {
+            let problem = eport_api_types::Problem::of(code, false, detail);
+            Answer {
+                status: problem.status,
+                headers: vec![("content-type".into(), b"application/problem+json".to_vec())],
+                body: serde_json::to_vec(&problem).unwrap_or_default().into(),
+            }
+        };
+        let Some(router) = router else { return refuse(codes::DRAINING, "the API is not open yet".into()) };
+        if !api.registry.state().state.nodes().any(|n| n.id == from && n.is_member()) {
+            return refuse(codes::FORBIDDEN, format!("node {from} is not a member and may not forward"));
+        }
+        let message: Forward = match codec::decode(&payload) {
+            Ok(m) => m,
+            Err(e) => return refuse(codes::FRAME_MALFORMED, format!("forward: {e}")),
+        };
+        let identity = if message.chain.is_empty() {
+            None
+        } else {
+            let chain: Vec<CertificateDer<'_>> = message.chain.iter().map(|c| CertificateDer::from(&c[..])).collect();
+            match api.tls.peer(&chain) {
+                Ok(identity) => Some(Arc::new(identity)),
+                Err(e) => return refuse(codes::CERT_REFUSED, e.to_string()),
+            }
+        };
+        let Ok(method) = Method::from_bytes(message.method.as_bytes()) else {
+            return refuse(codes::FRAME_MALFORMED, "method".into());
+        };
+        let mut request = Request::new(Body::from(message.body));
+        *request.method_mut() = method;
+        match message.path_and_query.parse() {
+            Ok(uri) => *request.uri_mut() = uri,
+            Err(_) => return refuse(codes::FRAME_MALFORMED, "path".into()),
+        }
+        put_headers(request.headers_mut(), &message.headers);
+        request.headers_mut().insert(FORWARDED, HeaderValue::from_static("1"));
+        request.extensions_mut().insert(Caller { identity, via: Some(from) });
+        let response = match router.oneshot(request).await {
+            Ok(r) => r,
+            Err(never) => match never {},
+        };
+        let (parts, body) = response.into_parts();
+        match body.collect().await {
+            Ok(body) => Answer { status: parts.status.as_u16(), headers: carried(&parts.headers), body: body.to_bytes() },
+            Err(e) => refuse(codes::INTERNAL, e.to_string()),
+        }
+    }
+}
+
+impl ForwardHandler for Receiver {
+    fn forward(&self, from: NodeId, payload: Bytes) -> BoxFuture<'static, Bytes> {
+        let (api, router) = (self.api.clone(), self.router.get().cloned());
+        Box::pin(async move { codec::encode(&Self::run(api, router, from, payload).await).into() })
+    }
+}

@@ -1,0 +1,195 @@
+//! Journals: head, export, comparison of state digests.
+
+use crate::Caller;
+use crate::auth::need;
+use crate::forward::{FORWARDED, Outline, forward};
+use crate::platforms_api::region;
+use crate::problem::ApiError;
+use crate::state::Api;
+use axum::Extension;
+use axum::Json as Answer;
+use axum::extract::{Path, Request, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use eport_access::Action;
+use eport_agent::PlatformHandle;
+use eport_api_types::{JournalHead, PlatformVerify, ReplicaDigest};
+use eport_journal::Outcome;
+use eport_model::{Digest, Draft, JournalIndex, NodeId, RecordKind, RegionCode, codes};
+use rand::RngCore;
+use std::time::Duration;
+
+/// How long all holders get to reach the mark and hash their rows.
+const VERIFY_TIMEOUT: Duration = Duration::from_secs(60);
+
+enum Place {
+    Here(PlatformHandle),
+    There(Response),
+}
+
+/// The open primary's handle, or the primary's answer to the forwarded request.
+async fn at_primary(api: &Api, region: RegionCode, caller: &Caller, outline: Outline, forwarded: bool) -> Result<Place, ApiError> {
+    let view = api.registry.state();
+    let placement = view.state.placement(region).ok_or_else(|| ApiError::not_found(format!("platform {region}")))?;
+    if placement.primary == api.agent.me() {
+        let handle = api.agent.platform(region).filter(|h| h.status().borrow().is_open());
+        return handle.map(Place::Here).ok_or_else(|| ApiError::new(codes::FENCED, format!("platform {region} is not open")));
+    }
+    if forwarded {
+        return Err(ApiError::new(codes::NOT_PRIMARY, format!("{} is primary of platform {region}", placement.primary)));
+    }
+    Ok(Place::There(forward(api, placement.primary, caller, outline, Bytes::new()).await?))
+}
+
+/// `GET /v1/platforms/{region}/journal/head`
+pub async fn head(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let region = region(&name)?;
+    let (outline, forwarded) = (Outline::of(&request), request.headers().contains_key(FORWARDED));
+    drop(request);
+    need(&api, &caller, Action::ReadFederation, Some(region))?;
+    let handle = match at_primary(&api, region, &caller, outline, forwarded).await? {
+        Place::Here(handle) => handle,
+        Place::There(answer) => return Ok(answer),
+    };
+    let committed = handle.status().borrow().committed;
+    let position = handle.store().position(committed)?.unwrap_or_default();
+    let head = JournalHead { region, epoch: position.epoch, index: position.index.as_u64(), digest: position.digest };
+    Ok(Answer(head).into_response())
+}
+
+/// `POST /v1/platforms/{region}/verify`: a checksum mark in the journal, then everybody's digest at exactly that record.
+pub async fn verify(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let region = region(&name)?;
+    let (outline, forwarded) = (Outline::of(&request), request.headers().contains_key(FORWARDED));
+    drop(request);
+    need(&api, &caller, Action::AdministerPlatform, Some(region))?;
+    let handle = match at_primary(&api, region, &caller, outline, forwarded).await? {
+        Place::Here(handle) => handle,
+        Place::There(answer) => return Ok(answer),
+    };
+    let draft = Draft::bare(RecordKind::ChecksumMark, api.now());
+    let pending = handle.propose(vec![draft]).map_err(|e| ApiError::new(codes::OVERLOADED, e.to_string()))?;
+    let blocked = || ApiError::new(codes::WRITE_BLOCKED, "the checksum mark was not confirmed by the backups in time");
+    let Some(pending) = pending.into_iter().next() else { return Err(blocked()) };
+    let index = match tokio::time::timeout(VERIFY_TIMEOUT, pending.outcome).await {
+        Ok(Ok(Outcome::Done { position, .. })) => position.index,
+        _ => return Err(blocked()),
+    };
+    let view = api.registry.state();
+    let holders: Vec<NodeId> = view
+        .state
+        .placement(region)
+        .map(|p| std::iter::once(p.primary).chain(p.backups.iter().map(|b| b.node)).collect())
+        .unwrap_or_default();
+    let mine = wait_for_own(&handle, index).await.ok_or_else(|| ApiError::new(codes::INTERNAL, "no digest in time"))?;
+    let mut replicas = Vec::new();
+    let end = tokio::time::Instant::now() + VERIFY_TIMEOUT;
+    for node in holders {
+        let digest = if node == api.agent.me() { Some(mine) } else { wait_for_other(&api, node, region, index, end).await };
+        replicas.push(ReplicaDigest { node, digest, equal: digest == Some(mine) });
+    }
+    // A holder that cannot be asked is no difference, but it is no proof either: it is shown without a digest.
+    let ok = replicas.iter().all(|r| r.equal || r.digest.is_none()) && replicas.iter().any(|r| r.equal);
+    Ok(Answer(PlatformVerify { region, index: index.as_u64(), ok, replicas }).into_response())
+}
+
+async fn wait_for_own(handle: &PlatformHandle, index: JournalIndex) -> Option<Digest> {
+    let mut status = handle.status();
+    let reached = status.wait_for(|s| s.state_digest.is_some_and(|d| d.index >= index));
+    let status = tokio::time::timeout(VERIFY_TIMEOUT, reached).await.ok()?.ok()?;
+    status.state_digest.filter(|d| d.index == index).map(|d| d.digest)
+}
+
+/// Another holder's digest as its soft state tells it; `None` when it is away or does not get there in time.
+async fn wait_for_other(api: &Api, node: NodeId, region: RegionCode, index: JournalIndex, end: tokio::time::Instant) -> Option<Digest> {
+    loop {
+        if !api.transport.connected().borrow().contains(&node) {
+            return None;
+        }
+        if let Some((_, soft)) = api.agent.board().platform(node, region)
+            && let Some((at, digest)) = soft.state_digest
+            && at >= index
+        {
+            return (at == index).then_some(digest);
+        }
+        if tokio::time::Instant::now() >= end {
+            return None;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// `POST /v1/platforms/{region}/journal/exports`: from this node's copy, or the primary's when it keeps none.
+pub async fn export(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let region = region(&name)?;
+    let (outline, forwarded) = (Outline::of(&request), request.headers().contains_key(FORWARDED));
+    drop(request);
+    need(&api, &caller, Action::AdministerPlatform, Some(region))?;
+    let Some(handle) = api.agent.platform(region) else {
+        return match at_primary(&api, region, &caller, outline, forwarded).await? {
+            Place::There(answer) => Ok(answer),
+            Place::Here(_) => Err(ApiError::not_found(format!("journal of platform {region} on this node"))),
+        };
+    };
+    let mut id = [0u8; 8];
+    rand::rng().fill_bytes(&mut id);
+    let id = id.iter().map(|b| format!("{b:02x}")).collect::<String>();
+    let dir = api.config.exports.join(&id);
+    let made = tokio::task::spawn_blocking(move || {
+        let manifest = handle.store().export(&dir, JournalIndex::from_u64(1))?;
+        let mut files: Vec<(String, u64)> = Vec::new();
+        for entry in std::fs::read_dir(&dir).into_iter().flatten().flatten() {
+            let len = entry.metadata().map(|m| m.len()).unwrap_or(0);
+            files.push((entry.file_name().to_string_lossy().into_owned(), len));
+        }
+        files.sort();
+        Ok::<_, eport_store::Error>((manifest, files))
+    })
+    .await
+    .map_err(|e| ApiError::new(codes::INTERNAL, e.to_string()))?;
+    let (manifest, files) = made?;
+    let through = manifest.segments.last().map(|s| s.last);
+    let files: Vec<_> = files.into_iter().map(|(name, bytes)| serde_json::json!({ "name": name, "bytes": bytes })).collect();
+    Ok(Answer(serde_json::json!({ "id": id, "region": region, "through": through, "files": files })).into_response())
+}
+
+/// `GET /v1/platforms/{region}/journal/exports/{id}/{file}`
+pub async fn export_file(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    Path((name, id, file)): Path<(String, String, String)>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let region = region(&name)?;
+    let (outline, forwarded) = (Outline::of(&request), request.headers().contains_key(FORWARDED));
+    drop(request);
+    need(&api, &caller, Action::AdministerPlatform, Some(region))?;
+    let plain = |s: &str| !s.is_empty() && s.len() <= 128 && s.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)) && !s.starts_with('.');
+    if !plain(&id) || !plain(&file) {
+        return Err(ApiError::bad("export id and file are plain names"));
+    }
+    if api.agent.platform(region).is_none()
+        && let Place::There(answer) = at_primary(&api, region, &caller, outline, forwarded).await?
+    {
+        return Ok(answer);
+    }
+    let path = api.config.exports.join(&id).join(&file);
+    let bytes = tokio::fs::read(&path).await.map_err(|_| ApiError::not_found(format!("file {file} of export {id}")))?;
+    Ok(([(header::CONTENT_TYPE, "application/octet-stream")], bytes).into_response())
+}

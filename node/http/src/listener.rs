@@ -1,0 +1,91 @@
+//! The TLS listener of the API: accepts, proves the caller, serves, drains.
+//!
+//! Always holds: a presented certificate must verify or the connection ends; at most `CONNECTIONS_MAX` connections at once;
+//! a stop lets running requests finish.
+
+use crate::Caller;
+use axum::Router;
+use eport_tls::Tls;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulShutdown;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio_rustls::TlsAcceptor;
+use tower::Service;
+use tracing::{debug, warn};
+
+/// Connections served at once; more wait in the system's backlog.
+const CONNECTIONS_MAX: usize = 4_096;
+/// A handshake that takes longer is ended.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Running requests get this long to finish when the node stops.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Serves the router until `stop` turns true, then drains.
+pub async fn serve(listener: TcpListener, tls: Tls, router: Router, mut stop: watch::Receiver<bool>) {
+    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let graceful = GracefulShutdown::new();
+    loop {
+        let Ok(permit) = slots.clone().acquire_owned().await else { break };
+        let accepted = tokio::select! {
+            _ = stop.wait_for(|s| *s) => break,
+            accepted = listener.accept() => accepted,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // For example no file descriptors left: wait for some to come back instead of spinning.
+                warn!(%error, "accept failed");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let watcher = graceful.watcher();
+        let (tls, router) = (tls.clone(), router.clone());
+        tokio::spawn(async move {
+            let _permit = permit;
+            if let Err(error) = connection(stream, tls, router, watcher).await {
+                debug!(%error, "connection ended");
+            }
+        });
+    }
+    if tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await.is_err() {
+        warn!("requests still ran when the drain time ended");
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    tls: Tls,
+    router: Router,
+    watcher: hyper_util::server::graceful::Watcher,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    stream.set_nodelay(true)?;
+    let acceptor = TlsAcceptor::from(tls.https_server()?);
+    let stream = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await??;
+    let identity = match stream.get_ref().1.peer_certificates() {
+        Some(chain) if !chain.is_empty() => Some(Arc::new(tls.peer(chain)?)),
+        _ => None,
+    };
+    let caller = Caller { identity, via: None };
+    let service = hyper::service::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(caller.clone());
+        router.clone().call(request)
+    });
+    let builder = Builder::new(TokioExecutor::new());
+    let served = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
+    watcher.watch(served).await.map_err(|e| e.to_string().into())
+}
+
+/// Serves without TLS; only for a loopback address (metrics).
+pub async fn serve_plain(listener: TcpListener, router: Router, mut stop: watch::Receiver<bool>) {
+    let ended = axum::serve(listener, router).with_graceful_shutdown(async move {
+        let _ = stop.wait_for(|s| *s).await;
+    });
+    if let Err(error) = ended.await {
+        warn!(%error, "metrics listener ended");
+    }
+}

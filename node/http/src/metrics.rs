@@ -1,0 +1,105 @@
+//! `/metrics`: counters of requests and gauges read from the node's status at each scrape.
+//!
+//! Labels have few values: region, node, role, status class. Never a document number.
+
+use crate::state::Api;
+use prometheus_client::encoding::{EncodeLabelSet, text::encode};
+use prometheus_client::metrics::{family::Family, gauge::Gauge};
+use prometheus_client::registry::Registry;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Requests by class of answer.
+#[derive(Debug, Default)]
+pub struct Counters {
+    answers: [AtomicU64; 6],
+    documents: AtomicU64,
+}
+
+impl Counters {
+    /// Counts an answer by its HTTP status.
+    pub fn answered(&self, status: u16) {
+        let class = usize::from(status / 100).min(5);
+        self.answers[class].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts accepted documents.
+    pub fn accepted(&self, documents: u64) {
+        self.documents.fetch_add(documents, Ordering::Relaxed);
+    }
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct PlatformLabels {
+    region: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct BackupLabels {
+    region: String,
+    backup: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ClassLabels {
+    class: String,
+}
+
+/// The whole page in OpenMetrics text.
+pub fn page(api: &Api) -> String {
+    let mut registry = Registry::with_prefix("eport");
+    let view = api.registry.state();
+    let gauge = |registry: &mut Registry, name: &str, help: &str, value: u64| {
+        let g: Gauge = Gauge::default();
+        g.set(i64::try_from(value).unwrap_or(i64::MAX));
+        registry.register(name, help, g);
+    };
+    gauge(&mut registry, "registry_applied_index", "Registry log index applied here; standing still under change means no quorum", view.index);
+    gauge(&mut registry, "registry_term", "Raft term; a rise means a change of leader", api.registry.term());
+    gauge(&mut registry, "registry_is_leader", "1 while this node leads the registry", u64::from(api.registry.is_leader()));
+    gauge(&mut registry, "peers_connected", "Connected nodes; a fall means a lost link or node", api.transport.connected().borrow().len() as u64);
+    gauge(&mut registry, "ready", "1 while this node takes requests", u64::from(api.ready.borrow().is_ok()));
+    let accepted = api.counters.documents.load(Ordering::Relaxed);
+    gauge(&mut registry, "documents_accepted_total", "Documents accepted by this process as primary", accepted);
+    let answers: Family<ClassLabels, Gauge> = Family::default();
+    for (class, count) in api.counters.answers.iter().enumerate().skip(1) {
+        let labels = ClassLabels { class: format!("{class}xx") };
+        answers.get_or_create(&labels).set(i64::try_from(count.load(Ordering::Relaxed)).unwrap_or(i64::MAX));
+    }
+    registry.register("http_answers_total", "HTTP answers by status class; 5xx rising means a person should look", answers);
+    platforms(api, &mut registry);
+    let mut text = String::new();
+    // Writing into a string fails only when a label cannot be formatted; ours are plain text.
+    if encode(&mut text, &registry).is_err() {
+        text.push_str("# EOF\n");
+    }
+    text
+}
+
+fn platforms(api: &Api, registry: &mut Registry) {
+    let family = || Family::<PlatformLabels, Gauge>::default();
+    let (last, applied, epoch, open, alarm) = (family(), family(), family(), family(), family());
+    let lag: Family<BackupLabels, Gauge> = Family::default();
+    for handle in api.agent.platforms() {
+        let status = handle.status().borrow().clone();
+        let labels = PlatformLabels { region: handle.region().to_string() };
+        let set = |f: &Family<PlatformLabels, Gauge>, v: u64| {
+            f.get_or_create(&labels).set(i64::try_from(v).unwrap_or(i64::MAX));
+        };
+        set(&last, status.last.index.as_u64());
+        set(&applied, status.applied.as_u64());
+        set(&epoch, status.primary().map_or(0, |(_, e)| e.as_u64()));
+        set(&open, u64::from(status.is_open()));
+        set(&alarm, u64::from(status.alarm.is_some()));
+        for b in &status.backups {
+            let labels = BackupLabels { region: handle.region().to_string(), backup: b.node.to_string() };
+            let behind = status.last.index.since(b.durable);
+            lag.get_or_create(&labels).set(i64::try_from(behind).unwrap_or(i64::MAX));
+        }
+    }
+    registry.register("journal_last_index", "Last fsynced record of each platform kept here", last);
+    registry.register("journal_applied_index", "Last applied record; far behind the last one means a slow disk", applied);
+    registry.register("platform_epoch", "Epoch of each platform; a rise means a move", epoch);
+    registry.register("platform_is_primary", "1 while this node is the open primary", open);
+    registry.register("platform_alarm", "1 while a platform here has an alarm; a person must look", alarm);
+    registry.register("backup_lag_records", "Records a backup lacks, as its primary sees it", lag);
+}

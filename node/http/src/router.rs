@@ -1,0 +1,108 @@
+//! The router: every route of the catalogue with its handler, limits, request ids and the log of each request.
+
+use crate::problem::ApiError;
+use crate::state::Api;
+use crate::{documents_api, journal_api, openapi, platforms_api, system, tables_api};
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::http::{HeaderName, HeaderValue};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post, put};
+use eport_model::codes;
+use rand::RngCore;
+use std::time::Instant;
+use tracing::{Instrument, debug, info_span};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The whole API.
+pub fn router(api: Api) -> Router {
+    Router::new()
+        .route("/healthz", get(system::healthz))
+        .route("/readyz", get(system::readyz))
+        .route("/metrics", get(system::metrics))
+        .route("/openapi.json", get(openapi::json_page))
+        .route("/docs", get(openapi::html_page))
+        .route("/v1/version", get(system::version))
+        .route("/v1/trust-bundle", get(system::trust_bundle))
+        .route("/v1/federation", get(system::federation))
+        .route("/v1/nodes", get(system::nodes))
+        .route("/v1/nodes/{node}/drain", post(system::drain))
+        .route("/v1/platforms", get(platforms_api::list).post(platforms_api::create))
+        .route("/v1/platforms/{region}", get(platforms_api::show))
+        .route("/v1/platforms/{region}/policy", put(platforms_api::policy))
+        .route("/v1/platforms/{region}/moves", get(platforms_api::history).post(platforms_api::start_move))
+        .route("/v1/platforms/{region}/moves/{id}", get(platforms_api::show_move))
+        .route("/v1/platforms/{region}/verify", post(journal_api::verify))
+        .route("/v1/platforms/{region}/documents", get(documents_api::list).post(documents_api::lodge))
+        .route("/v1/platforms/{region}/documents:batch", post(documents_api::batch))
+        .route("/v1/platforms/{region}/documents:check", post(documents_api::check))
+        .route("/v1/platforms/{region}/documents:count", get(documents_api::count))
+        .route("/v1/platforms/{region}/documents/{doc_id}", get(documents_api::show))
+        .route("/v1/platforms/{region}/documents/{doc_id}/versions", get(documents_api::versions))
+        .route("/v1/platforms/{region}/documents/{doc_id}/receipts", get(documents_api::receipts))
+        .route("/v1/platforms/{region}/events", get(documents_api::events))
+        .route("/v1/platforms/{region}/journal/head", get(journal_api::head))
+        .route("/v1/platforms/{region}/journal/exports", post(journal_api::export))
+        .route("/v1/platforms/{region}/journal/exports/{id}/{file}", get(journal_api::export_file))
+        .route("/v1/tables", get(tables_api::list))
+        .route("/v1/tables/{name}", get(tables_api::show))
+        .route("/v1/tables/{name}/rows", get(tables_api::rows))
+        .route("/v1/tables/{name}/rows/{key}", get(tables_api::get))
+        .route("/v1/tables/{name}/versions", get(tables_api::versions).post(tables_api::publish))
+        .route("/v1/tables/{name}/diff", get(tables_api::diff))
+        .route("/v1/tables/{name}/status", get(tables_api::status))
+        .fallback(|| async { ApiError::new(codes::ROUTE_UNKNOWN, "no such path") })
+        .method_not_allowed_fallback(|| async { ApiError::new(codes::ROUTE_UNKNOWN, "this path has no such method") })
+        .layer(DefaultBodyLimit::max(api.config.body_len_max))
+        .layer(from_fn_with_state(api.clone(), observe))
+        .with_state(api)
+}
+
+/// The loopback listener's router: metrics and nothing else.
+pub fn metrics_router(api: Api) -> Router {
+    Router::new().route("/metrics", get(|State(api): State<Api>| async move { system::metrics_page(&api) })).with_state(api)
+}
+
+/// Gives each request an id, a span and a count; puts the id and the caller's language into problems.
+async fn observe(State(api): State<Api>, mut request: Request, next: Next) -> Response {
+    let id = request_id(&request);
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        request.headers_mut().insert(REQUEST_ID, value);
+    }
+    let route = request.extensions().get::<MatchedPath>().map_or_else(|| "unknown".to_owned(), |m| m.as_str().to_owned());
+    let caller = request.extensions().get::<crate::Caller>().map(crate::Caller::name).unwrap_or_default();
+    let span = info_span!("request", %id, method = %request.method(), route = %route, caller = %caller);
+    if request.extensions().get::<crate::Caller>().is_none() {
+        request.extensions_mut().insert(crate::Caller::default());
+    }
+    let headers = request.headers().clone();
+    let started = Instant::now();
+    let mut response = next.run(request).instrument(span.clone()).await;
+    if let Some(error) = response.extensions_mut().remove::<ApiError>() {
+        let mut error = error.in_language(&headers);
+        error.problem.request_id = Some(id.clone());
+        response = error.into_response();
+    }
+    api.counters.answered(response.status().as_u16());
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    let elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    span.in_scope(|| debug!(status = response.status().as_u16(), elapsed_ms, "request done"));
+    response
+}
+
+/// The caller's own id when it is a plain one, else a new one.
+fn request_id(request: &Request) -> String {
+    let given = request.headers().get(&REQUEST_ID).and_then(|v| v.to_str().ok());
+    match given {
+        Some(id) if !id.is_empty() && id.len() <= 64 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') => id.to_owned(),
+        _ => {
+            let mut bytes = [0u8; 8];
+            rand::rng().fill_bytes(&mut bytes);
+            bytes.iter().map(|b| format!("{b:02x}")).collect()
+        }
+    }
+}

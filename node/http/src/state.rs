@@ -1,0 +1,99 @@
+//! What every handler holds: the engines of this node and the platforms it serves.
+
+use crate::metrics::Counters;
+use crate::tables::TableService;
+use eport_agent::{Agent, PlatformHandle};
+use eport_consensus::Registry;
+use eport_model::{RegionCode, Timestamp};
+use eport_platform::Platform;
+use eport_tls::Tls;
+use eport_transport::Transport;
+use std::collections::BTreeMap;
+use std::ops::Deref;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Settings of the API.
+#[derive(Debug, Clone)]
+pub struct ApiConfig {
+    /// Longest wait of a write for its backups.
+    pub write_timeout: Duration,
+    /// Largest body of a request in bytes.
+    pub body_len_max: usize,
+    /// The trust bundle as PEM, served to anybody.
+    pub trust_pem: Vec<u8>,
+    /// Folder for journal exports that callers fetch.
+    pub exports: PathBuf,
+}
+
+/// Starts the business side of a platform that this node keeps.
+pub type PlatformFactory = Box<dyn Fn(PlatformHandle) -> Platform + Send + Sync>;
+
+/// Shared by all handlers. Cheap to clone.
+#[derive(Clone)]
+pub struct Api(Arc<Inner>);
+
+/// The parts behind [`Api`].
+pub struct Inner {
+    /// Settings.
+    pub config: ApiConfig,
+    /// The registry.
+    pub registry: Registry,
+    /// Connections to other nodes.
+    pub transport: Transport,
+    /// Tasks of this node.
+    pub agent: Agent,
+    /// Verifies forwarded chains.
+    pub tls: Tls,
+    /// Code tables.
+    pub tables: Arc<TableService>,
+    /// Counters for `/metrics`.
+    pub counters: Counters,
+    /// True while the node takes requests; the text says why not.
+    pub ready: watch::Receiver<Result<(), String>>,
+    platforms: RwLock<BTreeMap<RegionCode, Platform>>,
+    factory: PlatformFactory,
+}
+
+impl Deref for Api {
+    type Target = Inner;
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl Api {
+    /// Puts the parts together.
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(
+        config: ApiConfig,
+        registry: Registry,
+        transport: Transport,
+        agent: Agent,
+        tls: Tls,
+        tables: Arc<TableService>,
+        ready: watch::Receiver<Result<(), String>>,
+        factory: PlatformFactory,
+    ) -> Self {
+        let (counters, platforms) = (Counters::default(), RwLock::default());
+        Self(Arc::new(Inner { config, registry, transport, agent, tls, tables, counters, ready, platforms, factory }))
+    }
+
+    /// The business side of a platform kept here; started when first asked for.
+    pub fn platform(&self, region: RegionCode) -> Option<Platform> {
+        if let Some(found) = self.platforms.read().unwrap_or_else(PoisonError::into_inner).get(&region) {
+            return Some(found.clone());
+        }
+        let handle = self.agent.platform(region)?;
+        let mut platforms = self.platforms.write().unwrap_or_else(PoisonError::into_inner);
+        // Two requests may arrive first together: only one sequencer may ever run for a platform.
+        Some(platforms.entry(region).or_insert_with(|| (self.factory)(handle)).clone())
+    }
+
+    /// Now, by this node's wall clock.
+    pub fn now(&self) -> Timestamp {
+        self.agent.clock().wall()
+    }
+}

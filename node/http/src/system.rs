@@ -1,0 +1,105 @@
+//! Health, readiness, versions, trust, metrics, nodes.
+
+use crate::Caller;
+use crate::auth::need;
+use crate::extract::Json;
+use crate::platforms_api::{COMMAND_TIMEOUT, command};
+use crate::problem::{ApiError, wants_chinese};
+use crate::state::Api;
+use crate::{federation, metrics};
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json as Answer};
+use eport_access::Action;
+use eport_api_types::{FederationStatus, Page, VersionInfo};
+use eport_model::NodeId;
+use eport_registry::{NodeState, Op};
+use serde::Deserialize;
+
+/// `GET /healthz`: the process runs.
+pub async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// `GET /readyz`: the node takes requests, or why it does not.
+pub async fn readyz(State(api): State<Api>) -> Response {
+    let ready = api.ready.borrow().clone();
+    match ready {
+        Ok(()) => Answer(serde_json::json!({ "ready": true, "reasons": [] })).into_response(),
+        Err(reason) => {
+            let body = serde_json::json!({ "ready": false, "reasons": [reason] });
+            (StatusCode::SERVICE_UNAVAILABLE, Answer(body)).into_response()
+        }
+    }
+}
+
+/// Versions of this build.
+pub fn version_info() -> VersionInfo {
+    VersionInfo {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        revision: option_env!("EPORT_REVISION").unwrap_or_default().to_owned(),
+        wire: (eport_wire::WIRE_VERSION_MIN.into(), eport_wire::WIRE_VERSION_MAX.into()),
+        schema: eport_model::SCHEMA_VERSION,
+    }
+}
+
+/// `GET /v1/version`
+pub async fn version() -> Answer<VersionInfo> {
+    Answer(version_info())
+}
+
+/// `GET /v1/trust-bundle`
+pub async fn trust_bundle(State(api): State<Api>) -> Response {
+    ([(header::CONTENT_TYPE, "application/x-pem-file")], api.config.trust_pem.clone()).into_response()
+}
+
+/// `GET /metrics` with a certificate; the loopback listener serves the same page without one.
+pub async fn metrics(State(api): State<Api>, Extension(caller): Extension<Caller>) -> Result<Response, ApiError> {
+    need(&api, &caller, Action::ReadFederation, None)?;
+    Ok(metrics_page(&api))
+}
+
+/// The metrics page.
+pub fn metrics_page(api: &Api) -> Response {
+    let media = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, media)], metrics::page(api)).into_response()
+}
+
+/// `GET /v1/federation`
+pub async fn federation(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+) -> Result<Answer<FederationStatus>, ApiError> {
+    need(&api, &caller, Action::ReadFederation, None)?;
+    Ok(Answer(federation::federation(&api, wants_chinese(&headers))))
+}
+
+/// `GET /v1/nodes`
+pub async fn nodes(State(api): State<Api>, Extension(caller): Extension<Caller>) -> Result<Response, ApiError> {
+    need(&api, &caller, Action::ReadFederation, None)?;
+    Ok(Answer(Page::whole(federation::nodes(&api))).into_response())
+}
+
+/// `{"drain": true|false}`
+#[derive(Debug, Deserialize)]
+pub struct Drain {
+    drain: bool,
+}
+
+/// `POST /v1/nodes/{node}/drain`
+pub async fn drain(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+    Json(body): Json<Drain>,
+) -> Result<Response, ApiError> {
+    need(&api, &caller, Action::AdministerNodes, None)?;
+    let node: NodeId = name.parse().map_err(|e: eport_model::ParseError| ApiError::bad(e.to_string()))?;
+    let state = if body.drain { NodeState::Draining } else { NodeState::Up };
+    let op = Op::SetNodeState { node, state };
+    api.registry.propose(command(&api, &caller, "node drain", op), COMMAND_TIMEOUT).await?;
+    let shown = federation::nodes(&api).into_iter().find(|n| n.node == node);
+    Ok(Answer(shown).into_response())
+}

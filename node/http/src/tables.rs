@@ -1,0 +1,196 @@
+//! Code tables as this node can answer them: names and instants from the registry, content from the object store.
+//!
+//! Always holds: a version is answered from its own content or not at all; a version in force whose content is not here is
+//! `NotHere`, never another version. Content is opened at first use and kept while it is used.
+
+use eport_catalog::{ContentError, TableName};
+use eport_codetables::Table;
+use eport_consensus::Registry;
+use eport_documents::{InForce, Lookup, TableVersion as Used, Tables};
+use eport_model::{Code, Coded, Digest, RegionCode, Timestamp, codes};
+use eport_registry::{TableId, TableVersion};
+use eport_store::ObjectStore;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+/// Opened tables kept in memory; beyond it, those not asked for last are dropped and opened again when needed.
+const OPEN_MAX: usize = 128;
+
+/// Why a table cannot be answered.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// No such table, version or key.
+    #[error("there is no {0}")]
+    NotFound(String),
+    /// A version is in force but its content is not on this node.
+    #[error("version {version} of {table} is not on this node yet")]
+    NotHere {
+        /// The table.
+        table: String,
+        /// The version.
+        version: u64,
+    },
+    /// The content here does not prove itself.
+    #[error("content of {table} version {version}: {source}")]
+    Damaged {
+        /// The table.
+        table: String,
+        /// The version.
+        version: u64,
+        /// What is wrong.
+        #[source]
+        source: Arc<ContentError>,
+    },
+}
+
+impl Coded for Error {
+    fn code(&self) -> Code {
+        match self {
+            Error::NotFound(_) => codes::NOT_FOUND,
+            Error::NotHere { .. } => codes::TABLE_NOT_HERE,
+            Error::Damaged { .. } => codes::RECORD_DAMAGED,
+        }
+    }
+}
+
+/// One version as lookups need it.
+struct Entry {
+    version: TableVersion,
+    used: Used,
+}
+
+/// The registry's tables by every name that documents may use.
+#[derive(Default)]
+struct Names {
+    index: u64,
+    /// Versions in the order in which they take over; the last one at or before an instant is in force.
+    by_name: HashMap<String, Arc<Vec<Entry>>>,
+}
+
+/// Code tables of the federation on this node.
+pub struct TableService {
+    registry: Registry,
+    objects: ObjectStore,
+    province: RegionCode,
+    names: RwLock<Arc<Names>>,
+    open: Mutex<(u64, HashMap<Digest, (u64, Table)>)>,
+}
+
+impl TableService {
+    /// A service; bare names mean `province`'s tables.
+    pub fn new(registry: Registry, objects: ObjectStore, province: RegionCode) -> Arc<Self> {
+        Arc::new(Self { registry, objects, province, names: RwLock::default(), open: Mutex::default() })
+    }
+
+    /// Reads `OWNER/NAME` or a bare name.
+    pub fn resolve(&self, text: &str) -> Result<TableId, Error> {
+        let name = TableName::resolve(text, self.province).map_err(|e| Error::NotFound(e.to_string()))?;
+        Ok(TableId { owner: name.owner(), name: name.name().to_owned() })
+    }
+
+    /// The versions of a table, newest last. An unknown table is an error.
+    pub fn versions(&self, id: &TableId) -> Result<Vec<TableVersion>, Error> {
+        let versions: Vec<TableVersion> = self.registry.state().state.table_versions(id).cloned().collect();
+        if versions.is_empty() { Err(Error::NotFound(format!("table {id}"))) } else { Ok(versions) }
+    }
+
+    /// The version in force at an instant.
+    pub fn version_at(&self, id: &TableId, at: Timestamp) -> Result<TableVersion, Error> {
+        let view = self.registry.state();
+        match view.state.table_as_of(id, at) {
+            Some(v) => Ok(v.clone()),
+            None if view.state.table_newest(id).is_some() => Err(Error::NotFound(format!("version of table {id} in force then"))),
+            None => Err(Error::NotFound(format!("table {id}"))),
+        }
+    }
+
+    /// The content of a version.
+    pub fn open(&self, version: &TableVersion) -> Result<Table, Error> {
+        let root = version.root;
+        if let Some(table) = self.opened(&root) {
+            return Ok(table);
+        }
+        let name = || version.table.to_string();
+        if !self.objects.has(&root) {
+            return Err(Error::NotHere { table: name(), version: version.version });
+        }
+        let damaged = |source| Error::Damaged { table: name(), version: version.version, source: Arc::new(source) };
+        let content = self.objects.get(&root).map_err(|_| damaged(ContentError::Missing(root)))?;
+        let table = Table::open(content, root).map_err(damaged)?;
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.1.len() >= OPEN_MAX
+            && let Some(oldest) = open.1.iter().min_by_key(|(_, (used, _))| *used).map(|(root, _)| *root)
+        {
+            open.1.remove(&oldest);
+        }
+        let tick = open.0;
+        open.1.insert(root, (tick, table.clone()));
+        Ok(table)
+    }
+
+    fn opened(&self, root: &Digest) -> Option<Table> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.0 += 1;
+        let tick = open.0;
+        let (used, table) = open.1.get_mut(root)?;
+        *used = tick;
+        Some(table.clone())
+    }
+
+    /// Names and versions as of the registry index applied now.
+    fn names(&self) -> Arc<Names> {
+        let view = self.registry.state();
+        {
+            let names = self.names.read().unwrap_or_else(PoisonError::into_inner);
+            if names.index == view.index && view.index > 0 {
+                return names.clone();
+            }
+        }
+        let mut by_name = HashMap::new();
+        for id in view.state.tables() {
+            let mut entries: Vec<Entry> = view
+                .state
+                .table_versions(id)
+                .map(|v| Entry {
+                    used: Used { table: Arc::from(id.to_string()), version: Arc::from(format!("{}:{}", v.version, v.root)) },
+                    version: v.clone(),
+                })
+                .collect();
+            entries.sort_by_key(|e| (e.version.effective, e.version.version));
+            let entries = Arc::new(entries);
+            if id.owner == self.province {
+                by_name.insert(id.name.clone(), entries.clone());
+            }
+            by_name.insert(id.to_string(), entries);
+        }
+        let fresh = Arc::new(Names { index: view.index, by_name });
+        *self.names.write().unwrap_or_else(PoisonError::into_inner) = fresh.clone();
+        fresh
+    }
+
+    fn entry<T>(&self, table: &str, at: Timestamp, found: impl FnOnce(&Entry) -> T) -> Option<T> {
+        let names = self.names();
+        let entries = names.by_name.get(table)?;
+        let after = entries.partition_point(|e| e.version.effective <= at);
+        after.checked_sub(1).and_then(|i| entries.get(i)).map(found)
+    }
+}
+
+impl Tables for TableService {
+    fn lookup(&self, table: &str, key: &str, at: Timestamp) -> Lookup {
+        let judged = self.entry(table, at, |e| match self.open(&e.version) {
+            Ok(content) if content.contains(key) => Lookup::Found(e.used.clone()),
+            Ok(_) => Lookup::Missing(e.used.clone()),
+            Err(_) => Lookup::NotHere,
+        });
+        judged.unwrap_or(Lookup::NotPublished)
+    }
+
+    fn in_force(&self, table: &str, at: Timestamp) -> InForce {
+        let judged = self.entry(table, at, |e| match self.objects.has(&e.version.root) {
+            true => InForce::Version(e.used.clone()),
+            false => InForce::NotHere,
+        });
+        judged.unwrap_or(InForce::NotPublished)
+    }
+}

@@ -1,0 +1,46 @@
+//! Bounds of one platform on one node.
+
+use std::time::Duration;
+
+/// Bounds of one platform on one node. All of them protect this node; none changes what a document means.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Config {
+    /// Documents that may wait or be in flight at once. Default 32 768, half of what a replica holds in flight.
+    pub documents_max: usize,
+    /// Records proposed to the journal at once. Default 1 000.
+    pub group_records_max: usize,
+    /// Bytes of documents proposed at once. Default 4 MiB.
+    pub group_bytes_max: usize,
+    /// How long a caller waits for a commit before the outcome counts as unknown. Default 5 s.
+    pub write_timeout: Duration,
+    /// How long a request waits while a switchover or an opening holds requests. Default 2 s.
+    pub hold_max: Duration,
+    /// Documents held at once; more are refused with 503. Default 10 000.
+    pub hold_documents_max: usize,
+    /// Items of a page when the caller does not say. Default 100.
+    pub page_default: usize,
+    /// Items of a page at most. Default 1 000.
+    pub page_max: usize,
+    /// Rows looked at for one page at most; a page that ends early carries a token. Default 20 000.
+    pub page_rows_max: usize,
+    /// The platform's key under which content digests are kept, so that a copy of the rows does not tell guessed content.
+    pub content_key: [u8; 32],
+}
+
+impl Config {
+    /// The defaults with this key.
+    pub fn with_key(content_key: [u8; 32]) -> Self {
+        Self {
+            documents_max: 32_768,
+            group_records_max: 1_000,
+            group_bytes_max: 4 << 20,
+            write_timeout: Duration::from_secs(5),
+            hold_max: Duration::from_secs(2),
+            hold_documents_max: 10_000,
+            page_default: 100,
+            page_max: 1_000,
+            page_rows_max: 20_000,
+            content_key,
+        }
+    }
+}

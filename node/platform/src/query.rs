@@ -1,0 +1,315 @@
+//! Queries of documents: lists in pages, counts, one document with its versions and receipts.
+
+use crate::platform::Platform;
+use crate::rows::{self, DocumentRow, ReferenceRow};
+use crate::token::Token;
+use crate::{Error, read};
+use bytes::Bytes;
+use eport_api_types::{
+    DocumentDetail, DocumentItem, DocumentQuery, Page, Receipt, TableUsed, VersionItem, from_rfc3339, rfc3339,
+};
+use eport_documents::{BusinessKey, State};
+use eport_model::{Position, Timestamp};
+
+/// What a caller may see.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Scope {
+    /// Every document.
+    All,
+    /// Only documents lodged in this name.
+    Own(String),
+}
+
+impl Scope {
+    fn sees(&self, row: &DocumentRow) -> bool {
+        match self {
+            Scope::All => true,
+            Scope::Own(name) => row.lodged_by == *name,
+        }
+    }
+}
+
+/// A query with its parameters understood.
+struct Filter {
+    doc_type: Option<String>,
+    state: Option<State>,
+    client_ref: Option<String>,
+    since: Option<Timestamp>,
+}
+
+impl Filter {
+    fn new(query: &DocumentQuery) -> Result<Self, Error> {
+        let state = query.state.as_deref().map(str::parse).transpose();
+        let since = query.since.as_deref().map(|s| from_rfc3339(s).ok_or(())).transpose();
+        Ok(Self {
+            doc_type: query.doc_type.clone(),
+            state: state.map_err(|_| Error::Parameter {
+                parameter: "state",
+                reason: "a document state is expected",
+            })?,
+            client_ref: query.client_ref.clone(),
+            since: since.map_err(|()| Error::Parameter {
+                parameter: "since",
+                reason: "an RFC 3339 instant is expected",
+            })?,
+        })
+    }
+
+    fn of_token(token: &Token) -> Result<Self, Error> {
+        Ok(Self {
+            doc_type: token.doc_type.clone(),
+            state: token.state.as_deref().map(str::parse).transpose().map_err(|_| Error::Parameter {
+                parameter: "page_token",
+                reason: "it is not a token of this list",
+            })?,
+            client_ref: token.client_ref.clone(),
+            since: token.since.map(Timestamp::from_millis),
+        })
+    }
+
+    fn token(&self, after: &[u8]) -> String {
+        let state = self.state.map(|s| s.to_string());
+        let since = self.since.map(Timestamp::as_millis);
+        Token::new(self.doc_type.clone(), state, self.client_ref.clone(), since, after.to_vec()).print()
+    }
+
+    /// True when a document passes what the scanned index does not already say.
+    fn passes(&self, row: &DocumentRow) -> bool {
+        self.doc_type.as_ref().is_none_or(|t| *t == row.doc_type)
+            && self.state.is_none_or(|s| s == row.state)
+            && self.client_ref.as_ref().is_none_or(|r| *r == row.client_ref)
+            && self.since.is_none_or(|t| row.received_at >= t)
+    }
+
+    /// True when the index alone answers: type and state are its prefix.
+    fn is_index_prefix(&self) -> bool {
+        self.client_ref.is_none() && self.since.is_none() && (self.state.is_none() || self.doc_type.is_some())
+    }
+}
+
+/// Rows of one round of a scan.
+const ROUND: usize = 512;
+
+impl Platform {
+    /// One page of documents. A page may hold fewer items than asked for and still carry a token.
+    pub fn list(&self, query: &DocumentQuery, scope: &Scope) -> Result<Page<DocumentItem>, Error> {
+        let config = &self.inner.config;
+        let limit = query.limit.map_or(config.page_default, |l| l as usize).clamp(1, config.page_max);
+        if let Some(key) = &query.key {
+            return self.by_key(key, query, scope);
+        }
+        let token = query.page_token.as_deref().map(Token::parse).transpose()?;
+        let filter = match &token {
+            Some(token) => Filter::of_token(token)?,
+            None => Filter::new(query)?,
+        };
+        let mut items = Vec::new();
+        let after = token.map(|t| Bytes::from(t.after));
+        let next = self.walk(&filter, scope, after, config.page_rows_max, |id, row| {
+            let position = read::position(&*self.inner.log, &row)?;
+            items.push(item(id, row, position));
+            Ok(items.len() < limit)
+        })?;
+        Ok(Page { items, next_page_token: next.map(|after| filter.token(&after)) })
+    }
+
+    /// How many documents match.
+    pub fn count(&self, query: &DocumentQuery, scope: &Scope) -> Result<u64, Error> {
+        if let Some(key) = &query.key {
+            return Ok(self.by_key(key, query, scope)?.items.len() as u64);
+        }
+        let filter = Filter::new(query)?;
+        if *scope == Scope::All && filter.is_index_prefix() {
+            return Ok(self.inner.log.count(&rows::states(filter.doc_type.as_deref(), filter.state))?);
+        }
+        let mut count = 0;
+        self.walk(&filter, scope, None, usize::MAX, |_, _| {
+            count += 1;
+            Ok(true)
+        })?;
+        Ok(count)
+    }
+
+    fn by_key(&self, key: &str, query: &DocumentQuery, scope: &Scope) -> Result<Page<DocumentItem>, Error> {
+        let wrong = |_| Error::Parameter {
+            parameter: "key",
+            reason: "lodged_by|doc_type|client_ref|doc_version is expected",
+        };
+        let key: BusinessKey = key.parse().map_err(wrong)?;
+        let filter = Filter::new(query)?;
+        let log = &*self.inner.log;
+        let reference = rows::reference(&key.lodged_by, &key.doc_type, &key.client_ref);
+        let Some(value) = log.get(&reference)? else { return Ok(Page::whole(Vec::new())) };
+        let named: ReferenceRow = rows::decode(&reference, &value)?;
+        let row = read::version(log, &named.doc_id, key.doc_version)?;
+        let Some(row) = row.filter(|r| scope.sees(r) && filter.passes(r)) else {
+            return Ok(Page::whole(Vec::new()));
+        };
+        let position = read::position(log, &row)?;
+        Ok(Page::whole(vec![item(&named.doc_id, row, position)]))
+    }
+
+    /// Calls `each` with the matching documents until it answers false. Returns the row to go on after, unless all were seen.
+    fn walk(
+        &self,
+        filter: &Filter,
+        scope: &Scope,
+        mut after: Option<Bytes>,
+        rows_max: usize,
+        mut each: impl FnMut(&str, DocumentRow) -> Result<bool, Error>,
+    ) -> Result<Option<Bytes>, Error> {
+        let log = &*self.inner.log;
+        let mut seen = 0;
+        for prefix in self.prefixes(filter) {
+            if after.as_ref().is_some_and(|a| **a > *prefix && !a.starts_with(&prefix)) {
+                continue;
+            }
+            loop {
+                let from = after.as_ref().filter(|a| a.starts_with(&prefix));
+                let found = log.scan(&prefix, from.map(|a| &**a), ROUND)?;
+                let ended = found.len() < ROUND;
+                for (id, key, row) in self.documents(found)? {
+                    seen += 1;
+                    after = Some(key.clone());
+                    if filter.passes(&row) && scope.sees(&row) && !each(&id, row)? {
+                        return Ok(Some(key));
+                    }
+                    if seen >= rows_max {
+                        return Ok(Some(key));
+                    }
+                }
+                if ended {
+                    break;
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Index prefixes that together hold every match, in key order.
+    fn prefixes(&self, filter: &Filter) -> Vec<Bytes> {
+        let types = || self.inner.packs.types().map(|t| &*t.doc_type);
+        match (&filter.client_ref, &filter.doc_type) {
+            (Some(reference), Some(t)) => vec![rows::references(t, reference)],
+            (Some(reference), None) => types().map(|t| rows::references(t, reference)).collect(),
+            (None, Some(t)) => vec![rows::states(Some(t), filter.state)],
+            (None, None) if filter.state.is_some() => {
+                types().map(|t| rows::states(Some(t), filter.state)).collect()
+            }
+            (None, None) => vec![rows::states(None, None)],
+        }
+    }
+
+    /// The documents that index rows name, with the index key.
+    fn documents(&self, index: Vec<(Bytes, Bytes)>) -> Result<Vec<(String, Bytes, DocumentRow)>, Error> {
+        let mut named = Vec::with_capacity(index.len());
+        for (key, value) in index {
+            let id = match key.starts_with(b"r/") {
+                true => Some(rows::decode::<ReferenceRow>(&key, &value)?.doc_id),
+                false => rows::doc_id_of_state(&key).map(str::to_owned),
+            };
+            named.extend(id.map(|id| (id, key)));
+        }
+        let keys: Vec<Bytes> = named.iter().map(|(id, _)| rows::document(id)).collect();
+        let keys: Vec<&[u8]> = keys.iter().map(|k| &**k).collect();
+        let values = self.inner.log.get_many(&keys)?;
+        let mut documents = Vec::with_capacity(named.len());
+        for ((id, key), value) in named.into_iter().zip(values) {
+            if let Some(value) = value {
+                let row = rows::decode(&key, &value)?;
+                documents.push((id, key, row));
+            }
+        }
+        Ok(documents)
+    }
+
+    /// In whose name a document was lodged; `None` when there is none of this number.
+    pub fn lodged_by(&self, doc_id: &str) -> Result<Option<String>, Error> {
+        Ok(read::newest(&*self.inner.log, doc_id)?.map(|row| row.lodged_by))
+    }
+
+    /// One document with its content; the newest version unless one is named.
+    pub fn show(&self, doc_id: &str, version: Option<u32>) -> Result<Option<DocumentDetail>, Error> {
+        let log = &*self.inner.log;
+        let row = match version {
+            Some(version) => read::version(log, doc_id, version)?,
+            None => read::newest(log, doc_id)?,
+        };
+        let Some(row) = row else { return Ok(None) };
+        let record = read::record(log, &row)?;
+        let body = match &record {
+            Some((header, _)) => log.body(header.index, row.body)?,
+            None => None,
+        };
+        let content =
+            body.filter(|b| !b.is_empty()).and_then(|b| serde_json::from_slice::<serde_json::Value>(&b).ok());
+        let tables = record.iter().flat_map(|(header, _)| &header.reads).filter_map(|read| {
+            let table = read.name.strip_prefix("table:")?.to_owned();
+            Some(TableUsed { table, version: read.version.clone() })
+        });
+        let position =
+            record.as_ref().map(|(h, digest)| Position { epoch: h.epoch, index: h.index, digest: *digest });
+        Ok(Some(DocumentDetail {
+            owner_platform: log.region().to_string(),
+            pack_version: row.pack_version.clone(),
+            code_table_set: tables.collect(),
+            previous_version_hash: row.previous.map(|d| d.to_string()),
+            durability: None,
+            body: content
+                .and_then(|mut c| c.get_mut("body").map(serde_json::Value::take))
+                .unwrap_or_default(),
+            item: item(doc_id, row, position),
+        }))
+    }
+
+    /// Every version of a document, 1 first; empty when there is none of this number.
+    pub fn versions(&self, doc_id: &str) -> Result<Vec<VersionItem>, Error> {
+        let log = &*self.inner.log;
+        let version = |row: DocumentRow| {
+            Ok(VersionItem {
+                position: read::position(log, &row)?,
+                doc_version: row.doc_version,
+                function_code: row.function_code,
+                state: row.state.to_string(),
+                received_at: rfc3339(row.received_at),
+            })
+        };
+        read::versions(log, doc_id)?.into_iter().map(version).collect()
+    }
+
+    /// Receipts of a document, oldest first; empty when there is none of this number.
+    ///
+    /// The platform's own receipt of storage (E1) is a projection of the record that stored the version: the record is its
+    /// proof, so a row of its own would only double what each document costs.
+    pub fn receipts(&self, doc_id: &str) -> Result<Vec<Receipt>, Error> {
+        let log = &*self.inner.log;
+        let receipt = |row: DocumentRow| {
+            Ok(Receipt {
+                receipt_id: format!("{doc_id}-{}-E1", row.doc_version),
+                agency: format!("platform/{}", log.region()),
+                doc_id: doc_id.to_owned(),
+                doc_version: row.doc_version,
+                kind: "TECH_ACK".into(),
+                code: "E1".into(),
+                text: "stored / 已入库".into(),
+                event_time: rfc3339(row.received_at),
+                position: read::position(log, &row)?,
+            })
+        };
+        read::versions(log, doc_id)?.into_iter().map(receipt).collect()
+    }
+}
+
+fn item(doc_id: &str, row: DocumentRow, position: Option<Position>) -> DocumentItem {
+    DocumentItem {
+        doc_id: doc_id.to_owned(),
+        doc_version: row.doc_version,
+        doc_type: row.doc_type,
+        client_ref: row.client_ref,
+        lodged_by: row.lodged_by,
+        function_code: row.function_code,
+        state: row.state.to_string(),
+        received_at: rfc3339(row.received_at),
+        position,
+    }
+}

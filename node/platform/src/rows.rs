@@ -1,0 +1,134 @@
+//! State rows of documents: their keys and values. Full values, written as effects of the record that changes them.
+//!
+//! ```text
+//! d/DOC_ID                               newest version of a document             DocumentRow
+//! v/DOC_ID/VERSION (u32, big endian)     versions before the newest               DocumentRow
+//! r/TYPE 0 CLIENT_REF 0 LODGED_BY        what a business key names                ReferenceRow
+//! s/TYPE 0 STATE 0 DOC_ID                index by type and state                  empty
+//! n                                      next document number and its epoch       CursorRow
+//! ```
+//!
+//! A row cannot name the index of the record that writes it, because the journal draws that later. `DocumentRow::hint` is where
+//! it most likely stands: off by the journal's own records in between, or by proposals that were turned away. Readers look
+//! outwards from there for the record whose request has the document's business key.
+
+use crate::Error;
+use bytes::Bytes;
+use eport_documents::{BusinessKey, State};
+use eport_model::{Digest, Epoch, JournalIndex, Timestamp, codec};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// Key of the number cursor.
+pub(crate) const CURSOR: &[u8] = b"n";
+
+/// Largest row value a reader decodes. 64 KiB.
+const ROW_LEN_MAX: usize = 64 << 10;
+
+/// One version of a document.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct DocumentRow {
+    pub(crate) doc_version: u32,
+    pub(crate) doc_type: String,
+    pub(crate) client_ref: String,
+    pub(crate) lodged_by: String,
+    pub(crate) function_code: String,
+    pub(crate) state: State,
+    /// Record time.
+    pub(crate) received_at: Timestamp,
+    /// Where the record that wrote this version most likely stands.
+    pub(crate) hint: JournalIndex,
+    /// Keyed digest of the lodged content.
+    pub(crate) content: Digest,
+    /// Keyed digest of the version before.
+    pub(crate) previous: Option<Digest>,
+    pub(crate) pack_version: String,
+    /// Which body of the record readers are shown: 0 as lodged, 1 where normalisation changed something.
+    pub(crate) body: u16,
+}
+
+impl DocumentRow {
+    pub(crate) fn key(&self) -> BusinessKey {
+        BusinessKey {
+            lodged_by: self.lodged_by.clone(),
+            doc_type: self.doc_type.clone(),
+            client_ref: self.client_ref.clone(),
+            doc_version: self.doc_version,
+        }
+    }
+}
+
+/// What (lodged_by, doc_type, client_ref) names: a document, and the keyed digest of each version, 1 first.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct ReferenceRow {
+    pub(crate) doc_id: String,
+    pub(crate) contents: Vec<Digest>,
+}
+
+/// The next number and the epoch whose blocks it is taken from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct CursorRow {
+    pub(crate) epoch: Epoch,
+    pub(crate) next: u64,
+}
+
+pub(crate) fn document(doc_id: &str) -> Bytes {
+    join(b"d/", &[doc_id.as_bytes()])
+}
+
+pub(crate) fn version(doc_id: &str, version: u32) -> Bytes {
+    join(b"v/", &[doc_id.as_bytes(), b"/", &version.to_be_bytes()])
+}
+
+pub(crate) fn versions(doc_id: &str) -> Bytes {
+    join(b"v/", &[doc_id.as_bytes(), b"/"])
+}
+
+pub(crate) fn reference(lodged_by: &str, doc_type: &str, client_ref: &str) -> Bytes {
+    join(b"r/", &[doc_type.as_bytes(), &[0], client_ref.as_bytes(), &[0], lodged_by.as_bytes()])
+}
+
+pub(crate) fn references(doc_type: &str, client_ref: &str) -> Bytes {
+    join(b"r/", &[doc_type.as_bytes(), &[0], client_ref.as_bytes(), &[0]])
+}
+
+pub(crate) fn state(doc_type: &str, state: State, doc_id: &str) -> Bytes {
+    join(b"s/", &[doc_type.as_bytes(), &[0], state.as_str().as_bytes(), &[0], doc_id.as_bytes()])
+}
+
+/// Prefix of the index for a type and a state; without state all states, without type everything.
+pub(crate) fn states(doc_type: Option<&str>, state: Option<State>) -> Bytes {
+    match (doc_type, state) {
+        (None, _) => Bytes::from_static(b"s/"),
+        (Some(t), None) => join(b"s/", &[t.as_bytes(), &[0]]),
+        (Some(t), Some(s)) => join(b"s/", &[t.as_bytes(), &[0], s.as_str().as_bytes(), &[0]]),
+    }
+}
+
+/// The document an index key ends in.
+pub(crate) fn doc_id_of_state(key: &[u8]) -> Option<&str> {
+    key.rsplit(|b| *b == 0).next().and_then(|id| std::str::from_utf8(id).ok())
+}
+
+/// The document a `d/` key names.
+pub(crate) fn doc_id_of_document(key: &[u8]) -> Option<&str> {
+    key.strip_prefix(b"d/").and_then(|id| std::str::from_utf8(id).ok())
+}
+
+fn join(prefix: &[u8], parts: &[&[u8]]) -> Bytes {
+    let mut key = Vec::with_capacity(prefix.len() + parts.iter().map(|p| p.len()).sum::<usize>());
+    key.extend_from_slice(prefix);
+    for part in parts {
+        key.extend_from_slice(part);
+    }
+    key.into()
+}
+
+pub(crate) fn encode<T: Serialize>(row: &T) -> Bytes {
+    codec::encode(row).into()
+}
+
+pub(crate) fn decode<T: DeserializeOwned>(key: &[u8], value: &[u8]) -> Result<T, Error> {
+    codec::decode_with_limit(value, ROW_LEN_MAX)
+        .map_err(|source| Error::Row { key: String::from_utf8_lossy(key).chars().take(96).collect(), source })
+}

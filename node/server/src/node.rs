@@ -1,0 +1,264 @@
+//! Start, run, stop.
+
+use crate::config::Config;
+use crate::telemetry::Telemetry;
+use crate::{Exit, founding, packs};
+use eport_agent::{Agent, Clock, Dispatcher, PlatformHandle};
+use eport_consensus::{Profile, Registry};
+use eport_documents::Packs;
+use eport_http::{Api, ApiConfig, Receiver, TableService};
+use eport_model::{Digest, RegionCode, codes};
+use eport_platform::Platform;
+use eport_store::{Budget, DataDir, ObjectStore, RegistryStore, Shared};
+use eport_tls::{Identity, Tls};
+use eport_transport::{Peer, Transport};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tracing::{error, info, warn};
+
+/// A node does not start with less free space than this: a full disk in the first minute helps nobody.
+const FREE_BYTES_MIN: u64 = 64 << 20;
+/// Largest content of a table.
+const OBJECT_LEN_MAX: u64 = 2 << 30;
+
+type Ready = Result<(), String>;
+
+/// Everything that was started, in order, to be stopped in the other order.
+struct Running {
+    transport: Transport,
+    registry: Registry,
+    agent: Agent,
+    tls: Tls,
+    listeners: Vec<tokio::task::JoinHandle<()>>,
+    stop: watch::Sender<bool>,
+    _data: PathBuf,
+}
+
+/// Runs the daemon until SIGTERM, SIGINT or a fatal error.
+pub async fn run(config: Config, config_path: PathBuf, telemetry: Telemetry) -> Result<(), Exit> {
+    let (ready_tx, ready) = watch::channel::<Ready>(Err("starting".into()));
+    let running = start(&config, ready).await?;
+    let readiness = tokio::spawn(watch_readiness(running.registry.clone(), running.agent.clone(), ready_tx.clone()));
+    let ended = wait(&config_path, &running, &telemetry).await;
+    readiness.abort();
+    ready_tx.send_replace(Err("stopping".into()));
+    running.agent.set_ready(false);
+    stop(running).await;
+    ended
+}
+
+async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running, Exit> {
+    let clock = Clock::start();
+    let data = DataDir::open(&config.node.data_dir, config.node.id, config.federation.lineage, FREE_BYTES_MIN)?;
+    info!(node = %config.node.id, site = %config.node.site, dir = %data.path().display(), "data directory taken");
+    let tls = Tls::from_files(&config.tls.cert, &config.tls.key, &config.tls.trust, config.federation.trust_domain.clone())?;
+    let bytes = config.limits.memory_mib << 20;
+    let shared = Shared::new(Budget { cache_bytes: bytes / 4 * 3, buffer_bytes: bytes / 4, ..Budget::default() })?;
+    let objects = ObjectStore::open(&data.objects(), OBJECT_LEN_MAX)?;
+    let registry_store = RegistryStore::open(&data.registry())?;
+    // Listen before anything is announced, so that a taken port ends the start early.
+    let api_listener = listen(config.listen.api).await?;
+    let metrics_listener = match config.listen.metrics {
+        Some(addr) => Some(listen(addr).await?),
+        None => None,
+    };
+    let incarnation = u64::try_from(clock.wall().as_millis()).unwrap_or(0);
+    let dispatcher = Dispatcher::new();
+    let net = eport_transport::Config::new(config.node.id, config.federation.lineage, config.listen.quic, incarnation);
+    let transport = Transport::start(net, tls.clone(), dispatcher.clone()).await?;
+    let seeds = config.federation.seeds.iter().map(|s| Peer { node: s.node, addr: s.quic }).collect();
+    transport.set_peers(seeds);
+    let profile = profile(config);
+    let registry =
+        Registry::open(eport_consensus::Config::new(config.node.id, profile), registry_store, transport.clone()).await?;
+    dispatcher.open_registry(registry.clone());
+    found(config, &registry, clock).await?;
+    let agent_config = eport_agent::Config {
+        me: config.node.id,
+        home: config.node.region,
+        lineage: config.federation.lineage,
+        limits: eport_journal::Limits::default(),
+        incarnation,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    let dir = data.path().to_owned();
+    let exports = dir.join("exports");
+    // Exports are copies for callers that fetch them: what an earlier run left is of no use to anybody.
+    let _ = std::fs::remove_dir_all(&exports);
+    let agent =
+        Agent::start(agent_config, data, shared, objects.clone(), registry.clone(), transport.clone(), dispatcher.board())
+            .await?;
+    dispatcher.open_agent(agent.clone());
+    let tables = TableService::new(registry.clone(), objects, config.node.region.province());
+    let trust_pem = std::fs::read(&config.tls.trust).map_err(|e| Exit {
+        code: codes::KEY_UNREADABLE,
+        detail: format!("{}: {e}", config.tls.trust.display()),
+    })?;
+    let api_config = ApiConfig {
+        write_timeout: Duration::from_millis(config.limits.write_timeout_ms),
+        body_len_max: config.limits.body_mib << 20,
+        trust_pem,
+        exports,
+    };
+    let factory = factory(config, packs::built_in()?, tables.clone(), clock);
+    let api =
+        Api::new(api_config, registry.clone(), transport.clone(), agent.clone(), tls.clone(), tables, ready, factory);
+    let router = eport_http::router(api.clone());
+    let receiver = Receiver::new(api.clone());
+    receiver.serve(router.clone());
+    dispatcher.open_forward(receiver);
+    let (stop, stopped) = watch::channel(false);
+    let mut listeners = vec![tokio::spawn(eport_http::serve(api_listener, tls.clone(), router, stopped.clone()))];
+    if let Some(listener) = metrics_listener {
+        listeners.push(tokio::spawn(eport_http::serve_plain(listener, eport_http::metrics_router(api), stopped)));
+    }
+    info!(api = %config.listen.api, quic = %transport.local_addr(), "listening");
+    Ok(Running { transport, registry, agent, tls, listeners, stop, _data: dir })
+}
+
+fn profile(config: &Config) -> Profile {
+    match config.registry.profile.as_str() {
+        "lan" => Profile::Lan,
+        "wan" => Profile::Wan,
+        _ => Profile::Default,
+    }
+}
+
+async fn listen(addr: std::net::SocketAddr) -> Result<TcpListener, Exit> {
+    TcpListener::bind(addr).await.map_err(|e| match e.kind() {
+        std::io::ErrorKind::AddrInUse => Exit { code: codes::PORT_TAKEN, detail: format!("tcp {addr}: {e}") },
+        _ => Exit { code: codes::CONFIG_INVALID, detail: format!("tcp {addr}: {e}") },
+    })
+}
+
+/// The founding node writes the genesis into its new registry; every other start finds it there.
+async fn found(config: &Config, registry: &Registry, clock: Clock) -> Result<(), Exit> {
+    let Some(path) = &config.federation.genesis else { return Ok(()) };
+    if registry.state().state.federation().is_some() {
+        return Ok(());
+    }
+    let genesis = founding::read(path)?;
+    registry.found(founding::commands(config, path, &genesis, clock.wall())?).await?;
+    info!(name = %genesis.name, nodes = genesis.nodes.len(), platforms = genesis.platforms.len(), "federation founded");
+    Ok(())
+}
+
+/// Makes the business side of a platform. The content key is the platform's own and the same on every node of the federation,
+/// so that a duplicate is recognised after a move.
+fn factory(
+    config: &Config,
+    packs: Arc<Packs>,
+    tables: Arc<TableService>,
+    clock: Clock,
+) -> Box<dyn Fn(PlatformHandle) -> Platform + Send + Sync> {
+    let lineage = config.federation.lineage;
+    let (write_timeout, hold_max) =
+        (Duration::from_millis(config.limits.write_timeout_ms), Duration::from_millis(config.limits.hold_max_ms));
+    let hold_documents_max = config.limits.hold_requests;
+    Box::new(move |handle| {
+        let key = content_key(lineage, handle.region());
+        let platform = eport_platform::Config { write_timeout, hold_max, hold_documents_max, ..eport_platform::Config::with_key(key) };
+        let clock: eport_platform::Clock = Arc::new(move || clock.wall());
+        Platform::start(Arc::new(handle), packs.clone(), tables.clone(), clock, platform)
+    })
+}
+
+/// Until platform data keys exist (encryption at rest is a later step) the key is derived from what the federation knows.
+fn content_key(lineage: eport_model::Lineage, region: RegionCode) -> [u8; 32] {
+    *Digest::of(format!("content-key/{lineage}/{region}").as_bytes()).as_bytes()
+}
+
+/// Ready: the registry is founded and has news from a leader, and every platform kept here has its placement.
+async fn watch_readiness(registry: Registry, agent: Agent, ready: watch::Sender<Ready>) {
+    loop {
+        let state = judge(&registry, &agent);
+        agent.set_ready(state.is_ok());
+        ready.send_if_modified(|r| {
+            let changed = *r != state;
+            if changed {
+                match &state {
+                    Ok(()) => info!("ready"),
+                    Err(reason) => warn!(%reason, "not ready"),
+                }
+                r.clone_from(&state);
+            }
+            changed
+        });
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+fn judge(registry: &Registry, agent: &Agent) -> Ready {
+    let view = registry.state();
+    if view.state.federation().is_none() {
+        return Err("the registry is not known here yet: no leader has reached this node".into());
+    }
+    if !view.state.is_member(agent.me()) {
+        return Err("this node is not a member of the federation".into());
+    }
+    for handle in agent.platforms() {
+        let status = handle.status().borrow().clone();
+        if status.placement.is_none() {
+            return Err(format!("platform {} has no placement yet", handle.region()));
+        }
+    }
+    Ok(())
+}
+
+/// Waits for a reason to stop; reloads on SIGHUP.
+async fn wait(config_path: &Path, running: &Running, telemetry: &Telemetry) -> Result<(), Exit> {
+    let install = |kind| signal(kind).map_err(|e| Exit { code: codes::INTERNAL, detail: format!("signal handler: {e}") });
+    let (mut term, mut int, mut hup) =
+        (install(SignalKind::terminate())?, install(SignalKind::interrupt())?, install(SignalKind::hangup())?);
+    let (mut raft, mut platforms) = (running.registry.fatal(), running.agent.fatal());
+    loop {
+        tokio::select! {
+            _ = term.recv() => { info!("SIGTERM: draining"); return Ok(()) }
+            _ = int.recv() => { info!("SIGINT: draining"); return Ok(()) }
+            _ = hup.recv() => reload(config_path, running, telemetry),
+            failed = raft.wait_for(Option::is_some) => return Err(fatal("registry", failed.ok().and_then(|f| f.clone()))),
+            failed = platforms.wait_for(Option::is_some) => return Err(fatal("platform", failed.ok().and_then(|f| f.clone()))),
+        }
+    }
+}
+
+fn fatal(what: &str, detail: Option<String>) -> Exit {
+    Exit { code: codes::STORAGE_FAILED, detail: format!("{what}: {}", detail.unwrap_or_else(|| "ended".into())) }
+}
+
+/// SIGHUP: certificate, key and log level are read again; on any defect the former ones stay.
+fn reload(config_path: &Path, running: &Running, telemetry: &Telemetry) {
+    let fresh = match Config::load(config_path) {
+        Ok(fresh) => fresh,
+        Err(error) => {
+            error!(%error, "reload refused, nothing changed");
+            return;
+        }
+    };
+    let identity = Identity::from_files(&fresh.tls.cert, &fresh.tls.key).map_err(|e| Exit::of(&e));
+    match identity.and_then(|i| running.tls.reload(&i).map_err(|e| Exit::of(&e))) {
+        Ok(()) => info!("certificate reloaded"),
+        Err(exit) => error!(code = %exit.code, detail = %exit.detail, "certificate not reloaded, the former one stays"),
+    }
+    match telemetry.set_level(&fresh.log.level) {
+        Ok(()) => info!(level = %fresh.log.level, "log level reloaded"),
+        Err(exit) => error!(detail = %exit.detail, "log level not changed"),
+    }
+}
+
+async fn stop(running: Running) {
+    running.stop.send_replace(true);
+    for listener in running.listeners {
+        if let Err(error) = listener.await {
+            error!(%error, "a listener panicked");
+        }
+    }
+    running.agent.shutdown().await;
+    running.registry.shutdown().await;
+    running.transport.shutdown().await;
+    info!("stopped");
+}

@@ -1,0 +1,14 @@
+//! The commands, one file a group: arguments and what they do.
+
+pub mod context;
+pub mod demo;
+pub mod dev;
+pub mod doc;
+pub mod init;
+pub mod journal;
+pub mod moves;
+pub mod node;
+pub mod platform;
+pub mod simple;
+pub mod status;
+pub mod table;

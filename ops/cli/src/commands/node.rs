@@ -1,0 +1,84 @@
+//! `eport node`: members of the federation.
+
+use crate::args::Global;
+use crate::connect;
+use crate::error::Error;
+use crate::output::{Out, cell};
+use clap::{Args, Subcommand};
+use eport_model::NodeId;
+use eport_model::codes::NOT_FOUND;
+use serde_json::{Value, json};
+
+/// Arguments of `eport node`.
+#[derive(Args, Debug)]
+pub struct NodeArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: NodeCommand,
+}
+
+/// The commands of the group.
+#[derive(Subcommand, Debug)]
+pub enum NodeCommand {
+    /// List the nodes
+    List,
+    /// Show one node and what it serves
+    Show {
+        /// The node
+        node: NodeId,
+    },
+    /// Mark a node as draining: it is no target of moves any more; move its platforms with platform switchover
+    Drain {
+        /// The node
+        node: NodeId,
+        /// End the draining
+        #[arg(long)]
+        undo: bool,
+    },
+}
+
+/// Runs the group.
+pub async fn run(args: NodeArgs, global: &Global, out: Out) -> Result<(), Error> {
+    let client = connect::client(global)?;
+    match args.command {
+        NodeCommand::List => {
+            let items = client.list("/v1/nodes", &[]).await?;
+            out.items(&items, || super::status::nodes(&items, out.lang));
+        }
+        NodeCommand::Show { node } => show(&client.status().await?, node, out)?,
+        NodeCommand::Drain { node, undo } => {
+            let question = (
+                format!("mark {node} as {}?", if undo { "up again" } else { "draining" }),
+                format!("将 {node} 标记为{}？", if undo { "恢复服务" } else { "正在退出" }),
+            );
+            out.confirm((&question.0, &question.1))?;
+            let answer = client.command(&format!("/v1/nodes/{node}/drain"), json!({ "drain": !undo })).await?;
+            out.result(&answer, || format!("{node}: {}\n", cell(&answer, "state")));
+        }
+    }
+    Ok(())
+}
+
+/// The node's own row with what it is primary of and what it backs up.
+fn show(status: &Value, node: NodeId, out: Out) -> Result<(), Error> {
+    let list = |name: &str| status.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
+    let mut row = list("nodes")
+        .into_iter()
+        .find(|n| n["node"] == node.as_str())
+        .ok_or_else(|| Error::coded(NOT_FOUND, format!("the federation has no node {node}")))?;
+    let platforms = list("platforms");
+    let region = |p: &Value| p["region"].clone();
+    let primary: Vec<Value> = platforms.iter().filter(|p| p["primary"] == node.as_str()).map(region).collect();
+    let backs = |p: &&Value| p["backups"].as_array().is_some_and(|b| b.iter().any(|b| b["node"] == node.as_str()));
+    let backup: Vec<Value> = platforms.iter().filter(backs).map(region).collect();
+    row["primary_of"] = primary.into();
+    row["backup_of"] = backup.into();
+    out.result(&row, || {
+        let mut table = crate::table::Table::new(["", ""]);
+        for name in ["node", "site", "region", "state", "last_seen_s", "voter", "version", "api", "primary_of", "backup_of"] {
+            table.row([name.to_owned(), cell(&row, name)]);
+        }
+        table.render()
+    });
+    Ok(())
+}

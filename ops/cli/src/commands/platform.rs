@@ -1,0 +1,342 @@
+//! `eport platform`: what serves where, and the moves.
+
+use crate::args::Global;
+use crate::commands::moves::{self, MoveArgs, OldPrimary};
+use crate::connect;
+use crate::error::Error;
+use crate::exit;
+use crate::output::{Out, cell};
+use crate::table::Table;
+use clap::{Args, Subcommand, ValueEnum};
+use eport_api_types::{PlatformCreate, PolicyBackup, PolicyRequest};
+use eport_client::{Client, Repeat};
+use eport_model::{NodeId, RegionCode};
+use serde_json::{Value, json};
+
+/// Arguments of `eport platform`.
+#[derive(Args, Debug)]
+pub struct PlatformArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: PlatformCommand,
+}
+
+/// The commands of the group.
+#[derive(Subcommand, Debug)]
+pub enum PlatformCommand {
+    /// List the platforms
+    List,
+    /// Show one platform
+    Show {
+        /// Region code
+        region: RegionCode,
+    },
+    /// Create a platform
+    Create(CreateArgs),
+    /// Change rules and backups of a platform
+    Policy(PolicyArgs),
+    /// Hand a platform over to another node; nothing is lost
+    Switchover {
+        /// Region code
+        region: RegionCode,
+        /// The new primary
+        #[arg(long, value_name = "NODE")]
+        to: NodeId,
+        /// Common flags of moves.
+        #[command(flatten)]
+        flags: MoveArgs,
+    },
+    /// Take a platform over from a primary that is gone
+    Failover {
+        /// Region code
+        region: RegionCode,
+        /// The new primary; default the best candidate
+        #[arg(long, value_name = "NODE")]
+        to: Option<NodeId>,
+        /// What is known of the old primary; asked when absent
+        #[arg(long, value_enum)]
+        old_primary: Option<OldPrimary>,
+        /// Accept the loss that the plan states
+        #[arg(long)]
+        accept_data_loss: bool,
+        /// Common flags of moves.
+        #[command(flatten)]
+        flags: MoveArgs,
+    },
+    /// Hand a platform back to a node of its home
+    Failback {
+        /// Region code
+        region: RegionCode,
+        /// The home node; default the first that is in sync
+        #[arg(long, value_name = "NODE")]
+        to: Option<NodeId>,
+        /// Common flags of moves.
+        #[command(flatten)]
+        flags: MoveArgs,
+    },
+    /// List the moves of a platform
+    History {
+        /// Region code
+        region: RegionCode,
+    },
+    /// Compare the state of primary and backups at one applied record
+    Verify {
+        /// Region code
+        region: RegionCode,
+    },
+}
+
+/// Arguments of `eport platform create`.
+#[derive(Args, Debug)]
+pub struct CreateArgs {
+    /// Region code
+    pub region: RegionCode,
+    /// Chinese name; default from GB/T 2260 where known
+    #[arg(long, value_name = "NAME")]
+    pub name_zh: Option<String>,
+    /// English name; default from GB/T 2260 where known
+    #[arg(long, value_name = "NAME")]
+    pub name_en: Option<String>,
+    /// Create a virtual platform, hosted by another region's node
+    #[arg(long = "virtual", requires = "host")]
+    pub hosted: bool,
+    /// Node that hosts the virtual platform
+    #[arg(long, value_name = "NODE", requires = "hosted", conflicts_with = "primary")]
+    pub host: Option<NodeId>,
+    /// First primary of a physical platform
+    #[arg(long, value_name = "NODE", required_unless_present = "host")]
+    pub primary: Option<NodeId>,
+}
+
+/// Arguments of `eport platform policy`.
+#[derive(Args, Debug)]
+pub struct PolicyArgs {
+    /// Region code
+    pub region: RegionCode,
+    /// When an answer is given
+    #[arg(long, value_enum)]
+    pub durability: Option<Durability>,
+    /// Acknowledgements an answer needs
+    #[arg(long, value_name = "N")]
+    pub k: Option<u32>,
+    /// What auto_sync does without the registry
+    #[arg(long, value_enum)]
+    pub isolation: Option<Isolation>,
+    /// Who may start a failover
+    #[arg(long, value_enum)]
+    pub failover: Option<Failover>,
+    /// A backup; give all of them, the others leave
+    #[arg(long = "backup", value_name = "NODE[:sync|:async]", value_parser = parse_backup)]
+    pub backups: Vec<PolicyBackup>,
+    /// Count backups on the primary's own site too; answers are then local
+    #[arg(long)]
+    pub same_site: bool,
+    /// Only show what would change
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `--durability`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum Durability {
+    /// After k acknowledgements of other sites; blocks while they are away
+    Sync,
+    /// As sync, but a silent backup is dropped after a wait
+    AutoSync,
+    /// After the primary's own fsync
+    Async,
+}
+
+/// `--isolation`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum Isolation {
+    /// Writes wait
+    Block,
+    /// The primary records the shrink in its own journal and answers local
+    Degrade,
+}
+
+/// `--failover`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum Failover {
+    /// Nodes, by lease
+    Auto,
+    /// Operators only
+    Manual,
+}
+
+/// The word of an enumeration as the API writes it.
+fn word(value: impl ValueEnum) -> String {
+    value.to_possible_value().map(|v| v.get_name().to_owned()).unwrap_or_default()
+}
+
+fn parse_backup(text: &str) -> Result<PolicyBackup, String> {
+    let (node, role) = text.split_once(':').unwrap_or((text, "sync"));
+    let sync = match role {
+        "sync" => true,
+        "async" => false,
+        other => return Err(format!("{other:?} is neither sync nor async")),
+    };
+    Ok(PolicyBackup { node: node.parse().map_err(|e: eport_model::ParseError| e.to_string())?, sync })
+}
+
+/// Runs the group.
+pub async fn run(mut args: PlatformArgs, global: &Global, out: Out) -> Result<(), Error> {
+    if let PlatformCommand::Failover { region, old_primary, .. } = &mut args.command {
+        // Asked before anything is called: a script that forgot the flag learns it at once.
+        *old_primary = Some(moves::old_primary(*old_primary, *region, out)?);
+    }
+    let client = connect::client(global)?;
+    let limit = global.limit();
+    match args.command {
+        PlatformCommand::List => {
+            let items = client.list("/v1/platforms", &[]).await?;
+            out.items(&items, || super::status::platforms(&items, out.lang));
+            Ok(())
+        }
+        PlatformCommand::Show { region } => {
+            let item: Value = client.get(&format!("/v1/platforms/{region}"), &[]).await?;
+            out.result(&item, || super::status::platforms(std::slice::from_ref(&item), out.lang).render());
+            Ok(())
+        }
+        PlatformCommand::Create(args) => create(&client, &args, out).await,
+        PlatformCommand::Policy(args) => policy(&client, &args, out).await,
+        PlatformCommand::Switchover { region, to, flags } => {
+            let request = moves::request("switchover", Some(to));
+            moves::run(&client, region, request, &flags, limit, out).await
+        }
+        PlatformCommand::Failback { region, to, flags } => {
+            moves::run(&client, region, moves::request("failback", to), &flags, limit, out).await
+        }
+        PlatformCommand::Failover { region, to, old_primary, accept_data_loss, flags } => {
+            let mut request = moves::request("failover", to);
+            request.old_primary = old_primary.map(|o| o.word().to_owned());
+            request.accept_data_loss = accept_data_loss;
+            moves::run(&client, region, request, &flags, limit, out).await
+        }
+        PlatformCommand::History { region } => history(&client, region, out).await,
+        PlatformCommand::Verify { region } => verify(&client, region, out).await,
+    }
+}
+
+async fn create(client: &Client, args: &CreateArgs, out: Out) -> Result<(), Error> {
+    let (zh, en) = crate::regions::names(args.region);
+    let Some(primary) = args.host.or(args.primary) else {
+        return Err(Error::usage("give --primary NODE, or --virtual with --host NODE"));
+    };
+    let request = PlatformCreate {
+        region: args.region,
+        name_zh: args.name_zh.clone().unwrap_or(zh),
+        name_en: args.name_en.clone().unwrap_or(en),
+        primary,
+        r#virtual: args.hosted,
+    };
+    out.confirm((
+        &format!("create platform {} ({}) on {primary}?", args.region, request.name_en),
+        &format!("在 {primary} 上创建平台 {}（{}）？", args.region, request.name_zh),
+    ))?;
+    let answer: Value = client.post("/v1/platforms", &request, Repeat::UnlessSent).await?;
+    out.result(&answer, || super::status::platforms(std::slice::from_ref(&answer), out.lang).render());
+    Ok(())
+}
+
+/// Shows old and new rules, asks, and changes them under the placement version that was shown.
+async fn policy(client: &Client, args: &PolicyArgs, out: Out) -> Result<(), Error> {
+    let path = format!("/v1/platforms/{}", args.region);
+    let before: Value = client.get(&path, &[]).await?;
+    let request = PolicyRequest {
+        durability: args.durability.map(word),
+        k: args.k,
+        isolation: args.isolation.map(word),
+        failover: args.failover.map(word),
+        backups: (!args.backups.is_empty()).then(|| args.backups.clone()),
+        same_site: args.same_site.then_some(true),
+        expected_version: before.get("version").and_then(Value::as_u64),
+        dry_run: args.dry_run,
+    };
+    if !out.json {
+        out.progress(policy_plan(&before, &request));
+    }
+    if !args.dry_run {
+        out.confirm(("change the policy?", "更改策略？"))?;
+    }
+    let answer: Value = client.put(&format!("{path}/policy"), &request, Repeat::UnlessSent).await?;
+    out.result(&answer, || super::status::platforms(std::slice::from_ref(&answer), out.lang).render());
+    Ok(())
+}
+
+/// Old and new value of everything that the request changes.
+fn policy_plan(before: &Value, request: &PolicyRequest) -> String {
+    let mut table = Table::new(["", "now", "then"]);
+    let mut line = |name: &str, then: Option<String>| {
+        if let Some(then) = then {
+            table.row([name.to_owned(), cell(before, name), then]);
+        }
+    };
+    line("durability", request.durability.clone());
+    line("k", request.k.map(|k| k.to_string()));
+    line("isolation", request.isolation.clone());
+    line("failover", request.failover.clone());
+    line("same_site", request.same_site.map(|s| if s { "yes" } else { "no" }.to_owned()));
+    if let Some(backups) = &request.backups {
+        let now: Vec<String> = before["backups"].as_array().into_iter().flatten().map(|b| cell(b, "node")).collect();
+        let role = |b: &PolicyBackup| format!("{}:{}", b.node, if b.sync { "sync" } else { "async" });
+        table.row(["backups".into(), now.join(" "), backups.iter().map(role).collect::<Vec<_>>().join(" ")]);
+    }
+    table.render()
+}
+
+async fn history(client: &Client, region: RegionCode, out: Out) -> Result<(), Error> {
+    let items = client.list(&format!("/v1/platforms/{region}/moves"), &[]).await?;
+    out.items(&items, || {
+        let mut table = Table::new(["move", "kind", "from", "to", ">epoch", ">then", "state", ">lost", "reason"]);
+        for m in &items {
+            table.row(
+                ["move_id", "kind", "from", "to", "epoch_before", "epoch_after", "state", "lost_records", "reason"]
+                    .map(|k| cell(m, k)),
+            );
+        }
+        table
+    });
+    Ok(())
+}
+
+/// Prints the digests; a difference is exit 11, a holder that could not be asked too: equality is then not shown.
+async fn verify(client: &Client, region: RegionCode, out: Out) -> Result<(), Error> {
+    let answer: Value = client.post(&format!("/v1/platforms/{region}/verify"), &json!({}), Repeat::Safe).await?;
+    out.result(&answer, || {
+        let mut table = Table::new(["node", "equal", "digest"]);
+        for r in answer["replicas"].as_array().into_iter().flatten() {
+            table.row(["node", "equal", "digest"].map(|k| cell(r, k)));
+        }
+        format!("{region} at record {}\n{}", cell(&answer, "index"), table.render())
+    });
+    if answer["ok"] == true { Ok(()) } else { Err(Error::Exit(exit::DIFFERENCE)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backup_is_sync_unless_it_says_async() {
+        assert!(parse_backup("sz-a-1").unwrap().sync);
+        assert!(!parse_backup("sz-a-1:async").unwrap().sync);
+        assert!(parse_backup("sz-a-1:maybe").is_err() && parse_backup("SZ").is_err());
+    }
+
+    #[test]
+    fn the_policy_plan_shows_only_what_changes() {
+        let before = json!({"durability": "sync", "failover": "manual", "backups": [{"node": "gz-a-1"}]});
+        let request = PolicyRequest {
+            durability: Some("async".into()),
+            backups: Some(vec![parse_backup("gz-c-1").unwrap()]),
+            ..PolicyRequest::default()
+        };
+        let text = policy_plan(&before, &request);
+        assert!(text.contains("durability  sync") && text.contains("gz-c-1:sync") && !text.contains("manual"), "{text}");
+    }
+}

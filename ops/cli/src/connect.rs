@@ -1,0 +1,72 @@
+//! From flags, context or environment to a client: which addresses, which certificate, whom to trust.
+//!
+//! Order: `--cert/--key/--ca` with `--api`; then `--context`; then `EPORT_DIR` (the folder of `dev up`); then the current
+//! context. `--api` always picks the address.
+
+use crate::args::Global;
+use crate::contexts::Contexts;
+use crate::dev::state::DevState;
+use crate::error::Error;
+use crate::lang::Lang;
+use eport_client::{Client, Files, Settings, client_config};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Everything needed to call a federation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// Addresses of nodes.
+    pub apis: Vec<String>,
+    /// Client certificate, PEM.
+    pub cert: PathBuf,
+    /// Its key, PEM.
+    pub key: PathBuf,
+    /// Roots and issuing CAs, PEM.
+    pub ca: PathBuf,
+}
+
+/// Finds out how to call the federation that the flags mean.
+pub fn access(global: &Global) -> Result<Access, Error> {
+    let mut access = base(global)?;
+    if let Some(api) = &global.api {
+        access.apis = vec![api.clone()];
+    }
+    if let (Some(cert), Some(key)) = (&global.cert, &global.key) {
+        (access.cert, access.key) = (cert.clone(), PathBuf::from(key));
+    }
+    if let Some(ca) = &global.ca {
+        access.ca.clone_from(ca);
+    }
+    if access.apis.is_empty() {
+        return Err(Error::usage("no API address: give --api, a context or EPORT_DIR"));
+    }
+    Ok(access)
+}
+
+fn base(global: &Global) -> Result<Access, Error> {
+    if let Some(name) = &global.context {
+        return Contexts::load()?.get(name);
+    }
+    if let (Some(cert), Some(key), Some(ca)) = (&global.cert, &global.key, &global.ca) {
+        return Ok(Access { apis: Vec::new(), cert: cert.clone(), key: key.into(), ca: ca.clone() });
+    }
+    if let Some(dir) = std::env::var_os("EPORT_DIR").filter(|d| !d.is_empty()) {
+        return Ok(DevState::load(Path::new(&dir))?.access());
+    }
+    Contexts::load()?.current().unwrap_or_else(|| {
+        let detail = "no certificate is known: give --api with --cert, --key and --ca, a context, or EPORT_DIR";
+        Err(Error::coded(eport_model::codes::CERT_MISSING, detail))
+    })
+}
+
+/// A client for the federation that the flags mean.
+pub fn client(global: &Global) -> Result<Client, Error> {
+    client_of(&access(global)?, global.limit(), global.language())
+}
+
+/// A client for this access.
+pub fn client_of(access: &Access, timeout: Duration, lang: Lang) -> Result<Client, Error> {
+    let files = Files { cert: access.cert.clone(), key: access.key.clone(), ca: access.ca.clone() };
+    let tls = client_config(&files)?;
+    Ok(Client::new(Settings { apis: access.apis.clone(), timeout, language: lang.pick(("en", "zh")) }, tls)?)
+}

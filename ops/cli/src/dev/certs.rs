@@ -1,0 +1,139 @@
+//! Certificates of a new federation: root, issuing CA of the province, nodes, the first operator.
+//!
+//! Files in DIR: `ca/root.{crt,key}`, `ca/REGION.{crt,key}`, `ca/bundle.pem`, `NODE/tls/node.{crt,key}`,
+//! `operator/admin.{crt,key}`.
+
+use crate::error::Error;
+use eport_api_types::OperatorFiles;
+use eport_authority::{Authority, Issued, IssuingSpec, Key, LeafNames, LifeDays, Validity, bundle_pem};
+use eport_model::{Epoch, NodeId, RegionCode, TrustDomain};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use time::OffsetDateTime;
+
+/// Id of the operator that a new federation starts with.
+pub const FIRST_OPERATOR: &str = "admin";
+
+/// The authorities of a new federation, one issuing CA a province.
+pub struct Authorities {
+    dir: PathBuf,
+    root: Authority,
+    issuing: BTreeMap<RegionCode, Authority>,
+    loopback: bool,
+    now: OffsetDateTime,
+}
+
+/// A fault of the authority with its code.
+fn refused(error: eport_authority::Error) -> Error {
+    let mut detail = error.to_string();
+    if let Some(source) = std::error::Error::source(&error) {
+        detail = format!("{detail}: {source}");
+    }
+    Error::coded(eport_model::Code(error.code()), detail)
+}
+
+impl Authorities {
+    /// Makes root and issuing CAs in `DIR/ca`. `loopback` lets them speak for localhost.
+    pub fn create(
+        dir: &Path,
+        federation: &str,
+        domain: &TrustDomain,
+        regions: &[RegionCode],
+        loopback: bool,
+    ) -> Result<Self, Error> {
+        let now = OffsetDateTime::now_utc();
+        let life = |days| Validity::days(now, days);
+        let root = Authority::create_root(federation, domain, life(LifeDays::ROOT)).map_err(refused)?;
+        let ca = dir.join("ca");
+        root.save(&ca, "root").map_err(refused)?;
+        let mut issuing = BTreeMap::new();
+        for region in regions.iter().map(|r| r.province()) {
+            if issuing.contains_key(&region) {
+                continue;
+            }
+            let spec = IssuingSpec { region, epoch: Epoch::from_u64(1), loopback };
+            let authority = root.create_issuing(spec, life(LifeDays::ISSUING)).map_err(refused)?;
+            authority.save(&ca, &region.to_string()).map_err(refused)?;
+            issuing.insert(region, authority);
+        }
+        let all = Self { dir: dir.to_owned(), root, issuing, loopback, now };
+        eport_authority::write_certificate(&all.bundle(), &bundle_pem(all.every())).map_err(refused)?;
+        Ok(all)
+    }
+
+    fn every(&self) -> impl Iterator<Item = &Authority> {
+        std::iter::once(&self.root).chain(self.issuing.values())
+    }
+
+    /// The trust bundle: root and issuing CAs.
+    pub fn bundle(&self) -> PathBuf {
+        self.dir.join("ca/bundle.pem")
+    }
+
+    /// Fingerprint of the root's public key: what a joining node is told out of band.
+    pub fn root_fingerprint(&self) -> String {
+        self.root.spki().to_string()
+    }
+
+    /// Issues a node's certificate into `DIR/NODE/tls` and returns (certificate, key).
+    pub fn node(
+        &self,
+        platform: RegionCode,
+        node: NodeId,
+        names: LeafNames,
+        days: i64,
+    ) -> Result<(PathBuf, PathBuf), Error> {
+        let names = LeafNames { loopback: self.loopback || names.loopback, ..names };
+        let validity = Validity::days(self.now, days);
+        let issuer = self.issuer(platform)?;
+        let issued = issuer.issue_node(platform, node, &names, Key::Generate, Epoch::from_u64(1), validity);
+        self.keep(issued, &self.dir.join(node.as_str()).join("tls"), "node")
+    }
+
+    /// Issues the first operator's certificate into `DIR/operator`.
+    pub fn operator(&self, province: RegionCode) -> Result<OperatorFiles, Error> {
+        let validity = Validity::days(self.now, LifeDays::OPERATOR);
+        let issuer = self.issuer(province)?;
+        let issued = issuer.issue_operator(FIRST_OPERATOR, Key::Generate, Epoch::from_u64(1), validity);
+        let (cert, key) = self.keep(issued, &self.dir.join("operator"), FIRST_OPERATOR)?;
+        let text = |p: &Path| p.display().to_string();
+        Ok(OperatorFiles { cert: text(&cert), key: text(&key), ca: text(&self.bundle()) })
+    }
+
+    fn issuer(&self, platform: RegionCode) -> Result<&Authority, Error> {
+        let issuer = self.issuing.get(&platform.province());
+        issuer.ok_or_else(|| Error::key(format!("no issuing CA speaks for {platform}")))
+    }
+
+    fn keep(
+        &self,
+        issued: Result<Issued, eport_authority::Error>,
+        dir: &Path,
+        stem: &str,
+    ) -> Result<(PathBuf, PathBuf), Error> {
+        issued.map_err(refused)?.save(dir, stem).map_err(refused)?;
+        Ok((dir.join(format!("{stem}.crt")), dir.join(format!("{stem}.key"))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_federation_gets_a_bundle_of_root_and_issuing_ca_and_keys_for_their_owner_only() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let (province, city) = ("440000".parse().unwrap(), "440300".parse().unwrap());
+        let domain = "gd.eport.example".parse().unwrap();
+        let made = Authorities::create(dir.path(), "gd", &domain, &[province, city], true).unwrap();
+        let bundle = std::fs::read_to_string(made.bundle()).unwrap();
+        assert_eq!(bundle.matches("BEGIN CERTIFICATE").count(), 2, "root and one CA for the province");
+        let (cert, key) = made.node(city, "sz-a-1".parse().unwrap(), LeafNames::default(), 30).unwrap();
+        assert_eq!(std::fs::read_to_string(cert).unwrap().matches("BEGIN CERTIFICATE").count(), 2);
+        assert_eq!(std::fs::metadata(key).unwrap().permissions().mode() & 0o777, 0o600);
+        let operator = made.operator(province).unwrap();
+        assert!(operator.cert.ends_with("operator/admin.crt"));
+        assert!(made.node("350200".parse().unwrap(), "xm-1".parse().unwrap(), LeafNames::default(), 30).is_err());
+    }
+}

@@ -1,0 +1,199 @@
+//! `eport load`: a client process of its own that lodges generated documents and logs every attempt.
+//!
+//! Numbers about moves come from this log and never from a daemon: what was acknowledged, when, and how long nothing was.
+//! The load is open: documents start by the clock, not by the answers, so a pause shows. A document whose outcome is
+//! unknown is repeated with its key until it is answered.
+
+pub mod documents;
+pub mod log;
+
+use crate::args::{Global, parse_duration};
+use crate::connect;
+use crate::error::Error;
+use crate::output::Out;
+use clap::Args;
+use documents::Generator;
+use eport_client::{Client, Repeat};
+use eport_model::RegionCode;
+use log::{Attempt, Line, Outcome, Start, Summary};
+use serde_json::Value;
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::{Semaphore, mpsc};
+
+/// Attempts that wait to be written; the writer only formats, so it never falls far behind.
+const LOG_QUEUE: usize = 16_384;
+/// How long one attempt may take: longer than a switchover holds a request, shorter than a person's patience.
+const ATTEMPT_LIMIT: Duration = Duration::from_secs(8);
+/// First wait before a repetition; doubles up to `AGAIN_MAX`.
+const AGAIN_MIN: Duration = Duration::from_millis(20);
+const AGAIN_MAX: Duration = Duration::from_millis(400);
+
+/// Arguments of `eport load`.
+#[derive(Args, Debug)]
+pub struct LoadArgs {
+    /// The platform
+    #[arg(long, short = 'p', value_name = "REGION")]
+    pub platform: RegionCode,
+    /// Documents a second
+    #[arg(long, default_value_t = 100.0)]
+    pub rate: f64,
+    /// Documents in all; without it until --stop-file appears or --for is over
+    #[arg(long)]
+    pub count: Option<u64>,
+    /// How long to start new documents
+    #[arg(long = "for", value_name = "DURATION", value_parser = parse_duration)]
+    pub duration: Option<Duration>,
+    /// End when this file exists
+    #[arg(long, value_name = "FILE")]
+    pub stop_file: Option<PathBuf>,
+    /// Start of every client_ref
+    #[arg(long, default_value = "LOAD")]
+    pub prefix: String,
+    /// File for the log, JSON lines
+    #[arg(long, value_name = "FILE")]
+    pub log: PathBuf,
+    /// Documents under way at most
+    #[arg(long, default_value_t = 512)]
+    pub in_flight: usize,
+    /// How long unanswered documents are repeated after the last one has started
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "60s")]
+    pub settle: Duration,
+}
+
+/// Time in milliseconds since 1970 that never steps back: the wall clock at the start plus monotonic time since.
+#[derive(Clone, Copy)]
+pub struct Clock {
+    wall_ms: f64,
+    start: Instant,
+}
+
+impl Clock {
+    /// A clock that starts now.
+    pub fn start() -> Self {
+        let wall = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        Self { wall_ms: wall.as_secs_f64() * 1_000.0, start: Instant::now() }
+    }
+
+    /// Now.
+    pub fn now_ms(&self) -> f64 {
+        self.wall_ms + self.start.elapsed().as_secs_f64() * 1_000.0
+    }
+}
+
+/// Runs the command.
+pub async fn run(args: LoadArgs, global: &Global, out: Out) -> Result<(), Error> {
+    if !(args.rate > 0.0 && args.rate <= 100_000.0) {
+        return Err(Error::usage("--rate must be between 0 and 100000"));
+    }
+    if args.count.is_none() && args.duration.is_none() && args.stop_file.is_none() {
+        return Err(Error::usage("say when to end: --count, --for or --stop-file"));
+    }
+    let client = connect::client(global)?.with_timeout(ATTEMPT_LIMIT);
+    let clock = Clock::start();
+    let (lines, queue) = mpsc::channel(LOG_QUEUE);
+    let file = std::fs::File::create(&args.log).map_err(Error::file(&args.log))?;
+    let writer = std::thread::spawn(move || write_log(file, queue));
+    let start = Start { platform: args.platform, rate: args.rate, prefix: args.prefix.clone(), at_ms: clock.now_ms(), pid: std::process::id() };
+    let _ = lines.send(Line::Start(start)).await;
+    let summary = drive(&args, client, clock, lines.clone()).await;
+    let _ = lines.send(Line::End(summary)).await;
+    drop(lines);
+    let written = writer.join().map_err(|_| Error::dev("the writer of the log ended early"))?;
+    written.map_err(Error::file(&args.log))?;
+    let document = serde_json::to_value(summary).unwrap_or(Value::Null);
+    out.result(&document, || format!("{} submitted, {} acknowledged, {} refused, {} unanswered\n", summary.submitted, summary.acknowledged, summary.refused, summary.unanswered));
+    Ok(())
+}
+
+fn write_log(file: std::fs::File, mut queue: mpsc::Receiver<Line>) -> std::io::Result<()> {
+    let mut out = std::io::BufWriter::new(file);
+    while let Some(line) = queue.blocking_recv() {
+        serde_json::to_writer(&mut out, &line)?;
+        out.write_all(b"\n")?;
+        // Readers watch the log while the load runs: flush whenever nothing more waits.
+        if queue.is_empty() {
+            out.flush()?;
+        }
+    }
+    out.flush()
+}
+
+/// Starts documents by the clock until it is time to end, then waits until all are answered.
+async fn drive(args: &LoadArgs, client: Client, clock: Clock, lines: mpsc::Sender<Line>) -> Summary {
+    let generator = Arc::new(Generator::new(&args.prefix));
+    let slots = Arc::new(Semaphore::new(args.in_flight.max(1)));
+    let begun = Instant::now();
+    let mut tasks = tokio::task::JoinSet::new();
+    let mut summary = Summary::default();
+    let mut number = 0u64;
+    // Repetition ends at an instant that is known only when the last document has started.
+    let (ended, settle) = tokio::sync::watch::channel(None::<Instant>);
+    while !over(args, number, begun) {
+        let due = begun + Duration::from_secs_f64(number as f64 / args.rate);
+        tokio::time::sleep_until(due.into()).await;
+        let Ok(slot) = slots.clone().acquire_owned().await else { break };
+        number += 1;
+        let one = One {
+            client: client.clone(),
+            platform: args.platform.to_string(),
+            document: generator.document(number),
+            lines: lines.clone(),
+            clock,
+            give_up: settle.clone(),
+        };
+        tasks.spawn(async move {
+            let outcome = one.run(number).await;
+            drop(slot);
+            outcome
+        });
+        while let Some(done) = tasks.try_join_next() {
+            summary.add(done.unwrap_or(Outcome::Unknown));
+        }
+    }
+    let _ = ended.send(Some(Instant::now() + args.settle));
+    while let Some(done) = tasks.join_next().await {
+        summary.add(done.unwrap_or(Outcome::Unknown));
+    }
+    summary
+}
+
+fn over(args: &LoadArgs, number: u64, begun: Instant) -> bool {
+    args.count.is_some_and(|c| number >= c)
+        || args.duration.is_some_and(|d| begun.elapsed() >= d)
+        || args.stop_file.as_ref().is_some_and(|f| f.exists())
+}
+
+/// One document until it is answered.
+struct One {
+    client: Client,
+    platform: String,
+    document: Value,
+    lines: mpsc::Sender<Line>,
+    clock: Clock,
+    give_up: tokio::sync::watch::Receiver<Option<Instant>>,
+}
+
+impl One {
+    async fn run(&self, number: u64) -> Outcome {
+        let mut again = AGAIN_MIN;
+        for attempt in 1u32.. {
+            let api = self.client.api().to_owned();
+            let sent_ms = self.clock.now_ms();
+            let result = self.client.lodge(&self.platform, &self.document, Repeat::Never).await;
+            let line = Attempt::of(number, attempt, &self.document, &api, (sent_ms, self.clock.now_ms()), &result);
+            let outcome = line.outcome;
+            let _ = self.lines.send(Line::Attempt(Box::new(line))).await;
+            let late = self.give_up.borrow().is_some_and(|at| Instant::now() >= at);
+            if outcome.is_final() || late {
+                return outcome;
+            }
+            self.client.turn_from(&api);
+            tokio::time::sleep(again).await;
+            again = (again * 2).min(AGAIN_MAX);
+        }
+        Outcome::Unknown
+    }
+}

@@ -1,0 +1,58 @@
+//! From the operator's files to a TLS setup.
+//!
+//! The trust domain is read from the operator's own certificate; that gives nothing away, because the certificate must
+//! itself verify under the given bundle before it is used.
+
+use crate::Error;
+use eport_model::Code;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use std::path::{Path, PathBuf};
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+
+/// An operator's files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Files {
+    /// Certificate chain, PEM.
+    pub cert: PathBuf,
+    /// Private key, PEM, mode 0600.
+    pub key: PathBuf,
+    /// Roots and issuing CAs, PEM.
+    pub ca: PathBuf,
+}
+
+/// The client side of HTTPS with these files.
+pub fn client_config(files: &Files) -> Result<rustls::ClientConfig, Error> {
+    let domain = domain_of(&files.cert)?;
+    let tls = eport_tls::Tls::from_files(&files.cert, &files.key, &files.ca, domain).map_err(setup)?;
+    let mut config = tls.https_client().map_err(setup)?;
+    config.alpn_protocols = eport_tls::HTTPS_ALPN.iter().map(|p| p.to_vec()).collect();
+    Ok(config)
+}
+
+fn setup(error: eport_tls::Error) -> Error {
+    let mut detail = error.to_string();
+    let mut at: &dyn std::error::Error = &error;
+    while let Some(source) = at.source() {
+        detail = format!("{detail}: {source}");
+        at = source;
+    }
+    Error::Setup { detail, code: Code(error.code()) }
+}
+
+/// The trust domain in the URI of a certificate.
+fn domain_of(cert: &Path) -> Result<eport_model::TrustDomain, Error> {
+    let fail = |reason: String| Error::Setup {
+        detail: format!("{}: {reason}", cert.display()),
+        code: eport_model::codes::KEY_UNREADABLE,
+    };
+    let pem = std::fs::read(cert).map_err(|e| fail(e.to_string()))?;
+    let der = CertificateDer::from_pem_slice(&pem).map_err(|_| fail("no certificate in PEM".into()))?;
+    let (_, parsed) = X509Certificate::from_der(&der).map_err(|_| fail("no X.509 certificate".into()))?;
+    let names = parsed.subject_alternative_name().ok().flatten();
+    let names = names.iter().flat_map(|n| &n.value.general_names);
+    let uri = names.filter_map(|n| if let GeneralName::URI(uri) = n { Some(*uri) } else { None }).next();
+    let rest = uri.and_then(|u| u.strip_prefix("spiffe://"));
+    let domain = rest.map(|r| r.split('/').next().unwrap_or(r));
+    domain.ok_or_else(|| fail("it names no trust domain".into()))?.parse().map_err(|e| fail(format!("{e}")))
+}
