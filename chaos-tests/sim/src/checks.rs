@@ -90,7 +90,10 @@ impl World {
         }
         match &command.op {
             Op::InSyncAdd { .. } => self.cover.hit("step.in_sync_add"),
-            Op::InSyncRemove { .. } => self.cover.hit("step.in_sync_remove"),
+            Op::InSyncRemove { .. } => {
+                self.cover.hit("step.in_sync_remove");
+                self.maybe_fail_again(primary, 30);
+            }
             Op::Proven { .. } => self.cover.hit("step.proven"),
             Op::CommitSwitch { .. } => self.cover.hit("switch.commit"),
             Op::AbortMove { .. } => self.cover.hit("switch.abort"),
@@ -98,7 +101,7 @@ impl World {
             Op::ConfirmOldPrimary { .. } => self.cover.hit("failover.confirm"),
             Op::CommitFailover { .. } => {
                 self.cover.hit("failover.commit");
-                self.maybe_fail_again(primary);
+                self.maybe_fail_again(primary, 15);
             }
             _ => {}
         }
@@ -124,13 +127,13 @@ impl World {
         }
     }
 
-    /// The new primary dies or is cut off before anybody has learnt of it.
-    fn maybe_fail_again(&mut self, primary: NodeId) {
+    /// The primary dies or is cut off before anybody has learnt of the change.
+    fn maybe_fail_again(&mut self, primary: NodeId, percent: u32) {
         let Some(node) = self.index_of(primary) else { return };
-        if self.healing.is_some() || !self.chance(15) {
+        if self.healing.is_some() || !self.chance(percent) {
             return;
         }
-        self.cover.hit("failover.double");
+        self.cover.hit("failover.at_once");
         let lasts = self.rng.random_range(500..3_000);
         if self.chance(50) {
             self.crash(node, lasts);

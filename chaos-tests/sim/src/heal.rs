@@ -189,8 +189,16 @@ impl World {
             let Some(host) = self.index_of(b.node).map(|n| &self.hosts[n]) else { return false };
             let Some(replica) = &host.replica else { return false };
             let fenced = matches!(replica.role(), Role::Fenced { .. }) && !self.oracle.is_lossless();
-            fenced || (replica.durable() == head.last() && replica.applied_index() == head.last().index)
+            let equal = replica.durable() == head.last() && replica.applied_index() == head.last().index;
+            equal || (fenced && self.has_exported(host, primary))
         })
+    }
+
+    /// Whatever a fenced node holds beyond the platform's history is exported.
+    fn has_exported(&self, host: &Host, primary: usize) -> bool {
+        let history = &self.hosts[primary].disk.records;
+        let shared = host.disk.records.iter().zip(history).take_while(|(a, b)| a.digest == b.digest).count();
+        host.disk.records.iter().skip(shared).all(|r| self.oracle.exported.contains(&r.digest))
     }
 
     fn describe(&self) -> String {

@@ -320,7 +320,13 @@ impl World {
                 (Command::AbortMove { region, version, move_id, reason }, move_id)
             }
         };
+        let last_word = matches!(op, Command::CommitSwitch { .. });
         self.propose_from(node, op, move_id);
+        if last_word && self.healing.is_none() && self.chance(12) {
+            self.cover.hit("switch.proposer_dies");
+            let back = self.rng.random_range(30..400);
+            self.crash(node, back);
+        }
     }
 
     /// Puts a message on the wire.

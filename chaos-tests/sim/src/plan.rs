@@ -67,7 +67,7 @@ impl Profile {
             clients: rng.random_range(2..=4),
             tight: rng.random_range(0..3) == 0,
             noise_percent: if rng.random_range(0..2) == 0 { 0 } else { rng.random_range(1..15) },
-            policies: rng.random_range(0..3) == 0,
+            policies: rng.random_range(0..2) == 0,
         }
     }
 }

@@ -139,6 +139,7 @@ impl World {
         let call = self.number();
         let mut id = [0x55; 16];
         id[..8].copy_from_slice(&call.to_be_bytes());
+        let delicate = matches!(op, Op::CommitSwitch { .. } | Op::InSyncRemove { .. });
         let command = Command { id: CommandId(id), by, at: self.wall(), reason: String::new(), op };
         self.calls.insert(call, reply_to);
         self.after(CALL_TIMEOUT_MS, Event::Reply { call, applied: None, joined: None });
@@ -148,7 +149,8 @@ impl World {
             return; // Never sent: unknown to the caller all the same.
         }
         let mut delay = self.rng.random_range(2..40);
-        if self.healing.is_none() && self.chance(4) {
+        // Steps whose late arrival is the hard case are late more often.
+        if self.healing.is_none() && self.chance(if delicate { 20 } else { 4 }) {
             self.cover.hit("registry.late_command");
             delay += self.rng.random_range(1_500..6_000);
         }

@@ -22,7 +22,7 @@ impl DocId {
     pub fn new(letter: char, at: Timestamp, utc_offset_minutes: i32, number: u64) -> Option<Self> {
         let letter = u8::try_from(letter).ok().filter(u8::is_ascii_uppercase)?;
         let year = local_year(at, utc_offset_minutes)?;
-        (number >= 1 && number <= NUMBER_MAX).then_some(Self { letter, year, number })
+        (1..=NUMBER_MAX).contains(&number).then_some(Self { letter, year, number })
     }
 
     /// The digits taken from the block.

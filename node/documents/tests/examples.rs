@@ -1,4 +1,5 @@
 //! Every pack's examples are judged as its folder says: `valid/*.json` pass, `invalid/*.json` name exactly their failures.
+#![allow(clippy::unwrap_used)]
 
 use eport_documents::{Document, InForce, Lookup, Packs, Refusal, TableVersion, Tables};
 use eport_model::Timestamp;

@@ -1,4 +1,5 @@
 //! What a judgement promises beyond the examples: identity of content, versions used, limits.
+#![allow(clippy::unwrap_used)]
 
 use eport_documents::{Document, InForce, Lookup, Pack, PackError, Packs, Refusal, TableVersion, Tables};
 use eport_model::{Coded, Digest, Timestamp, codes};

@@ -188,7 +188,7 @@ impl Receiver {
             let chain: Vec<CertificateDer<'_>> = message.chain.iter().map(|c| CertificateDer::from(&c[..])).collect();
             match api.tls.peer(&chain) {
                 Ok(identity) => Some(Arc::new(identity)),
-                Err(e) => return refuse(codes::CERT_REFUSED, e.to_string()),
+                Err(e) => return refuse(Code(e.code()), e.to_string()),
             }
         };
         let Ok(method) = Method::from_bytes(message.method.as_bytes()) else {

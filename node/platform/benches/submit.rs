@@ -1,5 +1,8 @@
 //! Documents a second through the whole platform path, with a replica that commits in memory: what is left is our own work.
 
+// A benchmark measures time.
+#![allow(clippy::disallowed_methods)]
+
 #[path = "../tests/support/mod.rs"]
 mod support;
 

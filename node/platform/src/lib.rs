@@ -20,6 +20,7 @@ mod prepare;
 mod query;
 mod read;
 mod rows;
+mod rules;
 mod sequencer;
 mod token;
 

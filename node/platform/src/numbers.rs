@@ -14,16 +14,17 @@ pub(crate) struct Numbers {
 }
 
 impl Numbers {
-    /// Enters an epoch: goes on behind the last number applied in it, or starts with its first block.
-    pub(crate) fn enter(&mut self, epoch: Epoch, log: &dyn Log) -> Result<(), Error> {
+    /// Enters an epoch: goes on behind the last number applied in it, or starts with its first block. True when it is another
+    /// epoch than before.
+    pub(crate) fn enter(&mut self, epoch: Epoch, log: &dyn Log) -> Result<bool, Error> {
         if self.epoch == epoch {
-            return Ok(());
+            return Ok(false);
         }
         let row: Option<CursorRow> =
             log.get(rows::CURSOR)?.map(|v| rows::decode(rows::CURSOR, &v)).transpose()?;
         self.next = row.filter(|r| r.epoch == epoch).map_or(0, |r| r.next);
         self.epoch = epoch;
-        Ok(())
+        Ok(true)
     }
 
     /// The next number of these blocks (first number and length, rising). `None` when they are used up.

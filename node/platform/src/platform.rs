@@ -116,10 +116,14 @@ impl Platform {
     }
 
     /// Judges one document without storing it: the dry run. `Ok` lists the warnings.
-    pub fn check(&self, caller: &Caller, raw: &[u8]) -> Result<Vec<eport_documents::Failure>, SubmitAnswer> {
+    pub fn check(
+        &self,
+        caller: &Caller,
+        raw: &[u8],
+    ) -> Result<Vec<eport_documents::Failure>, Box<SubmitAnswer>> {
         match self.judge(caller, raw, None) {
             Slot::Judged(prepared) => Ok(prepared.document.warnings.clone()),
-            Slot::Answered(answer) => Err(answer),
+            Slot::Answered(answer) => Err(Box::new(answer)),
         }
     }
 
@@ -140,7 +144,7 @@ impl Platform {
         let Inner { packs, tables, clock, config, .. } = &*self.inner;
         match Prepared::new(caller, raw, signature, packs, tables, clock(), &config.content_key) {
             Ok(prepared) => Slot::Judged(Arc::new(prepared)),
-            Err(answer) => Slot::Answered(answer),
+            Err(answer) => Slot::Answered(*answer),
         }
     }
 

@@ -50,8 +50,9 @@ impl Prepared {
         tables: &SharedTables,
         at: Timestamp,
         content_key: &[u8; 32],
-    ) -> Result<Self, SubmitAnswer> {
-        let mut document = Document::judge(raw, packs, &**tables, at).map_err(SubmitAnswer::from)?;
+    ) -> Result<Self, Box<SubmitAnswer>> {
+        let mut document = Document::judge(raw, packs, &**tables, at)
+            .map_err(|refusal| Box::new(SubmitAnswer::from(refusal)))?;
         let key = BusinessKey {
             lodged_by: caller.lodged_by.clone(),
             doc_type: document.kind.doc_type.to_string(),

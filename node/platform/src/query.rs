@@ -9,7 +9,7 @@ use eport_api_types::{
     DocumentDetail, DocumentItem, DocumentQuery, Page, Receipt, TableUsed, VersionItem, from_rfc3339, rfc3339,
 };
 use eport_documents::{BusinessKey, State};
-use eport_model::{Position, Timestamp};
+use eport_model::{Durability, Position, Timestamp};
 
 /// What a caller may see.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -247,6 +247,11 @@ impl Platform {
             let table = read.name.strip_prefix("table:")?.to_owned();
             Some(TableUsed { table, version: read.version.clone() })
         });
+        let durability = match log.status().borrow().durability_now {
+            "replicated" => Some(Durability::Replicated),
+            "local" => Some(Durability::Local),
+            _ => None,
+        };
         let position =
             record.as_ref().map(|(h, digest)| Position { epoch: h.epoch, index: h.index, digest: *digest });
         Ok(Some(DocumentDetail {
@@ -254,7 +259,7 @@ impl Platform {
             pack_version: row.pack_version.clone(),
             code_table_set: tables.collect(),
             previous_version_hash: row.previous.map(|d| d.to_string()),
-            durability: None,
+            durability,
             body: content
                 .and_then(|mut c| c.get_mut("body").map(serde_json::Value::take))
                 .unwrap_or_default(),

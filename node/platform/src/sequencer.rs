@@ -8,20 +8,18 @@ use crate::job::{Item, Job, Settled, Stored};
 use crate::log::Log;
 use crate::numbers::Numbers;
 use crate::platform::{Clock, SharedTables};
-use crate::prepare::Prepared;
-use crate::read;
-use crate::rows::{self, DocumentRow, ReferenceRow};
+use crate::rules::{Moment, Rules, Verdict};
 use crate::{Config, Error};
 use bytes::Bytes;
 use eport_agent::{Pending, PlatformStatus};
-use eport_documents::{DocId, Document, Failure, Packs, Refusal, State, VersionStep};
+use eport_documents::{DocId, Failure, Packs, State};
 use eport_journal::{Outcome, Role};
-use eport_model::{Draft, Effect, Epoch, JournalIndex, NodeId, RecordKind, RequestRef, Timestamp};
+use eport_model::{Draft, Epoch, JournalIndex, NodeId, Timestamp};
 use futures::stream::{FuturesUnordered, StreamExt};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
-use tracing::{debug, warn};
+use tracing::warn;
 
 /// A ticket that is never in flight (the replica counts from 1): depending on it means "on everything applied so far".
 const APPLIED_SO_FAR: u64 = 0;
@@ -37,26 +35,9 @@ struct InFlight {
 /// Answers that only repeat what is stored; they wait until the replica confirms what it can promise of it.
 type Repeats = futures::future::BoxFuture<'static, (Option<Outcome>, Vec<(Item, Stored)>)>;
 
-/// What the rules know while they look at one group.
-struct Moment {
-    epoch: Epoch,
-    blocks: Vec<(u64, u64)>,
-    time: Timestamp,
-    /// Where the next record most likely stands.
-    index: JournalIndex,
-}
-
-/// What the rules say about one document.
-enum Verdict {
-    Propose { draft: Box<Draft>, doc_id: DocId, warnings: Vec<Failure> },
-    Repeat(Stored),
-    Settle(Settled),
-}
-
 pub(crate) struct Sequencer {
     log: Arc<dyn Log>,
-    packs: Arc<Packs>,
-    tables: SharedTables,
+    rules: Rules,
     clock: Clock,
     config: Config,
     status: watch::Receiver<PlatformStatus>,
@@ -66,7 +47,6 @@ pub(crate) struct Sequencer {
     repeats: FuturesUnordered<Repeats>,
     /// References with a record in flight, and who waits behind it.
     busy: HashMap<Bytes, VecDeque<Item>>,
-    numbers: Numbers,
     last_time: Timestamp,
     last_done: JournalIndex,
 }
@@ -82,9 +62,8 @@ impl Sequencer {
     ) -> Self {
         Self {
             status: log.status(),
+            rules: Rules { log: log.clone(), packs, tables, numbers: Numbers::default() },
             log,
-            packs,
-            tables,
             clock,
             config,
             jobs,
@@ -92,7 +71,6 @@ impl Sequencer {
             flight: VecDeque::new(),
             repeats: FuturesUnordered::new(),
             busy: HashMap::new(),
-            numbers: Numbers::default(),
             last_time: Timestamp::default(),
             last_done: JournalIndex::ZERO,
         }
@@ -183,7 +161,7 @@ impl Sequencer {
         let (mut drafts, mut proposed, mut repeated) = (Vec::new(), Vec::new(), Vec::new());
         let mut moment = moment;
         for (item, row) in group.into_iter().zip(rows) {
-            let verdict = self.decide(&item.document, row, &moment);
+            let verdict = self.rules.decide(&item.document, row, &moment);
             match verdict.unwrap_or_else(|error| Verdict::Settle(failed(&error))) {
                 Verdict::Propose { draft, doc_id, warnings } => {
                     moment.index = moment.index.next();
@@ -227,7 +205,10 @@ impl Sequencer {
             Role::Primary { epoch } => epoch,
             closed => return Ok(Err(closed_answer(&closed, placed))),
         };
-        self.numbers.enter(epoch, &*self.log)?;
+        if self.rules.numbers.enter(epoch, &*self.log)? {
+            // Records behind an older epoch's last answer may be gone.
+            self.last_done = JournalIndex::ZERO;
+        }
         let time = (self.clock)().max(self.log.last_time()).max(self.last_time);
         let behind = JournalIndex::from_u64(self.last_done.as_u64() + self.flight.len() as u64);
         let index = behind.max(self.log.last().index).next();
@@ -256,154 +237,6 @@ impl Sequencer {
         Ok(self.log.get_many(&keys)?)
     }
 
-    fn decide(&mut self, p: &Prepared, row: Option<Bytes>, moment: &Moment) -> Result<Verdict, Error> {
-        let known: Option<ReferenceRow> = row.map(|v| rows::decode(&p.reference, &v)).transpose()?;
-        let newest = known.as_ref().map(|r| u32::try_from(r.contents.len()).unwrap_or(u32::MAX));
-        let asked = p.key.doc_version;
-        match (VersionStep::of(newest, asked), known) {
-            (VersionStep::Known, Some(row)) => self.known(p, &row),
-            (VersionStep::Next, known) => self.next(p, known, moment),
-            (VersionStep::Gap | VersionStep::Known, _) => {
-                let detail = match newest {
-                    Some(n) => {
-                        format!("version {n} is the newest; {} would be the next", n.saturating_add(1))
-                    }
-                    None => "a first submission has version 1".to_owned(),
-                };
-                let code = p.document.kind.pack.codes.version.clone();
-                let failures = vec![Failure { path: "/doc_version".into(), code, detail }];
-                Ok(Verdict::Settle(Settled::Refused(Refusal::Rules { failures })))
-            }
-        }
-    }
-
-    fn known(&self, p: &Prepared, row: &ReferenceRow) -> Result<Verdict, Error> {
-        let same = row.contents.get(p.key.doc_version as usize - 1) == Some(&p.content);
-        if !same {
-            return Ok(Verdict::Settle(Settled::Different { doc_id: row.doc_id.clone() }));
-        }
-        let lost = |what: &str| {
-            Ok(Verdict::Settle(Settled::Failed {
-                detail: format!("{what} of {} is not stored here", row.doc_id),
-            }))
-        };
-        let Some(document) = read::version(&*self.log, &row.doc_id, p.key.doc_version)? else {
-            return lost("a row");
-        };
-        let Some(position) = read::position(&*self.log, &document)? else { return lost("the record") };
-        Ok(Verdict::Repeat(Stored {
-            doc_id: row.doc_id.clone(),
-            doc_version: document.doc_version,
-            state: document.state,
-            position,
-            durability: eport_model::Durability::Local,
-            warnings: p.document.warnings.clone(),
-            repeated: true,
-        }))
-    }
-
-    fn next(&mut self, p: &Prepared, known: Option<ReferenceRow>, moment: &Moment) -> Result<Verdict, Error> {
-        // Tables may have changed between the judgement and this record's time.
-        let again = if p.document.holds_at(&*self.tables, moment.time) {
-            None
-        } else {
-            debug!(key = %p.key, "judged again: a table changed");
-            match Document::judge(&p.body, &self.packs, &*self.tables, moment.time) {
-                Ok(document) => Some(document),
-                Err(refusal) => return Ok(Verdict::Settle(Settled::Refused(refusal))),
-            }
-        };
-        let document = again.as_ref().unwrap_or(&p.document);
-        let doc_id = match &known {
-            Some(row) => row.doc_id.parse().ok(),
-            None => match self.numbers.take(&moment.blocks) {
-                Some(number) => DocId::new(
-                    document.kind.number_letter,
-                    moment.time,
-                    document.kind.pack.utc_offset_minutes,
-                    number,
-                ),
-                None => {
-                    warn!(region = %self.log.region(), epoch = %moment.epoch, "document numbers are used up");
-                    None
-                }
-            },
-        };
-        let Some(doc_id) = doc_id else { return Ok(Verdict::Settle(Settled::NoNumbers)) };
-        let before = match &known {
-            Some(row) => self.log.get(&rows::document(&row.doc_id))?,
-            None => None,
-        };
-        let warnings = document.warnings.clone();
-        let draft = self.draft(p, document, doc_id, known, before, moment)?;
-        Ok(Verdict::Propose { draft: Box::new(draft), doc_id, warnings })
-    }
-
-    fn draft(
-        &self,
-        p: &Prepared,
-        document: &Document,
-        doc_id: DocId,
-        known: Option<ReferenceRow>,
-        before: Option<Bytes>,
-        moment: &Moment,
-    ) -> Result<Draft, Error> {
-        let id = doc_id.to_string();
-        let first = known.is_none();
-        let mut reference =
-            known.unwrap_or_else(|| ReferenceRow { doc_id: id.clone(), contents: Vec::with_capacity(1) });
-        let previous = reference.contents.last().copied();
-        reference.contents.push(p.content);
-        let row = DocumentRow {
-            doc_version: p.key.doc_version,
-            doc_type: p.key.doc_type.clone(),
-            client_ref: p.key.client_ref.clone(),
-            lodged_by: p.key.lodged_by.clone(),
-            function_code: document.function_code.clone(),
-            state: State::Checked,
-            received_at: moment.time,
-            hint: moment.index,
-            content: p.content,
-            previous,
-            pack_version: format!("{} {}", document.kind.pack.name, document.kind.pack.version),
-            body: u16::from(p.normalised.is_some()),
-        };
-        let put = |key: Bytes, value: Bytes| Effect::Put { key, value };
-        let mut effects = Vec::with_capacity(6);
-        effects.push(put(rows::document(&id), rows::encode(&row)));
-        effects.push(put(p.reference.clone(), rows::encode(&reference)));
-        if let Some(value) = before {
-            let old: DocumentRow = rows::decode(id.as_bytes(), &value)?;
-            if old.state != row.state {
-                effects.push(Effect::Delete { key: rows::state(&old.doc_type, old.state, &id) });
-            }
-            effects.push(put(rows::version(&id, old.doc_version), value));
-        }
-        effects.push(put(rows::state(&row.doc_type, row.state, &id), Bytes::new()));
-        if first {
-            effects.push(put(Bytes::from_static(rows::CURSOR), self.numbers.row()));
-        }
-        let mut bodies = Vec::with_capacity(2);
-        bodies.push(p.body.clone());
-        bodies.extend(p.normalised.clone());
-        let request = RequestRef {
-            id: p.key.to_string(),
-            caller: p.caller.clone(),
-            body: Some(0),
-            signature: p.signature.clone(),
-            accepted_at: moment.time,
-        };
-        let reads = document.versions().map(|v| v.read()).collect();
-        Ok(Draft {
-            kind: RecordKind::Entry,
-            time: moment.time,
-            request: Some(request),
-            reads,
-            effects,
-            bodies,
-        })
-    }
-
     /// Asks the replica what it can promise of everything applied, then answers the repeats.
     fn confirm(&mut self, repeated: Vec<(Item, Stored)>) {
         if repeated.is_empty() {
@@ -424,7 +257,7 @@ impl Sequencer {
             return;
         }
         self.last_time = time;
-        self.log.note_next_number(self.numbers.next());
+        self.log.note_next_number(self.rules.numbers.next());
         match self.log.propose(drafts) {
             Ok(pending) => {
                 for (Pending { outcome, .. }, (item, doc_id, warnings)) in pending.into_iter().zip(proposed) {

@@ -1,4 +1,5 @@
 //! Switchovers and openings: requests wait a bounded time, then go on, go elsewhere, or come back.
+#![allow(clippy::unwrap_used)]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Queries, counts, pages, receipts, events.
+#![allow(clippy::unwrap_used)]
 
 mod support;
 

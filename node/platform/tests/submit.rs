@@ -1,4 +1,5 @@
 //! Submissions: stored once, answered alike for ever, decided in journal order.
+#![allow(clippy::unwrap_used)]
 
 mod support;
 

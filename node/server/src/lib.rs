@@ -29,14 +29,23 @@ pub struct Exit {
 impl Exit {
     /// From anything with a code, with the causes below it.
     pub fn of<E: Coded + std::error::Error>(error: &E) -> Self {
-        let mut detail = error.to_string();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            detail.push_str(&format!(": {cause}"));
-            source = cause.source();
-        }
-        Self { code: error.code(), detail }
+        Self { code: error.code(), detail: with_causes(error) }
     }
+
+    /// From an error below the error codes; it knows its number only.
+    pub(crate) fn of_tls(error: &eport_tls::Error) -> Self {
+        Self { code: Code(error.code()), detail: with_causes(error) }
+    }
+}
+
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut detail = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        detail.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    detail
 }
 
 impl<E: Coded + std::error::Error> From<E> for Exit {

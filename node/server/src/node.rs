@@ -45,7 +45,7 @@ pub async fn run(config: Config, config_path: PathBuf, telemetry: Telemetry) -> 
     let readiness = tokio::spawn(watch_readiness(running.registry.clone(), running.agent.clone(), ready_tx.clone()));
     let ended = wait(&config_path, &running, &telemetry).await;
     readiness.abort();
-    ready_tx.send_replace(Err("stopping".into()));
+    drop(ready_tx.send_replace(Err("stopping".into())));
     running.agent.set_ready(false);
     stop(running).await;
     ended
@@ -55,7 +55,8 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
     let clock = Clock::start();
     let data = DataDir::open(&config.node.data_dir, config.node.id, config.federation.lineage, FREE_BYTES_MIN)?;
     info!(node = %config.node.id, site = %config.node.site, dir = %data.path().display(), "data directory taken");
-    let tls = Tls::from_files(&config.tls.cert, &config.tls.key, &config.tls.trust, config.federation.trust_domain.clone())?;
+    let tls = Tls::from_files(&config.tls.cert, &config.tls.key, &config.tls.trust, config.federation.trust_domain.clone())
+        .map_err(|e| Exit::of_tls(&e))?;
     let bytes = config.limits.memory_mib << 20;
     let shared = Shared::new(Budget { cache_bytes: bytes / 4 * 3, buffer_bytes: bytes / 4, ..Budget::default() })?;
     let objects = ObjectStore::open(&data.objects(), OBJECT_LEN_MAX)?;
@@ -239,8 +240,8 @@ fn reload(config_path: &Path, running: &Running, telemetry: &Telemetry) {
             return;
         }
     };
-    let identity = Identity::from_files(&fresh.tls.cert, &fresh.tls.key).map_err(|e| Exit::of(&e));
-    match identity.and_then(|i| running.tls.reload(&i).map_err(|e| Exit::of(&e))) {
+    let identity = Identity::from_files(&fresh.tls.cert, &fresh.tls.key).map_err(|e| Exit::of_tls(&e));
+    match identity.and_then(|i| running.tls.reload(&i).map_err(|e| Exit::of_tls(&e))) {
         Ok(()) => info!("certificate reloaded"),
         Err(exit) => error!(code = %exit.code, detail = %exit.detail, "certificate not reloaded, the former one stays"),
     }

@@ -10,11 +10,12 @@ include!(concat!(env!("OUT_DIR"), "/packs.rs"));
 pub(crate) fn built_in() -> Result<Arc<Packs>, Exit> {
     let mut packs = Vec::new();
     for (name, text) in PACKS {
-        let pack = eport_documents::Pack::parse(text).map_err(|e| {
-            let exit = Exit::of(&e);
-            Exit { detail: format!("pack {name}: {}", exit.detail), ..exit }
-        })?;
-        packs.push(pack);
+        packs.push(eport_documents::Pack::parse(text).map_err(|e| defect(format!("pack {name}: {e}")))?);
     }
-    Ok(Arc::new(Packs::new(packs)?))
+    Ok(Arc::new(Packs::new(packs).map_err(|e| defect(e.to_string()))?))
+}
+
+/// A built-in pack that does not compile is our own mistake, shown at the start and not at the first document.
+fn defect(detail: String) -> Exit {
+    Exit { code: eport_model::codes::INTERNAL, detail }
 }

@@ -10,8 +10,10 @@ use std::time::Duration;
 /// Operate a federation of electronic-port nodes
 #[derive(Parser, Debug)]
 #[command(name = "eport", version, about, propagate_version = false, max_term_width = 100)]
-#[command(after_help = "Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 conflict, 5 unavailable or timed out, \
-                        6 not authorized, 7 refused by a safety check, 10 drill failed, 11 verification found a difference")]
+#[command(
+    after_help = "Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 conflict, 5 unavailable or timed out, \
+                        6 not authorized, 7 refused by a safety check, 10 drill failed, 11 verification found a difference"
+)]
 pub struct Cli {
     /// Flags of every command.
     #[command(flatten)]
@@ -118,7 +120,8 @@ impl Cli {
 }
 
 fn key_before_table(argv: &[OsString]) -> Option<String> {
-    let words: Vec<&str> = argv.iter().map(|a| a.to_str().unwrap_or("")).take_while(|a| *a != "table").collect();
+    let words: Vec<&str> =
+        argv.iter().map(|a| a.to_str().unwrap_or("")).take_while(|a| *a != "table").collect();
     let at = words.iter().rposition(|w| *w == "--key" || w.starts_with("--key="))?;
     let value = words[at].strip_prefix("--key=").or_else(|| words.get(at + 1).copied());
     value.map(str::to_owned)
@@ -160,7 +163,8 @@ mod tests {
         let read = |line: &str| Cli::read(&line.split(' ').map(OsString::from).collect::<Vec<_>>()).unwrap();
         let cli = read("eport --cert c --key k --ca a table import ports.csv --key code,kind");
         assert_eq!(cli.global.key.as_deref(), Some("k"));
-        let Command::Table(table::TableArgs { command: table::TableCommand::Import(import) }) = cli.command else {
+        let Command::Table(table::TableArgs { command: table::TableCommand::Import(import) }) = cli.command
+        else {
             panic!("table import was meant");
         };
         assert_eq!(import.key, ["code", "kind"]);

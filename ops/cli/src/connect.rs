@@ -54,7 +54,8 @@ fn base(global: &Global) -> Result<Access, Error> {
         return Ok(DevState::load(Path::new(&dir))?.access());
     }
     Contexts::load()?.current().unwrap_or_else(|| {
-        let detail = "no certificate is known: give --api with --cert, --key and --ca, a context, or EPORT_DIR";
+        let detail =
+            "no certificate is known: give --api with --cert, --key and --ca, a context, or EPORT_DIR";
         Err(Error::coded(eport_model::codes::CERT_MISSING, detail))
     })
 }

@@ -41,7 +41,9 @@ impl Contexts {
         var("EPORT_CONTEXTS")
             .or_else(|| var("XDG_CONFIG_HOME").map(|d| d.join("eport/contexts.toml")))
             .or_else(|| var("HOME").map(|d| d.join(".config/eport/contexts.toml")))
-            .ok_or_else(|| Error::usage("neither EPORT_CONTEXTS nor HOME is set: no place for the contexts file"))
+            .ok_or_else(|| {
+                Error::usage("neither EPORT_CONTEXTS nor HOME is set: no place for the contexts file")
+            })
     }
 
     /// Reads the file; a missing one is empty.
@@ -102,7 +104,8 @@ mod tests {
             key: "k.pem".into(),
             ca: "ca.pem".into(),
         };
-        let file = Contexts { current: Some("gd".into()), contexts: BTreeMap::from([("gd".into(), context)]) };
+        let file =
+            Contexts { current: Some("gd".into()), contexts: BTreeMap::from([("gd".into(), context)]) };
         let again: Contexts = toml::from_str(&toml::to_string_pretty(&file).unwrap()).unwrap();
         assert_eq!(again, file);
         assert_eq!(again.current().unwrap().unwrap().apis.len(), 2);

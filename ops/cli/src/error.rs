@@ -161,7 +161,12 @@ mod tests {
 
     #[test]
     fn the_json_error_carries_code_title_hint_and_what_the_server_added() {
-        let mut p = eport_client::Problem { status: 422, code: "EP5001".into(), detail: "2 rules".into(), ..Default::default() };
+        let mut p = eport_client::Problem {
+            status: 422,
+            code: "EP5001".into(),
+            detail: "2 rules".into(),
+            ..Default::default()
+        };
         p.more.insert("failures".into(), json!([{"path": "/body/port", "code": "E-TABLE-KEY"}]));
         let doc = Error::Api(eport_client::Error::Problem(Box::new(p))).document(Lang::Zh);
         assert_eq!(doc["error"]["code"], "EP5001");

@@ -34,7 +34,11 @@ impl Out {
         let document = serde_json::json!({ "items": items, "next_page_token": null });
         self.result(&document, || {
             let table = people();
-            if table.is_empty() { format!("{}\n", self.lang.pick(("(none)", "（无）"))) } else { table.render() }
+            if table.is_empty() {
+                format!("{}\n", self.lang.pick(("(none)", "（无）")))
+            } else {
+                table.render()
+            }
         });
     }
 
@@ -61,12 +65,17 @@ impl Out {
             return Ok(());
         }
         if !std::io::stdin().is_terminal() {
-            return Err(Error::usage("this command asks before it acts: give --yes when there is no terminal"));
+            return Err(Error::usage(
+                "this command asks before it acts: give --yes when there is no terminal",
+            ));
         }
         let answer = self.ask(self.lang.pick(question), " [y/N] ")?;
         match answer.to_ascii_lowercase().as_str() {
             "y" | "yes" | "是" => Ok(()),
-            _ => Err(Error::coded(eport_model::codes::NOT_CONFIRMED, self.lang.pick(("nothing was changed", "未作任何更改")))),
+            _ => Err(Error::coded(
+                eport_model::codes::NOT_CONFIRMED,
+                self.lang.pick(("nothing was changed", "未作任何更改")),
+            )),
         }
     }
 
@@ -131,8 +140,14 @@ pub fn cell(value: &Value, name: &str) -> String {
         None | Some(Value::Null) => "-".into(),
         Some(Value::String(s)) => s.clone(),
         Some(Value::Bool(b)) => if *b { "yes" } else { "no" }.into(),
-        Some(Value::Number(n)) => n.as_f64().filter(|f| f.fract() != 0.0).map_or_else(|| n.to_string(), |f| format!("{f:.1}")),
-        Some(Value::Array(a)) => a.iter().map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned)).collect::<Vec<_>>().join(","),
+        Some(Value::Number(n)) => {
+            n.as_f64().filter(|f| f.fract() != 0.0).map_or_else(|| n.to_string(), |f| format!("{f:.1}"))
+        }
+        Some(Value::Array(a)) => a
+            .iter()
+            .map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned))
+            .collect::<Vec<_>>()
+            .join(","),
         Some(other) => other.to_string(),
     }
 }

@@ -21,7 +21,10 @@ pub fn page() -> String {
 /// One command with its help, then its visible subcommands.
 fn section(command: &mut Command, path: &str, out: &mut String) {
     let help = command.render_long_help().to_string();
-    let help: Vec<&str> = help.lines().map(str::trim_end).collect();
+    // The global options are the same everywhere: they stand once, at the root.
+    let shown =
+        if path.contains(' ') { help.split("\nGlobal options:").next().unwrap_or_default() } else { &help };
+    let help: Vec<&str> = shown.lines().map(str::trim_end).collect();
     out.push_str(&format!("\n## {path}\n\n```text\n{}\n```\n", help.join("\n").trim_end()));
     let names: Vec<String> = command
         .get_subcommands()

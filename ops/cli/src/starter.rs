@@ -53,7 +53,8 @@ impl Starter {
 
 /// The tables of the set in the order of publication.
 pub fn tables() -> Result<Vec<Starter>, Error> {
-    let broken = |detail: String| Error::coded(FILE_UNUSABLE, format!("the starter set of this program: {detail}"));
+    let broken =
+        |detail: String| Error::coded(FILE_UNUSABLE, format!("the starter set of this program: {detail}"));
     let mut list: List = toml::from_str(embedded::MANIFEST).map_err(|e| broken(e.to_string()))?;
     for t in &mut list.table {
         t.content = embedded::file(&t.file).ok_or_else(|| broken(format!("{} is missing", t.file)))?;

@@ -11,5 +11,8 @@ fn the_reference_page_is_in_step_with_the_program() {
         return;
     }
     let checked = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(checked == page, "docs/reference/cli.md is stale: UPDATE=1 cargo test -p eport-cli --test reference");
+    assert!(
+        checked == page,
+        "docs/reference/cli.md is stale: UPDATE=1 cargo test -p eport-cli --test reference"
+    );
 }

@@ -64,7 +64,12 @@ impl Client {
     }
 
     /// Lodges one document. Its business key makes a repetition harmless, so `repeat` may be `Safe`.
-    pub async fn lodge(&self, platform: &str, document: &Value, repeat: Repeat) -> Result<(u16, Value), Error> {
+    pub async fn lodge(
+        &self,
+        platform: &str,
+        document: &Value,
+        repeat: Repeat,
+    ) -> Result<(u16, Value), Error> {
         let path = format!("/v1/platforms/{platform}/documents");
         let body = Body::Json(Bytes::from(document.to_string()));
         let call = Call { method: Method::POST, path: &path, query: &[], body, repeat };
@@ -74,14 +79,20 @@ impl Client {
     }
 
     /// Lodges documents in one request; the answer has one entry a document, in the same order.
-    pub async fn lodge_batch(&self, platform: &str, documents: &[Value], repeat: Repeat) -> Result<Vec<Value>, Error> {
+    pub async fn lodge_batch(
+        &self,
+        platform: &str,
+        documents: &[Value],
+        repeat: Repeat,
+    ) -> Result<Vec<Value>, Error> {
         let path = format!("/v1/platforms/{platform}/documents:batch");
         let mut lines = Vec::new();
         for d in documents {
             lines.extend_from_slice(d.to_string().as_bytes());
             lines.push(b'\n');
         }
-        let call = Call { method: Method::POST, path: &path, query: &[], body: Body::Ndjson(lines.into()), repeat };
+        let call =
+            Call { method: Method::POST, path: &path, query: &[], body: Body::Ndjson(lines.into()), repeat };
         let answer = self.call(call).await?;
         let items = ndjson(&answer.body).map_err(|e| self.unreadable(&path, &e))?;
         if items.len() == documents.len() {
@@ -93,8 +104,13 @@ impl Client {
     /// Imports a table file. Publication is decided by content, so a repetition of the same file changes nothing.
     pub async fn import_table(&self, table: &str, file: TableFile) -> Result<Value, Error> {
         let path = format!("/v1/tables/{}/versions", path_segment(table));
-        let call =
-            Call { method: Method::POST, path: &path, query: &[], body: Body::Table(file), repeat: Repeat::UnlessSent };
+        let call = Call {
+            method: Method::POST,
+            path: &path,
+            query: &[],
+            body: Body::Table(file),
+            repeat: Repeat::UnlessSent,
+        };
         decode(&path, self.call(call).await?)
     }
 

@@ -92,7 +92,9 @@ impl Error {
     /// True when the server says that it did not begin with the request.
     fn never_started(&self) -> bool {
         use eport_model::codes::{DRAINING, NO_LEADER, OVERLOADED};
-        self.problem().and_then(Problem::stable_code).is_some_and(|c| [OVERLOADED, DRAINING, NO_LEADER].contains(&c))
+        self.problem()
+            .and_then(Problem::stable_code)
+            .is_some_and(|c| [OVERLOADED, DRAINING, NO_LEADER].contains(&c))
     }
 }
 

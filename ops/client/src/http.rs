@@ -90,7 +90,8 @@ impl Client {
             return Err(setup("no API address is known".into()));
         }
         for api in &settings.apis {
-            let url = reqwest::Url::parse(api).map_err(|e| setup(format!("{api:?} is not an address: {e}")))?;
+            let url =
+                reqwest::Url::parse(api).map_err(|e| setup(format!("{api:?} is not an address: {e}")))?;
             if url.scheme() != "https" {
                 return Err(setup(format!("{api:?} must start with https://")));
             }

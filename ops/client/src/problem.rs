@@ -39,7 +39,8 @@ impl Problem {
         });
         problem.status = status;
         if problem.title.is_empty() {
-            problem.title = problem.known().map_or_else(|| format!("HTTP {status}"), |i| i.title.0.to_owned());
+            problem.title =
+                problem.known().map_or_else(|| format!("HTTP {status}"), |i| i.title.0.to_owned());
         }
         problem
     }

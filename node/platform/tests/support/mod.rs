@@ -1,5 +1,6 @@
 //! A replica in memory: real records and rows, commits when the test says so.
-#![allow(dead_code)]
+// Shared by several test programs and a benchmark, each of which uses a part.
+#![allow(dead_code, clippy::unwrap_used)]
 
 use bytes::Bytes;
 use eport_agent::{Pending, PlatformStatus, QueueFull};

@@ -61,7 +61,12 @@ pub async fn run(args: DemoArgs, global: &Global, out: Out) -> Result<(), Error>
     let eportd = find_eportd(args.eportd.as_deref())?;
     let temporary = match &args.dir {
         Some(_) => None,
-        None => Some(tempfile::Builder::new().prefix("eport-demo-").tempdir().map_err(Error::file(Path::new("/tmp")))?),
+        None => Some(
+            tempfile::Builder::new()
+                .prefix("eport-demo-")
+                .tempdir()
+                .map_err(Error::file(Path::new("/tmp")))?,
+        ),
     };
     let dir = match (&args.dir, &temporary) {
         (Some(dir), _) => std::path::absolute(dir).map_err(Error::file(dir))?,
@@ -69,7 +74,8 @@ pub async fn run(args: DemoArgs, global: &Global, out: Out) -> Result<(), Error>
         (None, None) => return Err(Error::usage("a folder is needed")),
     };
     let lock = DirLock::take(&dir)?;
-    let blueprint = Blueprint { dir: dir.clone(), plan: plan(&[], &[])?, mode: "demo", profile: "lan", eportd };
+    let blueprint =
+        Blueprint { dir: dir.clone(), plan: plan(&[], &[])?, mode: "demo", profile: "lan", eportd };
     let mut guard = Guard { state: blueprint.build()?, armed: true };
     let settings = Settings { rate: args.rate, limit: global.timeout_or(Duration::from_secs(90)) };
     let (facts, told) = tell(&mut guard.state, settings, out).await;
@@ -93,7 +99,11 @@ pub async fn run(args: DemoArgs, global: &Global, out: Out) -> Result<(), Error>
         Ok(()) => Ok(()),
         Err(error) => {
             out.say(format!("logs: {}/NODE/log", dir.display()), format!("日志：{}/NODE/log", dir.display()));
-            Err(if out.json { Error::Exit(exit::FAILED) } else { Error::coded(DEMO_FAILED, error.to_string()) })
+            Err(if out.json {
+                Error::Exit(exit::FAILED)
+            } else {
+                Error::coded(DEMO_FAILED, error.to_string())
+            })
         }
     }
 }

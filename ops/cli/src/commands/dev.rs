@@ -129,13 +129,23 @@ async fn bring_up(dir: &Path, args: &UpArgs, global: &Global, out: Out) -> Resul
         Err(error) => return Err(error),
     };
     let count = state.nodes.len();
-    out.say(format!("starting {count} nodes in {}", dir.display()), format!("正在 {} 启动 {count} 个节点", dir.display()));
-    up::run(&mut state, global.timeout_or(UP_LIMIT), |m| out.say(format!("waiting: {m}"), format!("等待：{m}"))).await?;
+    out.say(
+        format!("starting {count} nodes in {}", dir.display()),
+        format!("正在 {} 启动 {count} 个节点", dir.display()),
+    );
+    up::run(&mut state, global.timeout_or(UP_LIMIT), |m| {
+        out.say(format!("waiting: {m}"), format!("等待：{m}"))
+    })
+    .await?;
     drop(lock);
     let document = serde_json::to_value(state.document(false)).unwrap_or(Value::Null);
     out.result(&document, || {
         let hint = format!("export EPORT_DIR={}", dir.display());
-        format!("{}\n{}{hint}\n", out.lang.pick(("the federation serves", "联邦已就绪")), node_table(&state).render())
+        format!(
+            "{}\n{}{hint}\n",
+            out.lang.pick(("the federation serves", "联邦已就绪")),
+            node_table(&state).render()
+        )
     });
     Ok(())
 }
@@ -147,7 +157,9 @@ fn again(mut state: DevState, args: &UpArgs, eportd: PathBuf) -> Result<DevState
         return refuse("the federation runs already");
     }
     if !args.sites.is_empty() || !args.hosted.is_empty() {
-        return refuse("a stopped federation lies here; start it without --site and --virtual, or choose another folder");
+        return refuse(
+            "a stopped federation lies here; start it without --site and --virtual, or choose another folder",
+        );
     }
     state.eportd = eportd;
     Ok(state)

@@ -97,7 +97,9 @@ pub fn read_documents(name: &str, bytes: &[u8]) -> Result<Vec<Value>, Error> {
             continue;
         }
         let document = serde_json::from_slice(line);
-        out.push(document.map_err(|e| Error::coded(DOCUMENT_MALFORMED, format!("{name}, line {}: {e}", n + 1)))?);
+        out.push(
+            document.map_err(|e| Error::coded(DOCUMENT_MALFORMED, format!("{name}, line {}: {e}", n + 1)))?,
+        );
     }
     Ok(out)
 }
@@ -123,7 +125,10 @@ async fn submit(client: &Client, files: &[String], platform: RegionCode, out: Ou
             line["line"] = json!(n as u64 * BATCH as u64 + line["line"].as_u64().unwrap_or(0));
             items.push(line);
         }
-        out.say(format!("{} of {} answered", items.len(), documents.len()), format!("已答复 {}/{}", items.len(), documents.len()));
+        out.say(
+            format!("{} of {} answered", items.len(), documents.len()),
+            format!("已答复 {}/{}", items.len(), documents.len()),
+        );
     }
     let tally = Tally::of(&items);
     let document = json!({ "items": items, "accepted": tally.accepted, "repeated": tally.repeated,
@@ -167,13 +172,25 @@ impl Tally {
 
 fn accepted_line(a: &Value) -> String {
     let index = a["position"]["index"].as_u64().map_or_else(|| "-".to_owned(), |i| i.to_string());
-    format!("{} v{}  {}  {}  record {index}\n", cell(a, "doc_id"), cell(a, "doc_version"), cell(a, "state"), cell(a, "durability"))
+    format!(
+        "{} v{}  {}  {}  record {index}\n",
+        cell(a, "doc_id"),
+        cell(a, "doc_version"),
+        cell(a, "state"),
+        cell(a, "durability")
+    )
 }
 
 fn batch_text(items: &[Value], tally: Tally, out: Out) -> String {
     let mut text = String::new();
     for item in items.iter().filter(|i| !matches!(i["status"].as_u64(), Some(200 | 201))) {
-        text.push_str(&format!("line {}: {} {} {}\n", cell(item, "line"), cell(item, "status"), cell(item, "code"), cell(item, "detail")));
+        text.push_str(&format!(
+            "line {}: {} {} {}\n",
+            cell(item, "line"),
+            cell(item, "status"),
+            cell(item, "code"),
+            cell(item, "detail")
+        ));
         for f in item["failures"].as_array().into_iter().flatten() {
             text.push_str(&format!("  - {}\n", failure_line(f)));
         }
@@ -208,7 +225,17 @@ async fn show(client: &Client, id: &str, platform: Option<RegionCode>, out: Out)
 
 fn document_text(d: &Value) -> String {
     let mut table = Table::new(["", ""]);
-    for name in ["doc_id", "doc_version", "doc_type", "client_ref", "lodged_by", "owner_platform", "state", "received_at", "durability"] {
+    for name in [
+        "doc_id",
+        "doc_version",
+        "doc_type",
+        "client_ref",
+        "lodged_by",
+        "owner_platform",
+        "state",
+        "received_at",
+        "durability",
+    ] {
         table.row([name.to_owned(), cell(d, name)]);
     }
     let mut receipts = Table::new(["receipt", "agency", "kind", "code", "time", "text"]);
@@ -221,8 +248,14 @@ fn document_text(d: &Value) -> String {
 
 async fn list(client: &Client, args: &ListArgs, out: Out) -> Result<(), Error> {
     let base = format!("/v1/platforms/{}/documents", args.platform);
-    let filters = [("doc_type", &args.doc_type), ("state", &args.state), ("client_ref", &args.client_ref), ("since", &args.since)];
-    let mut query: Vec<(&str, String)> = filters.iter().filter_map(|(n, v)| v.as_ref().map(|v| (*n, v.clone()))).collect();
+    let filters = [
+        ("doc_type", &args.doc_type),
+        ("state", &args.state),
+        ("client_ref", &args.client_ref),
+        ("since", &args.since),
+    ];
+    let mut query: Vec<(&str, String)> =
+        filters.iter().filter_map(|(n, v)| v.as_ref().map(|v| (*n, v.clone()))).collect();
     if args.count {
         let answer: Value = client.get(&format!("{base}:count"), &query).await?;
         out.result(&answer, || format!("{}\n", cell(&answer, "count")));
@@ -244,9 +277,13 @@ async fn list(client: &Client, args: &ListArgs, out: Out) -> Result<(), Error> {
     items.truncate(args.limit);
     let document = json!({ "items": items, "next_page_token": token });
     out.result(&document, || {
-        let mut table = Table::new(["doc_id", ">version", "type", "client_ref", "lodged by", "state", "received"]);
+        let mut table =
+            Table::new(["doc_id", ">version", "type", "client_ref", "lodged by", "state", "received"]);
         for d in &items {
-            table.row(["doc_id", "doc_version", "doc_type", "client_ref", "lodged_by", "state", "received_at"].map(|k| cell(d, k)));
+            table.row(
+                ["doc_id", "doc_version", "doc_type", "client_ref", "lodged_by", "state", "received_at"]
+                    .map(|k| cell(d, k)),
+            );
         }
         table.render()
     });

@@ -70,7 +70,10 @@ pub fn run(args: InitArgs, out: Out) -> Result<(), Error> {
 
 fn federation(args: &FederationArgs, out: Out) -> Result<(), Error> {
     if !args.region.is_province() {
-        return Err(Error::usage(format!("{} is not a province: a federation is founded by one", args.region)));
+        return Err(Error::usage(format!(
+            "{} is not a province: a federation is founded by one",
+            args.region
+        )));
     }
     let dir = std::path::absolute(&args.dir).map_err(Error::file(&args.dir))?;
     if std::fs::read_dir(&dir).is_ok_and(|mut d| d.next().is_some()) {
@@ -81,14 +84,23 @@ fn federation(args: &FederationArgs, out: Out) -> Result<(), Error> {
     let first = plan.nodes[0].clone();
     let authorities = Authorities::create(&dir, &args.name, &args.trust_domain, &[args.region], false)?;
     let home = dir.join(first.node.as_str());
-    let names = LeafNames { loopback: args.listen_api.ip().is_loopback(), addresses: addresses(args), dns: args.dns.clone() };
+    let names = LeafNames {
+        loopback: args.listen_api.ip().is_loopback(),
+        addresses: addresses(args),
+        dns: args.dns.clone(),
+    };
     let (cert, key) = authorities.node(args.region, first.node, names, LifeDays::NODE)?;
     let genesis_path = dir.join("genesis.json");
     let genesis = Genesis::of(&args.name, "production", &plan, &[(args.listen_quic, args.listen_api)]);
     write_new(&genesis_path, genesis.text()?.as_bytes(), false)?;
     let lineage = Lineage::from_bytes(rand::random());
     let file = NodeFile {
-        node: NodeSection { id: first.node, site: first.site, region: first.region, data_dir: home.join("data") },
+        node: NodeSection {
+            id: first.node,
+            site: first.site,
+            region: first.region,
+            data_dir: home.join("data"),
+        },
         listen: ListenSection { quic: args.listen_quic, api: args.listen_api, metrics: None },
         tls: TlsSection { cert, key, trust: authorities.bundle() },
         federation: FederationSection {

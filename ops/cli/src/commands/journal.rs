@@ -54,7 +54,9 @@ pub enum JournalCommand {
 /// Reads `EPOCH:INDEX:DIGEST`.
 fn parse_position(text: &str) -> Result<Position, String> {
     let parts: Vec<&str> = text.split(':').collect();
-    let [epoch, index, digest] = parts.as_slice() else { return Err(format!("{text:?} is not EPOCH:INDEX:DIGEST")) };
+    let [epoch, index, digest] = parts.as_slice() else {
+        return Err(format!("{text:?} is not EPOCH:INDEX:DIGEST"));
+    };
     let number = |s: &str| s.parse::<u64>().map_err(|_| format!("{s:?} is not a number"));
     Ok(Position {
         epoch: eport_model::Epoch::from_u64(number(epoch)?),
@@ -66,7 +68,9 @@ fn parse_position(text: &str) -> Result<Position, String> {
 /// Runs the group.
 pub async fn run(args: JournalArgs, global: &Global, out: Out) -> Result<(), Error> {
     match args.command {
-        JournalCommand::Verify { region, offline: Some(dir), head } => verify_offline(&dir, region, head, out),
+        JournalCommand::Verify { region, offline: Some(dir), head } => {
+            verify_offline(&dir, region, head, out)
+        }
         JournalCommand::Verify { region, offline: None, head } => {
             verify_online(&connect::client(global)?, region, head, out).await
         }
@@ -80,7 +84,8 @@ pub async fn run(args: JournalArgs, global: &Global, out: Out) -> Result<(), Err
         }
         JournalCommand::Head { region } => {
             let head = head(&connect::client(global)?, region).await?;
-            let text = |v: &Value| format!("{}:{}:{}\n", cell(v, "epoch"), cell(v, "index"), cell(v, "digest"));
+            let text =
+                |v: &Value| format!("{}:{}:{}\n", cell(v, "epoch"), cell(v, "index"), cell(v, "digest"));
             out.result(&head, || text(&head));
             Ok(())
         }
@@ -110,8 +115,12 @@ async fn export(client: &Client, region: RegionCode, to: &Path) -> Result<Value,
     let base = format!("/v1/platforms/{region}/journal/exports");
     let made: Value = client.command(&base, json!({})).await?;
     let id = made["id"].as_str().unwrap_or_default().to_owned();
-    let mut files: Vec<String> =
-        made["files"].as_array().into_iter().flatten().filter_map(|f| f["name"].as_str().map(str::to_owned)).collect();
+    let mut files: Vec<String> = made["files"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|f| f["name"].as_str().map(str::to_owned))
+        .collect();
     files.sort_by_key(|f| f == "manifest.json");
     for name in &files {
         // A name from the network becomes a path only if it is a plain one.
@@ -127,7 +136,12 @@ async fn export(client: &Client, region: RegionCode, to: &Path) -> Result<Value,
     Ok(document)
 }
 
-async fn verify_online(client: &Client, region: RegionCode, head: Option<Position>, out: Out) -> Result<(), Error> {
+async fn verify_online(
+    client: &Client,
+    region: RegionCode,
+    head: Option<Position>,
+    out: Out,
+) -> Result<(), Error> {
     print_report(&verify(client, region, head).await?, out)
 }
 
@@ -139,7 +153,8 @@ pub async fn verify(client: &Client, region: RegionCode, anchor: Option<Position
         None => {
             let h = head(client, region).await?;
             let text = format!("{}:{}:{}", cell(&h, "epoch"), cell(&h, "index"), cell(&h, "digest"));
-            parse_position(&text).map_err(|e| Error::coded(JOURNAL_CORRUPT, format!("head of {region}: {e}")))?
+            parse_position(&text)
+                .map_err(|e| Error::coded(JOURNAL_CORRUPT, format!("head of {region}: {e}")))?
         }
     };
     let dir = tempfile::tempdir().map_err(Error::file(Path::new("temporary folder")))?;
@@ -177,10 +192,20 @@ fn verify_text(v: &Value, out: Out) -> String {
     let ok = v["ok"] == true;
     let verdict = match (ok, v["end_proven"] == true) {
         (true, true) => ("nothing is missing or altered, the end is proven", "无缺失、无篡改，末尾已证明"),
-        (true, false) => ("nothing is missing or altered; no anchor proves the end", "无缺失、无篡改；末尾没有外部锚点证明"),
+        (true, false) => (
+            "nothing is missing or altered; no anchor proves the end",
+            "无缺失、无篡改；末尾没有外部锚点证明",
+        ),
         (false, _) => ("the journal does not verify", "日志未通过核验"),
     };
-    let head = format!("{}: {} records {}..{}: {}\n", cell(v, "region"), cell(v, "records"), cell(v, "first"), cell(v, "last"), out.lang.pick(verdict));
+    let head = format!(
+        "{}: {} records {}..{}: {}\n",
+        cell(v, "region"),
+        cell(v, "records"),
+        cell(v, "first"),
+        cell(v, "last"),
+        out.lang.pick(verdict)
+    );
     let mut epochs = Table::new([">epoch", ">first", ">last", "primary"]);
     for e in v["epochs"].as_array().into_iter().flatten() {
         epochs.row(["epoch", "first", "last", "primary"].map(|k| cell(e, k)));

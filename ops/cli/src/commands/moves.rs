@@ -66,7 +66,8 @@ pub fn old_primary(given: Option<OldPrimary>, region: RegionCode, out: Out) -> R
         format!("is the old primary of {region} stopped, or only unreachable (it may still run)?"),
         format!("{region} 的原主节点已停止，还是仅不可达（可能仍在运行）？"),
     );
-    let missing = "give --old-primary stopped|unreachable: a failover must know whether the old primary may still run";
+    let missing =
+        "give --old-primary stopped|unreachable: a failover must know whether the old primary may still run";
     let word = out.choose((&question.0, &question.1), &["stopped", "unreachable"], missing)?;
     Ok(if word == "stopped" { OldPrimary::Stopped } else { OldPrimary::Unreachable })
 }
@@ -106,7 +107,13 @@ fn document(request: &MoveRequest) -> Result<Value, Error> {
     serde_json::to_value(request).map_err(|e| Error::usage(e.to_string()))
 }
 
-async fn follow(client: &Client, region: &str, begun: Value, limit: Duration, out: Out) -> Result<Value, Error> {
+async fn follow(
+    client: &Client,
+    region: &str,
+    begun: Value,
+    limit: Duration,
+    out: Out,
+) -> Result<Value, Error> {
     let Some(id) = begun.get("move_id").and_then(Value::as_str).map(str::to_owned) else { return Ok(begun) };
     if matches!(begun.get("state").and_then(Value::as_str), Some("done" | "aborted" | "failed")) {
         return Ok(begun);
@@ -195,8 +202,14 @@ fn loss_text(loss: Option<&Value>, chinese: bool) -> String {
     match (records, since, chinese) {
         (Some(0), _, false) => "  expected loss: none\n".into(),
         (Some(0), _, true) => "  预计丢失：无\n".into(),
-        (Some(n), since, false) => format!("  expected loss: {n} acknowledged records{}\n", since.map(|s| format!(" since {s}")).unwrap_or_default()),
-        (Some(n), since, true) => format!("  预计丢失：{n} 条已确认记录{}\n", since.map(|s| format!("（自 {s}）")).unwrap_or_default()),
+        (Some(n), since, false) => format!(
+            "  expected loss: {n} acknowledged records{}\n",
+            since.map(|s| format!(" since {s}")).unwrap_or_default()
+        ),
+        (Some(n), since, true) => format!(
+            "  预计丢失：{n} 条已确认记录{}\n",
+            since.map(|s| format!("（自 {s}）")).unwrap_or_default()
+        ),
         (None, since, false) => format!("  expected loss: unknown since {}\n", since.unwrap_or("-")),
         (None, since, true) => format!("  预计丢失：自 {} 起未知\n", since.unwrap_or("-")),
     }
@@ -204,8 +217,20 @@ fn loss_text(loss: Option<&Value>, chinese: bool) -> String {
 
 fn summary(last: &Value, out: Out) -> String {
     let head = out.lang.pick((
-        format!("{} {}: primary {}, epoch {}", cell(last, "kind"), cell(last, "state"), cell(last, "to"), cell(last, "epoch_after")),
-        format!("{} {}：主节点 {}，纪元 {}", cell(last, "kind"), cell(last, "state"), cell(last, "to"), cell(last, "epoch_after")),
+        format!(
+            "{} {}: primary {}, epoch {}",
+            cell(last, "kind"),
+            cell(last, "state"),
+            cell(last, "to"),
+            cell(last, "epoch_after")
+        ),
+        format!(
+            "{} {}：主节点 {}，纪元 {}",
+            cell(last, "kind"),
+            cell(last, "state"),
+            cell(last, "to"),
+            cell(last, "epoch_after")
+        ),
     ));
     let reason = last.get("reason").and_then(Value::as_str).map(|r| format!("\n  {r}")).unwrap_or_default();
     format!("{head}{reason}\n")
@@ -227,8 +252,15 @@ mod tests {
     fn a_plan_shows_topology_steps_checks_and_loss() {
         let out = Out { json: false, lang: Lang::En, yes: true };
         let text = plan_text(&plan(true), out);
-        assert!(text.starts_with("failover of 440300: sz-a-1 -> gz-a-1, epoch 1 -> 2 (placement version 7)\n"));
-        assert!(text.contains("  2. seal\n") && text.contains("quorum") && text.ends_with("expected loss: none\n"), "{text}");
+        assert!(
+            text.starts_with("failover of 440300: sz-a-1 -> gz-a-1, epoch 1 -> 2 (placement version 7)\n")
+        );
+        assert!(
+            text.contains("  2. seal\n")
+                && text.contains("quorum")
+                && text.ends_with("expected loss: none\n"),
+            "{text}"
+        );
         let unknown = loss_text(Some(&json!({"records": null, "since": "2018-01-10T00:00:00Z"})), false);
         assert_eq!(unknown, "  expected loss: unknown since 2018-01-10T00:00:00Z\n");
     }

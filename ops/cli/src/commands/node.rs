@@ -52,7 +52,8 @@ pub async fn run(args: NodeArgs, global: &Global, out: Out) -> Result<(), Error>
                 format!("将 {node} 标记为{}？", if undo { "恢复服务" } else { "正在退出" }),
             );
             out.confirm((&question.0, &question.1))?;
-            let answer = client.command(&format!("/v1/nodes/{node}/drain"), json!({ "drain": !undo })).await?;
+            let answer =
+                client.command(&format!("/v1/nodes/{node}/drain"), json!({ "drain": !undo })).await?;
             out.result(&answer, || format!("{node}: {}\n", cell(&answer, "state")));
         }
     }
@@ -68,14 +69,27 @@ fn show(status: &Value, node: NodeId, out: Out) -> Result<(), Error> {
         .ok_or_else(|| Error::coded(NOT_FOUND, format!("the federation has no node {node}")))?;
     let platforms = list("platforms");
     let region = |p: &Value| p["region"].clone();
-    let primary: Vec<Value> = platforms.iter().filter(|p| p["primary"] == node.as_str()).map(region).collect();
-    let backs = |p: &&Value| p["backups"].as_array().is_some_and(|b| b.iter().any(|b| b["node"] == node.as_str()));
+    let primary: Vec<Value> =
+        platforms.iter().filter(|p| p["primary"] == node.as_str()).map(region).collect();
+    let backs =
+        |p: &&Value| p["backups"].as_array().is_some_and(|b| b.iter().any(|b| b["node"] == node.as_str()));
     let backup: Vec<Value> = platforms.iter().filter(backs).map(region).collect();
     row["primary_of"] = primary.into();
     row["backup_of"] = backup.into();
     out.result(&row, || {
         let mut table = crate::table::Table::new(["", ""]);
-        for name in ["node", "site", "region", "state", "last_seen_s", "voter", "version", "api", "primary_of", "backup_of"] {
+        for name in [
+            "node",
+            "site",
+            "region",
+            "state",
+            "last_seen_s",
+            "voter",
+            "version",
+            "api",
+            "primary_of",
+            "backup_of",
+        ] {
             table.row([name.to_owned(), cell(&row, name)]);
         }
         table.render()

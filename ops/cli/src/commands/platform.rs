@@ -282,7 +282,8 @@ fn policy_plan(before: &Value, request: &PolicyRequest) -> String {
     line("failover", request.failover.clone());
     line("same_site", request.same_site.map(|s| if s { "yes" } else { "no" }.to_owned()));
     if let Some(backups) = &request.backups {
-        let now: Vec<String> = before["backups"].as_array().into_iter().flatten().map(|b| cell(b, "node")).collect();
+        let now: Vec<String> =
+            before["backups"].as_array().into_iter().flatten().map(|b| cell(b, "node")).collect();
         let role = |b: &PolicyBackup| format!("{}:{}", b.node, if b.sync { "sync" } else { "async" });
         table.row(["backups".into(), now.join(" "), backups.iter().map(role).collect::<Vec<_>>().join(" ")]);
     }
@@ -292,11 +293,22 @@ fn policy_plan(before: &Value, request: &PolicyRequest) -> String {
 async fn history(client: &Client, region: RegionCode, out: Out) -> Result<(), Error> {
     let items = client.list(&format!("/v1/platforms/{region}/moves"), &[]).await?;
     out.items(&items, || {
-        let mut table = Table::new(["move", "kind", "from", "to", ">epoch", ">then", "state", ">lost", "reason"]);
+        let mut table =
+            Table::new(["move", "kind", "from", "to", ">epoch", ">then", "state", ">lost", "reason"]);
         for m in &items {
             table.row(
-                ["move_id", "kind", "from", "to", "epoch_before", "epoch_after", "state", "lost_records", "reason"]
-                    .map(|k| cell(m, k)),
+                [
+                    "move_id",
+                    "kind",
+                    "from",
+                    "to",
+                    "epoch_before",
+                    "epoch_after",
+                    "state",
+                    "lost_records",
+                    "reason",
+                ]
+                .map(|k| cell(m, k)),
             );
         }
         table
@@ -306,7 +318,8 @@ async fn history(client: &Client, region: RegionCode, out: Out) -> Result<(), Er
 
 /// Prints the digests; a difference is exit 11, a holder that could not be asked too: equality is then not shown.
 async fn verify(client: &Client, region: RegionCode, out: Out) -> Result<(), Error> {
-    let answer: Value = client.post(&format!("/v1/platforms/{region}/verify"), &json!({}), Repeat::Safe).await?;
+    let answer: Value =
+        client.post(&format!("/v1/platforms/{region}/verify"), &json!({}), Repeat::Safe).await?;
     out.result(&answer, || {
         let mut table = Table::new(["node", "equal", "digest"]);
         for r in answer["replicas"].as_array().into_iter().flatten() {
@@ -337,6 +350,9 @@ mod tests {
             ..PolicyRequest::default()
         };
         let text = policy_plan(&before, &request);
-        assert!(text.contains("durability  sync") && text.contains("gz-c-1:sync") && !text.contains("manual"), "{text}");
+        assert!(
+            text.contains("durability  sync") && text.contains("gz-c-1:sync") && !text.contains("manual"),
+            "{text}"
+        );
     }
 }

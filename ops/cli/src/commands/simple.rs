@@ -39,7 +39,8 @@ pub fn explain(args: &ExplainArgs, out: Out) -> Result<(), Error> {
         return Ok(());
     };
     let code: Code = text.parse().map_err(|e: eport_model::ParseError| Error::usage(e.to_string()))?;
-    let info = code.info().ok_or_else(|| Error::coded(NOT_FOUND, format!("{code} is no code of this version")))?;
+    let info =
+        code.info().ok_or_else(|| Error::coded(NOT_FOUND, format!("{code} is no code of this version")))?;
     out.result(&code_document(info), || page(info));
     Ok(())
 }
@@ -57,7 +58,16 @@ fn page(i: &CodeInfo) -> String {
     format!(
         "{code}  {}\n  What happened: {}\n  What to do:    {}\n  Retry as it is: {}\n\n\
          {code}  {}\n  原因：{}\n  处理：{}\n  可直接重试：{}\n\nHTTP {} · exit {}\n",
-        i.title.0, i.cause.0, i.remedy.0, retry.0, i.title.1, i.cause.1, i.remedy.1, retry.1, i.http, i.exit,
+        i.title.0,
+        i.cause.0,
+        i.remedy.0,
+        retry.0,
+        i.title.1,
+        i.cause.1,
+        i.remedy.1,
+        retry.1,
+        i.http,
+        i.exit,
         code = i.code,
     )
 }
@@ -73,7 +83,9 @@ pub fn completion(args: &CompletionArgs, out: Out) -> Result<(), Error> {
 /// Prints the own version, and the node's when one is configured and answers.
 pub async fn version(global: &Global, out: Out) -> Result<(), Error> {
     let own = json!({ "version": env!("CARGO_PKG_VERSION"), "schema": eport_model::SCHEMA_VERSION });
-    let node = match connect::access(global).and_then(|a| connect::client_of(&a, Duration::from_secs(2), out.lang)) {
+    let node = match connect::access(global)
+        .and_then(|a| connect::client_of(&a, Duration::from_secs(2), out.lang))
+    {
         Ok(client) => client.get::<Value>("/v1/version", &[]).await.ok(),
         Err(_) => None,
     };

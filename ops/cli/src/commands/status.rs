@@ -68,12 +68,18 @@ pub fn screen(status: &Value, lang: Lang) -> String {
             cell(status, "term")
         ),
     ));
-    let mut parts = vec![nodes(&list(status, "nodes"), lang).render(), platforms(&list(status, "platforms"), lang).render()];
+    let mut parts = vec![
+        nodes(&list(status, "nodes"), lang).render(),
+        platforms(&list(status, "platforms"), lang).render(),
+    ];
     let tables = list(status, "tables");
     if !tables.is_empty() {
         parts.push(tables_table(&tables, lang).render());
     }
-    let warnings: String = list(status, "warnings").iter().map(|w| format!("! {}  {}\n", cell(w, "code"), cell(w, "text"))).collect();
+    let warnings: String = list(status, "warnings")
+        .iter()
+        .map(|w| format!("! {}  {}\n", cell(w, "code"), cell(w, "text")))
+        .collect();
     if !warnings.is_empty() {
         parts.push(warnings);
     }
@@ -106,7 +112,11 @@ pub fn platforms(platforms: &[Value], lang: Lang) -> Table {
         let name = cell(p, lang.pick(("name_en", "name_zh")));
         let durability = format!("{} ({})", cell(p, "durability"), cell(p, "durability_now"));
         let head = cell(p, "head_digest").chars().take(12).collect::<String>();
-        let state = if p.get("away") == Some(&Value::Bool(true)) { format!("{} away", cell(p, "state")) } else { cell(p, "state") };
+        let state = if p.get("away") == Some(&Value::Bool(true)) {
+            format!("{} away", cell(p, "state"))
+        } else {
+            cell(p, "state")
+        };
         table.row([
             cell(p, "region"),
             name,
@@ -162,8 +172,16 @@ mod tests {
             "tables": [], "warnings": [{"code": "EP2002", "text": "one voter is down"}],
         });
         let zh = screen(&status, Lang::Zh);
-        assert!(zh.contains("深圳市") && zh.contains("gz-a-1* gz-c-1 -7") && zh.contains("! EP2002  one voter is down"));
+        assert!(
+            zh.contains("深圳市")
+                && zh.contains("gz-a-1* gz-c-1 -7")
+                && zh.contains("! EP2002  one voter is down")
+        );
         let en = screen(&status, Lang::En);
-        assert!(en.contains("registry leader gz-a-1 (term 3)") && en.contains("sync (replicated)") && en.contains("ba7816bf8f01"));
+        assert!(
+            en.contains("registry leader gz-a-1 (term 3)")
+                && en.contains("sync (replicated)")
+                && en.contains("ba7816bf8f01")
+        );
     }
 }

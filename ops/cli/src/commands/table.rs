@@ -136,14 +136,16 @@ async fn import_file(client: &Client, args: &ImportArgs, out: Out) -> Result<(),
     let name = args.name.clone().unwrap_or(stem);
     let table = args.owner.map_or_else(|| name.clone(), |owner| format!("{owner}/{name}"));
     let file_name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let upload = TableFile { file_name, content: content.into(), options: options(args, &args.key, &args.encoding) };
+    let upload =
+        TableFile { file_name, content: content.into(), options: options(args, &args.key, &args.encoding) };
     let answer = import(client, &table, upload).await?;
     out.result(&answer, || import_text(&answer, out));
     refused(&answer)
 }
 
 fn options(args: &ImportArgs, key: &[String], encoding: &str) -> Value {
-    let mut options = json!({ "key": key, "encoding": encoding, "force": args.force, "dry_run": args.dry_run });
+    let mut options =
+        json!({ "key": key, "encoding": encoding, "force": args.force, "dry_run": args.dry_run });
     if let Some(effective) = &args.effective {
         options["effective"] = effective.clone().into();
     }
@@ -182,10 +184,20 @@ async fn import_starter(client: &Client, args: &ImportArgs, out: Out) -> Result<
         items.push(import(client, &t.table(), t.upload(args.dry_run, args.force)).await?);
     }
     out.items(&items, || {
-        let mut table = Table::new(["table", ">version", ">rows", ">added", ">changed", ">removed", "published", "effective"]);
+        let mut table = Table::new([
+            "table",
+            ">version",
+            ">rows",
+            ">added",
+            ">changed",
+            ">removed",
+            "published",
+            "effective",
+        ]);
         for a in &items {
             table.row(
-                ["name", "version", "rows", "added", "changed", "removed", "published", "effective"].map(|k| cell(a, k)),
+                ["name", "version", "rows", "added", "changed", "removed", "published", "effective"]
+                    .map(|k| cell(a, k)),
             );
         }
         table
@@ -198,13 +210,25 @@ fn import_text(a: &Value, out: Out) -> String {
     let head = out.lang.pick((
         format!(
             "{} version {}: {} rows, {} added, {} changed, {} removed, {} unchanged, {} duplicates ignored\n",
-            cell(a, "name"), cell(a, "version"), cell(a, "rows"), cell(a, "added"), cell(a, "changed"),
-            cell(a, "removed"), cell(a, "unchanged"), cell(a, "duplicates_ignored")
+            cell(a, "name"),
+            cell(a, "version"),
+            cell(a, "rows"),
+            cell(a, "added"),
+            cell(a, "changed"),
+            cell(a, "removed"),
+            cell(a, "unchanged"),
+            cell(a, "duplicates_ignored")
         ),
         format!(
             "{} 版本 {}：{} 行，新增 {}，修改 {}，删除 {}，不变 {}，忽略重复 {}\n",
-            cell(a, "name"), cell(a, "version"), cell(a, "rows"), cell(a, "added"), cell(a, "changed"),
-            cell(a, "removed"), cell(a, "unchanged"), cell(a, "duplicates_ignored")
+            cell(a, "name"),
+            cell(a, "version"),
+            cell(a, "rows"),
+            cell(a, "added"),
+            cell(a, "changed"),
+            cell(a, "removed"),
+            cell(a, "unchanged"),
+            cell(a, "duplicates_ignored")
         ),
     ));
     let mut table = Table::new([">line", ">column", "kind", "detail"]);
@@ -217,7 +241,9 @@ fn import_text(a: &Value, out: Out) -> String {
             let at = cell(a, "effective");
             out.lang.pick((format!("published, in force from {at}\n"), format!("已发布，自 {at} 起生效\n")))
         }
-        (_, Some(code)) => out.lang.pick((format!("not published ({code})\n"), format!("未发布（{code}）\n"))),
+        (_, Some(code)) => {
+            out.lang.pick((format!("not published ({code})\n"), format!("未发布（{code}）\n")))
+        }
         _ => out.lang.pick(("not published (dry run)\n", "未发布（试运行）\n")).to_owned(),
     };
     head + &problems + &end
@@ -234,7 +260,10 @@ async fn show(client: &Client, name: &str, as_of: Option<String>, rows: u32, out
     out.result(&document, || {
         let head = format!(
             "{} version {}  rows {}  effective {}  root {}\n",
-            cell(&document, "name"), cell(&document, "version"), cell(&document, "rows"), cell(&document, "effective"),
+            cell(&document, "name"),
+            cell(&document, "version"),
+            cell(&document, "rows"),
+            cell(&document, "effective"),
             cell(&document, "root").chars().take(12).collect::<String>()
         );
         head + &rows_table(&document, &items).render()
@@ -244,7 +273,8 @@ async fn show(client: &Client, name: &str, as_of: Option<String>, rows: u32, out
 
 /// Rows under the columns of the table, in its order.
 fn rows_table(document: &Value, items: &[Value]) -> Table {
-    let columns: Vec<&str> = document["columns"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let columns: Vec<&str> =
+        document["columns"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let mut table = Table::new(&columns);
     for row in items {
         table.row(columns.iter().map(|c| cell(&row["fields"], c)));
@@ -253,7 +283,8 @@ fn rows_table(document: &Value, items: &[Value]) -> Table {
 }
 
 async fn get(client: &Client, name: &str, key: &str, as_of: Option<String>, out: Out) -> Result<(), Error> {
-    let row: Value = client.get(&format!("{}/rows/{}", path(name), path_segment(key)), &as_of_query(as_of)).await?;
+    let row: Value =
+        client.get(&format!("{}/rows/{}", path(name), path_segment(key)), &as_of_query(as_of)).await?;
     out.result(&row, || {
         let mut table = Table::new(["", ""]);
         for (field, value) in row["fields"].as_object().into_iter().flatten() {
@@ -270,7 +301,13 @@ async fn status(client: &Client, name: &str, out: Out) -> Result<(), Error> {
         let mut table = Table::new(["node", ">version", "root", ">bytes", ">seconds"]);
         for n in answer["nodes"].as_array().into_iter().flatten() {
             let root: String = cell(n, "root").chars().take(12).collect();
-            table.row([cell(n, "node"), cell(n, "version"), root, cell(n, "bytes_fetched"), cell(n, "seconds")]);
+            table.row([
+                cell(n, "node"),
+                cell(n, "version"),
+                root,
+                cell(n, "bytes_fetched"),
+                cell(n, "seconds"),
+            ]);
         }
         format!("{} version {}\n{}", cell(&answer, "name"), cell(&answer, "version"), table.render())
     });
@@ -308,8 +345,12 @@ async fn versions(client: &Client, name: &str, out: Out) -> Result<(), Error> {
         for v in &items {
             let root: String = cell(v, "root").chars().take(12).collect();
             table.row([
-                cell(v, "version"), cell(v, "rows"), cell(v, "effective"), cell(v, "published_at"),
-                cell(v, "published_by"), root,
+                cell(v, "version"),
+                cell(v, "rows"),
+                cell(v, "effective"),
+                cell(v, "published_at"),
+                cell(v, "published_by"),
+                root,
             ]);
         }
         table
@@ -328,7 +369,11 @@ mod tests {
             "unchanged": 0, "duplicates_ignored": 0, "published": false, "error": "EP4001",
             "problems": [{"line": 7, "column": 2, "kind": "key_empty", "detail": "the key is empty"}]});
         let text = import_text(&answer, Out { json: false, lang: Lang::En, yes: false });
-        assert!(text.contains("   7       2  key_empty  the key is empty\n") && text.contains("not published (EP4001)"), "{text}");
+        assert!(
+            text.contains("   7       2  key_empty  the key is empty\n")
+                && text.contains("not published (EP4001)"),
+            "{text}"
+        );
         assert_eq!(refused(&answer).unwrap_err().exit(), 1);
         assert_eq!(refused(&json!({"error": "EP4003"})).unwrap_err().exit(), 7);
         assert!(refused(&json!({"published": true})).is_ok());

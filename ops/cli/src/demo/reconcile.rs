@@ -42,7 +42,11 @@ const EXAMPLES_MAX: usize = 10;
 impl Reconciliation {
     /// Nothing lost, nothing twice, nothing refused, everything answered.
     pub fn is_clean(&self) -> bool {
-        self.missing == 0 && self.duplicated == 0 && self.refused == 0 && self.unanswered == 0 && self.present == self.acknowledged
+        self.missing == 0
+            && self.duplicated == 0
+            && self.refused == 0
+            && self.unanswered == 0
+            && self.present == self.acknowledged
     }
 
     /// The sum of two platforms or phases.
@@ -200,7 +204,11 @@ mod tests {
 
     #[test]
     fn a_lost_document_another_number_and_a_double_are_each_found() {
-        let log = [attempt(1, 1, 10.0, Outcome::Acknowledged), attempt(2, 1, 10.0, Outcome::Acknowledged), attempt(3, 1, 10.0, Outcome::Acknowledged)];
+        let log = [
+            attempt(1, 1, 10.0, Outcome::Acknowledged),
+            attempt(2, 1, 10.0, Outcome::Acknowledged),
+            attempt(3, 1, 10.0, Outcome::Acknowledged),
+        ];
         let r = reconcile(&log, &[held(2, "E99"), held(3, "E3"), held(3, "E4")]);
         assert_eq!((r.missing, r.duplicated, r.present), (2, 1, 1));
         assert_eq!(r.examples, ["L-1", "L-2", "L-3"]);

@@ -109,7 +109,14 @@ fn steps(facts: &Facts) -> String {
     let mut table = Table::new([">#", "步骤", "step", "结果 result", ">秒 s", ""]);
     for (n, s) in facts.steps.iter().enumerate() {
         let mark = if s.ok { "✓" } else { "✗" };
-        table.row([(n + 1).to_string(), s.zh.clone(), s.en.clone(), s.result.clone(), format!("{:.1}", s.seconds), mark.to_owned()]);
+        table.row([
+            (n + 1).to_string(),
+            s.zh.clone(),
+            s.en.clone(),
+            s.result.clone(),
+            format!("{:.1}", s.seconds),
+            mark.to_owned(),
+        ]);
     }
     table.render()
 }
@@ -136,7 +143,9 @@ fn figures(facts: &Facts) -> String {
     line("重复", "duplicated", &|m| m.documents.duplicated.to_string());
     line("写入停顿（毫秒）", "write pause (ms)", &|m| format!("{:.0}", m.pause.write_pause_ms));
     line("最慢答复（毫秒）", "slowest answer (ms)", &|m| format!("{:.0}", m.pause.slowest_ms));
-    line("失败的尝试（均已重试成功）", "failed attempts (all repeated)", &|m| m.pause.failed_attempts.to_string());
+    line("失败的尝试（均已重试成功）", "failed attempts (all repeated)", &|m| {
+        m.pause.failed_attempts.to_string()
+    });
     line("命令至首次写入（毫秒）", "command to first write (ms)", &|m| {
         m.command_to_write_ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms:.0}"))
     });
@@ -144,10 +153,16 @@ fn figures(facts: &Facts) -> String {
 }
 
 fn verified(facts: &Facts) -> String {
-    let mut table = Table::new(["平台 platform", ">副本一致 equal replicas", ">记录 records", "摘要链 digest chain"]);
+    let mut table =
+        Table::new(["平台 platform", ">副本一致 equal replicas", ">记录 records", "摘要链 digest chain"]);
     for v in &facts.verified {
         let chain = if v.chain_ok { "完整 intact" } else { "不符 BROKEN" };
-        table.row([v.region.clone(), format!("{}/{}", v.equal, v.holders), v.records.to_string(), chain.to_owned()]);
+        table.row([
+            v.region.clone(),
+            format!("{}/{}", v.equal, v.holders),
+            v.records.to_string(),
+            chain.to_owned(),
+        ]);
     }
     table.render()
 }
@@ -157,7 +172,14 @@ fn verdict(facts: &Facts) -> String {
     if facts.passed {
         return format!(
             "结论：通过。已确认 {} = 现存 {}，丢失 {}，重复 {}。\nVerdict: PASSED. acknowledged {} = present {}, lost {}, duplicated {}.\n",
-            d.acknowledged, d.present, d.missing, d.duplicated, d.acknowledged, d.present, d.missing, d.duplicated
+            d.acknowledged,
+            d.present,
+            d.missing,
+            d.duplicated,
+            d.acknowledged,
+            d.present,
+            d.missing,
+            d.duplicated
         );
     }
     let why = facts.failure.clone().unwrap_or_else(|| d.examples.join(", "));
@@ -180,14 +202,21 @@ mod tests {
 
     fn facts(held: &[(&str, &str)]) -> Facts {
         let lines = log::parse(LOG).unwrap();
-        let held: Vec<Held> = held.iter().map(|(r, d)| Held { client_ref: (*r).into(), doc_id: (*d).into() }).collect();
+        let held: Vec<Held> =
+            held.iter().map(|(r, d)| Held { client_ref: (*r).into(), doc_id: (*d).into() }).collect();
         let documents = reconcile(&lines, &held);
         let passed = documents.is_clean();
         Facts {
             dir: "/tmp/x".into(),
             nodes: 4,
             platforms: 4,
-            steps: vec![Step { zh: "启动联邦".into(), en: "start the federation".into(), result: "4/4".into(), seconds: 2.04, ok: true }],
+            steps: vec![Step {
+                zh: "启动联邦".into(),
+                en: "start the federation".into(),
+                result: "4/4".into(),
+                seconds: 2.04,
+                ok: true,
+            }],
             moves: vec![MoveFacts {
                 kind: "switchover".into(),
                 region: "440500".into(),
@@ -201,7 +230,13 @@ mod tests {
                 command_to_write_ms: None,
                 documents,
             }],
-            verified: vec![Verified { region: "440500".into(), equal: 3, holders: 3, records: 9, chain_ok: true }],
+            verified: vec![Verified {
+                region: "440500".into(),
+                equal: 3,
+                holders: 3,
+                records: 9,
+                chain_ok: true,
+            }],
             passed,
             failure: None,
         }

@@ -42,7 +42,8 @@ pub struct Story<'a> {
 impl<'a> Story<'a> {
     /// A story on this federation.
     pub fn new(state: &'a mut DevState, settings: Settings, out: Out) -> Self {
-        let facts = Facts { dir: state.dir.display().to_string(), nodes: state.nodes.len(), ..Facts::default() };
+        let facts =
+            Facts { dir: state.dir.display().to_string(), nodes: state.nodes.len(), ..Facts::default() };
         Self { state, settings, out, clock: Clock::start(), facts }
     }
 
@@ -77,7 +78,10 @@ impl<'a> Story<'a> {
         ready::wait(self.state, self.settings.limit, |_| {}).await?;
         let status = self.status(&self.client()?).await?;
         self.facts.platforms = status.platforms.len();
-        self.done(begun, format!("{} 节点 nodes, {} 平台 platforms", status.nodes.len(), status.platforms.len()));
+        self.done(
+            begun,
+            format!("{} 节点 nodes, {} 平台 platforms", status.nodes.len(), status.platforms.len()),
+        );
         Ok(())
     }
 
@@ -88,7 +92,10 @@ impl<'a> Story<'a> {
         for t in starter::tables()? {
             let answer = crate::commands::table::import(&client, &t.table(), t.upload(false, false)).await?;
             if answer["published"] != true {
-                return Err(Error::coded(DEMO_FAILED, format!("table {} was not published: {answer}", t.name)));
+                return Err(Error::coded(
+                    DEMO_FAILED,
+                    format!("table {} was not published: {answer}", t.name),
+                ));
             }
             versions += 1;
             rows += answer["rows"].as_u64().unwrap_or(0);
@@ -145,7 +152,8 @@ impl<'a> Story<'a> {
         self.record("failover", &client, region, &before, &last, &lines, (from_ms, to_ms)).await?;
         let seen = pause(&lines, command_ms, f64::MAX);
         if let Some(m) = self.facts.moves.last_mut() {
-            m.command_to_write_ms = first_in_epoch(&lines, m.epoch_after).map(|t| t - command_ms).or(seen.first_after_ms);
+            m.command_to_write_ms =
+                first_in_epoch(&lines, m.epoch_after).map(|t| t - command_ms).or(seen.first_after_ms);
         }
         self.done(begun, format!("{region}: {} → {}", before.primary, cell(&last, "to")));
         Ok(victim.node)
@@ -167,7 +175,8 @@ impl<'a> Story<'a> {
         .await?;
         let moves = client.list(&format!("/v1/platforms/{region}/moves"), &[]).await?;
         let tail = moves.iter().find_map(|m| m["exported_tail"].as_str().map(str::to_owned));
-        let tail = tail.map_or_else(|| "无分叉尾部 no diverged tail".to_owned(), |t| format!("已导出尾部 exported {t}"));
+        let tail = tail
+            .map_or_else(|| "无分叉尾部 no diverged tail".to_owned(), |t| format!("已导出尾部 exported {t}"));
         self.done(begun, format!("{node}: {tail}"));
         Ok(())
     }
@@ -208,7 +217,12 @@ impl<'a> Story<'a> {
     }
 
     /// Plans a move and carries it out, again while the federation still believes that a killed primary answers.
-    async fn carry_out(&self, client: &Client, region: RegionCode, request: MoveRequest) -> Result<Value, Error> {
+    async fn carry_out(
+        &self,
+        client: &Client,
+        region: RegionCode,
+        request: MoveRequest,
+    ) -> Result<Value, Error> {
         let deadline = Instant::now() + self.settings.limit;
         loop {
             match self.one_move(client, region, &request).await {
@@ -220,22 +234,34 @@ impl<'a> Story<'a> {
         }
     }
 
-    async fn one_move(&self, client: &Client, region: RegionCode, request: &MoveRequest) -> Result<Value, Error> {
+    async fn one_move(
+        &self,
+        client: &Client,
+        region: RegionCode,
+        request: &MoveRequest,
+    ) -> Result<Value, Error> {
         let name = region.to_string();
-        let document = |r: &MoveRequest| serde_json::to_value(r).map_err(|e| Error::coded(DEMO_FAILED, e.to_string()));
-        let plan = client.start_move(&name, &document(&MoveRequest { dry_run: true, ..request.clone() })?).await?;
+        let document =
+            |r: &MoveRequest| serde_json::to_value(r).map_err(|e| Error::coded(DEMO_FAILED, e.to_string()));
+        let plan =
+            client.start_move(&name, &document(&MoveRequest { dry_run: true, ..request.clone() })?).await?;
         let expected_version = plan["version"].as_u64();
-        let begun = client.start_move(&name, &document(&MoveRequest { expected_version, ..request.clone() })?).await?;
+        let begun = client
+            .start_move(&name, &document(&MoveRequest { expected_version, ..request.clone() })?)
+            .await?;
         let id = begun["move_id"].as_str().unwrap_or_default().to_owned();
-        let last = client.follow_move(&name, &id, Duration::from_millis(10), self.settings.limit, |_| {}).await?;
+        let last =
+            client.follow_move(&name, &id, Duration::from_millis(10), self.settings.limit, |_| {}).await?;
         if last["state"] == "done" {
             Ok(last)
         } else {
-            Err(Error::coded(DEMO_FAILED, format!("the {} ended {}: {}", request.kind, cell(&last, "state"), cell(&last, "reason"))))
+            Err(Error::coded(
+                DEMO_FAILED,
+                format!("the {} ended {}: {}", request.kind, cell(&last, "state"), cell(&last, "reason")),
+            ))
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the facts of one move, gathered in one place")]
     async fn record(
         &mut self,
         kind: &str,
@@ -280,7 +306,13 @@ impl<'a> Story<'a> {
 
     fn begin(&mut self, zh: &str, en: &str) -> Instant {
         self.out.say(format!("{en} ..."), format!("{zh} …"));
-        self.facts.steps.push(Step { zh: zh.into(), en: en.into(), result: String::new(), seconds: 0.0, ok: false });
+        self.facts.steps.push(Step {
+            zh: zh.into(),
+            en: en.into(),
+            result: String::new(),
+            seconds: 0.0,
+            ok: false,
+        });
         Instant::now()
     }
 
@@ -314,7 +346,11 @@ fn target(p: &PlatformStatus) -> Result<NodeId, Error> {
 /// When the first document was acknowledged in this epoch or a later one.
 fn first_in_epoch(lines: &[Line], epoch: u64) -> Option<f64> {
     let acks = lines.iter().filter_map(|l| match l {
-        Line::Attempt(a) if a.outcome == log::Outcome::Acknowledged && a.epoch.is_some_and(|e| e >= epoch) => Some(a.done_ms),
+        Line::Attempt(a)
+            if a.outcome == log::Outcome::Acknowledged && a.epoch.is_some_and(|e| e >= epoch) =>
+        {
+            Some(a.done_ms)
+        }
         _ => None,
     });
     acks.min_by(f64::total_cmp)
@@ -349,7 +385,16 @@ impl Load {
         let output = std::fs::File::create(dir.join(format!("{prefix}.out"))).map_err(Error::file(&dir))?;
         let errors = output.try_clone().map_err(Error::file(&dir))?;
         let child = tokio::process::Command::new(&exe)
-            .args(["load", "--json", "--platform", &region.to_string(), "--prefix", prefix, "--rate", &rate.to_string()])
+            .args([
+                "load",
+                "--json",
+                "--platform",
+                &region.to_string(),
+                "--prefix",
+                prefix,
+                "--rate",
+                &rate.to_string(),
+            ])
             .arg("--log")
             .arg(&log)
             .arg("--stop-file")
@@ -380,7 +425,8 @@ impl Load {
                 return Ok(());
             }
             if Instant::now() >= deadline {
-                let detail = format!("only {now} of {count} documents were acknowledged; log {}", self.log.display());
+                let detail =
+                    format!("only {now} of {count} documents were acknowledged; log {}", self.log.display());
                 return Err(Error::coded(DEV_TIMEOUT, detail));
             }
             tokio::time::sleep(Duration::from_millis(30)).await;

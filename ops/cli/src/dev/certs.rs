@@ -134,6 +134,8 @@ mod tests {
         assert_eq!(std::fs::metadata(key).unwrap().permissions().mode() & 0o777, 0o600);
         let operator = made.operator(province).unwrap();
         assert!(operator.cert.ends_with("operator/admin.crt"));
-        assert!(made.node("350200".parse().unwrap(), "xm-1".parse().unwrap(), LeafNames::default(), 30).is_err());
+        assert!(
+            made.node("350200".parse().unwrap(), "xm-1".parse().unwrap(), LeafNames::default(), 30).is_err()
+        );
     }
 }

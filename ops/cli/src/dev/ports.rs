@@ -55,7 +55,8 @@ mod tests {
     #[test]
     fn every_node_gets_ports_of_its_own() {
         let found = free(8).unwrap();
-        let mut ports: Vec<u16> = found.iter().flat_map(|a| [a.quic.port(), a.api.port(), a.metrics.port()]).collect();
+        let mut ports: Vec<u16> =
+            found.iter().flat_map(|a| [a.quic.port(), a.api.port(), a.metrics.port()]).collect();
         ports.sort_unstable();
         ports.dedup();
         assert_eq!(ports.len(), 24);

@@ -135,7 +135,8 @@ mod tests {
 
     #[test]
     fn a_stat_line_is_read_behind_a_command_name_with_brackets() {
-        let line = "77 (a ) T 9) S 1 77 77 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 12345 1 1 18446744073709551615";
+        let line =
+            "77 (a ) T 9) S 1 77 77 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 12345 1 1 18446744073709551615";
         let s = parse_stat(line).unwrap();
         assert_eq!((s.state, s.started), ('S', 12_345));
         assert!(parse_stat("no brackets").is_none() && parse_stat("1 (x) S").is_none());

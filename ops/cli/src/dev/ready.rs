@@ -134,7 +134,12 @@ fn unmet(status: &FederationStatus, state: &DevState) -> Vec<String> {
         if p.state != PlatformState::Active {
             out.push(format!("platform {} is {:?}", p.region, p.state));
         }
-        out.extend(p.backups.iter().filter(|b| !b.in_sync).map(|b| format!("{} of {} is not in sync", b.node, p.region)));
+        out.extend(
+            p.backups
+                .iter()
+                .filter(|b| !b.in_sync)
+                .map(|b| format!("{} of {} is not in sync", b.node, p.region)),
+        );
         if p.durability == "sync" && p.durability_now != DurabilityNow::Replicated {
             out.push(format!("platform {} does not answer replicated yet", p.region));
         }

@@ -187,7 +187,8 @@ impl Genesis {
 
     /// The file's text.
     pub fn text(&self) -> Result<String, Error> {
-        serde_json::to_string_pretty(self).map_err(|e| Error::dev(format!("the genesis cannot be written: {e}")))
+        serde_json::to_string_pretty(self)
+            .map_err(|e| Error::dev(format!("the genesis cannot be written: {e}")))
     }
 }
 

@@ -66,7 +66,8 @@ impl DevState {
             Err(e) => return Err(Error::file(&path)(e)),
         };
         let read = serde_json::from_slice(&bytes);
-        let mut state: Self = read.map_err(|e| Error::coded(FILE_UNUSABLE, format!("{}: {e}", path.display())))?;
+        let mut state: Self =
+            read.map_err(|e| Error::coded(FILE_UNUSABLE, format!("{}: {e}", path.display())))?;
         // The folder may have been given by another name since; paths inside stay as written.
         state.dir = dir.to_owned();
         Ok(state)
@@ -74,7 +75,8 @@ impl DevState {
 
     /// Writes the state.
     pub fn save(&self) -> Result<(), Error> {
-        let text = serde_json::to_string_pretty(self).map_err(|e| Error::coded(FILE_UNUSABLE, e.to_string()))?;
+        let text =
+            serde_json::to_string_pretty(self).map_err(|e| Error::coded(FILE_UNUSABLE, e.to_string()))?;
         crate::files::write_atomic(&self.dir.join(FILE), text.as_bytes())
     }
 

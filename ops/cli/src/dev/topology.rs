@@ -106,7 +106,10 @@ impl Topology {
             }
         }
         if nodes.is_empty() || nodes.len() > NODES_MAX {
-            return Err(Error::usage(format!("a local federation has 1 to {NODES_MAX} nodes, not {}", nodes.len())));
+            return Err(Error::usage(format!(
+                "a local federation has 1 to {NODES_MAX} nodes, not {}",
+                nodes.len()
+            )));
         }
         let mut plan = Self { nodes, platforms: Vec::new() };
         let mut load: BTreeMap<NodeId, usize> = BTreeMap::new();

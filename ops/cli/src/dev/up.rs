@@ -3,7 +3,8 @@
 use crate::dev::certs::Authorities;
 use crate::dev::ports::{self, Addresses};
 use crate::dev::settings::{
-    FederationSection, Genesis, LimitsSection, ListenSection, NodeFile, NodeSection, RegistrySection, Seed, TlsSection,
+    FederationSection, Genesis, LimitsSection, ListenSection, NodeFile, NodeSection, RegistrySection, Seed,
+    TlsSection,
 };
 use crate::dev::state::{DevState, FILE, NodeRow};
 use crate::dev::topology::{PlanNode, Topology};

@@ -15,10 +15,14 @@ pub struct Generator {
 impl Generator {
     /// A generator that draws ports, offices and ships from the starter tables.
     pub fn new(prefix: &str) -> Self {
-        let or = |found: Vec<String>, default: &str| if found.is_empty() { vec![default.to_owned()] } else { found };
-        let ports = starter::column("ports.csv", "code").into_iter().filter(|p| p.starts_with("CN")).collect();
+        let or = |found: Vec<String>, default: &str| {
+            if found.is_empty() { vec![default.to_owned()] } else { found }
+        };
+        let ports =
+            starter::column("ports.csv", "code").into_iter().filter(|p| p.starts_with("CN")).collect();
         let offices = starter::column("customs_offices.csv", "code");
-        let ships = starter::column("ships.csv", "ship_id").into_iter().filter(|s| s.starts_with("UN")).collect();
+        let ships =
+            starter::column("ships.csv", "ship_id").into_iter().filter(|s| s.starts_with("UN")).collect();
         Self {
             prefix: prefix.to_owned(),
             ports: or(ports, "CNCAN"),
@@ -30,7 +34,8 @@ impl Generator {
     /// Document number `n`, from 1.
     pub fn document(&self, n: u64) -> Value {
         let pick = |list: &[String], salt: u64| list[(mix(n ^ salt) % list.len() as u64) as usize].clone();
-        let boxes: Vec<String> = (0..1 + mix(n) % 3).map(|i| container(mix(n ^ (i << 32)) % 1_000_000)).collect();
+        let boxes: Vec<String> =
+            (0..1 + mix(n) % 3).map(|i| container(mix(n ^ (i << 32)) % 1_000_000)).collect();
         let (day, hour, minute) = (1 + mix(n ^ 5) % 28, mix(n ^ 6) % 24, mix(n ^ 7) % 60);
         json!({
             "doc_type": "arrival_report", "doc_version": 1, "client_ref": self.client_ref(n), "function_code": "2",

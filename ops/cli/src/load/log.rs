@@ -196,13 +196,17 @@ mod tests {
     #[test]
     fn an_answer_becomes_a_promise_with_its_place_and_a_broken_connection_an_open_question() {
         let document = json!({"client_ref": "A-1"});
-        let answer = json!({"doc_id": "E1", "durability": "replicated", "position": {"epoch": 2, "index": 9}});
+        let answer =
+            json!({"doc_id": "E1", "durability": "replicated", "position": {"epoch": 2, "index": 9}});
         let line = Attempt::of(1, 1, &document, "https://a", (1.0, 2.0), &Ok((201, answer)));
         assert_eq!((line.outcome, line.epoch, line.index), (Outcome::Acknowledged, Some(2), Some(9)));
         let lost = Err(Error::NoAnswer { api: "https://a".into(), detail: "reset".into() });
         assert_eq!(Attempt::of(1, 1, &document, "https://a", (1.0, 2.0), &lost).outcome, Outcome::Unknown);
         let unsent = Err(Error::Unreachable { api: "https://a".into(), detail: "refused".into() });
-        assert_eq!(Attempt::of(1, 1, &document, "https://a", (1.0, 2.0), &unsent).outcome, Outcome::Unavailable);
+        assert_eq!(
+            Attempt::of(1, 1, &document, "https://a", (1.0, 2.0), &unsent).outcome,
+            Outcome::Unavailable
+        );
     }
 
     #[test]

@@ -96,7 +96,13 @@ pub async fn run(args: LoadArgs, global: &Global, out: Out) -> Result<(), Error>
     let (lines, queue) = mpsc::channel(LOG_QUEUE);
     let file = std::fs::File::create(&args.log).map_err(Error::file(&args.log))?;
     let writer = std::thread::spawn(move || write_log(file, queue));
-    let start = Start { platform: args.platform, rate: args.rate, prefix: args.prefix.clone(), at_ms: clock.now_ms(), pid: std::process::id() };
+    let start = Start {
+        platform: args.platform,
+        rate: args.rate,
+        prefix: args.prefix.clone(),
+        at_ms: clock.now_ms(),
+        pid: std::process::id(),
+    };
     let _ = lines.send(Line::Start(start)).await;
     let summary = drive(&args, client, clock, lines.clone()).await;
     let _ = lines.send(Line::End(summary)).await;
@@ -104,7 +110,12 @@ pub async fn run(args: LoadArgs, global: &Global, out: Out) -> Result<(), Error>
     let written = writer.join().map_err(|_| Error::dev("the writer of the log ended early"))?;
     written.map_err(Error::file(&args.log))?;
     let document = serde_json::to_value(summary).unwrap_or(Value::Null);
-    out.result(&document, || format!("{} submitted, {} acknowledged, {} refused, {} unanswered\n", summary.submitted, summary.acknowledged, summary.refused, summary.unanswered));
+    out.result(&document, || {
+        format!(
+            "{} submitted, {} acknowledged, {} refused, {} unanswered\n",
+            summary.submitted, summary.acknowledged, summary.refused, summary.unanswered
+        )
+    });
     Ok(())
 }
 
@@ -183,7 +194,8 @@ impl One {
             let api = self.client.api().to_owned();
             let sent_ms = self.clock.now_ms();
             let result = self.client.lodge(&self.platform, &self.document, Repeat::Never).await;
-            let line = Attempt::of(number, attempt, &self.document, &api, (sent_ms, self.clock.now_ms()), &result);
+            let line =
+                Attempt::of(number, attempt, &self.document, &api, (sent_ms, self.clock.now_ms()), &result);
             let outcome = line.outcome;
             let _ = self.lines.send(Line::Attempt(Box::new(line))).await;
             let late = self.give_up.borrow().is_some_and(|at| Instant::now() >= at);
