@@ -61,7 +61,9 @@ pub struct MoveFacts {
     pub epoch_after: u64,
     /// From the log of the client process.
     pub pause: Pause,
-    /// Time from the command to the first acknowledgement after it; failover only.
+    /// How long the command took.
+    pub move_ms: f64,
+    /// Time from the command to the first acknowledgement in the new epoch; failover only.
     pub command_to_write_ms: Option<f64>,
     /// Promises against holdings.
     pub documents: Reconciliation,
@@ -141,6 +143,7 @@ fn figures(facts: &Facts) -> String {
     line("确认后仍在", "acknowledged and present", &|m| m.documents.present.to_string());
     line("丢失", "lost", &|m| m.documents.missing.to_string());
     line("重复", "duplicated", &|m| m.documents.duplicated.to_string());
+    line("命令用时（毫秒）", "command took (ms)", &|m| format!("{:.0}", m.move_ms));
     line("写入停顿（毫秒）", "write pause (ms)", &|m| format!("{:.0}", m.pause.write_pause_ms));
     line("最慢答复（毫秒）", "slowest answer (ms)", &|m| format!("{:.0}", m.pause.slowest_ms));
     line("失败的尝试（均已重试成功）", "failed attempts (all repeated)", &|m| {
@@ -227,6 +230,7 @@ mod tests {
                 epoch_before: 1,
                 epoch_after: 2,
                 pause: pause(&lines, 1005.0, 1150.0),
+                move_ms: 145.0,
                 command_to_write_ms: None,
                 documents,
             }],

@@ -152,6 +152,7 @@ impl<'a> Story<'a> {
         self.record("failover", &client, region, &before, &last, &lines, (from_ms, to_ms)).await?;
         let seen = pause(&lines, command_ms, f64::MAX);
         if let Some(m) = self.facts.moves.last_mut() {
+            m.move_ms = to_ms - command_ms;
             m.command_to_write_ms =
                 first_in_epoch(&lines, m.epoch_after).map(|t| t - command_ms).or(seen.first_after_ms);
         }
@@ -284,6 +285,7 @@ impl<'a> Story<'a> {
             epoch_before: before.epoch.as_u64(),
             epoch_after: last["epoch_after"].as_u64().unwrap_or(0),
             pause: pause(lines, window.0, window.1),
+            move_ms: window.1 - window.0,
             command_to_write_ms: None,
             documents: reconcile(lines, &held),
         });

@@ -25,8 +25,9 @@ use tokio::sync::{Semaphore, mpsc};
 
 /// Attempts that wait to be written; the writer only formats, so it never falls far behind.
 const LOG_QUEUE: usize = 16_384;
-/// How long one attempt may take: longer than a switchover holds a request, shorter than a person's patience.
-const ATTEMPT_LIMIT: Duration = Duration::from_secs(8);
+/// How long one attempt may take: longer than a switchover holds a request (2 s), no longer, because an address that
+/// stays silent must not use up the connection's streams.
+const ATTEMPT_LIMIT: Duration = Duration::from_millis(2_500);
 /// First wait before a repetition; doubles up to `AGAIN_MAX`.
 const AGAIN_MIN: Duration = Duration::from_millis(20);
 const AGAIN_MAX: Duration = Duration::from_millis(400);
@@ -56,7 +57,7 @@ pub struct LoadArgs {
     #[arg(long, value_name = "FILE")]
     pub log: PathBuf,
     /// Documents under way at most
-    #[arg(long, default_value_t = 512)]
+    #[arg(long, default_value_t = 2_048)]
     pub in_flight: usize,
     /// How long unanswered documents are repeated after the last one has started
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "60s")]
