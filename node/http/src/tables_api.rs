@@ -53,10 +53,8 @@ pub(crate) fn summaries(api: &Api, heard: &BTreeMap<NodeId, (Duration, SoftState
     let mut out = Vec::new();
     for id in view.state.tables() {
         let Some(v) = view.state.table_as_of(id, now).or_else(|| view.state.table_newest(id)) else { continue };
-        let newest = view.state.table_newest(id).map_or(0, |n| n.version);
         let name = id.to_string();
-        // A node that holds a newer version fetched the older ones before it.
-        let holds = |s: &SoftState| s.tables.iter().any(|t| t.name == name && t.version >= v.version && t.version <= newest);
+        let holds = |s: &SoftState| s.tables.iter().any(|t| t.name == name && t.root == v.root);
         out.push(TableSummary {
             name: name.clone(),
             owner: id.owner.to_string(),
@@ -222,7 +220,9 @@ pub async fn status(
 ) -> Result<Answer<TableStatus>, ApiError> {
     need(&api, &caller, Action::ReadTables, None)?;
     let id = api.tables.resolve(&name)?;
-    let version = api.tables.versions(&id)?.into_iter().max_by_key(|v| v.version);
+    let versions = api.tables.versions(&id)?;
+    let in_force = api.tables.version_at(&id, api.now()).ok();
+    let version = in_force.or_else(|| versions.into_iter().max_by_key(|v| v.version));
     let version = version.ok_or_else(|| ApiError::not_found(format!("table {id}")))?;
     let heard = crate::federation::heard(&api);
     let view = api.registry.state();

@@ -7,10 +7,10 @@ use crate::node::Agent;
 use eport_journal::{Message, SealReport};
 use eport_model::{MoveId, NodeId, RegionCode, Timestamp};
 use eport_moves::{FailoverLimits, Observed, SealedFact, Step, next_step};
-use eport_registry::{Op, PlacementState, State};
+use eport_registry::{OldPrimary, Op, PlacementState, State};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tracing::{error, info, warn};
 
@@ -20,6 +20,8 @@ const TICK: Duration = Duration::from_millis(100);
 const SEAL_PATIENCE_MS: i64 = 700;
 /// How long it waits for laggards to copy, so that they are named in sync.
 const COPY_PATIENCE_MS: i64 = 5_000;
+/// A copy order is repeated only after this time: each one starts the laggard's follow again.
+const COPY_REPEAT: Duration = Duration::from_millis(1_000);
 /// How long one registry command may take.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -58,6 +60,7 @@ impl SealReports {
 struct Case {
     since: Timestamp,
     noted: &'static str,
+    copying: BTreeMap<NodeId, Instant>,
 }
 
 /// Runs until the node stops.
@@ -85,7 +88,7 @@ pub(crate) async fn follow(agent: Agent) {
             let now = agent.clock().wall();
             let case = cases.entry(move_id).or_insert_with(|| {
                 agent.reports().forget(region, None);
-                Case { since: now, noted: "" }
+                Case { since: now, noted: "", copying: BTreeMap::new() }
             });
             work(&agent, region, move_id, case).await;
         }
@@ -113,6 +116,11 @@ async fn work(agent: &Agent, region: RegionCode, move_id: MoveId, case: &mut Cas
     let mut observed = Observed::new(&view.state, now);
     observed.reachable = agent.transport().connected().borrow().clone();
     observed.reachable.insert(agent.me());
+    // A killed process keeps its connection until the idle timeout; the operator knows better and said so.
+    let movement = view.state.movement(move_id);
+    if let Some(m) = movement.filter(|m| m.old_primary == Some(OldPrimary::Stopped)) {
+        observed.reachable.remove(&m.from);
+    }
     observed.sealed = agent.reports().of(region);
     let limits = FailoverLimits {
         seal_until: case.since.plus_millis(SEAL_PATIENCE_MS),
@@ -129,10 +137,14 @@ async fn work(agent: &Agent, region: RegionCode, move_id: MoveId, case: &mut Cas
         }
         Step::Copy { epoch, orders } => {
             for order in orders {
+                if case.copying.get(&order.laggard).is_some_and(|at| at.elapsed() < COPY_REPEAT) {
+                    continue;
+                }
+                case.copying.insert(order.laggard, Instant::now());
                 let message = Message::Copy { epoch: *epoch, move_id, source: order.source, to: order.to };
                 agent.send_move(order.laggard, region, version, message);
+                // The laggard reports by itself when it is there; until then it is asked like everybody who has not reported.
                 agent.reports().forget(region, Some(order.laggard));
-                agent.send_move(order.laggard, region, version, Message::Seal { epoch: *epoch, move_id });
             }
         }
         Step::Alarm { one, other } => {

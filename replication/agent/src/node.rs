@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
@@ -74,7 +74,8 @@ struct Inner {
     platforms: RwLock<BTreeMap<RegionCode, Hosted>>,
     hosted: watch::Sender<u64>,
     fetched: Mutex<BTreeMap<eport_model::Digest, (u64, f64)>>,
-    reports: SealReports,
+    reports: Arc<SealReports>,
+    news: Arc<Notify>,
     ready: watch::Sender<bool>,
     fatal: watch::Sender<Option<String>>,
     stop: CancellationToken,
@@ -112,7 +113,8 @@ impl Agent {
             platforms: RwLock::default(),
             hosted: watch::Sender::new(0),
             fetched: Mutex::default(),
-            reports: SealReports::default(),
+            reports: Arc::default(),
+            news: Arc::default(),
             ready: watch::Sender::new(false),
             fatal: watch::Sender::new(None),
             stop: CancellationToken::new(),
@@ -300,6 +302,8 @@ impl Agent {
             registry: inner.registry.clone(),
             transport: inner.transport.clone(),
             tails: inner.data.tails(),
+            reports: inner.reports.clone(),
+            news: inner.news.clone(),
             stop: inner.stop.clone(),
         });
         let (task, status, outputs) = Task::new(
@@ -391,6 +395,7 @@ impl Agent {
 
     pub(crate) fn note_fetched(&self, root: eport_model::Digest, bytes: u64, seconds: f64) {
         self.inner.fetched.lock().unwrap_or_else(PoisonError::into_inner).insert(root, (bytes, seconds));
+        self.inner.news.notify_one();
     }
 
     /// What this node says of itself.
@@ -403,9 +408,12 @@ impl Agent {
             .collect();
         let fetched = self.inner.fetched.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut tables = Vec::new();
+        let now = self.inner.clock.wall();
         for table in view.state.tables() {
-            // The newest version held here; older ones are kept too, but one line a table is what peers need.
-            let held = view.state.table_versions(table).rev().find(|v| self.inner.objects.has(&v.root));
+            // The version in force, or the newest held here when that one is missing: one line a table is what peers need.
+            let here = |v: &&eport_registry::TableVersion| self.inner.objects.has(&v.root);
+            let in_force = view.state.table_as_of(table, now).filter(here);
+            let held = in_force.or_else(|| view.state.table_versions(table).rev().find(here));
             if let Some(v) = held {
                 let (bytes_fetched, seconds) = fetched.get(&v.root).copied().unwrap_or_default();
                 tables.push(TableSoft { name: table.to_string(), version: v.version, root: v.root, bytes_fetched, seconds });
@@ -432,7 +440,11 @@ impl Agent {
         let mut every = tokio::time::interval(SOFT_EVERY);
         every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            every.tick().await;
+            // At once when a role changed or a table arrived, so that nobody plans on an old picture.
+            tokio::select! {
+                _ = every.tick() => {}
+                () = self.inner.news.notified() => {}
+            }
             let state = self.soft_state();
             let bytes = Bytes::from(codec::encode(&state));
             self.inner.board.put(self.me(), state);

@@ -6,6 +6,7 @@
 //! bounded by the replica's in-flight limit and shipping windows.
 
 use crate::soft::{BackupSoft, PlatformSoft};
+use crate::coordinator::SealReports;
 use crate::{Clock, PlatformStatus, StateDigest, steps};
 use bytes::Bytes;
 use eport_consensus::{ProposeError, Registry};
@@ -19,7 +20,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -88,6 +89,8 @@ pub(crate) struct Context {
     pub(crate) registry: Registry,
     pub(crate) transport: Transport,
     pub(crate) tails: PathBuf,
+    pub(crate) reports: Arc<SealReports>,
+    pub(crate) news: Arc<Notify>,
     pub(crate) stop: CancellationToken,
 }
 
@@ -296,8 +299,8 @@ impl Task {
                 Output::Role(role) => {
                     info!(region = %self.region, ?role, "role");
                     self.role = role;
-                    self.told = self.told.checked_sub(STATUS_EVERY).unwrap_or(self.told);
                     self.tell_now();
+                    self.context.news.notify_one();
                 }
                 Output::Alarm(alarm) => self.raise(alarm),
             }
@@ -318,6 +321,10 @@ impl Task {
     }
 
     fn send(&self, to: NodeId, message: Message) {
+        if to == self.context.me {
+            self.send_to_self(message);
+            return;
+        }
         let purpose = match message {
             Message::Seal { .. } | Message::Sealed(_) | Message::Copy { .. } => Purpose::Move,
             _ => Purpose::Journal,
@@ -326,6 +333,19 @@ impl Task {
         let bytes = envelope(self.context.lineage, self.region, version, &message);
         // Not connected or full: the protocol repeats what matters.
         let _ = self.context.transport.send(to, purpose, bytes);
+    }
+
+    /// The coordinator of a failover may run on a candidate's own node.
+    fn send_to_self(&self, message: Message) {
+        match message {
+            Message::Sealed(report) => self.context.reports.put(self.region, self.context.me, report),
+            message => {
+                if let Some(events) = self.self_events.upgrade() {
+                    // Full means busy; every message is repeated until it is answered.
+                    let _ = events.try_send(Event::Peer { from: self.context.me, message });
+                }
+            }
+        }
     }
 
     fn read(&self, peer: NodeId, from: JournalIndex, max_bytes: usize) {

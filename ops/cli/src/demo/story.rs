@@ -60,7 +60,7 @@ impl<'a> Story<'a> {
     async fn chapters(&mut self, switch: RegionCode, fail: RegionCode) -> Result<(), Error> {
         self.start().await?;
         self.publish().await?;
-        self.switchover(switch).await?;
+        self.switchover(switch, fail).await?;
         let killed = self.failover(fail).await?;
         self.returns(killed, fail).await?;
         self.prove().await?;
@@ -110,11 +110,12 @@ impl<'a> Story<'a> {
         Ok(())
     }
 
-    async fn switchover(&mut self, region: RegionCode) -> Result<(), Error> {
+    async fn switchover(&mut self, region: RegionCode, other: RegionCode) -> Result<(), Error> {
         let begun = self.begin("写入中计划切换", "planned switchover under load");
         let client = self.client()?;
-        let before = platform(&self.status(&client).await?, region)?;
-        let to = target(&before)?;
+        let status = self.status(&client).await?;
+        let before = platform(&status, region)?;
+        let to = target(&before, platform(&status, other)?.primary)?;
         let load = Load::start(self.state, region, "SW", self.settings.rate)?;
         load.wait_acknowledged(120, self.settings.limit).await?;
         let from_ms = self.clock.now_ms();
@@ -339,9 +340,10 @@ fn platform(status: &FederationStatus, region: RegionCode) -> Result<PlatformSta
     found.ok_or_else(|| Error::coded(DEMO_FAILED, format!("platform {region} is not placed")))
 }
 
-/// The in-sync backup that the platform moves to: the last by name, so that the move visits another site.
-fn target(p: &PlatformStatus) -> Result<NodeId, Error> {
-    let best = p.backups.iter().filter(|b| b.in_sync).map(|b| b.node).max();
+/// The in-sync backup that the platform moves to: not the node that is killed later, so that each move stands alone.
+fn target(p: &PlatformStatus, killed_later: NodeId) -> Result<NodeId, Error> {
+    let in_sync = p.backups.iter().filter(|b| b.in_sync).map(|b| b.node);
+    let best = in_sync.max_by_key(|n| (*n != killed_later, *n));
     best.ok_or_else(|| Error::coded(DEMO_FAILED, format!("platform {} has no in-sync backup", p.region)))
 }
 
