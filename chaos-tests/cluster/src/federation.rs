@@ -1,10 +1,10 @@
 //! One federation of real processes.
 
-use crate::{Binaries, Ran, binaries, wait_for};
+use crate::{Binaries, Http, Presented, Ran, binaries, wait_for};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 /// A node as `eport dev up` reported it.
@@ -16,6 +16,21 @@ pub struct NodeInfo {
     pub site: String,
     /// Its API address.
     pub api: String,
+    /// Its process when the federation started.
+    pub pid: u32,
+}
+
+/// Runs a scenario on a new federation; a scenario that fails shows what it saw and the end of every node's log.
+///
+/// # Panics
+/// When the federation does not start or the scenario fails.
+#[allow(clippy::panic, reason = "this is how a test fails")]
+pub fn with_federation(extra: &[&str], scenario: impl FnOnce(&Federation) -> Result<()>) {
+    let federation = Federation::up(extra).unwrap_or_else(|e| panic!("{e:#}"));
+    if let Err(error) = scenario(&federation) {
+        // The federation is dropped while this unwinds and then prints the logs.
+        panic!("{error:#}");
+    }
 }
 
 /// A running federation. Dropping it stops every process and removes the folder.
@@ -46,7 +61,8 @@ impl Federation {
         let text = |v: &Value| v.as_str().map(str::to_owned).context("a string in dev up's nodes");
         let mut nodes = Vec::new();
         for n in up["nodes"].as_array().context("nodes of dev up")? {
-            nodes.push(NodeInfo { node: text(&n["node"])?, site: text(&n["site"])?, api: text(&n["api"])? });
+            let pid = n["pid"].as_u64().and_then(|p| u32::try_from(p).ok()).context("pid of a node")?;
+            nodes.push(NodeInfo { node: text(&n["node"])?, site: text(&n["site"])?, api: text(&n["api"])?, pid });
         }
         Ok(Self { dir, bin, nodes, up })
     }
@@ -122,9 +138,91 @@ impl Federation {
         })
     }
 
+    /// Waits until a node's whole status satisfies `check`.
+    pub fn wait_status(&self, node: &str, what: &str, check: impl Fn(&Value) -> bool) -> Result<Value> {
+        wait_for(&format!("{what} at {node}"), Duration::from_secs(120), || match self.status_at(node) {
+            Ok(s) if check(&s) => Ok(s),
+            Ok(s) => Err(s.to_string()),
+            Err(e) => Err(format!("{e:#}")),
+        })
+    }
+
+    /// `eport platform history R --json` of one node.
+    pub fn history_at(&self, node: &str, region: &str) -> Result<Vec<Value>> {
+        let list = self.eport_at(node, &["platform", "history", region])?.ok_json()?;
+        Ok(list["items"].as_array().context("items of the history")?.clone())
+    }
+
+    /// Starts a command of the operators' tool (`--json --yes`) with its output kept for later.
+    pub fn spawn(&self, args: &[&str]) -> Result<std::process::Child> {
+        let mut command = self.command(&["--json", "--yes"]);
+        command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().with_context(|| format!("{args:?}"))
+    }
+
+    /// The folder of a node: `eportd.toml`, `log`, `data/`, `tls/`.
+    pub fn node_dir(&self, node: &str) -> PathBuf {
+        self.home().join(node)
+    }
+
+    /// The operator's certificate, key and trust bundle.
+    pub fn operator(&self) -> (PathBuf, PathBuf, PathBuf) {
+        let home = self.home();
+        (home.join("operator/admin.crt"), home.join("operator/admin.key"), home.join("ca/bundle.pem"))
+    }
+
+    /// A plain caller with the operator's certificate.
+    pub fn http(&self) -> Result<Http> {
+        let (cert, key, ca) = self.operator();
+        Http::new(&ca, Some(Presented { cert: &cert, key: &key }))
+    }
+
+    /// Runs `eportd` with a configuration until it ends by itself; fails when it goes on longer than `limit`.
+    pub fn eportd(&self, config: &Path, limit: Duration) -> Result<Ran> {
+        let mut command = Command::new(&self.bin.eportd);
+        command.arg("--config").arg(config).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn()?;
+        let ended = wait_for("the end of eportd", limit, || match child.try_wait() {
+            Ok(Some(_)) => Ok(()),
+            other => Err(format!("{other:?}")),
+        });
+        if ended.is_err() {
+            let _ = child.kill();
+        }
+        let ran = Ran::from(child.wait_with_output()?);
+        ended.with_context(|| format!("{ran:?}"))?;
+        Ok(ran)
+    }
+
+    /// Starts `eportd` with a configuration, its output going to a file; it is killed when the value is dropped.
+    pub fn daemon(&self, config: &Path, log: &Path) -> Result<Daemon> {
+        let out = std::fs::File::create(log)?;
+        let mut command = Command::new(&self.bin.eportd);
+        command.arg("--config").arg(config).stdin(Stdio::null()).stdout(out.try_clone()?).stderr(out);
+        Ok(Daemon(command.spawn()?))
+    }
+
     /// The end of every node's log, for a failed test.
     pub fn logs(&self) -> String {
         logs(&self.home())
+    }
+}
+
+/// A daemon beside the federation's own.
+#[derive(Debug)]
+pub struct Daemon(Child);
+
+impl Daemon {
+    /// Its exit code once it has ended.
+    pub fn ended(&mut self) -> Option<i32> {
+        self.0.try_wait().ok().flatten().map(|s| s.code().unwrap_or(-1))
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

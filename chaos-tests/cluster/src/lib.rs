@@ -8,8 +8,10 @@
 
 mod binaries;
 mod federation;
+mod http;
 mod run;
 
 pub use binaries::{Binaries, binaries};
-pub use federation::{Federation, NodeInfo};
+pub use federation::{Daemon, Federation, NodeInfo, with_federation};
+pub use http::{Http, Presented, Reply};
 pub use run::{Ran, wait_for};

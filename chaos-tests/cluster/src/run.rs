@@ -18,12 +18,20 @@ pub struct Ran {
 impl Ran {
     /// Runs a command and keeps everything it printed.
     pub fn of(command: &mut Command) -> Result<Self> {
-        let Output { status, stdout, stderr } = command.output().with_context(|| format!("{command:?}"))?;
-        Ok(Self {
-            code: status.code().unwrap_or(-1),
-            stdout: String::from_utf8_lossy(&stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&stderr).into_owned(),
-        })
+        Ok(command.output().with_context(|| format!("{command:?}"))?.into())
+    }
+
+    /// The code of the error that `--json` printed, empty when there is none.
+    pub fn error_code(&self) -> String {
+        self.json().ok().and_then(|j| j["error"]["code"].as_str().map(str::to_owned)).unwrap_or_default()
+    }
+
+    /// Fails unless the command ended with this exit code.
+    pub fn expect(self, code: i32, what: &str) -> Result<Self> {
+        if self.code != code {
+            bail!("{what}: exit {} instead of {code}: stdout {}, stderr {}", self.code, self.stdout, self.stderr);
+        }
+        Ok(self)
     }
 
     /// The one JSON document that `--json` promises.
@@ -38,6 +46,16 @@ impl Ran {
             bail!("exit {}: stdout {:?}, stderr {:?}", self.code, self.stdout, self.stderr);
         }
         self.json()
+    }
+}
+
+impl From<Output> for Ran {
+    fn from(Output { status, stdout, stderr }: Output) -> Self {
+        Self {
+            code: status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&stderr).into_owned(),
+        }
     }
 }
 

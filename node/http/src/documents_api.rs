@@ -6,7 +6,7 @@
 use crate::Caller;
 use crate::auth::need;
 use crate::extract::{Query, Raw};
-use crate::forward::{FORWARDED, Outline, forward};
+use crate::forward::{FORWARDED, ForwardError, Outline, forward};
 use crate::platforms_api::region;
 use crate::problem::{ApiError, wants_chinese};
 use crate::state::Api;
@@ -23,8 +23,12 @@ use eport_journal::Role;
 use eport_model::{NodeId, RegionCode, codes};
 use eport_platform::{Platform, Scope, SubmitAnswer};
 use serde::Deserialize;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+/// A request that was forwarded here waits at most this long for this node to learn of the move.
+const ARRIVAL_WAIT: Duration = Duration::from_millis(1_500);
+/// Pause before a place is looked up again.
+const AGAIN: Duration = Duration::from_millis(20);
 /// Lines of one batch at most.
 const BATCH_LINES_MAX: usize = 100_000;
 
@@ -71,12 +75,65 @@ fn forwards(headers: &HeaderMap, query: Option<&str>) -> bool {
     !headers.contains_key(FORWARDED) && !query.unwrap_or_default().split('&').any(|p| p == "forward=false")
 }
 
-/// Sends the request on, or says who is primary where it may not be sent on.
+/// Sends a request to whoever is primary, and again when the platform moves meanwhile. The business key makes the repetition
+/// of a write safe: the same document is stored once and gets its first answer.
 async fn send_on(api: &Api, region: RegionCode, to: NodeId, caller: &Caller, outline: Outline, may: bool, body: Bytes) -> Result<Response, ApiError> {
     if !may {
         return Err(misdirected(api, region, to));
     }
-    Ok(forward(api, to, caller, outline, body).await?)
+    let deadline = Instant::now() + api.config.write_timeout;
+    let mut changes = api.registry.changes();
+    let mut node = to;
+    loop {
+        let sent = forward(api, node, caller, outline.clone(), body.clone());
+        let moved = async {
+            loop {
+                if primary_of(api, region).is_some_and(|p| p != node) || changes.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        let error = tokio::select! {
+            answer = sent => match answer {
+                Ok(response) if response.status() != StatusCode::MISDIRECTED_REQUEST => return Ok(response),
+                Ok(response) if Instant::now() >= deadline => return Ok(response),
+                // It has not applied the move yet, or knows of a later one: look again in a moment.
+                Ok(_) => None,
+                Err(error) => Some(error),
+            },
+            () = moved => None,
+        };
+        if let Some(error) = error
+            && (Instant::now() >= deadline || !matches!(error, ForwardError::Unreachable { .. }))
+        {
+            return Err(error.into());
+        }
+        match place(api, region) {
+            Ok(Place::There(primary)) if primary != node => node = primary,
+            Ok(Place::Here(_)) => return Err(ApiError::new(codes::PEER_UNREACHABLE, format!("platform {region} moved here; repeat the request"))),
+            _ => tokio::time::sleep(AGAIN).await,
+        }
+    }
+}
+
+fn primary_of(api: &Api, region: RegionCode) -> Option<NodeId> {
+    api.registry.state().state.placement(region).map(|p| p.primary)
+}
+
+/// Where a request belongs. One that was forwarded here waits a moment for this node to learn that it is primary: the
+/// forwarder knew of the move first.
+async fn settled_place(api: &Api, region: RegionCode, forwarded: bool) -> Result<Place, ApiError> {
+    let deadline = Instant::now() + ARRIVAL_WAIT;
+    let mut changes = api.registry.changes();
+    loop {
+        let found = place(api, region);
+        let wait = forwarded && !matches!(found, Ok(Place::Here(_))) && Instant::now() < deadline;
+        if !wait {
+            return found;
+        }
+        // The replica may turn primary without a further registry change: look again soon in any case.
+        let _ = tokio::time::timeout(AGAIN, changes.changed()).await;
+    }
 }
 
 fn respond(api: &Api, answer: &SubmitAnswer, region: RegionCode, headers: &HeaderMap) -> Response {
@@ -119,7 +176,7 @@ pub async fn lodge(
     let (outline, headers) = (Outline::of(&request), request.headers().clone());
     let may = forwards(&headers, request.uri().query());
     let body = body(request).await?;
-    match place(&api, region)? {
+    match settled_place(&api, region, headers.contains_key(FORWARDED)).await? {
         Place::There(node) => send_on(&api, region, node, &caller, outline, may, body).await,
         Place::Here(platform) => match platform.submit(&lodger, &body, None).await {
             // The platform moved while the request waited: it goes to the new primary as it came.
@@ -143,7 +200,7 @@ pub async fn check(
     let (outline, headers) = (Outline::of(&request), request.headers().clone());
     let may = forwards(&headers, request.uri().query());
     let body = body(request).await?;
-    match place(&api, region)? {
+    match settled_place(&api, region, headers.contains_key(FORWARDED)).await? {
         Place::There(node) => send_on(&api, region, node, &caller, outline, may, body).await,
         Place::Here(platform) => match platform.check(&lodger, &body) {
             Ok(warnings) => {
@@ -169,8 +226,9 @@ pub async fn batch(
     let lodger = lodger(&api, &caller, region)?;
     let outline = Outline::of(&request);
     let may = forwards(request.headers(), request.uri().query());
+    let forwarded = request.headers().contains_key(FORWARDED);
     let body = body(request).await?;
-    let platform = match place(&api, region)? {
+    let platform = match settled_place(&api, region, forwarded).await? {
         Place::There(node) => return send_on(&api, region, node, &caller, outline, may, body).await,
         Place::Here(platform) => platform,
     };
@@ -210,8 +268,8 @@ async fn forward_lines(
             let whole = axum::body::to_bytes(response.into_body(), api.config.body_len_max).await.unwrap_or_default();
             whole.split(|b| *b == b'\n').filter_map(|l| serde_json::from_slice::<BatchLine>(l).ok()).collect()
         }
-        Ok(_) | Err(crate::forward::ForwardError::Unreachable { .. }) => return,
-        Err(crate::forward::ForwardError::Unknown { .. }) => Vec::new(),
+        Ok(_) | Err(ForwardError::Unreachable { .. }) => return,
+        Err(ForwardError::Unknown { .. }) => Vec::new(),
     };
     for (n, i) in moved.iter().enumerate() {
         out[*i] = match told.get(n) {
@@ -269,7 +327,8 @@ where
     let region = region(&name)?;
     let permit = need(&api, &caller, action, Some(region))?;
     let may = forwards(request.headers(), request.uri().query());
-    match place(&api, region)? {
+    let forwarded = request.headers().contains_key(FORWARDED);
+    match settled_place(&api, region, forwarded).await? {
         Place::There(node) => send_on(&api, region, node, &caller, Outline::of(&request), may, Bytes::new()).await,
         Place::Here(platform) => {
             let scope = match (permit, caller.subject()) {
@@ -378,7 +437,8 @@ pub async fn events(
     let region = region(&name)?;
     need(&api, &caller, Action::ReadEvents, Some(region))?;
     let may = forwards(request.headers(), request.uri().query());
-    match place(&api, region)? {
+    let forwarded = request.headers().contains_key(FORWARDED);
+    match settled_place(&api, region, forwarded).await? {
         Place::There(node) => send_on(&api, region, node, &caller, Outline::of(&request), may, Bytes::new()).await,
         Place::Here(platform) => {
             let wait = Duration::try_from_secs_f64(query.wait.unwrap_or(0.0)).unwrap_or_default();

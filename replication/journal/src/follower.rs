@@ -50,7 +50,7 @@ enum Phase {
 impl Follower {
     pub(crate) fn deadline(&self, limits: &Limits) -> Option<u64> {
         match self.phase {
-            Phase::Greeting | Phase::Comparing { .. } => Some(self.hello_ms + limits.beat_ms * 2),
+            Phase::Greeting | Phase::Comparing { .. } => Some(self.hello_ms + limits.hello_ms),
             Phase::Streaming => Some(self.heard_ms + limits.silence_ms),
             _ => None,
         }
@@ -90,7 +90,7 @@ impl Replica {
         let now = self.now.mono_ms;
         let ready = self.log.settled() && !self.truncating;
         let Some(follower) = &mut self.follower else { return };
-        let retry = now.saturating_sub(follower.hello_ms) >= self.limits.beat_ms * 2;
+        let retry = now.saturating_sub(follower.hello_ms) >= self.limits.hello_ms;
         let silent = now.saturating_sub(follower.heard_ms) >= self.limits.silence_ms;
         match follower.phase {
             Phase::Streaming if silent => follower.phase = Phase::Settling,

@@ -22,6 +22,9 @@ pub struct Limits {
     pub in_flight_max: usize,
     /// A primary sends a beat at least this often. Default 200 ms.
     pub beat_ms: u64,
+    /// A follower whose hello was not answered, or refused by a source that is not ready yet, repeats it after this time.
+    /// Part of the write pause of a switchover: the new primary opens when its backups follow. Default 40 ms.
+    pub hello_ms: u64,
     /// A backup that hears nothing for this long says hello again; a primary re-sends after it. Default 1 000 ms.
     pub silence_ms: u64,
     /// A switchover starts to hold requests when its target is at most this many records behind. Default 512.
@@ -37,6 +40,7 @@ impl Default for Limits {
             cache_bytes: 16 << 20,
             in_flight_max: 65_536,
             beat_ms: 200,
+            hello_ms: 40,
             silence_ms: 1_000,
             handover_lag: 512,
         }

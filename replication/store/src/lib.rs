@@ -19,6 +19,7 @@ mod platform;
 pub mod registry;
 mod shared;
 mod writer;
+pub mod yardstick;
 
 pub use datadir::{DataDir, NodeFile};
 pub use error::{Cause, Error};

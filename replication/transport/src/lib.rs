@@ -19,6 +19,7 @@ mod link;
 mod outbound;
 mod peers;
 mod transport;
+pub mod yardstick;
 
 pub use config::{Config, Peer};
 pub use eport_wire::{Class, CloseCode, Purpose};

@@ -1,0 +1,142 @@
+//! A federation under measurement: started and steered through the `eport` command line, in a folder on a real disk.
+
+use anyhow::{Context, Result, bail};
+use eport_cli::dev::{process, state::DevState, up};
+use eport_client::{Client, Files, Settings, client_config};
+use eport_cluster::{Ran, wait_for};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio_rustls::rustls::ClientConfig;
+
+/// A running federation; dropping it stops its processes and removes its folder.
+pub struct Federation {
+    eport: PathBuf,
+    dir: tempfile::TempDir,
+}
+
+impl Federation {
+    /// `eport dev up` with extra arguments, and the starter tables published.
+    pub fn up(bin: &Path, dir: &Path, extra: &[&str]) -> Result<Self> {
+        let dir = tempfile::Builder::new().prefix("bench-").tempdir_in(dir)?;
+        let federation = Self { eport: bin.join("eport"), dir };
+        let home = federation.home().display().to_string();
+        let mut args = vec!["dev", "up", "--dir", &home];
+        args.extend(extra);
+        federation.eport(&args)?;
+        federation.eport(&["table", "import", "--starter"])?;
+        Ok(federation)
+    }
+
+    /// The folder of the federation.
+    pub fn home(&self) -> PathBuf {
+        self.dir.path().join("fed")
+    }
+
+    /// A folder beside it, on the same disk.
+    pub fn scratch(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// What `dev.json` says.
+    pub fn state(&self) -> Result<DevState> {
+        Ok(DevState::load(&self.home())?)
+    }
+
+    /// A command that is not started yet.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(&self.eport);
+        command.args(["--json", "--yes"]).args(args).env("EPORT_DIR", self.home()).env_remove("EPORT_API");
+        command
+    }
+
+    /// Runs a command to its end and reads its JSON.
+    pub fn eport(&self, args: &[&str]) -> Result<Value> {
+        Ran::of(&mut self.command(args))?.ok_json().with_context(|| format!("eport {}", args.join(" ")))
+    }
+
+    /// API addresses in the order of the nodes.
+    pub fn apis(&self) -> Result<Vec<String>> {
+        Ok(self.state()?.access().apis)
+    }
+
+    /// TLS for HTTP/1.1 clients.
+    pub fn tls(&self) -> Result<Arc<ClientConfig>> {
+        let mut config = client_config(&self.files()?)?;
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Arc::new(config))
+    }
+
+    /// A client of one node.
+    pub fn client(&self, api: &str) -> Result<Client> {
+        let settings =
+            Settings { apis: vec![api.to_owned()], timeout: Duration::from_secs(30), language: "en" };
+        Ok(Client::new(settings, client_config(&self.files()?)?)?)
+    }
+
+    fn files(&self) -> Result<Files> {
+        let access = self.state()?.access();
+        Ok(Files { cert: access.cert, key: access.key, ca: access.ca })
+    }
+
+    /// A platform's entry in `eport status`.
+    pub fn platform(&self, region: &str) -> Result<Value> {
+        let status = self.eport(&["status"])?;
+        let found = status["platforms"].as_array().and_then(|l| l.iter().find(|p| p["region"] == region));
+        found.cloned().with_context(|| format!("no platform {region}"))
+    }
+
+    /// Waits until every backup of a platform is in sync and nothing moves.
+    pub fn wait_in_sync(&self, region: &str, backups: usize) -> Result<Value> {
+        wait_for(&format!("{region} in sync"), Duration::from_secs(120), || {
+            let p = self.platform(region).map_err(|e| format!("{e:#}"))?;
+            let synced = p["backups"].as_array().into_iter().flatten().filter(|b| b["in_sync"] == true).count();
+            if p["state"] == "active" && synced >= backups { Ok(p) } else { Err(p.to_string()) }
+        })
+    }
+
+    /// Kills a node at once.
+    pub fn kill(&self, node: &str) -> Result<()> {
+        self.eport(&["dev", "kill", node, "--dir", &self.home().display().to_string()]).map(drop)
+    }
+
+    /// Starts a node's process without waiting for anything; its address and the instant before the start.
+    pub fn start(&self, node: &str) -> Result<(String, Instant)> {
+        let mut state = self.state()?;
+        let id = node.parse().with_context(|| node.to_owned())?;
+        let begin = Instant::now();
+        up::start(&mut state, id)?;
+        Ok((state.node(id)?.api.clone(), begin))
+    }
+
+    /// Stops a node and waits until it has ended.
+    pub async fn stop(&self, node: &str) -> Result<()> {
+        let state = self.state()?;
+        let row = state.node(node.parse().with_context(|| node.to_owned())?)?;
+        let Some(pid) = row.process else { bail!("{node} does not run") };
+        process::stop(pid, Duration::from_secs(30)).await?;
+        Ok(())
+    }
+
+    /// Resident memory of every node in MiB.
+    pub fn resident(&self) -> Result<Vec<(String, f64)>> {
+        let state = self.state()?;
+        let mut out = Vec::new();
+        for row in &state.nodes {
+            let pid = row.process.with_context(|| format!("{} does not run", row.node))?.pid;
+            let text = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+            let line = text.lines().find_map(|l| l.strip_prefix("VmRSS:")).context("VmRSS")?;
+            let kib: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
+            out.push((row.node.to_string(), kib / 1_024.0));
+        }
+        Ok(out)
+    }
+}
+
+impl Drop for Federation {
+    fn drop(&mut self) {
+        let _ = self.eport(&["dev", "down", "--dir", &self.home().display().to_string()]);
+    }
+}

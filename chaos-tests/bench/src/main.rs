@@ -1,0 +1,90 @@
+//! `eport-bench`: real nodes against yardsticks of the same run.
+//!
+//! Always holds: data lies on a disk, never in memory; a figure and its yardstick use the same bytes and the same folder and
+//! are taken in turns; pauses and losses come from the log of a client process of its own; a missed goal is written down
+//! and is no failure of the run.
+#![forbid(unsafe_code)]
+// A measurement reads the clocks.
+#![allow(clippy::disallowed_methods)]
+
+mod acceptance;
+mod documents;
+mod federation;
+mod footprint;
+mod keepalive;
+mod moves;
+mod report;
+mod shipping;
+mod suite;
+
+use anyhow::{Context, Result, bail, ensure};
+use std::path::PathBuf;
+
+/// What the command line says.
+pub struct Plan {
+    /// Folder of `eport` and `eportd`.
+    bin: PathBuf,
+    /// Folder for data.
+    dir: PathBuf,
+    /// Where the Markdown goes.
+    out: Option<PathBuf>,
+    /// Where the JSON goes.
+    json: Option<PathBuf>,
+    /// Only these measures; empty: all.
+    only: Vec<String>,
+    /// Seconds of one round.
+    seconds: f64,
+}
+
+fn main() -> Result<()> {
+    let plan = Plan::from_args(std::env::args().skip(1))?;
+    std::fs::create_dir_all(&plan.dir).with_context(|| plan.dir.display().to_string())?;
+    if eport_store::yardstick::in_memory(&plan.dir)? {
+        bail!("{} is in memory, where an fsync costs nothing; choose --dir", plan.dir.display());
+    }
+    let machine = report::machine(&plan.dir)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let rows = runtime.block_on(suite::run(&plan))?;
+    let markdown = report::markdown(&rows, &machine, &suite::notes());
+    if let Some(out) = &plan.out {
+        std::fs::write(out, &markdown).with_context(|| out.display().to_string())?;
+    }
+    if let Some(json) = &plan.json {
+        std::fs::write(json, format!("{:#}\n", report::document(&rows, &machine)))
+            .with_context(|| json.display().to_string())?;
+    }
+    print!("{markdown}");
+    Ok(())
+}
+
+impl Plan {
+    fn from_args(mut args: impl Iterator<Item = String>) -> Result<Self> {
+        let mut plan = Plan {
+            bin: PathBuf::new(),
+            dir: PathBuf::new(),
+            out: None,
+            json: None,
+            only: Vec::new(),
+            seconds: 4.0,
+        };
+        while let Some(arg) = args.next() {
+            let value = args.next().with_context(|| format!("{arg} needs a value"))?;
+            match arg.as_str() {
+                "--bin" => plan.bin = value.into(),
+                "--dir" => plan.dir = std::path::absolute(value)?,
+                "--out" => plan.out = Some(value.into()),
+                "--json" => plan.json = Some(value.into()),
+                "--only" => plan.only = value.split(',').map(str::to_owned).collect(),
+                "--seconds" => plan.seconds = value.parse().with_context(|| value.clone())?,
+                _ => bail!("{arg} is not known; see .ci/bench"),
+            }
+        }
+        ensure!(!plan.dir.as_os_str().is_empty(), "--dir names the folder for data, on a real disk");
+        ensure!(plan.bin.join("eportd").exists(), "--bin names the folder of eport and eportd");
+        Ok(plan)
+    }
+
+    fn wants(&self, measure: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|o| o == measure)
+    }
+}
