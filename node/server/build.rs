@@ -12,7 +12,8 @@ fn main() {
         .filter(|(_, path)| path.is_file())
         .collect();
     found.sort();
-    let mut code = String::from("/// Name and text of every built-in pack.\nconst PACKS: &[(&str, &str)] = &[\n");
+    let mut code =
+        String::from("/// Name and text of every built-in pack.\nconst PACKS: &[(&str, &str)] = &[\n");
     for (name, path) in found {
         let path = path.canonicalize().expect("the file was just listed");
         code.push_str(&format!("    ({name:?}, include_str!({:?})),\n", path.display().to_string()));

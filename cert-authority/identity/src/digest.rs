@@ -60,7 +60,8 @@ impl FromStr for Digest {
     type Err = ParseError;
     fn from_str(s: &str) -> Result<Self, ParseError> {
         let mut out = [0u8; 32];
-        hex::decode_to_slice(s, &mut out).map_err(|_| ParseError::new("digest", s, "64 hex digits are needed"))?;
+        hex::decode_to_slice(s, &mut out)
+            .map_err(|_| ParseError::new("digest", s, "64 hex digits are needed"))?;
         Ok(Self(out))
     }
 }

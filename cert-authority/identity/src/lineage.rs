@@ -25,7 +25,8 @@ impl FromStr for Lineage {
     type Err = ParseError;
     fn from_str(s: &str) -> Result<Self, ParseError> {
         let mut out = [0u8; 16];
-        hex::decode_to_slice(s, &mut out).map_err(|_| ParseError::new("lineage", s, "32 hex digits are needed"))?;
+        hex::decode_to_slice(s, &mut out)
+            .map_err(|_| ParseError::new("lineage", s, "32 hex digits are needed"))?;
         Ok(Self(out))
     }
 }

@@ -83,7 +83,9 @@ pub enum Subject {
 
 /// Ids inside a URI: no slash, no percent sign, no control character, at most 64 bytes.
 fn plain_id(s: &str) -> bool {
-    !s.is_empty() && s.len() <= 64 && s.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+    !s.is_empty()
+        && s.len() <= 64
+        && s.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
 }
 
 impl Subject {
@@ -100,7 +102,9 @@ impl Subject {
         if td != domain.as_str() {
             return fail("it belongs to another trust domain");
         }
-        path.parse().or_else(|_| fail("the path is none of platform/../node/.., operator/.., enterprise/.., agency/../gw/.."))
+        path.parse().or_else(|_| {
+            fail("the path is none of platform/../node/.., operator/.., enterprise/.., agency/../gw/..")
+        })
     }
 
     /// The node this subject is, if it is one.
@@ -170,14 +174,23 @@ mod tests {
     #[test]
     fn a_subject_survives_its_uri_and_another_domain_is_refused() {
         let td: TrustDomain = "gd.eport.example".parse().unwrap();
-        for path in ["platform/440300/node/sz-a-1", "operator/admin", "enterprise/91440100MA5ABCD19J", "agency/CUS/gw/1"] {
+        for path in [
+            "platform/440300/node/sz-a-1",
+            "operator/admin",
+            "enterprise/91440100MA5ABCD19J",
+            "agency/CUS/gw/1",
+        ] {
             let subject: Subject = path.parse().unwrap();
             assert_eq!(Subject::from_uri(&subject.uri(&td), &td).unwrap(), subject);
         }
         let foreign: TrustDomain = "fj.eport.example".parse().unwrap();
         let uri = "operator/admin".parse::<Subject>().unwrap().uri(&foreign);
         assert!(Subject::from_uri(&uri, &td).is_err());
-        for bad in ["spiffe://gd.eport.example/", "spiffe://gd.eport.example/operator/a/b", "http://gd.eport.example/operator/a"] {
+        for bad in [
+            "spiffe://gd.eport.example/",
+            "spiffe://gd.eport.example/operator/a/b",
+            "http://gd.eport.example/operator/a",
+        ] {
             assert!(Subject::from_uri(bad, &td).is_err(), "{bad}");
         }
     }

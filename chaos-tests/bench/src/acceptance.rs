@@ -35,6 +35,8 @@ pub struct Achieved {
     pub per_second: f64,
     /// Times of single requests in ms: median and 99th percentile.
     pub latency_ms: (f64, f64),
+    /// Processor time of all nodes together, microseconds a document: tells the node's own cost on a busy machine.
+    pub cpu_us: f64,
 }
 
 /// Hands in documents as fast as they are answered. `next` is the first unused number.
@@ -72,19 +74,28 @@ pub async fn run(
     // Connections, caches and the first flush belong to no measurement.
     tokio::time::sleep(time / 4).await;
     open.store(true, Ordering::Relaxed);
-    let begin = Instant::now();
+    let (begin, cpu) = (Instant::now(), federation.cpu_seconds()?);
     tokio::time::sleep(time).await;
     over.store(true, Ordering::Relaxed);
-    let per_second = counted.load(Ordering::Relaxed) as f64 / begin.elapsed().as_secs_f64();
+    let documents = counted.load(Ordering::Relaxed) as f64;
+    let per_second = documents / begin.elapsed().as_secs_f64();
+    let cpu_us = (federation.cpu_seconds()? - cpu) * 1e6 / documents;
     let mut times = Vec::new();
     while let Some(done) = clients.join_next().await {
         times.extend(done??);
     }
     times.sort_by(f64::total_cmp);
-    Ok(Achieved { per_second, latency_ms: (percentile(&times, 50.0), percentile(&times, 99.0)) })
+    let latency_ms = (percentile(&times, 50.0), percentile(&times, 99.0));
+    Ok(Achieved { per_second, latency_ms, cpu_us })
 }
 
-async fn hand_in(client: &mut KeepAlive, region: &str, arrivals: &Arrivals, from: u64, count: u64) -> Result<()> {
+async fn hand_in(
+    client: &mut KeepAlive,
+    region: &str,
+    arrivals: &Arrivals,
+    from: u64,
+    count: u64,
+) -> Result<()> {
     if count == 1 {
         let path = format!("/v1/platforms/{region}/documents");
         let (status, body) = client.post(&path, "application/json", &arrivals.document(from)).await?;
@@ -108,7 +119,13 @@ fn is_stored(line: &[u8]) -> bool {
 }
 
 /// Hands in documents until `count` more are stored, in batches, as fast as possible.
-pub async fn fill(federation: &Federation, region: &str, count: u64, arrivals: &Arc<Arrivals>, next: &AtomicU64) -> Result<()> {
+pub async fn fill(
+    federation: &Federation,
+    region: &str,
+    count: u64,
+    arrivals: &Arc<Arrivals>,
+    next: &AtomicU64,
+) -> Result<()> {
     let api = federation.apis()?.into_iter().next().context("a node")?;
     let tls = federation.tls()?;
     let mut clients = tokio::task::JoinSet::new();

@@ -48,7 +48,8 @@ impl Arrivals {
         .into_bytes();
         let end = b"]}}";
         // A prime number of containers and a stride below it: no container comes twice in one document.
-        let (start, stride) = (n as usize % CONTAINERS, 1 + (n / CONTAINERS as u64) as usize % (CONTAINERS - 1));
+        let (start, stride) =
+            (n as usize % CONTAINERS, 1 + (n / CONTAINERS as u64) as usize % (CONTAINERS - 1));
         for i in 0.. {
             let container = &self.containers[(start + i * stride) % CONTAINERS];
             if out.len() + 1 + container.len() + end.len() > DOCUMENT_LEN {
@@ -77,7 +78,8 @@ impl Arrivals {
 
 /// The fields that come from a template, as the begin of a JSON object.
 fn head(body: &Value) -> String {
-    let kept = ["customs_office", "ship_id", "voyage_no", "port", "arrived_at", "packages", "gross_weight_kg"];
+    let kept =
+        ["customs_office", "ship_id", "voyage_no", "port", "arrived_at", "packages", "gross_weight_kg"];
     kept.iter().map(|name| format!("{:?}:{},", name, body[*name])).collect()
 }
 
@@ -94,7 +96,12 @@ mod tests {
             let value: Value = serde_json::from_slice(&text).unwrap();
             let list = value["body"]["containers"].as_array().unwrap();
             let unique: std::collections::BTreeSet<_> = list.iter().map(|c| c.as_str().unwrap()).collect();
-            assert!(list.len() > 100 && unique.len() == list.len(), "{n}: {} of {}", unique.len(), list.len());
+            assert!(
+                list.len() > 100 && unique.len() == list.len(),
+                "{n}: {} of {}",
+                unique.len(),
+                list.len()
+            );
             assert_eq!(text, Arrivals::new("T").document(n));
         }
         assert_ne!(arrivals.document(1), arrivals.document(2));

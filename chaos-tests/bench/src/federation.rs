@@ -92,7 +92,8 @@ impl Federation {
     pub fn wait_in_sync(&self, region: &str, backups: usize) -> Result<Value> {
         wait_for(&format!("{region} in sync"), Duration::from_secs(120), || {
             let p = self.platform(region).map_err(|e| format!("{e:#}"))?;
-            let synced = p["backups"].as_array().into_iter().flatten().filter(|b| b["in_sync"] == true).count();
+            let synced =
+                p["backups"].as_array().into_iter().flatten().filter(|b| b["in_sync"] == true).count();
             if p["state"] == "active" && synced >= backups { Ok(p) } else { Err(p.to_string()) }
         })
     }
@@ -118,6 +119,20 @@ impl Federation {
         let Some(pid) = row.process else { bail!("{node} does not run") };
         process::stop(pid, Duration::from_secs(30)).await?;
         Ok(())
+    }
+
+    /// Processor time that all nodes have used, in seconds.
+    pub fn cpu_seconds(&self) -> Result<f64> {
+        let ticks_per_second = rustix::param::clock_ticks_per_second() as f64;
+        let mut ticks = 0.0;
+        for process in self.state()?.nodes.iter().filter_map(|n| n.process) {
+            let text = std::fs::read_to_string(format!("/proc/{}/stat", process.pid))?;
+            // Behind the name in parentheses the fields count from 3; user and system time are 14 and 15.
+            let fields = text.rsplit(')').next().unwrap_or_default();
+            ticks +=
+                fields.split_whitespace().skip(11).take(2).filter_map(|f| f.parse::<f64>().ok()).sum::<f64>();
+        }
+        Ok(ticks / ticks_per_second)
     }
 
     /// Resident memory of every node in MiB.

@@ -76,7 +76,10 @@ async fn catch_up(federation: &Federation) -> Result<(f64, f64)> {
 /// Records of the primary, and how many of them are durable on the backup.
 fn durable(platform: &Value) -> (u64, u64) {
     let backup = platform["backups"].as_array().and_then(|l| l.first());
-    (platform["records"].as_u64().unwrap_or(u64::MAX), backup.and_then(|b| b["durable"].as_u64()).unwrap_or(0))
+    (
+        platform["records"].as_u64().unwrap_or(u64::MAX),
+        backup.and_then(|b| b["durable"].as_u64()).unwrap_or(0),
+    )
 }
 
 async fn stream(federation: &Federation) -> Result<f64> {

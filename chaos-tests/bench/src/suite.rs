@@ -73,6 +73,7 @@ async fn accept(plan: &Plan, sites: &[&str], how: &str, binding: bool, rows: &mu
             let yard = acceptance::yardstick(&plan.dir, load.batch, time, &arrivals)?;
             let got = acceptance::run(&federation, "440000", load, time, &arrivals, &next).await?;
             eprintln!("  {how}, {} a request: {:.0}/s, RocksDB {yard:.0}/s", load.batch, got.per_second);
+            eprintln!("    {:.0} µs of processor a document", got.cpu_us);
             rounds.push((got, yard));
         }
         rounds.sort_by(|a, b| (a.0.per_second / a.1).total_cmp(&(b.0.per_second / b.1)));
@@ -91,8 +92,8 @@ fn acceptance_row(how: &str, binding: bool, load: Load, got: &acceptance::Achiev
     Row {
         what: format!("Acceptance, {how}, {form}, {} clients", load.clients),
         figure: format!(
-            "{:.0}/s (request p50 {:.1} ms, p99 {:.1} ms)",
-            got.per_second, got.latency_ms.0, got.latency_ms.1
+            "{:.0}/s (request p50 {:.1} ms, p99 {:.1} ms; {:.0} µs of processor a document)",
+            got.per_second, got.latency_ms.0, got.latency_ms.1, got.cpu_us
         ),
         yardstick: Some(format!("RocksDB group commit {yard:.0}/s")),
         ratio: Some(ratio),

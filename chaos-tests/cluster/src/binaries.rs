@@ -14,13 +14,23 @@ pub struct Binaries {
 }
 
 /// The binaries of this checkout, built with the one profile. `make test` builds them before it runs tests; a test that is
-/// started alone builds them here.
+/// started alone builds them here. `EPORT_BIN_DIR` names a folder with binaries to test instead, for example of a release.
 pub fn binaries() -> Result<&'static Binaries> {
     static FOUND: OnceLock<Result<Binaries, String>> = OnceLock::new();
     FOUND.get_or_init(|| find().map_err(|e| format!("{e:#}"))).as_ref().map_err(|e| anyhow::anyhow!("{e}"))
 }
 
 fn find() -> Result<Binaries> {
+    if let Some(dir) = std::env::var_os("EPORT_BIN_DIR") {
+        let dir = PathBuf::from(dir);
+        let found = Binaries { eport: dir.join("eport"), eportd: dir.join("eportd") };
+        ensure!(
+            found.eport.exists() && found.eportd.exists(),
+            "EPORT_BIN_DIR: no binaries in {}",
+            dir.display()
+        );
+        return Ok(found);
+    }
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = std::process::Command::new(cargo)

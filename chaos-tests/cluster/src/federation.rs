@@ -49,7 +49,8 @@ impl Federation {
         let bin = binaries()?;
         let dir = tempfile::Builder::new().prefix("eport-test-").tempdir()?;
         let home = dir.path().join("fed");
-        let ran = Ran::of(Command::new(&bin.eport).args(["--json", "dev", "up", "--dir"]).arg(&home).args(extra))?;
+        let ran =
+            Ran::of(Command::new(&bin.eport).args(["--json", "dev", "up", "--dir"]).arg(&home).args(extra))?;
         let up = match ran.ok_json() {
             Ok(up) => up,
             Err(error) => {
@@ -62,7 +63,12 @@ impl Federation {
         let mut nodes = Vec::new();
         for n in up["nodes"].as_array().context("nodes of dev up")? {
             let pid = n["pid"].as_u64().and_then(|p| u32::try_from(p).ok()).context("pid of a node")?;
-            nodes.push(NodeInfo { node: text(&n["node"])?, site: text(&n["site"])?, api: text(&n["api"])?, pid });
+            nodes.push(NodeInfo {
+                node: text(&n["node"])?,
+                site: text(&n["site"])?,
+                api: text(&n["api"])?,
+                pid,
+            });
         }
         Ok(Self { dir, bin, nodes, up })
     }
@@ -84,7 +90,11 @@ impl Federation {
 
     /// API address of a node.
     pub fn api(&self, node: &str) -> Result<&str> {
-        self.nodes.iter().find(|n| n.node == node).map(|n| n.api.as_str()).with_context(|| format!("no node {node}"))
+        self.nodes
+            .iter()
+            .find(|n| n.node == node)
+            .map(|n| n.api.as_str())
+            .with_context(|| format!("no node {node}"))
     }
 
     /// A command of the operators' tool against this federation, not started yet.
@@ -113,7 +123,8 @@ impl Federation {
     /// The entry of one platform in a node's status.
     pub fn platform_at(&self, node: &str, region: &str) -> Result<Value> {
         let status = self.status_at(node)?;
-        let found = status["platforms"].as_array().and_then(|l| l.iter().find(|p| p["region"] == region)).cloned();
+        let found =
+            status["platforms"].as_array().and_then(|l| l.iter().find(|p| p["region"] == region)).cloned();
         found.with_context(|| format!("no platform {region} in {status}"))
     }
 
@@ -128,7 +139,13 @@ impl Federation {
     }
 
     /// Waits until a node's status of a platform satisfies `check`.
-    pub fn wait_platform(&self, node: &str, region: &str, what: &str, check: impl Fn(&Value) -> bool) -> Result<Value> {
+    pub fn wait_platform(
+        &self,
+        node: &str,
+        region: &str,
+        what: &str,
+        check: impl Fn(&Value) -> bool,
+    ) -> Result<Value> {
         wait_for(&format!("{region} {what} at {node}"), Duration::from_secs(120), || {
             match self.platform_at(node, region) {
                 Ok(p) if check(&p) => Ok(p),
@@ -180,7 +197,12 @@ impl Federation {
     /// Runs `eportd` with a configuration until it ends by itself; fails when it goes on longer than `limit`.
     pub fn eportd(&self, config: &Path, limit: Duration) -> Result<Ran> {
         let mut command = Command::new(&self.bin.eportd);
-        command.arg("--config").arg(config).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .arg("--config")
+            .arg(config)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = command.spawn()?;
         let ended = wait_for("the end of eportd", limit, || match child.try_wait() {
             Ok(Some(_)) => Ok(()),
@@ -243,7 +265,11 @@ fn logs(home: &Path) -> String {
         let path = entry.path().join("log");
         if let Ok(text) = std::fs::read_to_string(&path) {
             let lines: Vec<&str> = text.lines().collect();
-            out.push_str(&format!("== {}\n{}\n", path.display(), lines[lines.len().saturating_sub(40)..].join("\n")));
+            out.push_str(&format!(
+                "== {}\n{}\n",
+                path.display(),
+                lines[lines.len().saturating_sub(40)..].join("\n")
+            ));
         }
     }
     out

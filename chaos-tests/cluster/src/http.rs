@@ -75,19 +75,28 @@ impl Http {
         let mut config = match presented {
             None => config.with_no_client_auth(),
             Some(p) => {
-                let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(p.cert).map_err(|e| anyhow!("{e}"))?.collect();
-                let key = PrivateKeyDer::from_pem_file(p.key).map_err(|e| anyhow!("{}: {e}", p.key.display()))?;
+                let chain: Result<Vec<_>, _> =
+                    CertificateDer::pem_file_iter(p.cert).map_err(|e| anyhow!("{e}"))?.collect();
+                let key =
+                    PrivateKeyDer::from_pem_file(p.key).map_err(|e| anyhow!("{}: {e}", p.key.display()))?;
                 config.with_client_auth_cert(chain.map_err(|e| anyhow!("{}: {e}", p.cert.display()))?, key)?
             }
         };
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        let client = reqwest::Client::builder().use_preconfigured_tls(config).no_proxy().timeout(PATIENCE).build()?;
+        let client =
+            reqwest::Client::builder().use_preconfigured_tls(config).no_proxy().timeout(PATIENCE).build()?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         Ok(Self { runtime, client })
     }
 
     /// Sends a request; an error means that no answer came.
-    pub fn send(&self, method: &str, url: &str, content_type: &str, body: impl Into<Vec<u8>>) -> Result<Reply> {
+    pub fn send(
+        &self,
+        method: &str,
+        url: &str,
+        content_type: &str,
+        body: impl Into<Vec<u8>>,
+    ) -> Result<Reply> {
         let method = reqwest::Method::from_bytes(method.to_uppercase().as_bytes())?;
         let mut request = self.client.request(method, url);
         let body = body.into();

@@ -29,15 +29,21 @@ impl Ran {
     /// Fails unless the command ended with this exit code.
     pub fn expect(self, code: i32, what: &str) -> Result<Self> {
         if self.code != code {
-            bail!("{what}: exit {} instead of {code}: stdout {}, stderr {}", self.code, self.stdout, self.stderr);
+            bail!(
+                "{what}: exit {} instead of {code}: stdout {}, stderr {}",
+                self.code,
+                self.stdout,
+                self.stderr
+            );
         }
         Ok(self)
     }
 
     /// The one JSON document that `--json` promises.
     pub fn json(&self) -> Result<serde_json::Value> {
-        serde_json::from_str(&self.stdout)
-            .with_context(|| format!("exit {}, stdout {:?}, stderr {:?}", self.code, self.stdout, self.stderr))
+        serde_json::from_str(&self.stdout).with_context(|| {
+            format!("exit {}, stdout {:?}, stderr {:?}", self.code, self.stdout, self.stderr)
+        })
     }
 
     /// The JSON document of a command that must have ended with exit code 0.
@@ -66,7 +72,9 @@ pub fn wait_for<T>(what: &str, limit: Duration, mut check: impl FnMut() -> Resul
     loop {
         match check() {
             Ok(value) => return Ok(value),
-            Err(seen) if Instant::now() >= end => bail!("{what} did not come within {limit:?}; last seen: {seen}"),
+            Err(seen) if Instant::now() >= end => {
+                bail!("{what} did not come within {limit:?}; last seen: {seen}")
+            }
             Err(_) => std::thread::sleep(Duration::from_millis(50)),
         }
     }

@@ -47,7 +47,10 @@ impl Ledger {
     /// Writes down one answer. A second answer for the same reference must name the same number.
     pub fn note(&mut self, reference: &str, doc_id: &str) -> Result<()> {
         let earlier = self.promised.insert(reference.to_owned(), doc_id.to_owned());
-        ensure!(earlier.as_deref().is_none_or(|e| e == doc_id), "{reference} was {earlier:?} and is now {doc_id}");
+        ensure!(
+            earlier.as_deref().is_none_or(|e| e == doc_id),
+            "{reference} was {earlier:?} and is now {doc_id}"
+        );
         Ok(())
     }
 
@@ -71,9 +74,13 @@ impl Ledger {
         let file = fed.scratch().join(format!("submit-{region}-{}.ndjson", self.len()));
         std::fs::write(&file, lines(sent))?;
         let path = file.to_string_lossy();
-        let ran = fed.eport(&["--timeout", "60s", "doc", "submit", &path, "--platform", region])?.ok_json()?;
+        let ran =
+            fed.eport(&["--timeout", "60s", "doc", "submit", &path, "--platform", region])?.ok_json()?;
         match sent {
-            [one] => self.note(one["client_ref"].as_str().context("client_ref")?, ran["doc_id"].as_str().context("doc_id")?),
+            [one] => self.note(
+                one["client_ref"].as_str().context("client_ref")?,
+                ran["doc_id"].as_str().context("doc_id")?,
+            ),
             _ => {
                 let open = self.note_batch(sent, ran["items"].as_array().context("items")?)?;
                 ensure!(open == 0, "{open} of {} documents were not accepted", sent.len());
@@ -91,7 +98,8 @@ impl Ledger {
             held.entry(text("client_ref")).or_default().push(text("doc_id"));
         }
         let missing: Vec<&String> = self.promised.keys().filter(|r| !held.contains_key(*r)).collect();
-        let changed: Vec<_> = self.promised.iter().filter(|(r, id)| held.get(*r).is_some_and(|h| !h.contains(id))).collect();
+        let changed: Vec<_> =
+            self.promised.iter().filter(|(r, id)| held.get(*r).is_some_and(|h| !h.contains(id))).collect();
         let duplicated: Vec<_> = held.iter().filter(|(_, ids)| ids.len() > 1).collect();
         ensure!(
             missing.is_empty() && changed.is_empty() && duplicated.is_empty(),
@@ -99,9 +107,15 @@ impl Ledger {
             self.promised.len(),
             held.len()
         );
-        let count = fed.eport(&["doc", "list", "--platform", region, "--count"])?.ok_json()?["count"].as_u64();
+        let count =
+            fed.eport(&["doc", "list", "--platform", region, "--count"])?.ok_json()?["count"].as_u64();
         ensure!(count == Some(held.len() as u64), "count {count:?}, but {} distinct references", held.len());
-        ensure!(!only || held.len() == self.promised.len(), "held {}, promised {}", held.len(), self.promised.len());
+        ensure!(
+            !only || held.len() == self.promised.len(),
+            "held {}, promised {}",
+            held.len(),
+            self.promised.len()
+        );
         Ok(())
     }
 }

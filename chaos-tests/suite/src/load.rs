@@ -44,11 +44,22 @@ pub struct Load {
 impl Load {
     /// Starts it; references begin with `prefix`.
     pub fn start(fed: &Federation, region: &str, prefix: &str, rate: u32) -> Result<Self> {
-        let (log, stop) = (fed.scratch().join(format!("{prefix}.log")), fed.scratch().join(format!("{prefix}.stop")));
+        let (log, stop) =
+            (fed.scratch().join(format!("{prefix}.log")), fed.scratch().join(format!("{prefix}.stop")));
         let rate = rate.to_string();
         let (log_text, stop_text) = (log.to_string_lossy().into_owned(), stop.to_string_lossy().into_owned());
         let child = fed.spawn(&[
-            "load", "--platform", region, "--rate", &rate, "--prefix", prefix, "--log", &log_text, "--stop-file", &stop_text,
+            "load",
+            "--platform",
+            region,
+            "--rate",
+            &rate,
+            "--prefix",
+            prefix,
+            "--log",
+            &log_text,
+            "--stop-file",
+            &stop_text,
         ])?;
         Ok(Self { child: Some(child), log, stop })
     }

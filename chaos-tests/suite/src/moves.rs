@@ -35,7 +35,9 @@ pub fn check_same_plan(fed: &Federation, region: &str, move_id: &str, nodes: [&s
             found.ok_or_else(|| format!("{node} does not know {move_id}"))
         };
         let (a, b) = (one(nodes[0])?, one(nodes[1])?);
-        let same = ["plan", "state", "from", "to", "epoch_before", "epoch_after", "version", "steps"].iter().all(|k| a[k] == b[k]);
+        let same = ["plan", "state", "from", "to", "epoch_before", "epoch_after", "version", "steps"]
+            .iter()
+            .all(|k| a[k] == b[k]);
         if same { Ok(()) } else { Err(format!("{a}\nagainst\n{b}")) }
     })
 }
@@ -49,9 +51,15 @@ pub fn serves(fed: &Federation, region: &str, reference: &str, ledger: &mut Ledg
 
 /// `platform verify`: every holder answers, with the same digest.
 pub fn proof_of_equality(fed: &Federation, region: &str, holders: usize) -> Result<Value> {
-    let proof = fed.eport(&["--timeout", "90s", "platform", "verify", region])?.expect(0, "platform verify")?.json()?;
+    let proof = fed
+        .eport(&["--timeout", "90s", "platform", "verify", region])?
+        .expect(0, "platform verify")?
+        .json()?;
     let replicas = proof["replicas"].as_array().context("replicas")?;
     let equal = replicas.iter().filter(|r| r["equal"] == true && r["digest"].is_string()).count();
-    ensure!(equal == holders && replicas.len() == holders, "{region}: {equal} of {holders} holders are equal: {proof}");
+    ensure!(
+        equal == holders && replicas.len() == holders,
+        "{region}: {equal} of {holders} holders are equal: {proof}"
+    );
     Ok(proof)
 }

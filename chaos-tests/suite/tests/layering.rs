@@ -24,13 +24,37 @@ const HOMES: &[(&str, &[&str])] = &[
 
 /// Libraries with a runtime, a socket, a file or a random source: never in a core.
 const NOT_IN_A_CORE: &[&str] = &[
-    "tokio", "tokio-util", "rocksdb", "quinn", "openraft", "hyper", "hyper-util", "axum", "reqwest", "rustls", "rcgen",
-    "clap", "rand", "tempfile", "rustix", "fs4", "tracing-subscriber", "signal-hook",
+    "tokio",
+    "tokio-util",
+    "rocksdb",
+    "quinn",
+    "openraft",
+    "hyper",
+    "hyper-util",
+    "axum",
+    "reqwest",
+    "rustls",
+    "rcgen",
+    "clap",
+    "rand",
+    "tempfile",
+    "rustix",
+    "fs4",
+    "tracing-subscriber",
+    "signal-hook",
 ];
 
 /// Words that a core's code (outside its tests) may not contain.
 const NOT_IN_A_CORE_TEXT: &[&str] = &[
-    "std::fs", "std::net", "std::env", "std::thread", "std::process", "SystemTime::now", "Instant::now", "println!", "eprintln!",
+    "std::fs",
+    "std::net",
+    "std::env",
+    "std::thread",
+    "std::process",
+    "SystemTime::now",
+    "Instant::now",
+    "println!",
+    "eprintln!",
 ];
 
 fn root() -> PathBuf {
@@ -47,7 +71,10 @@ fn layer(p: &Package) -> &str {
 
 fn folder(p: &Package) -> &'static str {
     let path = p.manifest_path.strip_prefix(root()).unwrap().to_string();
-    FOLDERS.into_iter().find(|f| path.starts_with(f)).unwrap_or_else(|| panic!("{path} is in no known folder"))
+    FOLDERS
+        .into_iter()
+        .find(|f| path.starts_with(f))
+        .unwrap_or_else(|| panic!("{path} is in no known folder"))
 }
 
 fn rank(p: &Package) -> usize {
@@ -74,7 +101,9 @@ fn sources(p: &Package) -> Vec<PathBuf> {
 /// The file without its test module, which by house rule stands last.
 fn code_without_tests(path: &Path) -> String {
     let text = std::fs::read_to_string(path).unwrap();
-    if path.file_name().is_some_and(|n| n == "tests.rs") || path.components().any(|c| c.as_os_str() == "tests") {
+    if path.file_name().is_some_and(|n| n == "tests.rs")
+        || path.components().any(|c| c.as_os_str() == "tests")
+    {
         return String::new();
     }
     text.split("#[cfg(test)]").next().unwrap_or_default().to_owned()
@@ -92,7 +121,13 @@ fn folders_and_layers_depend_one_way() {
             match by_name.get(d.name.as_str()) {
                 Some(dep) => {
                     if rank(dep) > rank(p) {
-                        faults.push(format!("{} ({}) uses {} ({})", p.name, folder(p), dep.name, folder(dep)));
+                        faults.push(format!(
+                            "{} ({}) uses {} ({})",
+                            p.name,
+                            folder(p),
+                            dep.name,
+                            folder(dep)
+                        ));
                     }
                     if layer(p) == "core" && layer(dep) != "core" {
                         faults.push(format!("core {} uses shell {}", p.name, dep.name));
@@ -163,7 +198,12 @@ fn the_simulator_drives_the_types_that_the_daemon_links() {
         while let Some(name) = stack.pop() {
             let Some(p) = by_name.get(name.as_str()) else { continue };
             if seen.insert(name) {
-                stack.extend(p.dependencies.iter().filter(|d| d.kind != DependencyKind::Development).map(|d| d.name.clone()));
+                stack.extend(
+                    p.dependencies
+                        .iter()
+                        .filter(|d| d.kind != DependencyKind::Development)
+                        .map(|d| d.name.clone()),
+                );
             }
         }
         seen
@@ -205,14 +245,25 @@ fn every_dependency_is_justified_and_the_top_level_is_the_clients() {
         assert!(line.contains(" # "), "no reason given: {line}");
     }
     let allowed: BTreeSet<&str> = [
-        "Cargo.toml", "Cargo.lock", "LICENSE", "Makefile", "README.md", "clippy.toml", "deny.toml", "rustfmt.toml", "docs",
+        "Cargo.toml",
+        "Cargo.lock",
+        "LICENSE",
+        "Makefile",
+        "README.md",
+        "clippy.toml",
+        "deny.toml",
+        "rustfmt.toml",
+        "docs",
     ]
     .into_iter()
     .chain(FOLDERS)
     .collect();
     for entry in std::fs::read_dir(root()).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
-        assert!(name.starts_with('.') || name == "target" || allowed.contains(name.as_str()), "{name} at the top level");
+        assert!(
+            name.starts_with('.') || name == "target" || allowed.contains(name.as_str()),
+            "{name} at the top level"
+        );
     }
 }
 
@@ -221,7 +272,9 @@ fn every_error_code_has_its_page() {
     let dir = root().join("docs/errors");
     let update = std::env::var_os("UPDATE").is_some();
     let mut expected = BTreeMap::new();
-    let mut index = String::from("# Error codes · 错误代码\n\nGenerated from the code table; `make fix` renews it.\n\n| Code | Title | 标题 | HTTP | Exit | Retry |\n| --- | --- | --- | --- | --- | --- |\n");
+    let mut index = String::from(
+        "# Error codes · 错误代码\n\nGenerated from the code table; `make fix` renews it.\n\n| Code | Title | 标题 | HTTP | Exit | Retry |\n| --- | --- | --- | --- | --- | --- |\n",
+    );
     for i in eport_model::codes::all() {
         let retry = if i.retryable { "yes" } else { "no" };
         index.push_str(&format!(
@@ -249,6 +302,10 @@ fn every_error_code_has_its_page() {
         std::fs::read_dir(&dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     assert_eq!(found, expected.keys().cloned().collect(), "run `make fix`");
     for (name, text) in expected {
-        assert_eq!(std::fs::read_to_string(dir.join(&name)).unwrap(), text, "{name} is not in step, run `make fix`");
+        assert_eq!(
+            std::fs::read_to_string(dir.join(&name)).unwrap(),
+            text,
+            "{name} is not in step, run `make fix`"
+        );
     }
 }

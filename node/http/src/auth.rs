@@ -7,9 +7,17 @@ use eport_access::{Action, Context, Permit, decide};
 use eport_model::{RegionCode, codes};
 
 /// The caller may do this, and how far; or the error to answer with.
-pub fn need(api: &Api, caller: &Caller, action: Action, platform: Option<RegionCode>) -> Result<Permit, ApiError> {
+pub fn need(
+    api: &Api,
+    caller: &Caller,
+    action: Action,
+    platform: Option<RegionCode>,
+) -> Result<Permit, ApiError> {
     let Some(subject) = caller.subject() else {
-        return Err(ApiError::new(codes::CERT_MISSING, "this address needs a client certificate of the federation"));
+        return Err(ApiError::new(
+            codes::CERT_MISSING,
+            "this address needs a client certificate of the federation",
+        ));
     };
     let view = api.registry.state();
     let context = Context {

@@ -54,7 +54,11 @@ pub const ROUTES: &[Route] = &[
     get("/docs", &[], "This description for people"),
     get("/v1/federation", &[], "The whole federation: nodes, platforms, tables, warnings"),
     get("/v1/nodes", &[], "Nodes"),
-    post("/v1/nodes/{node}/drain", JSON, "Let a node give its duties away, or undo it: {\"drain\": true|false}"),
+    post(
+        "/v1/nodes/{node}/drain",
+        JSON,
+        "Let a node give its duties away, or undo it: {\"drain\": true|false}",
+    ),
     get("/v1/platforms", &[], "Platforms"),
     post("/v1/platforms", JSON, "Create a platform"),
     get("/v1/platforms/{region}", &[], "One platform"),
@@ -87,7 +91,11 @@ pub const ROUTES: &[Route] = &[
         &["doc_type", "state", "client_ref", "key", "since", "limit", "page_token"],
         "Find documents",
     ),
-    get("/v1/platforms/{region}/documents:count", &["doc_type", "state", "client_ref", "key", "since"], "Count documents"),
+    get(
+        "/v1/platforms/{region}/documents:count",
+        &["doc_type", "state", "client_ref", "key", "since"],
+        "Count documents",
+    ),
     get("/v1/platforms/{region}/documents/{doc_id}", &[], "One document with its content"),
     get("/v1/platforms/{region}/documents/{doc_id}/versions", &[], "Versions of a document"),
     get("/v1/platforms/{region}/documents/{doc_id}/receipts", &[], "Receipts of a document"),
@@ -110,5 +118,9 @@ pub const ROUTES: &[Route] = &[
     get("/v1/tables/{name}/versions", &[], "Versions of a table"),
     get("/v1/tables/{name}/diff", &["from", "to"], "Difference of two versions"),
     get("/v1/tables/{name}/status", &[], "Which node holds which version"),
-    post("/v1/tables/{name}/versions", "multipart/form-data", "Import and publish a version: parts `options` (JSON) and `file`"),
+    post(
+        "/v1/tables/{name}/versions",
+        "multipart/form-data",
+        "Import and publish a version: parts `options` (JSON) and `file`",
+    ),
 ];

@@ -43,7 +43,8 @@ enum Place {
 /// Finds who serves a platform. A node that keeps no copy knows it from the registry alone.
 fn place(api: &Api, region: RegionCode) -> Result<Place, ApiError> {
     let view = api.registry.state();
-    let placement = view.state.placement(region).ok_or_else(|| ApiError::not_found(format!("platform {region}")))?;
+    let placement =
+        view.state.placement(region).ok_or_else(|| ApiError::not_found(format!("platform {region}")))?;
     let here = api.platform(region);
     let primary = match &here {
         // The replica may know of a move before this node has applied it.
@@ -56,7 +57,9 @@ fn place(api: &Api, region: RegionCode) -> Result<Place, ApiError> {
     };
     match here {
         Some(platform) if primary == api.agent.me() => Ok(Place::Here(platform)),
-        _ if primary == api.agent.me() => Err(ApiError::new(codes::NOT_PRIMARY, format!("platform {region} is not open here yet"))),
+        _ if primary == api.agent.me() => {
+            Err(ApiError::new(codes::NOT_PRIMARY, format!("platform {region} is not open here yet")))
+        }
         _ => Ok(Place::There(primary)),
     }
 }
@@ -77,13 +80,21 @@ fn forwards(headers: &HeaderMap, query: Option<&str>) -> bool {
 
 /// Sends a request to whoever is primary, and again when the platform moves meanwhile. The business key makes the repetition
 /// of a write safe: the same document is stored once and gets its first answer.
-async fn send_on(api: &Api, region: RegionCode, to: NodeId, caller: &Caller, outline: Outline, may: bool, body: Bytes) -> Result<Response, ApiError> {
+async fn send_on(
+    api: &Api,
+    region: RegionCode,
+    to: NodeId,
+    caller: &Caller,
+    outline: Outline,
+    may: bool,
+    body: Bytes,
+) -> Result<Response, ApiError> {
     if !may {
         return Err(misdirected(api, region, to));
     }
     let deadline = Instant::now() + api.config.write_timeout;
     let mut changes = api.registry.changes();
-    let mut node = to;
+    let (mut node, mut pause, mut sent_once) = (to, AGAIN, false);
     loop {
         let sent = forward(api, node, caller, outline.clone(), body.clone());
         let moved = async {
@@ -101,17 +112,28 @@ async fn send_on(api: &Api, region: RegionCode, to: NodeId, caller: &Caller, out
                 Ok(_) => None,
                 Err(error) => Some(error),
             },
-            () = moved => None,
+            () = moved => {
+                // The first one may have taken it before it lost the platform.
+                sent_once = true;
+                None
+            }
         };
         if let Some(error) = error
             && (Instant::now() >= deadline || !matches!(error, ForwardError::Unreachable { .. }))
         {
-            return Err(error.into());
+            let unknown = || ApiError::new(codes::OUTCOME_UNKNOWN, error.to_string());
+            return Err(if sent_once { unknown() } else { ApiError::of(&error) });
         }
         match place(api, region) {
-            Ok(Place::There(primary)) if primary != node => node = primary,
-            Ok(Place::Here(_)) => return Err(ApiError::new(codes::PEER_UNREACHABLE, format!("platform {region} moved here; repeat the request"))),
-            _ => tokio::time::sleep(AGAIN).await,
+            Ok(Place::There(primary)) if primary != node => (node, pause) = (primary, AGAIN),
+            Ok(Place::Here(_)) => {
+                let detail = format!("platform {region} moved here; repeat the request with the same key");
+                return Err(ApiError::new(codes::OUTCOME_UNKNOWN, detail));
+            }
+            _ => {
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(AGAIN * 16);
+            }
         }
     }
 }
@@ -156,7 +178,8 @@ fn respond(api: &Api, answer: &SubmitAnswer, region: RegionCode, headers: &Heade
 
 fn lodger(api: &Api, caller: &Caller, region: RegionCode) -> Result<eport_platform::Caller, ApiError> {
     need(api, caller, Action::LodgeDocument, Some(region))?;
-    let subject = caller.subject().ok_or_else(|| ApiError::new(codes::CERT_MISSING, "a certificate is needed"))?;
+    let subject =
+        caller.subject().ok_or_else(|| ApiError::new(codes::CERT_MISSING, "a certificate is needed"))?;
     Ok(eport_platform::Caller::from(subject))
 }
 
@@ -183,6 +206,10 @@ pub async fn lodge(
             SubmitAnswer::Redirect { primary, .. } if may && primary != api.agent.me() => {
                 send_on(&api, region, primary, &caller, outline, may, body).await
             }
+            SubmitAnswer::Redirect { primary, .. } if primary == api.agent.me() => Err(ApiError::new(
+                codes::FENCED,
+                format!("platform {region} is not open here; nothing was stored"),
+            )),
             answer => Ok(respond(&api, &answer, region, &headers)),
         },
     }
@@ -229,12 +256,13 @@ pub async fn batch(
     let forwarded = request.headers().contains_key(FORWARDED);
     let body = body(request).await?;
     let platform = match settled_place(&api, region, forwarded).await? {
-        Place::There(node) => return send_on(&api, region, node, &caller, outline, may, body).await,
+        Place::There(node) => return batch_elsewhere(&api, region, node, &caller, outline, may, body).await,
         Place::Here(platform) => platform,
     };
     let lines = lines(&body)?;
     let answers = platform.submit_batch(&lodger, &lines).await;
-    let moved: Vec<usize> = (0..answers.len()).filter(|i| matches!(answers[*i], SubmitAnswer::Redirect { .. })).collect();
+    let moved: Vec<usize> =
+        (0..answers.len()).filter(|i| matches!(answers[*i], SubmitAnswer::Redirect { .. })).collect();
     let target = moved.first().and_then(|i| match &answers[*i] {
         SubmitAnswer::Redirect { primary, .. } => Some(*primary),
         _ => None,
@@ -246,6 +274,41 @@ pub async fn batch(
         forward_lines(&api, primary, &caller, outline, &lines, &moved, &mut out).await;
     }
     Ok(ndjson(&out))
+}
+
+/// A batch that another node carries out. When the platform moves in the middle, that node may not forward what came to it
+/// by forward: it answers 421 for those lines, and this node sends them on.
+async fn batch_elsewhere(
+    api: &Api,
+    region: RegionCode,
+    node: NodeId,
+    caller: &Caller,
+    outline: Outline,
+    may: bool,
+    body: Bytes,
+) -> Result<Response, ApiError> {
+    let response = send_on(api, region, node, caller, outline.clone(), may, body.clone()).await?;
+    if response.status() != StatusCode::OK {
+        return Ok(response);
+    }
+    let (parts, answered) = response.into_parts();
+    let whole = axum::body::to_bytes(answered, api.config.body_len_max.saturating_mul(4)).await;
+    let whole = whole.map_err(|e| ApiError::new(codes::OUTCOME_UNKNOWN, e.to_string()))?;
+    let read = |l: &[u8]| serde_json::from_slice::<BatchLine>(l).ok();
+    let mut out: Vec<BatchLine> =
+        whole.split(|b| *b == b'\n').filter(|l| !l.is_empty()).filter_map(read).collect();
+    let moved: Vec<usize> = (0..out.len()).filter(|i| out[*i].status == 421).collect();
+    let next = primary_of(api, region).filter(|p| *p != node);
+    match next {
+        Some(primary) if !moved.is_empty() => {
+            let lines = lines(&body)?;
+            if lines.len() == out.len() {
+                forward_lines(api, primary, caller, outline, &lines, &moved, &mut out).await;
+            }
+            Ok(ndjson(&out))
+        }
+        _ => Ok(Response::from_parts(parts, Body::from(whole))),
+    }
 }
 
 /// Sends the lines that were not judged here to the new primary and puts its answers in their places.
@@ -265,14 +328,18 @@ async fn forward_lines(
     }
     let told = match forward(api, primary, caller, outline, body.freeze()).await {
         Ok(response) if response.status() == StatusCode::OK => {
-            let whole = axum::body::to_bytes(response.into_body(), api.config.body_len_max).await.unwrap_or_default();
-            whole.split(|b| *b == b'\n').filter_map(|l| serde_json::from_slice::<BatchLine>(l).ok()).collect()
+            let whole =
+                axum::body::to_bytes(response.into_body(), api.config.body_len_max).await.unwrap_or_default();
+            // Placed by their own numbers: an unreadable line must not shift the others.
+            let read = |l: &[u8]| serde_json::from_slice::<BatchLine>(l).ok();
+            let told = whole.split(|b| *b == b'\n').filter_map(read).map(|l| (l.line, l));
+            told.collect::<std::collections::BTreeMap<u64, BatchLine>>()
         }
         Ok(_) | Err(ForwardError::Unreachable { .. }) => return,
-        Err(ForwardError::Unknown { .. }) => Vec::new(),
+        Err(ForwardError::Unknown { .. }) => std::collections::BTreeMap::new(),
     };
     for (n, i) in moved.iter().enumerate() {
-        out[*i] = match told.get(n) {
+        out[*i] = match told.get(&(n as u64 + 1)) {
             Some(answer) => BatchLine { line: *i as u64 + 1, ..answer.clone() },
             // Sent, and no answer: only repeating the line tells.
             None => BatchLine {
@@ -286,18 +353,18 @@ async fn forward_lines(
     }
 }
 
+/// The lines of a batch. Blank space at the end is nothing; an empty line in between is an error, because it would shift the
+/// numbers of the answer.
 fn lines(body: &Bytes) -> Result<Vec<Bytes>, ApiError> {
+    let body = body.slice(..body.trim_ascii_end().len());
     let mut out = Vec::new();
     let mut start = 0;
-    for end in body.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(i, _)| i).chain([body.len()]) {
+    let ends = body.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(i, _)| i).chain([body.len()]);
+    for end in ends.filter(|_| !body.is_empty()) {
         let line = body.slice(start..end);
         start = end + 1;
-        if line.iter().all(u8::is_ascii_whitespace) {
-            // Only the end may be empty: an empty line in between would shift the numbers of the answer.
-            if start <= body.len() && !body[start.min(body.len())..].iter().all(u8::is_ascii_whitespace) {
-                return Err(ApiError::new(codes::DOCUMENT_MALFORMED, format!("line {} is empty", out.len() + 1)));
-            }
-            continue;
+        if line.trim_ascii().is_empty() {
+            return Err(ApiError::new(codes::DOCUMENT_MALFORMED, format!("line {} is empty", out.len() + 1)));
         }
         out.push(line);
         if out.len() > BATCH_LINES_MAX {
@@ -318,8 +385,30 @@ fn ndjson(lines: &[BatchLine]) -> Response {
     ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from(body)).into_response()
 }
 
+/// Reads see what was answered before: a primary that has not applied what it inherited waits, one that was fenced says so.
+async fn open_for_reads(api: &Api, platform: &Platform) -> Result<(), ApiError> {
+    let mut status = platform.status();
+    let open = status
+        .wait_for(|s| matches!(s.role, Role::Primary { .. } | Role::Handover { .. } | Role::Fenced { .. }));
+    let role = match tokio::time::timeout(api.config.write_timeout, open).await {
+        Ok(Ok(status)) => status.role.clone(),
+        _ => return Err(ApiError::new(codes::OVERLOADED, "the platform is opening here; nothing was read")),
+    };
+    match role {
+        Role::Fenced { .. } => Err(ApiError::new(codes::FENCED, "this node may not answer for the platform")),
+        _ => Ok(()),
+    }
+}
+
 /// Runs a read at the primary, or here when this node was asked and is it.
-async fn read<T, F>(api: Api, caller: Caller, name: String, request: Request, action: Action, run: F) -> Result<Response, ApiError>
+async fn read<T, F>(
+    api: Api,
+    caller: Caller,
+    name: String,
+    request: Request,
+    action: Action,
+    run: F,
+) -> Result<Response, ApiError>
 where
     F: FnOnce(&Platform, Scope) -> Result<T, ApiError> + Send + 'static,
     T: IntoResponse + Send + 'static,
@@ -329,13 +418,19 @@ where
     let may = forwards(request.headers(), request.uri().query());
     let forwarded = request.headers().contains_key(FORWARDED);
     match settled_place(&api, region, forwarded).await? {
-        Place::There(node) => send_on(&api, region, node, &caller, Outline::of(&request), may, Bytes::new()).await,
+        Place::There(node) => {
+            send_on(&api, region, node, &caller, Outline::of(&request), may, Bytes::new()).await
+        }
         Place::Here(platform) => {
             let scope = match (permit, caller.subject()) {
                 (Permit::All, _) => Scope::All,
                 (Permit::OwnOnly, Some(subject)) => Scope::Own(subject.lodger()),
                 (Permit::OwnOnly, None) => Scope::Own(String::new()),
             };
+            open_for_reads(&api, &platform).await?;
+            // Replication shares the blocking threads: readers may take some of them, never all.
+            let slot = api.readers.clone().try_acquire_owned();
+            let _slot = slot.map_err(|_| ApiError::new(codes::OVERLOADED, "too many reads at once"))?;
             // RocksDB reads may touch the disk: they stay off the async threads.
             let done = tokio::task::spawn_blocking(move || run(&platform, scope)).await;
             done.map_err(|e| ApiError::new(codes::INTERNAL, e.to_string()))?.map(IntoResponse::into_response)
@@ -351,7 +446,10 @@ pub async fn list(
     Query(query): Query<DocumentQuery>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    read(api, caller, name, request, Action::ListDocuments, move |p, scope| Ok(Answer(p.list(&query, &scope)?))).await
+    read(api, caller, name, request, Action::ListDocuments, move |p, scope| {
+        Ok(Answer(p.list(&query, &scope)?))
+    })
+    .await
 }
 
 /// `GET /v1/platforms/{region}/documents:count`
@@ -439,9 +537,12 @@ pub async fn events(
     let may = forwards(request.headers(), request.uri().query());
     let forwarded = request.headers().contains_key(FORWARDED);
     match settled_place(&api, region, forwarded).await? {
-        Place::There(node) => send_on(&api, region, node, &caller, Outline::of(&request), may, Bytes::new()).await,
+        Place::There(node) => {
+            send_on(&api, region, node, &caller, Outline::of(&request), may, Bytes::new()).await
+        }
         Place::Here(platform) => {
             let wait = Duration::try_from_secs_f64(query.wait.unwrap_or(0.0)).unwrap_or_default();
+            open_for_reads(&api, &platform).await?;
             let events = platform.events(query.after, query.limit.unwrap_or(100), wait).await?;
             Ok(Answer(Page::whole(events)).into_response())
         }

@@ -44,8 +44,14 @@ impl<S: Send + Sync> FromRequest<S> for Raw {
 }
 
 fn too_large(rejection: &BytesRejection) -> ApiError {
-    match rejection.status().as_u16() {
-        413 => ApiError::new(codes::BODY_TOO_LARGE, rejection.body_text()),
+    let mut cause: Option<&dyn std::error::Error> = Some(rejection);
+    let mut over = rejection.status().as_u16() == 413;
+    while let Some(error) = cause {
+        over |= error.is::<http_body_util::LengthLimitError>();
+        cause = error.source();
+    }
+    match over {
+        true => ApiError::new(codes::BODY_TOO_LARGE, rejection.body_text()),
         _ => ApiError::bad(rejection.body_text()),
     }
 }

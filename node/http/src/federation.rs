@@ -4,7 +4,9 @@ use crate::state::Api;
 use crate::words;
 use eport_agent::{PlatformSoft, SoftState};
 use eport_api_types as t;
-use eport_api_types::{DurabilityNow, FederationStatus, NodeState, NodeStatus, PlatformKind, PlatformState, PlatformStatus};
+use eport_api_types::{
+    DurabilityNow, FederationStatus, NodeState, NodeStatus, PlatformKind, PlatformState, PlatformStatus,
+};
 use eport_model::{NodeId, RegionCode};
 use eport_registry::{Kind, Mode, Placement, PlacementState, State};
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,7 +30,8 @@ pub fn federation(api: &Api, chinese: bool) -> FederationStatus {
         code: w.code.to_string(),
         text: if chinese { w.text.zh.clone() } else { w.text.en.clone() },
     };
-    let mut warnings: Vec<t::Warning> = eport_moves::quorum_warnings(state, &voters).iter().map(text).collect();
+    let mut warnings: Vec<t::Warning> =
+        eport_moves::quorum_warnings(state, &voters).iter().map(text).collect();
     warnings.extend(eport_moves::platform_warnings(state, &up).iter().map(text));
     warnings.extend(alarms(&heard));
     FederationStatus {
@@ -59,7 +62,8 @@ pub fn heard(api: &Api) -> Heard {
 
 fn up(api: &Api, heard: &Heard) -> BTreeSet<NodeId> {
     let connected = api.transport.connected().borrow().clone();
-    let fresh = heard.iter().filter(|(n, (age, _))| *age < UP && (connected.contains(n) || **n == api.agent.me()));
+    let fresh =
+        heard.iter().filter(|(n, (age, _))| *age < UP && (connected.contains(n) || **n == api.agent.me()));
     fresh.map(|(n, _)| *n).collect()
 }
 
@@ -68,7 +72,10 @@ fn alarms(heard: &Heard) -> Vec<t::Warning> {
     for (node, (_, soft)) in heard {
         for p in &soft.platforms {
             if let Some(alarm) = &p.alarm {
-                out.push(t::Warning { code: eport_model::codes::JOURNAL_CORRUPT.to_string(), text: format!("{node}, {}: {alarm}", p.region) });
+                out.push(t::Warning {
+                    code: eport_model::codes::JOURNAL_CORRUPT.to_string(),
+                    text: format!("{node}, {}: {alarm}", p.region),
+                });
             }
         }
     }
@@ -126,9 +133,14 @@ fn replica(heard: &Heard, node: NodeId, region: RegionCode) -> Option<(Duration,
 
 fn platform(state: &State, p: &Placement, heard: &Heard) -> PlatformStatus {
     let primary = replica(heard, p.primary, p.region);
-    let serving = primary.filter(|(age, soft)| *age < UP && soft.epoch == p.epoch && matches!(soft.role.as_str(), "primary" | "handover"));
+    let serving = primary.filter(|(age, soft)| {
+        *age < UP && soft.epoch == p.epoch && matches!(soft.role.as_str(), "primary" | "handover")
+    });
     let named = p.backups.iter().map(|b| b.node).chain([p.primary]);
-    let best = named.filter_map(|n| replica(heard, n, p.region)).max_by_key(|(_, s)| s.last.rank()).map(|(_, s)| s.last);
+    let best = named
+        .filter_map(|n| replica(heard, n, p.region))
+        .max_by_key(|(_, s)| s.last.rank())
+        .map(|(_, s)| s.last);
     let head = serving.map(|(_, s)| s.last).or(best).unwrap_or(p.start);
     let durability_now = match serving.map(|(_, s)| s.durability_now.as_str()) {
         Some("replicated") => DurabilityNow::Replicated,
@@ -184,7 +196,11 @@ fn backup(
         in_sync: b.in_sync,
         lag_records,
         // Whole seconds are enough for people; a level backup has no lag at all.
-        lag_seconds: if lag_records == 0 { 0.0 } else { seen.map_or(0.0, |s| Duration::from_millis(s.behind_ms).as_secs_f64()) },
+        lag_seconds: if lag_records == 0 {
+            0.0
+        } else {
+            seen.map_or(0.0, |s| Duration::from_millis(s.behind_ms).as_secs_f64())
+        },
         received: pick(|s| s.received.as_u64(), |s| s.last.index.as_u64()),
         durable,
         applied: pick(|s| s.applied.as_u64(), |s| s.applied.as_u64()),

@@ -95,7 +95,10 @@ impl Outline {
     pub fn of<B>(request: &Request<B>) -> Self {
         Self {
             method: request.method().clone(),
-            path_and_query: request.uri().path_and_query().map_or_else(|| "/".into(), |p| p.as_str().to_owned()),
+            path_and_query: request
+                .uri()
+                .path_and_query()
+                .map_or_else(|| "/".into(), |p| p.as_str().to_owned()),
             headers: carried(request.headers()),
         }
     }
@@ -109,8 +112,18 @@ fn carried(headers: &axum::http::HeaderMap) -> Vec<(String, Vec<u8>)> {
 }
 
 /// Sends a request on to `node` and returns its answer.
-pub async fn forward(api: &Api, node: NodeId, caller: &Caller, outline: Outline, body: Bytes) -> Result<Response<Body>, ForwardError> {
-    let chain = caller.identity.as_ref().map(|i| i.chain.iter().map(|c| Bytes::copy_from_slice(c)).collect()).unwrap_or_default();
+pub async fn forward(
+    api: &Api,
+    node: NodeId,
+    caller: &Caller,
+    outline: Outline,
+    body: Bytes,
+) -> Result<Response<Body>, ForwardError> {
+    let chain = caller
+        .identity
+        .as_ref()
+        .map(|i| i.chain.iter().map(|c| Bytes::copy_from_slice(c)).collect())
+        .unwrap_or_default();
     let message = Forward {
         method: outline.method.as_str().to_owned(),
         path_and_query: outline.path_and_query,
@@ -126,7 +139,9 @@ pub async fn forward(api: &Api, node: NodeId, caller: &Caller, outline: Outline,
         .map_err(|e| {
             let detail = e.to_string();
             match e {
-                RequestError::Lost { .. } | RequestError::Timeout { .. } => ForwardError::Unknown { node, detail },
+                RequestError::Lost { .. } | RequestError::Timeout { .. } => {
+                    ForwardError::Unknown { node, detail }
+                }
                 _ => ForwardError::Unreachable { node, detail },
             }
         })?;
@@ -145,6 +160,16 @@ fn put_headers(into: &mut axum::http::HeaderMap, headers: &[(String, Vec<u8>)]) 
             into.insert(name.clone(), value);
         }
     }
+}
+
+/// A forward carries a certificate without proof that its owner is there. So nothing that administers arrives this way: only
+/// documents, events, and the journal of one platform.
+fn may_arrive(path_and_query: &str) -> bool {
+    let path = path_and_query.split('?').next().unwrap_or_default();
+    let Some(rest) = path.strip_prefix("/v1/platforms/").and_then(|r| r.split_once('/')) else {
+        return false;
+    };
+    ["documents", "events", "journal/", "verify"].iter().any(|allowed| rest.1.starts_with(allowed))
 }
 
 /// The receiving side: verifies the chain again and runs the same router.
@@ -182,10 +207,17 @@ impl Receiver {
             Ok(m) => m,
             Err(e) => return refuse(codes::FRAME_MALFORMED, format!("forward: {e}")),
         };
+        if !may_arrive(&message.path_and_query) {
+            return refuse(
+                codes::FORBIDDEN,
+                "only requests that belong to a platform's primary are forwarded".into(),
+            );
+        }
         let identity = if message.chain.is_empty() {
             None
         } else {
-            let chain: Vec<CertificateDer<'_>> = message.chain.iter().map(|c| CertificateDer::from(&c[..])).collect();
+            let chain: Vec<CertificateDer<'_>> =
+                message.chain.iter().map(|c| CertificateDer::from(&c[..])).collect();
             match api.tls.peer(&chain) {
                 Ok(identity) => Some(Arc::new(identity)),
                 Err(e) => return refuse(Code(e.code()), e.to_string()),
@@ -209,7 +241,11 @@ impl Receiver {
         };
         let (parts, body) = response.into_parts();
         match body.collect().await {
-            Ok(body) => Answer { status: parts.status.as_u16(), headers: carried(&parts.headers), body: body.to_bytes() },
+            Ok(body) => Answer {
+                status: parts.status.as_u16(),
+                headers: carried(&parts.headers),
+                body: body.to_bytes(),
+            },
             Err(e) => refuse(codes::INTERNAL, e.to_string()),
         }
     }
@@ -219,5 +255,30 @@ impl ForwardHandler for Receiver {
     fn forward(&self, from: NodeId, payload: Bytes) -> BoxFuture<'static, Bytes> {
         let (api, router) = (self.api.clone(), self.router.get().cloned());
         Box::pin(async move { codec::encode(&Self::run(api, router, from, payload).await).into() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_belongs_to_a_primary_arrives_by_forward() {
+        for yes in [
+            "/v1/platforms/440100/documents",
+            "/v1/platforms/440100/documents:batch?x=1",
+            "/v1/platforms/440100/verify",
+        ] {
+            assert!(may_arrive(yes), "{yes}");
+        }
+        for no in [
+            "/v1/platforms/440100/moves",
+            "/v1/platforms/440100/policy",
+            "/v1/nodes/a/drain",
+            "/v1/platforms",
+            "/metrics",
+        ] {
+            assert!(!may_arrive(no), "{no}");
+        }
     }
 }

@@ -23,21 +23,36 @@ use std::time::Duration;
 /// How long all holders get to reach the mark and hash their rows.
 const VERIFY_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Exports on disk at once.
+const EXPORTS_KEPT: usize = 2;
+
 enum Place {
     Here(PlatformHandle),
     There(Response),
 }
 
 /// The open primary's handle, or the primary's answer to the forwarded request.
-async fn at_primary(api: &Api, region: RegionCode, caller: &Caller, outline: Outline, forwarded: bool) -> Result<Place, ApiError> {
+async fn at_primary(
+    api: &Api,
+    region: RegionCode,
+    caller: &Caller,
+    outline: Outline,
+    forwarded: bool,
+) -> Result<Place, ApiError> {
     let view = api.registry.state();
-    let placement = view.state.placement(region).ok_or_else(|| ApiError::not_found(format!("platform {region}")))?;
+    let placement =
+        view.state.placement(region).ok_or_else(|| ApiError::not_found(format!("platform {region}")))?;
     if placement.primary == api.agent.me() {
         let handle = api.agent.platform(region).filter(|h| h.status().borrow().is_open());
-        return handle.map(Place::Here).ok_or_else(|| ApiError::new(codes::FENCED, format!("platform {region} is not open")));
+        return handle
+            .map(Place::Here)
+            .ok_or_else(|| ApiError::new(codes::FENCED, format!("platform {region} is not open")));
     }
     if forwarded {
-        return Err(ApiError::new(codes::NOT_PRIMARY, format!("{} is primary of platform {region}", placement.primary)));
+        return Err(ApiError::new(
+            codes::NOT_PRIMARY,
+            format!("{} is primary of platform {region}", placement.primary),
+        ));
     }
     Ok(Place::There(forward(api, placement.primary, caller, outline, Bytes::new()).await?))
 }
@@ -59,7 +74,12 @@ pub async fn head(
     };
     let committed = handle.status().borrow().committed;
     let position = handle.store().position(committed)?.unwrap_or_default();
-    let head = JournalHead { region, epoch: position.epoch, index: position.index.as_u64(), digest: position.digest };
+    let head = JournalHead {
+        region,
+        epoch: position.epoch,
+        index: position.index.as_u64(),
+        digest: position.digest,
+    };
     Ok(Answer(head).into_response())
 }
 
@@ -80,7 +100,8 @@ pub async fn verify(
     };
     let draft = Draft::bare(RecordKind::ChecksumMark, api.now());
     let pending = handle.propose(vec![draft]).map_err(|e| ApiError::new(codes::OVERLOADED, e.to_string()))?;
-    let blocked = || ApiError::new(codes::WRITE_BLOCKED, "the checksum mark was not confirmed by the backups in time");
+    let blocked =
+        || ApiError::new(codes::WRITE_BLOCKED, "the checksum mark was not confirmed by the backups in time");
     let Some(pending) = pending.into_iter().next() else { return Err(blocked()) };
     let index = match tokio::time::timeout(VERIFY_TIMEOUT, pending.outcome).await {
         Ok(Ok(Outcome::Done { position, .. })) => position.index,
@@ -92,11 +113,17 @@ pub async fn verify(
         .placement(region)
         .map(|p| std::iter::once(p.primary).chain(p.backups.iter().map(|b| b.node)).collect())
         .unwrap_or_default();
-    let mine = wait_for_own(&handle, index).await.ok_or_else(|| ApiError::new(codes::INTERNAL, "no digest in time"))?;
+    let mine = wait_for_own(&handle, index)
+        .await
+        .ok_or_else(|| ApiError::new(codes::INTERNAL, "no digest in time"))?;
     let mut replicas = Vec::new();
     let end = tokio::time::Instant::now() + VERIFY_TIMEOUT;
     for node in holders {
-        let digest = if node == api.agent.me() { Some(mine) } else { wait_for_other(&api, node, region, index, end).await };
+        let digest = if node == api.agent.me() {
+            Some(mine)
+        } else {
+            wait_for_other(&api, node, region, index, end).await
+        };
         replicas.push(ReplicaDigest { node, digest, equal: digest == Some(mine) });
     }
     // A holder that cannot be asked is no difference, but it is no proof either: it is shown without a digest.
@@ -112,7 +139,13 @@ async fn wait_for_own(handle: &PlatformHandle, index: JournalIndex) -> Option<Di
 }
 
 /// Another holder's digest as its soft state tells it; `None` when it is away or does not get there in time.
-async fn wait_for_other(api: &Api, node: NodeId, region: RegionCode, index: JournalIndex, end: tokio::time::Instant) -> Option<Digest> {
+async fn wait_for_other(
+    api: &Api,
+    node: NodeId,
+    region: RegionCode,
+    index: JournalIndex,
+    end: tokio::time::Instant,
+) -> Option<Digest> {
     loop {
         if !api.transport.connected().borrow().contains(&node) {
             return None;
@@ -147,12 +180,20 @@ pub async fn export(
             Place::Here(_) => Err(ApiError::not_found(format!("journal of platform {region} on this node"))),
         };
     };
+    let slot = api.exporting.clone().try_acquire_owned();
+    let _slot =
+        slot.map_err(|_| ApiError::new(codes::OVERLOADED, "another export is being written on this node"))?;
     let mut id = [0u8; 8];
     rand::rng().fill_bytes(&mut id);
     let id = id.iter().map(|b| format!("{b:02x}")).collect::<String>();
     let dir = api.config.exports.join(&id);
+    let all = api.config.exports.clone();
     let made = tokio::task::spawn_blocking(move || {
-        let manifest = handle.store().export(&dir, JournalIndex::from_u64(1))?;
+        tidy(&all);
+        let manifest = handle.store().export(&dir, JournalIndex::from_u64(1)).inspect_err(|_| {
+            // Half an export is of no use and may fill the disk.
+            let _ = std::fs::remove_dir_all(&dir);
+        })?;
         let mut files: Vec<(String, u64)> = Vec::new();
         for entry in std::fs::read_dir(&dir).into_iter().flatten().flatten() {
             let len = entry.metadata().map(|m| m.len()).unwrap_or(0);
@@ -165,8 +206,26 @@ pub async fn export(
     .map_err(|e| ApiError::new(codes::INTERNAL, e.to_string()))?;
     let (manifest, files) = made?;
     let through = manifest.segments.last().map(|s| s.last);
-    let files: Vec<_> = files.into_iter().map(|(name, bytes)| serde_json::json!({ "name": name, "bytes": bytes })).collect();
-    Ok(Answer(serde_json::json!({ "id": id, "region": region, "through": through, "files": files })).into_response())
+    let files: Vec<_> =
+        files.into_iter().map(|(name, bytes)| serde_json::json!({ "name": name, "bytes": bytes })).collect();
+    Ok(Answer(serde_json::json!({ "id": id, "region": region, "through": through, "files": files }))
+        .into_response())
+}
+
+/// Exports wait for whoever asked; the newest stays until the next but one, so that copies never pile up.
+fn tidy(all: &std::path::Path) {
+    let mut found: Vec<_> = std::fs::read_dir(all)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|e| Some((e.metadata().ok()?.modified().ok()?, e.path())))
+        .collect();
+    found.sort();
+    for (_, old) in found.iter().rev().skip(EXPORTS_KEPT - 1) {
+        if let Err(error) = std::fs::remove_dir_all(old) {
+            tracing::warn!(path = %old.display(), %error, "an old export stays");
+        }
+    }
 }
 
 /// `GET /v1/platforms/{region}/journal/exports/{id}/{file}`
@@ -180,7 +239,12 @@ pub async fn export_file(
     let (outline, forwarded) = (Outline::of(&request), request.headers().contains_key(FORWARDED));
     drop(request);
     need(&api, &caller, Action::AdministerPlatform, Some(region))?;
-    let plain = |s: &str| !s.is_empty() && s.len() <= 128 && s.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)) && !s.starts_with('.');
+    let plain = |s: &str| {
+        !s.is_empty()
+            && s.len() <= 128
+            && s.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+            && !s.starts_with('.')
+    };
     if !plain(&id) || !plain(&file) {
         return Err(ApiError::bad("export id and file are plain names"));
     }
@@ -190,6 +254,8 @@ pub async fn export_file(
         return Ok(answer);
     }
     let path = api.config.exports.join(&id).join(&file);
-    let bytes = tokio::fs::read(&path).await.map_err(|_| ApiError::not_found(format!("file {file} of export {id}")))?;
+    let bytes = tokio::fs::read(&path)
+        .await
+        .map_err(|_| ApiError::not_found(format!("file {file} of export {id}")))?;
     Ok(([(header::CONTENT_TYPE, "application/octet-stream")], bytes).into_response())
 }

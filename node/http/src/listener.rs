@@ -6,7 +6,7 @@
 use crate::Caller;
 use axum::Router;
 use eport_tls::Tls;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use std::sync::Arc;
@@ -21,6 +21,12 @@ use tracing::{debug, warn};
 const CONNECTIONS_MAX: usize = 4_096;
 /// A handshake that takes longer is ended.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection that sends no request head for this long is ended.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
+/// How often an idle HTTP/2 connection is probed.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// Requests at once on one HTTP/2 connection.
+const STREAMS_MAX: u32 = 200;
 /// Running requests get this long to finish when the node stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -29,10 +35,16 @@ pub async fn serve(listener: TcpListener, tls: Tls, router: Router, mut stop: wa
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let graceful = GracefulShutdown::new();
     loop {
-        let Ok(permit) = slots.clone().acquire_owned().await else { break };
-        let accepted = tokio::select! {
+        let next = async {
+            let permit = slots.clone().acquire_owned().await.ok()?;
+            Some((permit, listener.accept().await))
+        };
+        let (permit, accepted) = tokio::select! {
             _ = stop.wait_for(|s| *s) => break,
-            accepted = listener.accept() => accepted,
+            next = next => match next {
+                Some(next) => next,
+                None => break,
+            },
         };
         let stream = match accepted {
             Ok((stream, _)) => stream,
@@ -75,7 +87,15 @@ async fn connection(
         request.extensions_mut().insert(caller.clone());
         router.clone().call(request)
     });
-    let builder = Builder::new(TokioExecutor::new());
+    let mut builder = Builder::new(TokioExecutor::new());
+    // Silent connections give their place back.
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(IDLE_TIMEOUT);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(HANDSHAKE_TIMEOUT)
+        .max_concurrent_streams(STREAMS_MAX);
     let served = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
     watcher.watch(served).await.map_err(|e| e.to_string().into())
 }

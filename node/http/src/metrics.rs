@@ -53,19 +53,43 @@ pub fn page(api: &Api) -> String {
         g.set(i64::try_from(value).unwrap_or(i64::MAX));
         registry.register(name, help, g);
     };
-    gauge(&mut registry, "registry_applied_index", "Registry log index applied here; standing still under change means no quorum", view.index);
+    gauge(
+        &mut registry,
+        "registry_applied_index",
+        "Registry log index applied here; standing still under change means no quorum",
+        view.index,
+    );
     gauge(&mut registry, "registry_term", "Raft term; a rise means a change of leader", api.registry.term());
-    gauge(&mut registry, "registry_is_leader", "1 while this node leads the registry", u64::from(api.registry.is_leader()));
-    gauge(&mut registry, "peers_connected", "Connected nodes; a fall means a lost link or node", api.transport.connected().borrow().len() as u64);
+    gauge(
+        &mut registry,
+        "registry_is_leader",
+        "1 while this node leads the registry",
+        u64::from(api.registry.is_leader()),
+    );
+    gauge(
+        &mut registry,
+        "peers_connected",
+        "Connected nodes; a fall means a lost link or node",
+        api.transport.connected().borrow().len() as u64,
+    );
     gauge(&mut registry, "ready", "1 while this node takes requests", u64::from(api.ready.borrow().is_ok()));
     let accepted = api.counters.documents.load(Ordering::Relaxed);
-    gauge(&mut registry, "documents_accepted_total", "Documents accepted by this process as primary", accepted);
+    gauge(
+        &mut registry,
+        "documents_accepted_total",
+        "Documents accepted by this process as primary",
+        accepted,
+    );
     let answers: Family<ClassLabels, Gauge> = Family::default();
     for (class, count) in api.counters.answers.iter().enumerate().skip(1) {
         let labels = ClassLabels { class: format!("{class}xx") };
         answers.get_or_create(&labels).set(i64::try_from(count.load(Ordering::Relaxed)).unwrap_or(i64::MAX));
     }
-    registry.register("http_answers_total", "HTTP answers by status class; 5xx rising means a person should look", answers);
+    registry.register(
+        "http_answers_total",
+        "HTTP answers by status class; 5xx rising means a person should look",
+        answers,
+    );
     platforms(api, &mut registry);
     let mut text = String::new();
     // Writing into a string fails only when a label cannot be formatted; ours are plain text.
@@ -97,7 +121,11 @@ fn platforms(api: &Api, registry: &mut Registry) {
         }
     }
     registry.register("journal_last_index", "Last fsynced record of each platform kept here", last);
-    registry.register("journal_applied_index", "Last applied record; far behind the last one means a slow disk", applied);
+    registry.register(
+        "journal_applied_index",
+        "Last applied record; far behind the last one means a slow disk",
+        applied,
+    );
     registry.register("platform_epoch", "Epoch of each platform; a rise means a move", epoch);
     registry.register("platform_is_primary", "1 while this node is the open primary", open);
     registry.register("platform_alarm", "1 while a platform here has an alarm; a person must look", alarm);

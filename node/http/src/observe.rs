@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A primary that does not answer a question within this time counts as not answering.
-const QUESTION_TIMEOUT: Duration = Duration::from_millis(400);
+const QUESTION_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// Soft facts of one platform on top of the registry's state.
 pub fn observe<'a>(api: &Api, state: &'a State, region: RegionCode) -> Observed<'a> {

@@ -1,13 +1,20 @@
 //! `/openapi.json` and `/docs`, built from the one list of routes.
 
+use crate::Caller;
+use crate::auth::need;
 use crate::catalogue::{Open, ROUTES, Route};
-use axum::Json as Answer;
+use crate::problem::ApiError;
+use crate::state::Api;
+use axum::extract::State;
 use axum::response::Html;
+use axum::{Extension, Json as Answer};
+use eport_access::Action;
 use serde_json::{Value, json};
 
 fn parameters(route: &Route) -> Vec<Value> {
     let in_path = route.path.split('{').skip(1).filter_map(|p| p.split('}').next());
-    let path = in_path.map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }));
+    let path = in_path
+        .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }));
     let query = route.query.iter().map(|name| {
         let kind = if ["limit", "wait", "after", "from", "to"].contains(name) { "integer" } else { "string" };
         json!({ "name": name, "in": "query", "required": false, "schema": { "type": kind } })
@@ -69,12 +76,20 @@ pub fn description() -> Value {
 }
 
 /// `GET /openapi.json`
-pub async fn json_page() -> Answer<Value> {
-    Answer(description())
+pub async fn json_page(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Answer<Value>, ApiError> {
+    need(&api, &caller, Action::ReadFederation, None)?;
+    Ok(Answer(description()))
 }
 
 /// `GET /docs`: the same for people, without any script.
-pub async fn html_page() -> Html<String> {
+pub async fn html_page(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Html<String>, ApiError> {
+    need(&api, &caller, Action::ReadFederation, None)?;
     let mut rows = String::new();
     for r in ROUTES {
         let open = if r.open == Open::Anybody { "anybody" } else { "certificate" };
@@ -84,11 +99,11 @@ pub async fn html_page() -> Html<String> {
             r.summary
         ));
     }
-    Html(format!(
+    Ok(Html(format!(
         "<!doctype html><meta charset=utf-8><title>eport API</title><style>body{{font-family:sans-serif}}td{{padding:2px 12px}}</style>\
          <h1>eport API</h1><p><a href=/openapi.json>OpenAPI 3.1</a></p>\
          <table><tr><th>Method<th>Path<th>What it does<th>Query<th>Caller</tr>{rows}</table>"
-    ))
+    )))
 }
 
 #[cfg(test)]
@@ -98,7 +113,8 @@ mod tests {
     #[test]
     fn every_route_is_described_once_and_only_the_open_list_needs_no_certificate() {
         let d = description();
-        let described: usize = d["paths"].as_object().unwrap().values().map(|p| p.as_object().unwrap().len()).sum();
+        let described: usize =
+            d["paths"].as_object().unwrap().values().map(|p| p.as_object().unwrap().len()).sum();
         assert_eq!(described, ROUTES.len());
         let open: Vec<&str> = ROUTES.iter().filter(|r| r.open == Open::Anybody).map(|r| r.path).collect();
         assert_eq!(open, ["/healthz", "/readyz", "/v1/version", "/v1/trust-bundle"]);

@@ -13,13 +13,14 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json as Answer};
 use eport_access::Action;
 use eport_api_types::{
-    ExpectedLoss, MoveAnswer, MoveRequest, Page, PlanCheck, PlatformCreate, PlatformStatus, PolicyRequest, rfc3339,
+    ExpectedLoss, MoveAnswer, MoveRequest, Page, PlanCheck, PlatformCreate, PlatformStatus, PolicyRequest,
+    rfc3339,
 };
 use eport_model::{MoveId, RegionCode, codes};
 use eport_moves::{Intent, plan};
 use eport_registry::{
-    Command, DurabilityMode, FailoverMode, Isolation, MoveKind, MoveRecord, OldPrimary, Op, Outcome, Placement, PlacementState,
-    Plan, Policy, PolicyBackup, Role,
+    Command, DurabilityMode, FailoverMode, Isolation, MoveKind, MoveRecord, OldPrimary, Op, Outcome,
+    Placement, PlacementState, Plan, Policy, PolicyBackup, Role,
 };
 use rand::RngCore;
 use std::time::Duration;
@@ -33,7 +34,13 @@ const SWITCH_DEADLINE_MS: i64 = 30_000;
 pub(crate) fn command(api: &Api, caller: &Caller, reason: &str, op: Op) -> Command {
     let mut id = [0u8; 16];
     rand::rng().fill_bytes(&mut id);
-    Command { id: eport_registry::CommandId(id), by: caller.name(), at: api.now(), reason: reason.to_owned(), op }
+    Command {
+        id: eport_registry::CommandId(id),
+        by: caller.name(),
+        at: api.now(),
+        reason: reason.to_owned(),
+        op,
+    }
 }
 
 /// Reads a region code of a path.
@@ -47,7 +54,10 @@ fn placement(api: &Api, region: RegionCode) -> Result<Placement, ApiError> {
 }
 
 /// `GET /v1/platforms`
-pub async fn list(State(api): State<Api>, Extension(caller): Extension<Caller>) -> Result<Response, ApiError> {
+pub async fn list(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Response, ApiError> {
     need(&api, &caller, Action::ReadFederation, None)?;
     Ok(Answer(Page::whole(federation::platforms(&api))).into_response())
 }
@@ -60,7 +70,9 @@ pub async fn show(
 ) -> Result<Answer<PlatformStatus>, ApiError> {
     need(&api, &caller, Action::ReadFederation, None)?;
     let region = region(&name)?;
-    federation::one_platform(&api, region).map(Answer).ok_or_else(|| ApiError::not_found(format!("platform {region}")))
+    federation::one_platform(&api, region)
+        .map(Answer)
+        .ok_or_else(|| ApiError::not_found(format!("platform {region}")))
 }
 
 /// `POST /v1/platforms`
@@ -71,10 +83,14 @@ pub async fn create(
 ) -> Result<Response, ApiError> {
     need(&api, &caller, Action::AdministerPlatform, None)?;
     let view = api.registry.state();
-    let node = view.state.node(body.primary).ok_or_else(|| ApiError::not_found(format!("node {}", body.primary)))?;
+    let node =
+        view.state.node(body.primary).ok_or_else(|| ApiError::not_found(format!("node {}", body.primary)))?;
     if body.r#virtual == (node.region == body.region) {
         let word = if body.r#virtual { "virtual" } else { "physical" };
-        let detail = format!("node {} has its home at {}: it cannot serve {} as a {word} platform", node.id, node.region, body.region);
+        let detail = format!(
+            "node {} has its home at {}: it cannot serve {} as a {word} platform",
+            node.id, node.region, body.region
+        );
         return Err(ApiError::new(codes::REGISTRY_REFUSED, detail));
     }
     // Without a named policy: no backup, so nothing that `sync` could wait for (design §5, defaults).
@@ -130,7 +146,10 @@ pub async fn policy(
         _ if wanted.k == 0 && body.k.is_none() => wanted.k = 1,
         _ => {}
     }
-    if wanted.durability == DurabilityMode::AutoSync || wanted.failover == FailoverMode::Auto || wanted.isolation == Isolation::Degrade {
+    if wanted.durability == DurabilityMode::AutoSync
+        || wanted.failover == FailoverMode::Auto
+        || wanted.isolation == Isolation::Degrade
+    {
         // These promise what this version does not do yet; accepting the word would be a false promise at 3 a.m.
         let detail = "auto_sync, degrade and automatic failover are not part of this version; use sync or async with block and manual";
         return Err(ApiError::new(codes::REGISTRY_REFUSED, detail));
@@ -140,7 +159,12 @@ pub async fn policy(
             .iter()
             .map(|b| PolicyBackup { node: b.node, role: if b.sync { Role::Sync } else { Role::Async } })
             .collect(),
-        None => current.backups.iter().filter(|b| !b.leaving).map(|b| PolicyBackup { node: b.node, role: b.role }).collect(),
+        None => current
+            .backups
+            .iter()
+            .filter(|b| !b.leaving)
+            .map(|b| PolicyBackup { node: b.node, role: b.role })
+            .collect(),
     };
     if body.dry_run {
         return Ok(Answer(serde_json::json!({ "dry_run": true, "version": current.version })).into_response());
@@ -178,7 +202,10 @@ pub async fn start_move(
         return Ok(Answer(planned(&current, &plan, zh)).into_response());
     }
     if let Some(refused) = &plan.refused {
-        return Err(ApiError::new(refused.code, if zh { refused.detail.zh.clone() } else { refused.detail.en.clone() }));
+        return Err(ApiError::new(
+            refused.code,
+            if zh { refused.detail.zh.clone() } else { refused.detail.en.clone() },
+        ));
     }
     let mut id = [0u8; 16];
     rand::rng().fill_bytes(&mut id);
@@ -199,13 +226,17 @@ pub async fn start_move(
             plan,
         },
     };
-    let outcome = api.registry.propose(command(&api, &caller, &format!("platform {}", body.kind), op), COMMAND_TIMEOUT).await?;
+    let outcome = api
+        .registry
+        .propose(command(&api, &caller, &format!("platform {}", body.kind), op), COMMAND_TIMEOUT)
+        .await?;
     let move_id = match outcome {
         Outcome::Moved { move_id, .. } => move_id,
         _ => move_id,
     };
     let view = api.registry.linearizable(COMMAND_TIMEOUT).await?;
-    let record = view.state.movement(move_id).ok_or_else(|| ApiError::not_found(format!("move {move_id}")))?;
+    let record =
+        view.state.movement(move_id).ok_or_else(|| ApiError::not_found(format!("move {move_id}")))?;
     Ok((StatusCode::ACCEPTED, Answer(answer(record, zh))).into_response())
 }
 
@@ -215,13 +246,22 @@ fn intent(api: &Api, current: &Placement, body: &MoveRequest) -> Result<Intent, 
         let to = body.to.ok_or_else(|| ApiError::bad("demote needs `to`"))?;
         return Ok(Intent::Planned { kind: MoveKind::Switchover, to });
     }
-    let kind = words::kind_of(&body.kind).ok_or_else(|| ApiError::bad(format!("kind: {:?} is not known", body.kind)))?;
+    let kind = words::kind_of(&body.kind)
+        .ok_or_else(|| ApiError::bad(format!("kind: {:?} is not known", body.kind)))?;
     if kind == MoveKind::Failover {
         let old_primary = match body.old_primary.as_deref() {
             Some("stopped") => OldPrimary::Stopped,
             Some("unreachable") => OldPrimary::Unreachable,
-            Some(other) => return Err(ApiError::bad(format!("old_primary: {other:?} is neither stopped nor unreachable"))),
-            None => return Err(ApiError::bad("old_primary: say whether the old primary is stopped or unreachable")),
+            Some(other) => {
+                return Err(ApiError::bad(format!(
+                    "old_primary: {other:?} is neither stopped nor unreachable"
+                )));
+            }
+            None => {
+                return Err(ApiError::bad(
+                    "old_primary: say whether the old primary is stopped or unreachable",
+                ));
+            }
         };
         return Ok(Intent::Failover { to: body.to, old_primary, accept_data_loss: body.accept_data_loss });
     }
@@ -229,7 +269,9 @@ fn intent(api: &Api, current: &Placement, body: &MoveRequest) -> Result<Intent, 
         (Some(to), _) => to,
         (None, MoveKind::Failback) => {
             let earlier = current.history.iter().rev().map(|e| e.primary).find(|p| *p != current.primary);
-            earlier.ok_or_else(|| ApiError::new(codes::REGISTRY_REFUSED, "the platform has had no other primary"))?
+            earlier.ok_or_else(|| {
+                ApiError::new(codes::REGISTRY_REFUSED, "the platform has had no other primary")
+            })?
         }
         (None, _) => return Err(ApiError::bad(format!("{} needs `to`", body.kind))),
     };
@@ -254,7 +296,10 @@ fn join(
     let Some(record) = under_way else { return Ok(None) };
     match (to, record.to) {
         (Some(wanted), Some(other)) if wanted != other => {
-            let detail = format!("failover {} of platform {} goes to {other}, not to {wanted}", record.id, current.region);
+            let detail = format!(
+                "failover {} of platform {} goes to {other}, not to {wanted}",
+                record.id, current.region
+            );
             Err(ApiError::new(codes::MOVE_RUNNING, detail))
         }
         _ => Ok(Some(answer(record, zh))),
@@ -264,7 +309,11 @@ fn join(
 fn sentences(plan: &Plan, zh: bool) -> (Vec<String>, Vec<PlanCheck>) {
     let pick = |t: &eport_registry::Text| if zh { t.zh.clone() } else { t.en.clone() };
     let steps = plan.steps.iter().map(|s| format!("{}: {}", s.name, pick(&s.detail))).collect();
-    let checks = plan.checks.iter().map(|c| PlanCheck { name: c.name.clone(), ok: c.ok, detail: pick(&c.detail) }).collect();
+    let checks = plan
+        .checks
+        .iter()
+        .map(|c| PlanCheck { name: c.name.clone(), ok: c.ok, detail: pick(&c.detail) })
+        .collect();
     (steps, checks)
 }
 
@@ -292,7 +341,10 @@ fn planned(current: &Placement, plan: &Plan, zh: bool) -> MoveAnswer {
         exported_tail: None,
         state: eport_api_types::MoveState::Planned,
         checks,
-        reason: plan.refused.as_ref().map(|r| format!("{}: {}", r.code, if zh { &r.detail.zh } else { &r.detail.en })),
+        reason: plan
+            .refused
+            .as_ref()
+            .map(|r| format!("{}: {}", r.code, if zh { &r.detail.zh } else { &r.detail.en })),
     }
 }
 
@@ -327,7 +379,8 @@ pub async fn show_move(
     headers: HeaderMap,
 ) -> Result<Answer<MoveAnswer>, ApiError> {
     need(&api, &caller, Action::ReadFederation, None)?;
-    let (region, id): (_, MoveId) = (region(&name)?, id.parse().map_err(|e: eport_model::ParseError| ApiError::bad(e.to_string()))?);
+    let (region, id): (_, MoveId) =
+        (region(&name)?, id.parse().map_err(|e: eport_model::ParseError| ApiError::bad(e.to_string()))?);
     let view = api.registry.state();
     let record = view.state.movement(id).filter(|m| m.region == region);
     let record = record.ok_or_else(|| ApiError::not_found(format!("move {id} of platform {region}")))?;
@@ -372,5 +425,6 @@ pub async fn history(
                 "reason": e.reason, "move_id": e.move_id, "at": rfc3339(e.at) })
         })
         .collect();
-    Ok(Answer(serde_json::json!({ "items": items, "next_page_token": null, "epochs": epochs })).into_response())
+    Ok(Answer(serde_json::json!({ "items": items, "next_page_token": null, "epochs": epochs }))
+        .into_response())
 }

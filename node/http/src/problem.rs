@@ -18,7 +18,10 @@ pub struct ApiError {
 impl ApiError {
     /// An error of a code with the detail of this case.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        let problem = Problem::of(code, false, detail);
+        let mut problem = Problem::of(code, false, detail);
+        if code == codes::OUTCOME_UNKNOWN {
+            problem.outcome = Some("unknown".to_owned());
+        }
         let retry_after_s = (problem.retryable && problem.status == 503).then_some(1);
         Self { problem: Box::new(problem), code, retry_after_s }
     }
@@ -56,7 +59,10 @@ impl ApiError {
 
 /// True when the caller asked for Chinese.
 pub fn wants_chinese(headers: &HeaderMap) -> bool {
-    headers.get(header::ACCEPT_LANGUAGE).and_then(|v| v.to_str().ok()).is_some_and(|v| v.trim_start().starts_with("zh"))
+    headers
+        .get(header::ACCEPT_LANGUAGE)
+        .and_then(|v| v.to_str().ok())
+        .is_some_and(|v| v.trim_start().starts_with("zh"))
 }
 
 impl IntoResponse for ApiError {

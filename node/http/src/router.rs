@@ -1,11 +1,12 @@
 //! The router: every route of the catalogue with its handler, limits, request ids and the log of each request.
 
+use crate::catalogue::{Open, ROUTES};
 use crate::problem::ApiError;
-use crate::state::Api;
+use crate::state::{Api, BODY_UNIT};
 use crate::{documents_api, journal_api, openapi, platforms_api, system, tables_api};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
-use axum::http::{HeaderName, HeaderValue};
+use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
@@ -54,15 +55,63 @@ pub fn router(api: Api) -> Router {
         .route("/v1/tables/{name}/diff", get(tables_api::diff))
         .route("/v1/tables/{name}/status", get(tables_api::status))
         .fallback(|| async { ApiError::new(codes::ROUTE_UNKNOWN, "no such path") })
-        .method_not_allowed_fallback(|| async { ApiError::new(codes::ROUTE_UNKNOWN, "this path has no such method") })
-        .layer(DefaultBodyLimit::max(api.config.body_len_max))
+        .method_not_allowed_fallback(|| async {
+            ApiError::new(codes::ROUTE_UNKNOWN, "this path has no such method")
+        })
+        // Bodies are bounded by `guard`, route by route.
+        .layer(DefaultBodyLimit::disable())
+        .layer(from_fn_with_state(api.clone(), guard))
         .layer(from_fn_with_state(api.clone(), observe))
         .with_state(api)
 }
 
 /// The loopback listener's router: metrics and nothing else.
 pub fn metrics_router(api: Api) -> Router {
-    Router::new().route("/metrics", get(|State(api): State<Api>| async move { system::metrics_page(&api) })).with_state(api)
+    Router::new()
+        .route("/metrics", get(|State(api): State<Api>| async move { system::metrics_page(&api) }))
+        .with_state(api)
+}
+
+/// Bytes of a body on a route that takes no documents and no files.
+const SMALL_BODY: usize = 64 << 10;
+/// Bytes of a single document's request.
+const DOCUMENT_BODY: usize = 2 << 20;
+
+/// Before any body is read: a certificate where one is needed, a bound on the body, and room for it.
+async fn guard(State(api): State<Api>, request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().map(|m| m.as_str().to_owned()).unwrap_or_default();
+    let open = ROUTES.iter().any(|r| r.path == route && r.open == Open::Anybody) || route.is_empty();
+    let known = request.extensions().get::<crate::Caller>().is_some_and(|c| c.identity.is_some());
+    if !open && !known {
+        return ApiError::new(
+            codes::CERT_MISSING,
+            "this address needs a client certificate of the federation",
+        )
+        .into_response();
+    }
+    let limit = match route.as_str() {
+        "/v1/platforms/{region}/documents:batch" | "/v1/tables/{name}/versions" => api.config.body_len_max,
+        "/v1/platforms/{region}/documents" | "/v1/platforms/{region}/documents:check" => DOCUMENT_BODY,
+        _ => SMALL_BODY,
+    };
+    let announced = request
+        .headers()
+        .get(header::CONTENT_LENGTH)
+        .and_then(|v| v.to_str().ok())
+        .and_then(|v| v.parse().ok());
+    if announced.is_some_and(|n: usize| n > limit) {
+        return ApiError::new(codes::BODY_TOO_LARGE, format!("this address takes at most {limit} bytes"))
+            .into_response();
+    }
+    // A body without a length may become as large as allowed.
+    let bytes = if limit == SMALL_BODY { 0 } else { announced.unwrap_or(limit) };
+    let units = u32::try_from(bytes.div_ceil(BODY_UNIT)).unwrap_or(u32::MAX);
+    let Ok(_room) = api.body_budget.clone().try_acquire_many_owned(units) else {
+        return ApiError::new(codes::OVERLOADED, "too many large requests at once").into_response();
+    };
+    let (parts, body) = request.into_parts();
+    let body = axum::body::Body::new(http_body_util::Limited::new(body, limit));
+    next.run(Request::from_parts(parts, body)).await
 }
 
 /// Gives each request an id, a span and a count; puts the id and the caller's language into problems.
@@ -71,7 +120,10 @@ async fn observe(State(api): State<Api>, mut request: Request, next: Next) -> Re
     if let Ok(value) = HeaderValue::from_str(&id) {
         request.headers_mut().insert(REQUEST_ID, value);
     }
-    let route = request.extensions().get::<MatchedPath>().map_or_else(|| "unknown".to_owned(), |m| m.as_str().to_owned());
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or_else(|| "unknown".to_owned(), |m| m.as_str().to_owned());
     let caller = request.extensions().get::<crate::Caller>().map(crate::Caller::name).unwrap_or_default();
     let span = info_span!("request", %id, method = %request.method(), route = %route, caller = %caller);
     if request.extensions().get::<crate::Caller>().is_none() {
@@ -98,7 +150,13 @@ async fn observe(State(api): State<Api>, mut request: Request, next: Next) -> Re
 fn request_id(request: &Request) -> String {
     let given = request.headers().get(&REQUEST_ID).and_then(|v| v.to_str().ok());
     match given {
-        Some(id) if !id.is_empty() && id.len() <= 64 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') => id.to_owned(),
+        Some(id)
+            if !id.is_empty()
+                && id.len() <= 64
+                && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') =>
+        {
+            id.to_owned()
+        }
         _ => {
             let mut bytes = [0u8; 8];
             rand::rng().fill_bytes(&mut bytes);

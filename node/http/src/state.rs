@@ -13,7 +13,7 @@ use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 /// Settings of the API.
 #[derive(Debug, Clone)]
@@ -27,6 +27,13 @@ pub struct ApiConfig {
     /// Folder for journal exports that callers fetch.
     pub exports: PathBuf,
 }
+
+/// Reads of documents that use a blocking thread at once; replication needs the others.
+const READERS_MAX: usize = 64;
+/// Bytes of large request bodies that may be in memory at once on this node.
+const BODY_BUDGET: usize = 256 << 20;
+/// The unit in which the budget is taken.
+pub(crate) const BODY_UNIT: usize = 64 << 10;
 
 /// Starts the business side of a platform that this node keeps.
 pub type PlatformFactory = Box<dyn Fn(PlatformHandle) -> Platform + Send + Sync>;
@@ -53,6 +60,12 @@ pub struct Inner {
     pub counters: Counters,
     /// True while the node takes requests; the text says why not.
     pub ready: watch::Receiver<Result<(), String>>,
+    /// Reads that may use blocking threads at once.
+    pub readers: Arc<Semaphore>,
+    /// Requests with a large body at once, by 64 KiB units of their bodies.
+    pub body_budget: Arc<Semaphore>,
+    /// One journal export at a time.
+    pub exporting: Arc<Semaphore>,
     platforms: RwLock<BTreeMap<RegionCode, Platform>>,
     factory: PlatformFactory,
 }
@@ -78,7 +91,23 @@ impl Api {
         factory: PlatformFactory,
     ) -> Self {
         let (counters, platforms) = (Counters::default(), RwLock::default());
-        Self(Arc::new(Inner { config, registry, transport, agent, tls, tables, counters, ready, platforms, factory }))
+        let (readers, exporting) = (Arc::new(Semaphore::new(READERS_MAX)), Arc::new(Semaphore::new(1)));
+        let body_budget = Arc::new(Semaphore::new(BODY_BUDGET / BODY_UNIT));
+        Self(Arc::new(Inner {
+            config,
+            registry,
+            transport,
+            agent,
+            tls,
+            tables,
+            counters,
+            ready,
+            readers,
+            body_budget,
+            exporting,
+            platforms,
+            factory,
+        }))
     }
 
     /// The business side of a platform kept here; started when first asked for.

@@ -55,7 +55,10 @@ pub async fn trust_bundle(State(api): State<Api>) -> Response {
 }
 
 /// `GET /metrics` with a certificate; the loopback listener serves the same page without one.
-pub async fn metrics(State(api): State<Api>, Extension(caller): Extension<Caller>) -> Result<Response, ApiError> {
+pub async fn metrics(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Response, ApiError> {
     need(&api, &caller, Action::ReadFederation, None)?;
     Ok(metrics_page(&api))
 }
@@ -77,7 +80,10 @@ pub async fn federation(
 }
 
 /// `GET /v1/nodes`
-pub async fn nodes(State(api): State<Api>, Extension(caller): Extension<Caller>) -> Result<Response, ApiError> {
+pub async fn nodes(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Response, ApiError> {
     need(&api, &caller, Action::ReadFederation, None)?;
     Ok(Answer(Page::whole(federation::nodes(&api))).into_response())
 }

@@ -99,7 +99,9 @@ impl TableService {
         let view = self.registry.state();
         match view.state.table_as_of(id, at) {
             Some(v) => Ok(v.clone()),
-            None if view.state.table_newest(id).is_some() => Err(Error::NotFound(format!("version of table {id} in force then"))),
+            None if view.state.table_newest(id).is_some() => {
+                Err(Error::NotFound(format!("version of table {id} in force then")))
+            }
             None => Err(Error::NotFound(format!("table {id}"))),
         }
     }
@@ -114,7 +116,8 @@ impl TableService {
         if !self.objects.has(&root) {
             return Err(Error::NotHere { table: name(), version: version.version });
         }
-        let damaged = |source| Error::Damaged { table: name(), version: version.version, source: Arc::new(source) };
+        let damaged =
+            |source| Error::Damaged { table: name(), version: version.version, source: Arc::new(source) };
         let content = self.objects.get(&root).map_err(|_| damaged(ContentError::Missing(root)))?;
         let table = Table::open(content, root).map_err(damaged)?;
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
@@ -152,7 +155,10 @@ impl TableService {
                 .state
                 .table_versions(id)
                 .map(|v| Entry {
-                    used: Used { table: Arc::from(id.to_string()), version: Arc::from(format!("{}:{}", v.version, v.root)) },
+                    used: Used {
+                        table: Arc::from(id.to_string()),
+                        version: Arc::from(format!("{}:{}", v.version, v.root)),
+                    },
                     version: v.clone(),
                 })
                 .collect();

@@ -14,7 +14,10 @@ use axum::response::{IntoResponse, Response};
 use eport_access::Action;
 use eport_agent::SoftState;
 use eport_api_types as t;
-use eport_api_types::{ImportAnswer, ImportProblem, Page, TableDoc, TableRow, TableStatus, TableSummary, TableVersionItem, rfc3339};
+use eport_api_types::{
+    ImportAnswer, ImportProblem, Page, TableDoc, TableRow, TableStatus, TableSummary, TableVersionItem,
+    rfc3339,
+};
 use eport_catalog::{Schema, TableName, parse_instant};
 use eport_codetables::{ImportReport, Options, Refusal, Table, import};
 use eport_model::{Code, Coded, NodeId, Timestamp, codes};
@@ -52,7 +55,9 @@ pub(crate) fn summaries(api: &Api, heard: &BTreeMap<NodeId, (Duration, SoftState
     let now = api.now();
     let mut out = Vec::new();
     for id in view.state.tables() {
-        let Some(v) = view.state.table_as_of(id, now).or_else(|| view.state.table_newest(id)) else { continue };
+        let Some(v) = view.state.table_as_of(id, now).or_else(|| view.state.table_newest(id)) else {
+            continue;
+        };
         let name = id.to_string();
         let holds = |s: &SoftState| s.tables.iter().any(|t| t.name == name && t.root == v.root);
         out.push(TableSummary {
@@ -82,11 +87,15 @@ fn doc(v: &TableVersion) -> TableDoc {
 }
 
 /// `GET /v1/tables`
-pub async fn list(State(api): State<Api>, Extension(caller): Extension<Caller>) -> Result<Response, ApiError> {
+pub async fn list(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Response, ApiError> {
     need(&api, &caller, Action::ReadTables, None)?;
     let view = api.registry.state();
     let now = api.now();
-    let in_force = |id: &TableId| view.state.table_as_of(id, now).or_else(|| view.state.table_newest(id)).map(doc);
+    let in_force =
+        |id: &TableId| view.state.table_as_of(id, now).or_else(|| view.state.table_newest(id)).map(doc);
     Ok(Answer(Page::whole(view.state.tables().filter_map(in_force).collect())).into_response())
 }
 
@@ -155,7 +164,8 @@ pub async fn rows(
         None => table.page(q.prefix.as_deref().unwrap_or(""), after.as_ref(), limit),
     };
     let next = page.next.map(|key| format!("{number}~{key}"));
-    Ok(Answer(Page { items: page.rows.iter().map(|r| row(r, number)).collect(), next_page_token: next }).into_response())
+    Ok(Answer(Page { items: page.rows.iter().map(|r| row(r, number)).collect(), next_page_token: next })
+        .into_response())
 }
 
 fn token_parse(token: &str, version: u64, table: &Table) -> Result<eport_catalog::Key, ApiError> {
@@ -180,7 +190,9 @@ pub async fn get(
     let number = version.version;
     let table = open(&api, version).await?;
     let found = table.get_text(&key).map(|r| row(&r, number));
-    found.map(Answer).ok_or_else(|| ApiError::not_found(format!("key {key} in version {number} of table {id}")))
+    found
+        .map(Answer)
+        .ok_or_else(|| ApiError::not_found(format!("key {key} in version {number} of table {id}")))
 }
 
 /// `GET /v1/tables/{name}/diff`
@@ -193,17 +205,26 @@ pub async fn diff(
     need(&api, &caller, Action::ReadTables, None)?;
     let id = api.tables.resolve(&name)?;
     let versions = api.tables.versions(&id)?;
-    let (Some(from), Some(to)) = (q.from, q.to) else { return Err(ApiError::bad("from and to: two version numbers are needed")) };
+    let (Some(from), Some(to)) = (q.from, q.to) else {
+        return Err(ApiError::bad("from and to: two version numbers are needed"));
+    };
     let pick = |n: u64| {
         let found = versions.iter().find(|v| v.version == n).cloned();
         found.ok_or_else(|| ApiError::not_found(format!("version {n} of table {id}")))
     };
     let (before, after) = (open(&api, pick(from)?).await?, open(&api, pick(to)?).await?);
-    let difference = tokio::task::spawn_blocking(move || eport_catalog::diff(before.content(), after.content())).await;
+    let difference =
+        tokio::task::spawn_blocking(move || eport_catalog::diff(before.content(), after.content())).await;
     let difference = difference.map_err(|e| ApiError::new(codes::INTERNAL, e.to_string()))??;
     let changed = difference.changed.into_iter().map(|c| t::ChangedRow {
         key: c.key.to_string(),
-        fields: c.fields.into_iter().map(|(name, (old, new))| (name, t::FieldChange(old.unwrap_or_default(), new.unwrap_or_default()))).collect(),
+        fields: c
+            .fields
+            .into_iter()
+            .map(|(name, (old, new))| {
+                (name, t::FieldChange(old.unwrap_or_default(), new.unwrap_or_default()))
+            })
+            .collect(),
     });
     Ok(Answer(t::TableDiff {
         changed: changed.collect(),
@@ -237,7 +258,12 @@ pub async fn status(
             seconds: held.map_or(0.0, |h| h.seconds),
         }
     });
-    Ok(Answer(TableStatus { name: name.clone(), version: version.version, root: version.root, nodes: nodes.collect() }))
+    Ok(Answer(TableStatus {
+        name: name.clone(),
+        version: version.version,
+        root: version.root,
+        nodes: nodes.collect(),
+    }))
 }
 
 /// Options of an import.
@@ -271,7 +297,8 @@ pub async fn publish(
     };
     // Compared with the version it takes over from, which is not always the newest: history may be added later.
     let compared = at.unwrap_or(Timestamp::from_millis(i64::MAX));
-    let before = versions.iter().filter(|v| v.effective <= compared).max_by_key(|v| (v.effective, v.version)).cloned();
+    let before =
+        versions.iter().filter(|v| v.effective <= compared).max_by_key(|v| (v.effective, v.version)).cloned();
     let before = match before {
         Some(v) => Some(open(&api, v).await?),
         None => None,
@@ -292,7 +319,10 @@ pub async fn publish(
         answer.version = newest + 1;
         return Ok(Answer(answer).into_response());
     }
-    let same = versions.iter().filter(|v| at.is_none_or(|at| v.effective == at)).max_by_key(|v| (v.effective, v.version));
+    let same = versions
+        .iter()
+        .filter(|v| at.is_none_or(|at| v.effective == at))
+        .max_by_key(|v| (v.effective, v.version));
     if let Some(v) = same.filter(|v| v.root == content.root) {
         // The same content again: nothing to publish, so a repeated command changes nothing.
         (answer.version, answer.effective, answer.published) = (v.version, rfc3339(v.effective), true);
@@ -342,7 +372,12 @@ fn answer(id: &TableId, report: &ImportReport, newest: u64) -> ImportAnswer {
         problems: report
             .problems
             .iter()
-            .map(|p| ImportProblem { line: p.line, column: p.column, kind: p.kind.to_string(), detail: p.detail.clone() })
+            .map(|p| ImportProblem {
+                line: p.line,
+                column: p.column,
+                kind: p.kind.to_string(),
+                detail: p.detail.clone(),
+            })
             .collect(),
         effective: String::new(),
         published: false,
@@ -379,7 +414,8 @@ async fn parts(mut form: Multipart) -> Result<(ImportOptions, bytes::Bytes), Api
         })?;
         match name.as_str() {
             "options" => {
-                options = serde_json::from_slice(&bytes).map_err(|e| ApiError::bad(format!("options: {e}")))?;
+                options =
+                    serde_json::from_slice(&bytes).map_err(|e| ApiError::bad(format!("options: {e}")))?;
             }
             "file" => file = Some(bytes),
             other => return Err(ApiError::bad(format!("part {other:?} is not known; options and file are"))),

@@ -13,7 +13,9 @@ pub fn durability(v: DurabilityMode) -> &'static str {
 
 /// The mode of a word.
 pub fn durability_of(word: &str) -> Option<DurabilityMode> {
-    [DurabilityMode::Sync, DurabilityMode::AutoSync, DurabilityMode::Async].into_iter().find(|v| durability(*v) == word)
+    [DurabilityMode::Sync, DurabilityMode::AutoSync, DurabilityMode::Async]
+        .into_iter()
+        .find(|v| durability(*v) == word)
 }
 
 /// `block`, `degrade`.
@@ -54,7 +56,9 @@ pub fn kind(v: MoveKind) -> &'static str {
 
 /// The kind of a word.
 pub fn kind_of(word: &str) -> Option<MoveKind> {
-    [MoveKind::Switchover, MoveKind::Failover, MoveKind::Failback, MoveKind::Promote].into_iter().find(|v| kind(*v) == word)
+    [MoveKind::Switchover, MoveKind::Failover, MoveKind::Failback, MoveKind::Promote]
+        .into_iter()
+        .find(|v| kind(*v) == word)
 }
 
 /// The API's state of a move.

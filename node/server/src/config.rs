@@ -127,7 +127,13 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { memory_mib: 256, write_timeout_ms: 5_000, hold_max_ms: 2_000, hold_requests: 10_000, body_mib: 64 }
+        Self {
+            memory_mib: 256,
+            write_timeout_ms: 5_000,
+            hold_max_ms: 2_000,
+            hold_requests: 10_000,
+            body_mib: 64,
+        }
     }
 }
 
@@ -176,10 +182,13 @@ impl Coded for Error {
 impl Config {
     /// Reads and checks a configuration file. Relative paths in it are relative to the file's folder.
     pub fn load(path: &Path) -> Result<Self, Error> {
-        let text = std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
-        let mut config = Self::parse(&text).map_err(|detail| Error::Invalid { path: path.to_owned(), detail })?;
+        let text =
+            std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        let mut config =
+            Self::parse(&text).map_err(|detail| Error::Invalid { path: path.to_owned(), detail })?;
         let base = path.parent().unwrap_or(Path::new("."));
-        for p in [&mut config.node.data_dir, &mut config.tls.cert, &mut config.tls.key, &mut config.tls.trust] {
+        for p in [&mut config.node.data_dir, &mut config.tls.cert, &mut config.tls.key, &mut config.tls.trust]
+        {
             *p = base.join(&*p);
         }
         if let Some(genesis) = &mut config.federation.genesis {
@@ -199,10 +208,15 @@ impl Config {
         if let Some(metrics) = self.listen.metrics
             && !metrics.ip().is_loopback()
         {
-            return Err(format!("listen.metrics: {metrics} is not a loopback address; metrics without TLS stay on this machine"));
+            return Err(format!(
+                "listen.metrics: {metrics} is not a loopback address; metrics without TLS stay on this machine"
+            ));
         }
         if !["lan", "default", "wan"].contains(&self.registry.profile.as_str()) {
-            return Err(format!("registry.profile: {:?} is none of lan, default, wan", self.registry.profile));
+            return Err(format!(
+                "registry.profile: {:?} is none of lan, default, wan",
+                self.registry.profile
+            ));
         }
         let within = |name: &str, value: u64, low: u64, high: u64| {
             if (low..=high).contains(&value) {
@@ -222,7 +236,9 @@ impl Config {
 /// Adds "did you mean" to serde's list of expected keys.
 fn with_nearest_key(message: &str) -> String {
     let mut quoted = message.split('`').skip(1).step_by(2);
-    let Some(found) = quoted.next().filter(|_| message.contains("unknown field")) else { return message.to_owned() };
+    let Some(found) = quoted.next().filter(|_| message.contains("unknown field")) else {
+        return message.to_owned();
+    };
     let nearest = quoted.map(|k| (distance(found, k), k)).min();
     match nearest {
         Some((d, key)) if d <= found.len().max(3) => format!("{message}\nnearest valid key: {key}"),

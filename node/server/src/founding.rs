@@ -6,8 +6,8 @@ use crate::config::Config;
 use crate::genesis::Genesis;
 use eport_model::{Digest, Timestamp, codes};
 use eport_registry::{
-    Command, CommandId, DurabilityMode, FailoverMode, Federation, Isolation, Mode, Node, NodeState, Op, Policy, PolicyBackup,
-    Role, Site,
+    Command, CommandId, DurabilityMode, FailoverMode, Federation, Isolation, Mode, Node, NodeState, Op,
+    Policy, PolicyBackup, Role, Site,
 };
 use std::path::Path;
 
@@ -29,7 +29,12 @@ pub(crate) fn read(path: &Path) -> Result<Genesis, Exit> {
 }
 
 /// The founding commands, in order.
-pub(crate) fn commands(config: &Config, path: &Path, genesis: &Genesis, now: Timestamp) -> Result<Vec<Command>, Exit> {
+pub(crate) fn commands(
+    config: &Config,
+    path: &Path,
+    genesis: &Genesis,
+    now: Timestamp,
+) -> Result<Vec<Command>, Exit> {
     let mut ops = vec![Op::Found(Federation {
         name: genesis.name.clone(),
         lineage: config.federation.lineage,
@@ -106,5 +111,11 @@ fn policy(path: &Path, durability: &str, k: u32) -> Result<Policy, Exit> {
         "async" => (DurabilityMode::Async, 0),
         other => return Err(invalid(path, format!("durability {other:?} is neither sync nor async"))),
     };
-    Ok(Policy { durability, k, isolation: Isolation::Block, failover: FailoverMode::Manual, same_site: false })
+    Ok(Policy {
+        durability,
+        k,
+        isolation: Isolation::Block,
+        failover: FailoverMode::Manual,
+        same_site: false,
+    })
 }

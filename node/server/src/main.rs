@@ -33,14 +33,19 @@ fn main() -> ExitCode {
         Ok(config) => config,
         Err(error) => return fail(&Exit::of(&error)),
     };
-    let telemetry = match eport_server::telemetry::start(&config.log.level, matches!(args.log_format, LogFormat::Json)) {
-        Ok(telemetry) => telemetry,
-        Err(exit) => return fail(&exit),
-    };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("eportd").build() {
+    let telemetry =
+        match eport_server::telemetry::start(&config.log.level, matches!(args.log_format, LogFormat::Json)) {
+            Ok(telemetry) => telemetry,
+            Err(exit) => return fail(&exit),
+        };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("eportd").build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
-            return fail(&Exit { code: eport_model::codes::STORAGE_FAILED, detail: format!("threads cannot start: {error}") });
+            return fail(&Exit {
+                code: eport_model::codes::STORAGE_FAILED,
+                detail: format!("threads cannot start: {error}"),
+            });
         }
     };
     match runtime.block_on(run(config, args.config, telemetry)) {

@@ -42,7 +42,8 @@ struct Running {
 pub async fn run(config: Config, config_path: PathBuf, telemetry: Telemetry) -> Result<(), Exit> {
     let (ready_tx, ready) = watch::channel::<Ready>(Err("starting".into()));
     let running = start(&config, ready).await?;
-    let readiness = tokio::spawn(watch_readiness(running.registry.clone(), running.agent.clone(), ready_tx.clone()));
+    let readiness =
+        tokio::spawn(watch_readiness(running.registry.clone(), running.agent.clone(), ready_tx.clone()));
     let ended = wait(&config_path, &running, &telemetry).await;
     readiness.abort();
     drop(ready_tx.send_replace(Err("stopping".into())));
@@ -53,12 +54,21 @@ pub async fn run(config: Config, config_path: PathBuf, telemetry: Telemetry) -> 
 
 async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running, Exit> {
     let clock = Clock::start();
-    let data = DataDir::open(&config.node.data_dir, config.node.id, config.federation.lineage, FREE_BYTES_MIN)?;
+    let fresh = eport_store::NodeFile::read(&config.node.data_dir)?.is_none();
+    let data =
+        DataDir::open(&config.node.data_dir, config.node.id, config.federation.lineage, FREE_BYTES_MIN)?;
     info!(node = %config.node.id, site = %config.node.site, dir = %data.path().display(), "data directory taken");
-    let tls = Tls::from_files(&config.tls.cert, &config.tls.key, &config.tls.trust, config.federation.trust_domain.clone())
-        .map_err(|e| Exit::of_tls(&e))?;
+    let tls = Tls::from_files(
+        &config.tls.cert,
+        &config.tls.key,
+        &config.tls.trust,
+        config.federation.trust_domain.clone(),
+    )
+    .map_err(|e| Exit::of_tls(&e))?;
+    claim_id(config, fresh)?;
     let bytes = config.limits.memory_mib << 20;
-    let shared = Shared::new(Budget { cache_bytes: bytes / 4 * 3, buffer_bytes: bytes / 4, ..Budget::default() })?;
+    let shared =
+        Shared::new(Budget { cache_bytes: bytes / 4 * 3, buffer_bytes: bytes / 4, ..Budget::default() })?;
     let objects = ObjectStore::open(&data.objects(), OBJECT_LEN_MAX)?;
     let registry_store = RegistryStore::open(&data.registry())?;
     // Listen before anything is announced, so that a taken port ends the start early.
@@ -69,13 +79,22 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
     };
     let incarnation = u64::try_from(clock.wall().as_millis()).unwrap_or(0);
     let dispatcher = Dispatcher::new();
-    let net = eport_transport::Config::new(config.node.id, config.federation.lineage, config.listen.quic, incarnation);
+    let net = eport_transport::Config::new(
+        config.node.id,
+        config.federation.lineage,
+        config.listen.quic,
+        incarnation,
+    );
     let transport = Transport::start(net, tls.clone(), dispatcher.clone()).await?;
     let seeds = config.federation.seeds.iter().map(|s| Peer { node: s.node, addr: s.quic }).collect();
     transport.set_peers(seeds);
     let profile = profile(config);
-    let registry =
-        Registry::open(eport_consensus::Config::new(config.node.id, profile), registry_store, transport.clone()).await?;
+    let registry = Registry::open(
+        eport_consensus::Config::new(config.node.id, profile),
+        registry_store,
+        transport.clone(),
+    )
+    .await?;
     dispatcher.open_registry(registry.clone());
     found(config, &registry, clock).await?;
     let agent_config = eport_agent::Config {
@@ -90,9 +109,16 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
     let exports = dir.join("exports");
     // Exports are copies for callers that fetch them: what an earlier run left is of no use to anybody.
     let _ = std::fs::remove_dir_all(&exports);
-    let agent =
-        Agent::start(agent_config, data, shared, objects.clone(), registry.clone(), transport.clone(), dispatcher.board())
-            .await?;
+    let agent = Agent::start(
+        agent_config,
+        data,
+        shared,
+        objects.clone(),
+        registry.clone(),
+        transport.clone(),
+        dispatcher.board(),
+    )
+    .await?;
     dispatcher.open_agent(agent.clone());
     let tables = TableService::new(registry.clone(), objects, config.node.region.province());
     let trust_pem = std::fs::read(&config.tls.trust).map_err(|e| Exit {
@@ -106,16 +132,29 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
         exports,
     };
     let factory = factory(config, packs::built_in()?, tables.clone(), clock);
-    let api =
-        Api::new(api_config, registry.clone(), transport.clone(), agent.clone(), tls.clone(), tables, ready, factory);
+    let api = Api::new(
+        api_config,
+        registry.clone(),
+        transport.clone(),
+        agent.clone(),
+        tls.clone(),
+        tables,
+        ready,
+        factory,
+    );
     let router = eport_http::router(api.clone());
     let receiver = Receiver::new(api.clone());
     receiver.serve(router.clone());
     dispatcher.open_forward(receiver);
     let (stop, stopped) = watch::channel(false);
-    let mut listeners = vec![tokio::spawn(eport_http::serve(api_listener, tls.clone(), router, stopped.clone()))];
+    let mut listeners =
+        vec![tokio::spawn(eport_http::serve(api_listener, tls.clone(), router, stopped.clone()))];
     if let Some(listener) = metrics_listener {
-        listeners.push(tokio::spawn(eport_http::serve_plain(listener, eport_http::metrics_router(api), stopped)));
+        listeners.push(tokio::spawn(eport_http::serve_plain(
+            listener,
+            eport_http::metrics_router(api),
+            stopped,
+        )));
     }
     info!(api = %config.listen.api, quic = %transport.local_addr(), "listening");
     Ok(Running { transport, registry, agent, tls, listeners, stop, _data: dir })
@@ -136,16 +175,48 @@ async fn listen(addr: std::net::SocketAddr) -> Result<TcpListener, Exit> {
     })
 }
 
-/// The founding node writes the genesis into its new registry; every other start finds it there.
+/// The founding node writes the genesis into its new registry; every other start finds it there. A founding that was
+/// interrupted is finished: the commands have fixed ids and fixed times, so what was applied before has no second effect.
 async fn found(config: &Config, registry: &Registry, clock: Clock) -> Result<(), Exit> {
     let Some(path) = &config.federation.genesis else { return Ok(()) };
-    if registry.state().state.federation().is_some() {
+    let genesis = founding::read(path)?;
+    let view = registry.state();
+    let begun = view.state.federation().map(|f| f.created);
+    let complete = begun.is_some()
+        && genesis.nodes.iter().all(|n| view.state.node(n.node).is_some())
+        && genesis.platforms.iter().all(|p| view.state.placement(p.region).is_some());
+    if complete {
         return Ok(());
     }
-    let genesis = founding::read(path)?;
-    registry.found(founding::commands(config, path, &genesis, clock.wall())?).await?;
+    registry.found(founding::commands(config, path, &genesis, begun.unwrap_or(clock.wall()))?).await?;
     info!(name = %genesis.name, nodes = genesis.nodes.len(), platforms = genesis.platforms.len(), "federation founded");
     Ok(())
+}
+
+/// A node id votes and founds from one data directory only. An empty one under an id that was used before would forget its
+/// votes and could found the same federation twice, so it is refused: the node joins again under a new id.
+fn claim_id(config: &Config, fresh: bool) -> Result<(), Exit> {
+    let marker = config.tls.key.with_extension("used");
+    let failed = |e: std::io::Error| Exit {
+        code: codes::STORAGE_FAILED,
+        detail: format!("{}: {e}", marker.display()),
+    };
+    match (fresh, marker.exists()) {
+        (true, true) => Err(Exit {
+            code: codes::DIR_OF_ANOTHER_NODE,
+            detail: format!(
+                "{} is empty, but {} says that node {} has run before; a node whose data is lost joins again under a new id",
+                config.node.data_dir.display(),
+                marker.display(),
+                config.node.id
+            ),
+        }),
+        (_, true) => Ok(()),
+        (_, false) => {
+            let file = std::fs::File::create(&marker).map_err(failed)?;
+            file.sync_all().map_err(failed)
+        }
+    }
 }
 
 /// Makes the business side of a platform. The content key is the platform's own and the same on every node of the federation,
@@ -157,12 +228,19 @@ fn factory(
     clock: Clock,
 ) -> Box<dyn Fn(PlatformHandle) -> Platform + Send + Sync> {
     let lineage = config.federation.lineage;
-    let (write_timeout, hold_max) =
-        (Duration::from_millis(config.limits.write_timeout_ms), Duration::from_millis(config.limits.hold_max_ms));
+    let (write_timeout, hold_max) = (
+        Duration::from_millis(config.limits.write_timeout_ms),
+        Duration::from_millis(config.limits.hold_max_ms),
+    );
     let hold_documents_max = config.limits.hold_requests;
     Box::new(move |handle| {
         let key = content_key(lineage, handle.region());
-        let platform = eport_platform::Config { write_timeout, hold_max, hold_documents_max, ..eport_platform::Config::with_key(key) };
+        let platform = eport_platform::Config {
+            write_timeout,
+            hold_max,
+            hold_documents_max,
+            ..eport_platform::Config::with_key(key)
+        };
         let clock: eport_platform::Clock = Arc::new(move || clock.wall());
         Platform::start(Arc::new(handle), packs.clone(), tables.clone(), clock, platform)
     })
@@ -212,9 +290,14 @@ fn judge(registry: &Registry, agent: &Agent) -> Ready {
 
 /// Waits for a reason to stop; reloads on SIGHUP.
 async fn wait(config_path: &Path, running: &Running, telemetry: &Telemetry) -> Result<(), Exit> {
-    let install = |kind| signal(kind).map_err(|e| Exit { code: codes::INTERNAL, detail: format!("signal handler: {e}") });
-    let (mut term, mut int, mut hup) =
-        (install(SignalKind::terminate())?, install(SignalKind::interrupt())?, install(SignalKind::hangup())?);
+    let install = |kind| {
+        signal(kind).map_err(|e| Exit { code: codes::INTERNAL, detail: format!("signal handler: {e}") })
+    };
+    let (mut term, mut int, mut hup) = (
+        install(SignalKind::terminate())?,
+        install(SignalKind::interrupt())?,
+        install(SignalKind::hangup())?,
+    );
     let (mut raft, mut platforms) = (running.registry.fatal(), running.agent.fatal());
     loop {
         tokio::select! {
@@ -228,7 +311,10 @@ async fn wait(config_path: &Path, running: &Running, telemetry: &Telemetry) -> R
 }
 
 fn fatal(what: &str, detail: Option<String>) -> Exit {
-    Exit { code: codes::STORAGE_FAILED, detail: format!("{what}: {}", detail.unwrap_or_else(|| "ended".into())) }
+    Exit {
+        code: codes::STORAGE_FAILED,
+        detail: format!("{what}: {}", detail.unwrap_or_else(|| "ended".into())),
+    }
 }
 
 /// SIGHUP: certificate, key and log level are read again; on any defect the former ones stay.
@@ -243,7 +329,9 @@ fn reload(config_path: &Path, running: &Running, telemetry: &Telemetry) {
     let identity = Identity::from_files(&fresh.tls.cert, &fresh.tls.key).map_err(|e| Exit::of_tls(&e));
     match identity.and_then(|i| running.tls.reload(&i).map_err(|e| Exit::of_tls(&e))) {
         Ok(()) => info!("certificate reloaded"),
-        Err(exit) => error!(code = %exit.code, detail = %exit.detail, "certificate not reloaded, the former one stays"),
+        Err(exit) => {
+            error!(code = %exit.code, detail = %exit.detail, "certificate not reloaded, the former one stays")
+        }
     }
     match telemetry.set_level(&fresh.log.level) {
         Ok(()) => info!(level = %fresh.log.level, "log level reloaded"),

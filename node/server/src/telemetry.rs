@@ -34,6 +34,8 @@ impl Telemetry {
     /// Changes the level.
     pub fn set_level(&self, level: &str) -> Result<(), Exit> {
         let fresh = filter(level)?;
-        self.filter.reload(fresh).map_err(|e| Exit { code: codes::CONFIG_INVALID, detail: format!("log.level: {e}") })
+        self.filter
+            .reload(fresh)
+            .map_err(|e| Exit { code: codes::CONFIG_INVALID, detail: format!("log.level: {e}") })
     }
 }

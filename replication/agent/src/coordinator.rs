@@ -5,7 +5,7 @@
 
 use crate::node::Agent;
 use eport_journal::{Message, SealReport};
-use eport_model::{MoveId, NodeId, RegionCode, Timestamp};
+use eport_model::{MoveId, NodeId, RegionCode};
 use eport_moves::{FailoverLimits, Observed, SealedFact, Step, next_step};
 use eport_registry::{OldPrimary, Op, PlacementState, State};
 use std::collections::BTreeMap;
@@ -58,7 +58,7 @@ impl SealReports {
 
 /// One failover as this coordinator has worked on it.
 struct Case {
-    since: Timestamp,
+    since: Instant,
     noted: &'static str,
     copying: BTreeMap<NodeId, Instant>,
 }
@@ -85,10 +85,9 @@ pub(crate) async fn follow(agent: Agent) {
             continue;
         }
         for (region, move_id) in running {
-            let now = agent.clock().wall();
             let case = cases.entry(move_id).or_insert_with(|| {
                 agent.reports().forget(region, None);
-                Case { since: now, noted: "", copying: BTreeMap::new() }
+                Case { since: Instant::now(), noted: "", copying: BTreeMap::new() }
             });
             work(&agent, region, move_id, case).await;
         }
@@ -122,13 +121,16 @@ async fn work(agent: &Agent, region: RegionCode, move_id: MoveId, case: &mut Cas
         observed.reachable.remove(&m.from);
     }
     observed.sealed = agent.reports().of(region);
+    // Patience runs on the monotonic clock; the core compares instants of whatever clock it is given.
+    let worked = i64::try_from(case.since.elapsed().as_millis()).unwrap_or(i64::MAX);
     let limits = FailoverLimits {
-        seal_until: case.since.plus_millis(SEAL_PATIENCE_MS),
-        copy_until: case.since.plus_millis(COPY_PATIENCE_MS),
+        seal_until: now.plus_millis(SEAL_PATIENCE_MS - worked),
+        copy_until: now.plus_millis(COPY_PATIENCE_MS - worked),
     };
     let step = next_step(&observed, move_id, limits);
     let version = view.state.placement(region).map_or(0, |p| p.version);
     note(agent, move_id, &step, case).await;
+    ask_copiers_again(agent, region, move_id, version, case);
     match &step {
         Step::SealCandidates { epoch, nodes } => {
             for node in nodes {
@@ -162,6 +164,21 @@ async fn work(agent: &Agent, region: RegionCode, move_id: MoveId, case: &mut Cas
     }
 }
 
+/// A laggard that was sent copying reports by itself when it is there. One that was lost meanwhile, or whose report was, is
+/// asked again, or the failover would wait for a report that nobody sends.
+fn ask_copiers_again(agent: &Agent, region: RegionCode, move_id: MoveId, version: u64, case: &Case) {
+    let view = agent.registry().state();
+    let Some(PlacementState::Recovering { epoch, .. }) = view.state.placement(region).map(|p| p.state) else {
+        return;
+    };
+    let reported = agent.reports().of(region);
+    for (node, since) in &case.copying {
+        if since.elapsed() >= COPY_REPEAT && !reported.contains_key(node) {
+            agent.send_move(*node, region, version, Message::Seal { epoch, move_id });
+        }
+    }
+}
+
 /// Writes each new step into the move's record once, for `platform history`.
 async fn note(agent: &Agent, move_id: MoveId, step: &Step, case: &mut Case) {
     if case.noted == step.name() {
@@ -170,18 +187,25 @@ async fn note(agent: &Agent, move_id: MoveId, step: &Step, case: &mut Case) {
     case.noted = step.name();
     let detail = match step {
         Step::SealCandidates { nodes, .. } => format!("asked {}", join(nodes)),
-        Step::WaitSeals { have, need, missing } => format!("{have} of {need} answers; missing {}", join(missing)),
-        Step::Copy { orders, .. } => {
-            orders.iter().map(|o| format!("{} from {} to {}", o.laggard, o.source, o.to)).collect::<Vec<_>>().join("; ")
+        Step::WaitSeals { have, need, missing } => {
+            format!("{have} of {need} answers; missing {}", join(missing))
         }
-        Step::Commit { primary, start, in_sync, .. } => format!("{primary} at {start}, in sync: {}", join(in_sync)),
+        Step::Copy { orders, .. } => orders
+            .iter()
+            .map(|o| format!("{} from {} to {}", o.laggard, o.source, o.to))
+            .collect::<Vec<_>>()
+            .join("; "),
+        Step::Commit { primary, start, in_sync, .. } => {
+            format!("{primary} at {start}, in sync: {}", join(in_sync))
+        }
         Step::ConfirmOldPrimary { start, .. } => format!("old primary at {start}"),
         Step::Fail { missing, .. } => format!("missing {}", join(missing)),
         Step::Alarm { one, other } => format!("{} {} against {} {}", one.0, one.1, other.0, other.1),
         Step::Finished { .. } => return,
     };
     info!(%move_id, step = step.name(), %detail, "failover");
-    let command = agent.command("step of a failover", Op::NoteMoveStep { move_id, name: step.name().to_owned(), detail });
+    let command = agent
+        .command("step of a failover", Op::NoteMoveStep { move_id, name: step.name().to_owned(), detail });
     let registry = agent.registry().clone();
     // The log of steps is for people; the move itself never waits for it.
     tokio::spawn(async move {

@@ -64,10 +64,12 @@ impl Handler for Dispatcher {
                     agent.receive(from, payload);
                 }
             }
-            Purpose::Control => match codec::decode_with_limit::<SoftState>(&payload, Purpose::Control.payload_len_max()) {
-                Ok(state) => self.board.put(from, state),
-                Err(error) => debug!(%from, %error, "soft state not readable"),
-            },
+            Purpose::Control => {
+                match codec::decode_with_limit::<SoftState>(&payload, Purpose::Control.payload_len_max()) {
+                    Ok(state) => self.board.put(from, state),
+                    Err(error) => debug!(%from, %error, "soft state not readable"),
+                }
+            }
             Purpose::Raft | Purpose::Registry | Purpose::Forward | Purpose::Catalog => {
                 debug!(%from, %purpose, "a message where only requests are known");
             }

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use eport_consensus::Registry;
 use eport_journal::{Message, Recovered};
 use eport_model::{Lineage, NodeId, RegionCode, codec};
-use eport_registry::{HeadReport, NodeChange, Op, Placement, State};
+use eport_registry::{HeadReport, NodeChange, Op, Placement, PlacementState, State};
 use eport_store::{DataDir, JournalWriter, Marks, ObjectStore, PlatformStore, Shared, WriterLimits};
 use eport_transport::{Peer, Transport};
 use eport_wire::{Envelope, Purpose};
@@ -121,20 +121,33 @@ impl Agent {
             tasks: Mutex::default(),
         };
         let agent = Self { inner: Arc::new(inner) };
+        // Subscribed before the first look, so that no change falls between the two.
+        let changes = agent.inner.registry.changes();
         agent.follow_registry_once().await?;
-        agent.spawn(agent.clone().follow_registry());
+        agent.spawn(agent.clone().follow_registry(changes));
         agent.spawn(agent.clone().tell_peers());
         agent.spawn(agent.clone().publish_heads());
         agent.spawn(agent.clone().introduce());
+        agent.spawn(agent.clone().keep_numbers());
         agent.spawn(catalog::follow(agent.clone()));
         agent.spawn(coordinator::follow(agent.clone()));
         Ok(agent)
     }
 
+    /// A task of the agent that ends or panics while the node runs is fatal: without it the node would only look alive.
     fn spawn(&self, task: impl std::future::Future<Output = ()> + Send + 'static) {
+        let (stop, fatal) = (self.inner.stop.clone(), self.inner.fatal.clone());
+        let running = tokio::spawn(async move {
+            tokio::select! { () = task => {}, () = stop.cancelled() => {} }
+        });
         let stop = self.inner.stop.clone();
         let handle = tokio::spawn(async move {
-            tokio::select! { () = task => {}, () = stop.cancelled() => {} }
+            if let Err(error) = running.await
+                && !stop.is_cancelled()
+            {
+                error!(%error, "a task of the agent panicked");
+                fatal.send_replace(Some(format!("a task of the agent panicked: {error}")));
+            }
         });
         self.inner.tasks.lock().unwrap_or_else(PoisonError::into_inner).push(handle);
     }
@@ -224,8 +237,7 @@ impl Agent {
         }
     }
 
-    async fn follow_registry(self) {
-        let mut changes = self.inner.registry.changes();
+    async fn follow_registry(self, mut changes: watch::Receiver<u64>) {
         while changes.changed().await.is_ok() {
             if let Err(error) = self.follow_registry_once().await {
                 error!(%error, "a platform cannot be opened");
@@ -242,7 +254,7 @@ impl Agent {
         let peers = state
             .nodes()
             .filter(|n| n.is_member() && n.id != me)
-            .filter_map(|n| n.quic_addr().map(|addr| Peer { node: n.id, addr }))
+            .filter_map(|n| n.quic.parse().ok().map(|addr| Peer { node: n.id, addr }))
             .collect::<Vec<_>>();
         if !peers.is_empty() {
             self.inner.transport.set_peers(peers);
@@ -291,8 +303,12 @@ impl Agent {
         };
         info!(%region, last = %recovered.last, applied = %recovered.applied.index, "platform opened");
         let (done_tx, done) = mpsc::unbounded_channel();
-        let writer = JournalWriter::start(store.clone(), WriterLimits::default(), Some(marks(region, done_tx.clone())))
-            .map_err(fail)?;
+        let writer = JournalWriter::start(
+            store.clone(),
+            WriterLimits::default(),
+            Some(marks(region, done_tx.clone())),
+        )
+        .map_err(fail)?;
         let (events, inbox) = mpsc::channel(EVENTS);
         let context = Arc::new(Context {
             me: inner.config.me,
@@ -324,7 +340,11 @@ impl Agent {
     }
 
     /// A platform's task that ends or panics while the node runs is fatal: its callers would wait for ever.
-    fn spawn_platform(&self, region: RegionCode, task: impl std::future::Future<Output = ()> + Send + 'static) {
+    fn spawn_platform(
+        &self,
+        region: RegionCode,
+        task: impl std::future::Future<Output = ()> + Send + 'static,
+    ) {
         let agent = self.clone();
         let running = tokio::spawn(task);
         let watcher = tokio::spawn(async move {
@@ -347,6 +367,10 @@ impl Agent {
                 return;
             }
         };
+        if let Err(reason) = self.entitled(from, region, &message) {
+            debug!(%from, %region, reason, "journal message refused");
+            return;
+        }
         if let Message::Sealed(report) = message {
             self.inner.reports.put(region, from, report);
             return;
@@ -363,12 +387,37 @@ impl Agent {
         }
     }
 
+    /// A certificate alone gives no voice: the sender must be a member, and a promise is asked for only by a failover that this
+    /// node's registry shows. A view that lags costs a moment, because coordinators repeat themselves.
+    fn entitled(&self, from: NodeId, region: RegionCode, message: &Message) -> Result<(), &'static str> {
+        let view = self.inner.registry.state();
+        if !view.state.is_member(from) {
+            return Err("the sender is not a member");
+        }
+        let asked = match message {
+            Message::Seal { epoch, move_id } | Message::Copy { epoch, move_id, .. } => {
+                Some((*epoch, *move_id))
+            }
+            _ => None,
+        };
+        let Some((epoch, move_id)) = asked else { return Ok(()) };
+        match view.state.placement(region).map(|p| p.state) {
+            Some(PlacementState::Recovering { move_id: id, epoch: reserved })
+                if id == move_id && reserved == epoch =>
+            {
+                Ok(())
+            }
+            _ => Err("no such failover is known here"),
+        }
+    }
+
     fn open_envelope(&self, payload: Bytes) -> Result<(RegionCode, Message), String> {
         let envelope = Envelope::decode(payload).map_err(|e| e.to_string())?;
         if envelope.lineage != self.inner.config.lineage {
             return Err(format!("lineage {}", envelope.lineage));
         }
-        let message = codec::decode_with_limit(&envelope.body, Purpose::Journal.payload_len_max()).map_err(|e| e.to_string())?;
+        let message = codec::decode_with_limit(&envelope.body, Purpose::Journal.payload_len_max())
+            .map_err(|e| e.to_string())?;
         Ok((envelope.platform, message))
     }
 
@@ -416,7 +465,13 @@ impl Agent {
             let held = in_force.or_else(|| view.state.table_versions(table).rev().find(here));
             if let Some(v) = held {
                 let (bytes_fetched, seconds) = fetched.get(&v.root).copied().unwrap_or_default();
-                tables.push(TableSoft { name: table.to_string(), version: v.version, root: v.root, bytes_fetched, seconds });
+                tables.push(TableSoft {
+                    name: table.to_string(),
+                    version: v.version,
+                    root: v.root,
+                    bytes_fetched,
+                    seconds,
+                });
             }
         }
         SoftState {
@@ -452,6 +507,14 @@ impl Agent {
             for node in connected {
                 let _ = self.inner.transport.send(node, Purpose::Control, bytes.clone());
             }
+        }
+    }
+
+    async fn keep_numbers(self) {
+        let mut every = tokio::time::interval(Duration::from_secs(2));
+        every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            every.tick().await;
             self.refill_numbers().await;
         }
     }
@@ -465,7 +528,9 @@ impl Agent {
                 let receiver = h.handle.status();
                 let status = receiver.borrow();
                 let epoch = status.placement.as_ref().map(|p| p.epoch)?;
-                status.is_open().then(|| (*region, h.number_cursor.load(Ordering::Relaxed), epoch, status.numbers.clone()))
+                status.is_open().then(|| {
+                    (*region, h.number_cursor.load(Ordering::Relaxed), epoch, status.numbers.clone())
+                })
             })
             .collect();
         for (region, next, epoch, blocks) in wanted {

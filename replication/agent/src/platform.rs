@@ -5,13 +5,18 @@
 //! The completions channel has no fixed size: it holds at most one entry per storage operation under way, and those are
 //! bounded by the replica's in-flight limit and shipping windows.
 
-use crate::soft::{BackupSoft, PlatformSoft};
 use crate::coordinator::SealReports;
+use crate::soft::{BackupSoft, PlatformSoft};
 use crate::{Clock, PlatformStatus, StateDigest, steps};
 use bytes::Bytes;
 use eport_consensus::{ProposeError, Registry};
-use eport_journal::{Alarm, Input, Message, Now, Outcome, Output, PlacementView, RegistryStep, Replica, Role, Ticket};
-use eport_model::{Draft, Durability, Epoch, JournalIndex, Lineage, MoveId, NodeId, Position, Record, RegionCode, Timestamp, codec};
+use eport_journal::{
+    Alarm, Input, Message, Now, Outcome, Output, PlacementView, RegistryStep, Replica, Role, Ticket,
+};
+use eport_model::{
+    Draft, Durability, Epoch, JournalIndex, Lineage, MoveId, NodeId, Position, Record, RegionCode, Timestamp,
+    codec,
+};
 use eport_registry::Placement;
 use eport_store::{Done, JournalWriter, Op, PlatformStore, TailManifest};
 use eport_transport::Transport;
@@ -74,6 +79,7 @@ pub(crate) enum Completion {
     Digest(StateDigest),
     Truncated(Position, Timestamp),
     Exported { after: JournalIndex, tail: TailManifest },
+    TailRecorded { after: JournalIndex },
     Records { peer: NodeId, from: JournalIndex, records: Vec<Arc<Record>> },
     Found { index: JournalIndex, position: Option<Position> },
     Registry { move_id: MoveId, applied: Option<bool> },
@@ -133,7 +139,8 @@ impl Task {
     ) -> (Self, watch::Receiver<PlatformStatus>, Vec<Output>) {
         let region = store.region();
         let now = Now { mono_ms: context.clock.mono_ms(), wall: context.clock.wall() };
-        let (replica, outputs) = Replica::open(context.me, region, context.lineage, limits, recovered, now.mono_ms);
+        let (replica, outputs) =
+            Replica::open(context.me, region, context.lineage, limits, recovered, now.mono_ms);
         let role = replica.role().clone();
         let (status, watch) = watch::channel(PlatformStatus {
             role: role.clone(),
@@ -234,6 +241,14 @@ impl Task {
                 if linearizable {
                     self.reading = false;
                 }
+                if self.placement.as_ref().is_some_and(|p| p.version > placement.version) {
+                    // The registry moved on between the quorum's answer and its arrival here: an older view decides nothing,
+                    // and the question it answered is asked again.
+                    if linearizable {
+                        self.read_placement();
+                    }
+                    return;
+                }
                 self.placement = Some(placement);
                 self.numbers = numbers;
                 self.input(Input::Placement { view: *view, linearizable });
@@ -256,9 +271,11 @@ impl Task {
             }
             Completion::Truncated(last, last_time) => Input::Truncated { last, last_time },
             Completion::Exported { after, tail } => {
-                self.report_tail(tail);
-                Input::TailExported { after }
+                // The replica may cut the tail only when the registry knows of it: nobody may forget it.
+                self.report_tail(after, tail);
+                return;
             }
+            Completion::TailRecorded { after } => Input::TailExported { after },
             Completion::Records { peer, from, records } => Input::Records { peer, from, records },
             Completion::Found { index, position } => Input::Found { index, position },
             Completion::Registry { move_id, applied } => Input::RegistryAnswered { move_id, applied },
@@ -275,12 +292,17 @@ impl Task {
     fn perform(&mut self, outputs: Vec<Output>) {
         for output in outputs {
             match output {
-                Output::Append(records) => self.submit(Op::Append(records, self.done("append", Completion::Appended))),
+                Output::Append(records) => {
+                    self.submit(Op::Append(records, self.done("append", Completion::Appended)))
+                }
                 Output::PersistSeal { epoch } => {
                     self.submit(Op::Seal(epoch, self.done("seal", move |()| Completion::Sealed(epoch))));
                 }
                 Output::Apply { through } => {
-                    self.submit(Op::Apply(through, self.done("apply", |at: Position| Completion::Applied(at.index))));
+                    self.submit(Op::Apply(
+                        through,
+                        self.done("apply", |at: Position| Completion::Applied(at.index)),
+                    ));
                 }
                 Output::Truncate { after } => {
                     let done = self.done("truncate", |(last, time)| Completion::Truncated(last, time));
@@ -415,10 +437,9 @@ impl Task {
         });
     }
 
-    /// Makes an exported tail known to the registry, so that nobody forgets it. The file stays where it is.
-    fn report_tail(&self, tail: TailManifest) {
-        let context = self.context.clone();
-        let region = self.region;
+    /// Makes an exported tail known to the registry, repeated until it is; then the replica may go on.
+    fn report_tail(&self, after: JournalIndex, tail: TailManifest) {
+        let (context, region, tx) = (self.context.clone(), self.region, self.done_tx.clone());
         info!(%region, records = tail.segment.records, digest = %tail.segment.sha256, "diverged tail exported");
         let op = eport_registry::Op::RecordTail(eport_registry::Tail {
             region,
@@ -430,12 +451,18 @@ impl Task {
             state: eport_registry::TailState::Exported,
             at: context.clock.wall(),
         });
-        let command = steps::node_command(context.home, context.me, context.clock.wall(), "diverged tail exported", op);
+        let command =
+            steps::node_command(context.home, context.me, context.clock.wall(), "diverged tail exported", op);
         tokio::spawn(async move {
             while !context.stop.is_cancelled() {
                 match context.registry.propose(command.clone(), REGISTRY_TIMEOUT).await {
-                    Ok(_) | Err(ProposeError::Refused(_)) => return,
-                    Err(error) => warn!(%region, %error, "tail not recorded yet"),
+                    Ok(_) => {
+                        let _ = tx.send(Completion::TailRecorded { after });
+                        return;
+                    }
+                    Err(error) => {
+                        warn!(%region, %error, "tail not recorded yet; nothing is cut before it is")
+                    }
                 }
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
@@ -448,7 +475,9 @@ impl Task {
                 format!("record {index}: digest {} here, {} at {peer}", ours.short(), theirs.short())
             }
             Alarm::BadRecord { index, peer } => format!("record {index} from {peer} does not verify"),
-            Alarm::Behind { start, last } => format!("journal ends at {last}, its epoch started at {start}: an old copy?"),
+            Alarm::Behind { start, last } => {
+                format!("journal ends at {last}, its epoch started at {start}: an old copy?")
+            }
             Alarm::SwitchStalled { move_id, reason } => format!("switchover {move_id}: {reason}"),
         };
         error!(region = %self.region, alarm = %text, "alarm");
@@ -463,7 +492,11 @@ impl Task {
     }
 
     /// Wraps a completion for the writer: success becomes `to(value)`, failure `Completion::Failed`.
-    fn done<T: 'static>(&self, operation: &'static str, to: impl FnOnce(T) -> Completion + Send + 'static) -> Done<T> {
+    fn done<T: 'static>(
+        &self,
+        operation: &'static str,
+        to: impl FnOnce(T) -> Completion + Send + 'static,
+    ) -> Done<T> {
         let tx = self.done_tx.clone();
         Box::new(move |result| {
             let completion = match result {
@@ -496,15 +529,20 @@ impl Task {
     }
 
     fn durability_now(&self) -> &'static str {
-        let (Role::Primary { .. } | Role::Handover { .. }, Some(p)) = (&self.role, &self.placement) else { return "blocked" };
+        let (Role::Primary { .. } | Role::Handover { .. }, Some(p)) = (&self.role, &self.placement) else {
+            return "blocked";
+        };
         if p.policy.k == 0 {
             return "local";
         }
-        let counted = p
-            .backups
-            .iter()
-            .filter(|b| b.in_sync && !b.leaving && self.heard.get(&b.node).is_some_and(|at| at.elapsed() < SILENT))
-            .count();
+        let counts = |node: NodeId| {
+            let view = self.replica.view();
+            view.is_some_and(|v| {
+                v.backups.iter().any(|b| b.node == node && b.in_sync && b.counted && !b.leaving)
+            })
+        };
+        let fresh = |node: NodeId| self.heard.get(&node).is_some_and(|at| at.elapsed() < SILENT);
+        let counted = p.backups.iter().filter(|b| counts(b.node) && fresh(b.node)).count();
         match counted >= p.policy.k {
             true if p.policy.same_site => "local",
             true => "replicated",
@@ -537,7 +575,12 @@ impl Task {
 }
 
 /// A journal message on the wire.
-pub(crate) fn envelope(lineage: Lineage, platform: RegionCode, placement_version: u64, message: &Message) -> Bytes {
+pub(crate) fn envelope(
+    lineage: Lineage,
+    platform: RegionCode,
+    placement_version: u64,
+    message: &Message,
+) -> Bytes {
     Envelope { lineage, platform, placement_version, body: codec::encode(message).into() }.encode()
 }
 

@@ -13,7 +13,13 @@ pub(crate) fn command_id() -> CommandId {
 }
 
 /// A command of this node.
-pub(crate) fn node_command(home: RegionCode, node: NodeId, at: Timestamp, reason: impl Into<String>, op: Op) -> Command {
+pub(crate) fn node_command(
+    home: RegionCode,
+    node: NodeId,
+    at: Timestamp,
+    reason: impl Into<String>,
+    op: Op,
+) -> Command {
     let by = Subject::Node { platform: home, node }.to_string();
     Command { id: command_id(), by, at, reason: reason.into(), op }
 }
@@ -22,16 +28,26 @@ pub(crate) fn node_command(home: RegionCode, node: NodeId, at: Timestamp, reason
 pub(crate) fn step_op(region: RegionCode, step: RegistryStep) -> (Op, MoveId, &'static str) {
     let none = MoveId::default();
     match step {
-        RegistryStep::InSyncAdd { version, node } => (Op::InSyncAdd { region, version, node }, none, "backup has caught up"),
-        RegistryStep::InSyncRemove { version, node } => {
-            (Op::InSyncRemove { region, version, node }, none, "remaining in-sync set holds every acknowledged record")
+        RegistryStep::InSyncAdd { version, node } => {
+            (Op::InSyncAdd { region, version, node }, none, "backup has caught up")
         }
-        RegistryStep::Proven { version, k } => (Op::Proven { region, version, k }, none, "k acknowledgements are proven"),
-        RegistryStep::CommitSwitch { version, move_id, start, in_sync } => {
-            (Op::CommitSwitch { region, version, move_id, start, in_sync }, move_id, "target holds the journal to its end")
+        RegistryStep::InSyncRemove { version, node } => (
+            Op::InSyncRemove { region, version, node },
+            none,
+            "remaining in-sync set holds every acknowledged record",
+        ),
+        RegistryStep::Proven { version, k } => {
+            (Op::Proven { region, version, k }, none, "k acknowledgements are proven")
         }
-        RegistryStep::AbortSwitch { version, move_id, reason } => {
-            (Op::AbortMove { region, version, move_id, reason }, move_id, "switchover given up before its commit")
-        }
+        RegistryStep::CommitSwitch { version, move_id, start, in_sync } => (
+            Op::CommitSwitch { region, version, move_id, start, in_sync },
+            move_id,
+            "target holds the journal to its end",
+        ),
+        RegistryStep::AbortSwitch { version, move_id, reason } => (
+            Op::AbortMove { region, version, move_id, reason },
+            move_id,
+            "switchover given up before its commit",
+        ),
     }
 }

@@ -202,7 +202,17 @@ impl RaftStateMachine<Group> for Machine {
         I::IntoIter: OptionalSend,
     {
         let (answers, rows) = self.advance(entries.into_iter());
-        self.save(&rows).map_err(|e| failed(ErrorSubject::StateMachine, ErrorVerb::Write, e))?;
+        let write = |e| failed(ErrorSubject::StateMachine, ErrorVerb::Write, e);
+        self.save(&rows).map_err(write)?;
+        if !rows.is_empty() {
+            // Followers of the view act on placements: a power cut must not take them back to an older one, under which
+            // fewer acknowledgements may have counted. openraft would apply the entry again, but only after it hears a leader.
+            match self.store.sync().await {
+                Ok(synced) => synced.map_err(write)?,
+                // The sync thread ends only with the store itself.
+                Err(gone) => return Err(failed(ErrorSubject::StateMachine, ErrorVerb::Write, gone)),
+            }
+        }
         self.board.index.send_replace(index_of(&self.applied));
         Ok(answers)
     }

@@ -122,6 +122,8 @@ impl Registry {
             match reply {
                 RegistryReply::Applied(outcome) => return outcome.map_err(ProposeError::Refused),
                 RegistryReply::NotLeader(Some(node)) if Some(node) != self.leader() => hint = Some(node),
+                // An earlier attempt may have reached a leader: then a later denial says nothing of what became of it.
+                RegistryReply::Denied(_) if handed_on => return Err(ProposeError::Unknown(timeout)),
                 RegistryReply::Denied(reason) => return Err(ProposeError::Refused(Refusal::Rule(reason))),
                 RegistryReply::Unknown | RegistryReply::ReadIndex(_) => handed_on = true,
                 RegistryReply::NotLeader(_) => {}
@@ -222,7 +224,15 @@ impl Registry {
             return RegistryReply::Denied(format!("{from} is not a member of the federation"));
         }
         match request {
-            RegistryRequest::Propose { command, wait_ms } => {
+            RegistryRequest::Propose { mut command, wait_ms } => {
+                // A node speaks for itself only. Operators' commands carry no signature yet: the audit names who carried them.
+                match command.subject().and_then(|s| s.node()) {
+                    Some(node) if node != from => {
+                        return RegistryReply::Denied(format!("{from} may not speak for node {node}"));
+                    }
+                    Some(_) => {}
+                    None => command.reason.push_str(&format!(" (via {from})")),
+                }
                 tracing::debug!(%from, command = %command.id, by = %command.by, "command forwarded by a member");
                 self.propose_here(command, deadline_in(wait_ms)).await
             }

@@ -95,6 +95,9 @@ mod tests {
         let mut claim = vec![FORMAT_BINCODE2, 253];
         claim.extend_from_slice(&u64::MAX.to_le_bytes());
         assert!(decode::<Vec<u8>>(&claim).is_err());
-        assert!(matches!(decode_with_limit::<u8>(&[1; 10], 5), Err(DecodeError::TooLong { len: 10, limit: 5 })));
+        assert!(matches!(
+            decode_with_limit::<u8>(&[1; 10], 5),
+            Err(DecodeError::TooLong { len: 10, limit: 5 })
+        ));
     }
 }

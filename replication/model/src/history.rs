@@ -76,12 +76,18 @@ impl EpochHistory {
     /// The last index up to which two journals can be the same: the end of their last shared epoch, cut to the shorter.
     /// `own_last` and `peer_last` are the indexes of the last records. Zero when they share nothing.
     /// The caller still compares digests there: histories prove who wrote, digests prove what.
-    pub fn common_point(&self, own_last: JournalIndex, peer: &EpochHistory, peer_last: JournalIndex) -> JournalIndex {
+    pub fn common_point(
+        &self,
+        own_last: JournalIndex,
+        peer: &EpochHistory,
+        peer_last: JournalIndex,
+    ) -> JournalIndex {
         let shared = self.0.iter().zip(&peer.0).take_while(|(a, b)| a == b).count();
         if shared == 0 {
             return JournalIndex::ZERO;
         }
-        let end = |h: &[EpochEntry], last: JournalIndex| h.get(shared).map_or(last, |next| next.first.previous());
+        let end =
+            |h: &[EpochEntry], last: JournalIndex| h.get(shared).map_or(last, |next| next.first.previous());
         end(&self.0, own_last).min(end(&peer.0, peer_last))
     }
 }
@@ -92,7 +98,9 @@ mod tests {
 
     fn history(entries: &[(u64, u64)]) -> EpochHistory {
         EpochHistory::from_entries(
-            entries.iter().map(|(e, f)| EpochEntry { epoch: Epoch::from_u64(*e), first: JournalIndex::from_u64(*f) }),
+            entries
+                .iter()
+                .map(|(e, f)| EpochEntry { epoch: Epoch::from_u64(*e), first: JournalIndex::from_u64(*f) }),
         )
         .unwrap()
     }

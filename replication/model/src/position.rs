@@ -17,7 +17,8 @@ pub struct Position {
 
 impl Position {
     /// Before the first record of a journal.
-    pub const ZERO: Position = Position { epoch: Epoch::NONE, index: JournalIndex::ZERO, digest: Digest::ZERO };
+    pub const ZERO: Position =
+        Position { epoch: Epoch::NONE, index: JournalIndex::ZERO, digest: Digest::ZERO };
 
     /// The order in which candidates are compared at a failover: epoch first, then index. Never index alone.
     pub fn rank(&self) -> (Epoch, JournalIndex) {

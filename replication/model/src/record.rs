@@ -258,7 +258,14 @@ pub struct Record {
 
 impl Record {
     /// Seals a draft behind `previous`.
-    pub fn seal(draft: Draft, lineage: Lineage, platform: RegionCode, epoch: Epoch, previous: &Position, floor: Timestamp) -> Self {
+    pub fn seal(
+        draft: Draft,
+        lineage: Lineage,
+        platform: RegionCode,
+        epoch: Epoch,
+        previous: &Position,
+        floor: Timestamp,
+    ) -> Self {
         let header = RecordHeader {
             lineage,
             platform,
@@ -271,7 +278,11 @@ impl Record {
             request: draft.request,
             reads: draft.reads,
             effects: draft.effects.iter().map(Effect::digest).collect(),
-            bodies: draft.bodies.iter().map(|b| BodyRef { digest: Digest::of(b), len: b.len() as u64 }).collect(),
+            bodies: draft
+                .bodies
+                .iter()
+                .map(|b| BodyRef { digest: Digest::of(b), len: b.len() as u64 })
+                .collect(),
         };
         let digest = header.digest();
         Self { header, effects: draft.effects, bodies: draft.bodies, digest }
@@ -289,7 +300,11 @@ impl Record {
 
     /// Bytes this record roughly takes in memory and on the wire.
     pub fn weight(&self) -> usize {
-        512 + self.effects.iter().map(|e| e.key().len() + 64 + if let Effect::Put { value, .. } = e { value.len() } else { 0 }).sum::<usize>()
+        512 + self
+            .effects
+            .iter()
+            .map(|e| e.key().len() + 64 + if let Effect::Put { value, .. } = e { value.len() } else { 0 })
+            .sum::<usize>()
             + self.bodies.iter().map(|b| b.len() + 48).sum::<usize>()
     }
 

@@ -2,7 +2,6 @@
 
 use eport_model::{Lineage, NodeId, RegionCode, SiteId, Timestamp, TrustDomain};
 use serde::{Deserialize, Serialize};
-use std::net::SocketAddr;
 
 /// How strict the federation is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -93,11 +92,6 @@ pub struct Node {
 }
 
 impl Node {
-    /// The QUIC address when it is numeric; a host name must be resolved by the caller.
-    pub fn quic_addr(&self) -> Option<SocketAddr> {
-        self.quic.parse().ok()
-    }
-
     /// True for nodes whose steps the registry accepts and who take part in Raft.
     pub fn is_member(&self) -> bool {
         matches!(self.state, NodeState::Up | NodeState::Draining)

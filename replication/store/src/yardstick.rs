@@ -31,11 +31,7 @@ pub struct GroupCommit {
 /// Documents a second that RocksDB makes durable with `sync = true` and default options in an empty folder. `document`
 /// gives the bytes of the n-th.
 #[allow(clippy::disallowed_methods)] // a measurement reads the monotonic clock
-pub fn group_commit(
-    dir: &Path,
-    plan: GroupCommit,
-    document: impl Fn(u64) -> Vec<u8> + Sync,
-) -> Result<f64> {
+pub fn group_commit(dir: &Path, plan: GroupCommit, document: impl Fn(u64) -> Vec<u8> + Sync) -> Result<f64> {
     let mut options = rocksdb::Options::default();
     options.create_if_missing(true);
     let db = rocksdb::DB::open(&options, dir).map_err(Error::other)?;

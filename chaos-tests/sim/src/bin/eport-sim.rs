@@ -2,6 +2,7 @@
 //!
 //! Prints what was reached. Exits 1 when an invariant did not hold (with the seed and the command that repeats it) or when
 //! a run of many seeds left a required fault or transition at zero.
+#![forbid(unsafe_code)]
 
 use eport_sim::{Coverage, Failure, Options, run};
 use std::process::ExitCode;

@@ -132,24 +132,13 @@ async fn follow(
     Ok(client.follow_move(region, &id, LOOK_EVERY, limit, seen).await?)
 }
 
-/// A plan that is refused, or with a check that does not hold, ends before anything is asked. When it is printed already,
-/// only the exit code is left to say.
+/// A plan that is refused ends before anything is asked. The node that planned has judged its checks: one that does not
+/// hold may be information, or a loss that was accepted. When the plan is printed already, only the exit code is left to say.
 fn refuse_unsafe(plan: &Value, printed: bool) -> Result<(), Error> {
-    let failed: Vec<String> = checks(plan)
-        .iter()
-        .filter(|c| c.get("ok") != Some(&Value::Bool(true)))
-        .map(|c| format!("{}: {}", cell(c, "name"), cell(c, "detail")))
-        .collect();
-    let reason = plan.get("reason").and_then(Value::as_str);
-    let error = match reason {
-        None if failed.is_empty() => return Ok(()),
-        None => Error::coded(MOVE_UNSAFE, failed.join("; ")),
-        // The reason of a plan begins with the code of the refusal.
-        Some(reason) => {
-            let (code, detail) = reason.split_once(": ").unwrap_or((reason, reason));
-            Error::coded(code.parse().unwrap_or(MOVE_UNSAFE), detail)
-        }
-    };
+    let Some(reason) = plan.get("reason").and_then(Value::as_str) else { return Ok(()) };
+    // The reason of a plan begins with the code of the refusal.
+    let (code, detail) = reason.split_once(": ").unwrap_or((reason, reason));
+    let error = Error::coded(code.parse().unwrap_or(MOVE_UNSAFE), detail);
     Err(if printed { Error::Exit(error.exit()) } else { error })
 }
 
@@ -266,12 +255,15 @@ mod tests {
     }
 
     #[test]
-    fn a_check_that_fails_is_exit_7_before_anything_is_asked() {
+    fn a_refused_plan_ends_with_the_exit_of_its_reason_and_a_check_that_only_informs_does_not() {
         assert!(refuse_unsafe(&plan(true), false).is_ok());
-        let error = refuse_unsafe(&plan(false), false).unwrap_err();
-        assert_eq!(error.exit(), 7);
-        assert!(error.to_string().contains("quorum"));
-        assert_eq!(refuse_unsafe(&plan(false), true).unwrap_err().exit(), 7);
+        assert!(
+            refuse_unsafe(&plan(false), false).is_ok(),
+            "the node accepted this plan, for example with --accept-data-loss"
+        );
+        let mut lossy = plan(false);
+        lossy["reason"] = "EP2103: about 3 acknowledged records may be lost".into();
+        assert_eq!(refuse_unsafe(&lossy, true).unwrap_err().exit(), 7);
         let mut refused = plan(true);
         refused["reason"] = "EP2004: node xx is not known".into();
         let error = refuse_unsafe(&refused, false).unwrap_err();

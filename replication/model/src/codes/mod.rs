@@ -59,7 +59,11 @@ impl std::str::FromStr for Code {
     type Err = crate::ParseError;
     fn from_str(s: &str) -> Result<Self, Self::Err> {
         let digits = s.trim().strip_prefix("EP").or_else(|| s.trim().strip_prefix("ep")).unwrap_or(s.trim());
-        let fail = || crate::ParseError { what: "error code", input: s.chars().take(64).collect(), reason: "EP and four digits are needed" };
+        let fail = || crate::ParseError {
+            what: "error code",
+            input: s.chars().take(64).collect(),
+            reason: "EP and four digits are needed",
+        };
         if digits.len() != 4 || !digits.bytes().all(|b| b.is_ascii_digit()) {
             return Err(fail());
         }
@@ -95,8 +99,17 @@ pub trait Coded {
 /// Every code of this version, in rising order within each area.
 pub fn all() -> impl Iterator<Item = &'static CodeInfo> {
     [
-        DAEMON_CODES, STORAGE_CODES, IDENTITY_CODES, TRANSPORT_CODES, REGISTRY_CODES, MOVES_CODES, JOURNAL_CODES,
-        TABLES_CODES, DOCUMENTS_CODES, API_CODES, CLI_CODES,
+        DAEMON_CODES,
+        STORAGE_CODES,
+        IDENTITY_CODES,
+        TRANSPORT_CODES,
+        REGISTRY_CODES,
+        MOVES_CODES,
+        JOURNAL_CODES,
+        TABLES_CODES,
+        DOCUMENTS_CODES,
+        API_CODES,
+        CLI_CODES,
     ]
     .into_iter()
     .flatten()

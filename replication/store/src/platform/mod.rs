@@ -7,6 +7,7 @@ mod append;
 mod apply;
 mod local;
 mod open;
+mod planted;
 mod promise;
 mod read;
 mod state;

@@ -1,0 +1,609 @@
+//! Bad input and broken surroundings: each a coded error that names the object; nothing lost, no panic.
+#![allow(clippy::unwrap_used, reason = "a failed test may panic")]
+
+use anyhow::{Context, Result, bail, ensure};
+use eport_authority::{Authority, IssuingSpec, Key, LeafNames, Validity};
+use eport_cluster::{Federation, Http, Presented, Ran, wait_for, with_federation};
+use eport_model::{Epoch, Lineage, NodeId, RegionCode, TrustDomain};
+use eport_suite::{Ledger, document, documents, lines, proof_of_equality};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+use time::OffsetDateTime;
+
+const R: &str = "440100";
+
+fn starter(fed: &Federation) -> Result<()> {
+    fed.eport(&["table", "import", "--starter"])?.expect(0, "starter import")?;
+    fed.wait_status("gz-a-1", "tables on every node", |s| {
+        let tables = s["tables"].as_array().cloned().unwrap_or_default();
+        !tables.is_empty() && tables.iter().all(|t| t["installed_nodes"] == 4)
+    })?;
+    Ok(())
+}
+
+fn follows(fed: &Federation, region: &str, backup: &str) -> Result<()> {
+    fed.wait_platform("gz-a-1", region, &format!("has {backup} in sync"), |p| {
+        let backups = p["backups"].as_array().cloned().unwrap_or_default();
+        backups.iter().any(|b| b["node"] == backup && b["in_sync"] == true && b["lag_records"] == 0)
+    })?;
+    Ok(())
+}
+
+fn parsed<T: std::str::FromStr>(text: &str) -> Result<T>
+where
+    T::Err: std::fmt::Display,
+{
+    text.parse().map_err(|e: T::Err| anyhow::anyhow!("{text}: {e}"))
+}
+
+fn fail(e: eport_authority::Error) -> anyhow::Error {
+    anyhow::anyhow!("{e}")
+}
+
+#[test]
+fn bad_callers_and_bad_input_get_coded_answers_and_change_nothing() {
+    with_federation(&[], |fed| {
+        starter(fed)?;
+        without_a_certificate_only_the_open_routes_answer(fed)?;
+        certificates_that_are_expired_or_foreign_are_refused(fed)?;
+        malformed_and_oversized_bodies_are_refused(fed)?;
+        every_failure_of_a_document_is_listed_at_once(fed)?;
+        one_bad_line_of_a_batch_stops_only_itself(fed)?;
+        a_reference_with_other_content_is_a_conflict(fed)?;
+        no_node_has_panicked(fed)
+    });
+}
+
+fn no_node_has_panicked(fed: &Federation) -> Result<()> {
+    for node in fed.nodes() {
+        let log = std::fs::read_to_string(fed.node_dir(&node.node).join("log"))?;
+        let bad: Vec<&str> = log.lines().filter(|l| l.contains("panicked")).collect();
+        ensure!(bad.is_empty(), "{}: {bad:#?}", node.node);
+    }
+    Ok(())
+}
+
+/// Open without a certificate (design §8), as far as they exist, and nothing else.
+const OPEN: [&str; 4] = ["/healthz", "/readyz", "/v1/version", "/v1/trust-bundle"];
+
+fn without_a_certificate_only_the_open_routes_answer(fed: &Federation) -> Result<()> {
+    let (_, _, ca) = fed.operator();
+    let nobody = Http::new(&ca, None)?;
+    let base = fed.api("gz-c-1")?;
+    for path in OPEN {
+        let reply = nobody.get(&format!("{base}{path}"))?;
+        ensure!(reply.status == 200, "{path}: {} {}", reply.status, reply.text());
+    }
+    let description = fed.http()?.get(&format!("{base}/openapi.json"))?.json()?;
+    let mut faults = Vec::new();
+    let mut seen = 0;
+    for (path, methods) in description["paths"].as_object().context("paths")? {
+        for method in methods.as_object().context("methods")?.keys() {
+            if OPEN.contains(&path.as_str())
+                || !["get", "put", "post", "delete", "patch"].contains(&method.as_str())
+            {
+                continue;
+            }
+            seen += 1;
+            let concrete = path
+                .replace("{region}", R)
+                .replace("{name}", "ports")
+                .replace("{node}", "gz-a-1")
+                .split('/')
+                .map(|s| if s.starts_with('{') { "1" } else { s })
+                .collect::<Vec<_>>()
+                .join("/");
+            for body in ["", "{}"] {
+                let reply = nobody.send(
+                    method,
+                    &format!("{base}{concrete}"),
+                    if body.is_empty() { "" } else { "application/json" },
+                    body,
+                )?;
+                if (reply.status, reply.code().as_str()) != (401, "EP1202") {
+                    faults.push(format!("{method} {concrete} {body:?}: {} {}", reply.status, reply.text()));
+                }
+            }
+        }
+    }
+    ensure!(seen > 25, "only {seen} protected routes are described");
+    ensure!(faults.is_empty(), "{} routes answer without a certificate: {faults:#?}", faults.len());
+    Ok(())
+}
+
+/// The issuing CA of the federation under test.
+fn issuing(fed: &Federation) -> Result<Authority> {
+    Authority::load(&fed.home().join("ca"), "440000").map_err(fail)
+}
+
+/// An authority of another federation of the same name.
+fn foreign(fed: &Federation) -> Result<(Authority, Authority)> {
+    let domain: TrustDomain = parsed("gd.eport.example")?;
+    let now = OffsetDateTime::now_utc();
+    let root = Authority::create_root("other", &domain, Validity::days(now, 100)).map_err(fail)?;
+    let spec = IssuingSpec { region: parsed("440000")?, epoch: Epoch::from_u64(1), loopback: true };
+    let issuing = root.create_issuing(spec, Validity::days(now, 90)).map_err(fail)?;
+    std::fs::create_dir_all(fed.scratch().join("foreign"))?;
+    Ok((root, issuing))
+}
+
+fn past() -> Validity {
+    let now = OffsetDateTime::now_utc();
+    Validity { not_before: now - time::Duration::minutes(9), not_after: now - time::Duration::minutes(1) }
+}
+
+fn certificates_that_are_expired_or_foreign_are_refused(fed: &Federation) -> Result<()> {
+    let (_, _, ca) = fed.operator();
+    let base = fed.api("gz-c-1")?;
+    let mut refuse =
+        |what: &str, issued: Result<eport_authority::Issued, eport_authority::Error>| -> Result<()> {
+            let dir = fed.scratch().join("certs").join(what);
+            std::fs::create_dir_all(&dir)?;
+            issued.map_err(fail)?.save(&dir, "c").map_err(fail)?;
+            let (cert, key) = (dir.join("c.crt"), dir.join("c.key"));
+            let caller = Http::new(&ca, Some(Presented { cert: &cert, key: &key }))?;
+            // Also an open route: who shows a certificate must show a good one.
+            for path in ["/v1/federation", "/healthz"] {
+                if let Ok(reply) = caller.get(&format!("{base}{path}")) {
+                    bail!("{what} {path}: answered {} {}", reply.status, reply.text());
+                }
+            }
+            Ok(())
+        };
+    let (one, good) = (Epoch::from_u64(1), Validity::days(OffsetDateTime::now_utc(), 10));
+    refuse("expired", issuing(fed)?.issue_operator("late", Key::Generate, one, past()))?;
+    let (_, other) = foreign(fed)?;
+    refuse("foreign", other.issue_operator("admin", Key::Generate, one, good))?;
+
+    // The command line says which certificate and why, without a call.
+    let expired = fed.scratch().join("certs/expired");
+    let (cert, key) = (expired.join("c.crt"), expired.join("c.key"));
+    let mut tool = fed.command(&["--json", "--api", base, "--cert"]);
+    let ran = Ran::of(tool.arg(cert).arg("--key").arg(key).arg("--ca").arg(&ca).args(["status"]))?;
+    ran.expect(6, "an expired certificate")?;
+
+    // A certificate of an enterprise is a good one, but changes no platform.
+    let dir = fed.scratch().join("certs/enterprise");
+    std::fs::create_dir_all(&dir)?;
+    let issued = issuing(fed)?.issue_enterprise("91440300MA5EXAMPL0", Key::Generate, one, good);
+    if let Ok(issued) = issued {
+        issued.save(&dir, "c").map_err(fail)?;
+        let (cert, key) = (dir.join("c.crt"), dir.join("c.key"));
+        let caller = Http::new(&ca, Some(Presented { cert: &cert, key: &key }))?;
+        let moved = caller.post(
+            &format!("{base}/v1/platforms/{R}/moves"),
+            &json!({"kind": "switchover", "to": "gz-a-2"}),
+        )?;
+        ensure!(moved.status == 403, "an enterprise moved a platform: {} {}", moved.status, moved.text());
+    }
+    Ok(())
+}
+
+fn malformed_and_oversized_bodies_are_refused(fed: &Federation) -> Result<()> {
+    let http = fed.http()?;
+    let base = format!("{}/v1/platforms/{R}", fed.api("gz-a-1")?);
+    for body in ["{", "[1,2", "\"text\"", "{\"doc_type\":1}", "\u{0}", "{\"a\":1,\"a\":2}"] {
+        let reply = http.send("POST", &format!("{base}/documents"), "application/json", body)?;
+        ensure!(reply.status == 400 || reply.status == 422, "{body:?}: {} {}", reply.status, reply.text());
+        ensure!(reply.code().starts_with("EP"), "{body:?}: {}", reply.text());
+    }
+    let moves = http.send("POST", &format!("{base}/moves"), "application/json", "{\"kind\":")?;
+    ensure!((moves.status, moves.code().as_str()) == (400, "EP6001"), "{} {}", moves.status, moves.text());
+    let unknown =
+        http.post(&format!("{base}/moves"), &json!({"kind": "switchover", "to": "gz-a-2", "frce": true}))?;
+    ensure!(
+        unknown.status == 400 && unknown.text().contains("frce"),
+        "{} {}",
+        unknown.status,
+        unknown.text()
+    );
+    let deep = "[".repeat(100_000);
+    let reply = http.send("POST", &format!("{base}/documents"), "application/json", deep)?;
+    ensure!(reply.status == 400, "deep nesting: {} {}", reply.status, reply.text());
+    let route = http.get(&format!("{}/v1/nothing", fed.api("gz-a-1")?))?;
+    ensure!((route.status, route.code().as_str()) == (404, "EP6003"), "{} {}", route.status, route.text());
+    let region = http.get(&format!("{}/v1/platforms/nowhere", fed.api("gz-a-1")?))?;
+    ensure!(region.status == 400 && region.code() == "EP6001", "{} {}", region.status, region.text());
+    // One byte above the limit of 64 MiB.
+    let big = vec![b' '; (64 << 20) + 1];
+    match http.send("POST", &format!("{base}/documents:batch"), "application/x-ndjson", big) {
+        Ok(reply) => ensure!(
+            (reply.status, reply.code().as_str()) == (413, "EP6004"),
+            "{} {}",
+            reply.status,
+            reply.text()
+        ),
+        // The server may end the connection before it has read everything; it must not have taken it.
+        Err(error) => eprintln!("an oversized body ended the connection: {error:#}"),
+    }
+    let file = fed.scratch().join("malformed.json");
+    std::fs::write(&file, "{\"doc_type\":")?;
+    let ran = fed
+        .eport(&["doc", "submit", &file.to_string_lossy(), "--platform", R])?
+        .expect(1, "a malformed file")?;
+    ensure!(ran.error_code() == "EP5004", "{}", ran.stdout);
+    Ok(())
+}
+
+fn every_failure_of_a_document_is_listed_at_once(fed: &Federation) -> Result<()> {
+    let mut bad = document("BAD-1");
+    bad["body"]["port"] = "XXXXX".into();
+    bad["body"]["customs_office"] = "51".into();
+    bad["body"]["containers"] = json!(["CSQU3054384"]);
+    bad["body"]["packages"] = 0.into();
+    bad["body"]["gross_weight_kg"] = "-1".into();
+    bad["body"]["colour"] = "red".into();
+    let reply = fed.http()?.post(&format!("{}/v1/platforms/{R}/documents", fed.api("sz-a-1")?), &bad)?;
+    ensure!((reply.status, reply.code().as_str()) == (422, "EP5001"), "{} {}", reply.status, reply.text());
+    let failures = reply.json()?["failures"].as_array().cloned().unwrap_or_default();
+    for field in ["port", "customs_office", "containers", "packages", "gross_weight_kg", "colour"] {
+        let named = failures.iter().any(|f| {
+            f["path"].as_str().is_some_and(|p| p.contains(field))
+                && f["code"].as_str().is_some_and(|c| c.starts_with("E-"))
+        });
+        ensure!(named, "{field} is not named: {failures:#?}");
+    }
+    let file = fed.scratch().join("bad.json");
+    std::fs::write(&file, bad.to_string())?;
+    let ran = fed
+        .eport(&["doc", "submit", &file.to_string_lossy(), "--platform", R])?
+        .expect(1, "a refused document")?;
+    ensure!(ran.json()?["error"]["failures"].as_array().is_some_and(|f| f.len() >= 6), "{}", ran.stdout);
+    // A refusal does not consume the key.
+    let good = fed
+        .http()?
+        .post(&format!("{}/v1/platforms/{R}/documents", fed.api("sz-a-1")?), &document("BAD-1"))?;
+    ensure!(good.status == 201, "{} {}", good.status, good.text());
+    Ok(())
+}
+
+fn one_bad_line_of_a_batch_stops_only_itself(fed: &Federation) -> Result<()> {
+    let http = fed.http()?;
+    let url = format!("{}/v1/platforms/{R}/documents:batch", fed.api("gz-a-2")?);
+    let mut sent = documents("LINE", 5);
+    sent[2]["body"]["port"] = "XXXXX".into();
+    let mut body: Vec<String> = sent.iter().map(Value::to_string).collect();
+    body[3] = "{\"doc_type\":".into();
+    let reply = http.send("POST", &url, "application/x-ndjson", body.join("\n"))?;
+    ensure!(reply.status == 200, "{} {}", reply.status, reply.text());
+    let answers = reply.lines()?;
+    let statuses: Vec<u64> = answers.iter().filter_map(|l| l["status"].as_u64()).collect();
+    let numbers: Vec<u64> = answers.iter().filter_map(|l| l["line"].as_u64()).collect();
+    ensure!(statuses == [201, 201, 422, 400, 201] && numbers == [1, 2, 3, 4, 5], "{answers:#?}");
+    ensure!(answers[2]["failures"].as_array().is_some_and(|f| !f.is_empty()), "{}", answers[2]);
+    Ok(())
+}
+
+fn a_reference_with_other_content_is_a_conflict(fed: &Federation) -> Result<()> {
+    let http = fed.http()?;
+    let url = format!("{}/v1/platforms/{R}/documents", fed.api("gz-a-1")?);
+    let first = http.post(&url, &document("SAME-1"))?;
+    ensure!(first.status == 201, "{} {}", first.status, first.text());
+    // Another order of members and other white space are the same document.
+    let text = serde_json::to_string_pretty(&document("SAME-1"))?;
+    let again = http.send("POST", &url, "application/json", text)?;
+    ensure!(
+        again.status == 200 && again.json()?["doc_id"] == first.json()?["doc_id"],
+        "{} {}",
+        again.status,
+        again.text()
+    );
+    let mut other = document("SAME-1");
+    other["body"]["packages"] = 121.into();
+    let reply = http.post(&url, &other)?;
+    ensure!((reply.status, reply.code().as_str()) == (409, "EP5002"), "{} {}", reply.status, reply.text());
+    ensure!(reply.text().contains("E-DUP-DIFFERENT"), "{}", reply.text());
+    let file = fed.scratch().join("other.json");
+    std::fs::write(&file, other.to_string())?;
+    fed.eport(&["doc", "submit", &file.to_string_lossy(), "--platform", R])?
+        .expect(4, "other content under one reference")?;
+    Ok(())
+}
+
+// --------------------------------------------------------------------------------------------------------------------
+// Starts that must not happen, disks that are full, copies that differ.
+
+#[test]
+fn a_node_refuses_wrong_surroundings_and_the_platform_outlives_its_disk() {
+    with_federation(&[], |fed| {
+        starter(fed)?;
+        let mut ledger = Ledger::default();
+        ledger.submit(fed, R, &documents("BEFORE", 100))?;
+        a_start_in_wrong_surroundings_is_refused_with_its_code(fed)?;
+        a_node_of_another_federation_is_kept_out(fed)?;
+        a_planted_difference_is_found_and_named(fed)?;
+        a_full_disk_of_a_backup_loses_nothing(fed, &mut ledger)
+    });
+}
+
+/// `eportd` with a changed configuration of a node that is down must end with this exit and code, and name `object`.
+fn refused(fed: &Federation, config: &Path, exit: i32, code: &str, object: &str) -> Result<()> {
+    let ran = fed.eportd(config, Duration::from_secs(30))?;
+    let said = format!("{}{}", ran.stdout, ran.stderr);
+    ensure!(
+        ran.code == exit && said.contains(code) && said.contains(object),
+        "{}: exit {}, wanted {exit} {code} naming {object}: {said}",
+        config.display(),
+        ran.code
+    );
+    ensure!(!said.contains("panicked"), "{said}");
+    Ok(())
+}
+
+/// Writes a variation of a node's configuration.
+fn variation(
+    fed: &Federation,
+    node: &str,
+    name: &str,
+    change: impl FnOnce(String) -> String,
+) -> Result<PathBuf> {
+    let text = std::fs::read_to_string(fed.node_dir(node).join("eportd.toml"))?;
+    let path = fed.scratch().join(format!("{name}.toml"));
+    std::fs::write(&path, change(text))?;
+    Ok(path)
+}
+
+fn copy_dir(from: &Path, to: &Path) -> Result<()> {
+    let ran = Ran::of(Command::new("cp").arg("-a").arg(from).arg(to))?;
+    ensure!(ran.code == 0, "{ran:?}");
+    Ok(())
+}
+
+/// The value of `key = "value"` in a TOML text; the first one.
+fn value_of(text: &str, key: &str) -> String {
+    let line = text.lines().find(|l| l.trim_start().starts_with(&format!("{key} ="))).unwrap_or_default();
+    line.split('"').nth(1).unwrap_or_default().to_owned()
+}
+
+fn a_start_in_wrong_surroundings_is_refused_with_its_code(fed: &Federation) -> Result<()> {
+    let node = "gz-a-2";
+    // While the node runs: its folder, then its ports with another folder.
+    let own = fed.node_dir(node).join("eportd.toml");
+    let data = fed.node_dir(node).join("data").display().to_string();
+    refused(fed, &own, 4, "EP1101", &data)?;
+    let fresh = |name: &str| fed.scratch().join(name).display().to_string();
+    let text = std::fs::read_to_string(&own)?;
+    let (quic, api) = (value_of(&text, "quic"), value_of(&text, "api"));
+    let taken = variation(fed, node, "api-taken", |t| t.replace(&data, &fresh("fresh-api")))?;
+    refused(fed, &taken, 1, "EP1002", &api)?;
+    let taken = variation(fed, node, "quic-taken", |t| {
+        let t = t
+            .replace(&data, &fresh("fresh-quic"))
+            .replace(&format!("api = \"{api}\""), "api = \"127.0.0.1:0\"");
+        t.lines().filter(|l| !l.starts_with("metrics =")).collect::<Vec<_>>().join("\n")
+    })?;
+    refused(fed, &taken, 1, "EP1002", &quic)?;
+
+    fed.dev("kill", node)?;
+    let copy = fed.scratch().join("copy");
+    copy_dir(Path::new(&data), &copy)?;
+    let copied = |name: &str| variation(fed, node, name, |t| t.replace(&data, &copy.display().to_string()));
+    let identity = copy.join("NODE.json");
+    let good = std::fs::read_to_string(&identity)?;
+    std::fs::write(&identity, good.replace("\"format\": 1", "\"format\": 99"))?;
+    refused(fed, &copied("newer")?, 7, "EP1103", "NODE.json")?;
+    std::fs::write(&identity, good.replace("\"gz-a-2\"", "\"gz-a-9\""))?;
+    refused(fed, &copied("other-node")?, 7, "EP1102", "gz-a-9")?;
+    std::fs::write(&identity, "{\"format\": 1, \"node\":")?;
+    refused(fed, &copied("damaged")?, 11, "EP1107", "NODE.json")?;
+    std::fs::write(&identity, &good)?;
+    read_only_folder(fed, node, &data, &copy)?;
+
+    let unknown = variation(fed, node, "unknown-key", |t| t.replace("data_dir", "datadir"))?;
+    refused(fed, &unknown, 2, "EP1001", "nearest valid key: data_dir")?;
+    refused(fed, &fed.scratch().join("absent.toml"), 2, "EP1001", "absent.toml")?;
+    wrong_certificates(fed, node)?;
+    fed.dev("restart", node)?;
+    follows(fed, R, node)
+}
+
+fn read_only_folder(fed: &Federation, node: &str, data: &str, copy: &Path) -> Result<()> {
+    let bind = fed.scratch().join("read-only");
+    std::fs::create_dir_all(&bind)?;
+    let Some(_mount) = Mount::bind_read_only(copy, &bind)? else {
+        eprintln!("SKIP read-only folder: mounting needs root and the right to mount");
+        return Ok(());
+    };
+    let config = variation(fed, node, "read-only", |t| t.replace(data, &bind.display().to_string()))?;
+    refused(fed, &config, 1, "EP1104", &bind.display().to_string())
+}
+
+fn wrong_certificates(fed: &Federation, node: &str) -> Result<()> {
+    let tls = fed.node_dir(node).join("tls");
+    let (one, platform): (_, RegionCode) = (Epoch::from_u64(1), parsed("440000")?);
+    let id: NodeId = parsed(node)?;
+    let names = LeafNames { loopback: true, ..LeafNames::default() };
+    let with =
+        |name: &str, issued: Result<eport_authority::Issued, eport_authority::Error>| -> Result<PathBuf> {
+            let dir = fed.scratch().join("node-certs").join(name);
+            std::fs::create_dir_all(&dir)?;
+            issued.map_err(fail)?.save(&dir, "node").map_err(fail)?;
+            variation(fed, node, name, |t| t.replace(&tls.display().to_string(), &dir.display().to_string()))
+        };
+    let good = Validity::days(OffsetDateTime::now_utc(), 10);
+    let expired =
+        with("node-expired", issuing(fed)?.issue_node(platform, id, &names, Key::Generate, one, past()))?;
+    refused(fed, &expired, 6, "EP1205", "expired")?;
+    let (_, other) = foreign(fed)?;
+    let alien = with("node-foreign", other.issue_node(platform, id, &names, Key::Generate, one, good))?;
+    refused(fed, &alien, 6, "EP1201", "")?;
+    let exposed =
+        with("node-exposed", issuing(fed)?.issue_node(platform, id, &names, Key::Generate, one, good))?;
+    let key = fed.scratch().join("node-certs/node-exposed/node.key");
+    std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
+    refused(fed, &exposed, 1, "EP1204", "node.key")
+}
+
+/// A node with its own root, but our lineage and our name, dials our nodes: nobody speaks with it.
+fn a_node_of_another_federation_is_kept_out(fed: &Federation) -> Result<()> {
+    let (root, other) = foreign(fed)?;
+    let dir = fed.scratch().join("foreign");
+    let id: NodeId = parsed("gz-a-2")?;
+    let names = LeafNames { loopback: true, ..LeafNames::default() };
+    let good = Validity::days(OffsetDateTime::now_utc(), 10);
+    let issued = other.issue_node(parsed("440000")?, id, &names, Key::Generate, Epoch::from_u64(1), good);
+    issued.map_err(fail)?.save(&dir, "node").map_err(fail)?;
+    let bundle = dir.join("bundle.pem");
+    std::fs::write(&bundle, eport_authority::bundle_pem([&root, &other]))?;
+    let node = "gz-a-2";
+    let (tls, data) = (fed.node_dir(node).join("tls"), fed.node_dir(node).join("data"));
+    let own = fed.home().join("ca/bundle.pem");
+    let before = fed.status_at("gz-a-1")?;
+    let refusals = || -> Result<usize> {
+        let log = std::fs::read_to_string(fed.node_dir("gz-a-1").join("log"))?;
+        Ok(log.lines().filter(|l| l.contains("inbound connection refused")).count())
+    };
+    let earlier = refusals()?;
+    fed.dev("kill", node)?;
+    let config = variation(fed, node, "foreign", |t| {
+        t.replace(&tls.display().to_string(), &dir.display().to_string())
+            .replace(&own.display().to_string(), &bundle.display().to_string())
+            .replace(&data.display().to_string(), &dir.join("data").display().to_string())
+    })?;
+    let log = dir.join("log");
+    let mut daemon = fed.daemon(&config, &log)?;
+    wait_for("a refused connection of the foreign node", Duration::from_secs(30), || match refusals() {
+        Ok(n) if n > earlier => Ok(()),
+        other => Err(format!("{other:?}, {:?}", daemon.ended())),
+    })?;
+    let nobody = Http::new(&bundle, None)?;
+    let ready = nobody.get(&format!("{}/readyz", fed.api(node)?))?;
+    ensure!(ready.status == 503, "the foreign node is ready: {}", ready.text());
+    drop(daemon);
+    let after = fed.status_at("gz-a-1")?;
+    ensure!(
+        before["lineage"] == after["lineage"] && after["nodes"].as_array().is_some_and(|n| n.len() == 4),
+        "{after}"
+    );
+    fed.dev("restart", node)?;
+    follows(fed, R, node)
+}
+
+fn a_planted_difference_is_found_and_named(fed: &Federation) -> Result<()> {
+    let node = "gz-a-2";
+    proof_of_equality(fed, R, 3)?;
+    let lineage: Lineage = parsed(fed.status_at("gz-a-1")?["lineage"].as_str().context("lineage")?)?;
+    fed.dev("kill", node)?;
+    let (key, value) = {
+        let shared = eport_store::Shared::new(eport_store::Budget::default())?;
+        let dir = fed.node_dir(node).join("data/platform").join(R);
+        let (store, _) = eport_store::PlatformStore::open(&dir, lineage, parsed(R)?, &shared)?;
+        let rows = store.scan(b"d/", None, 10)?;
+        let (key, value) = rows.first().context("a document row")?.clone();
+        let mut changed = value.to_vec();
+        *changed.last_mut().context("a value")? ^= 1;
+        store.plant_row(&key, &changed)?;
+        (key, value)
+    };
+    fed.dev("restart", node)?;
+    follows(fed, R, node)?;
+    let found = fed
+        .eport(&["--timeout", "90s", "platform", "verify", R])?
+        .expect(11, "verify with a planted difference")?
+        .json()?;
+    let replicas = found["replicas"].as_array().context("replicas")?;
+    let different: Vec<&str> =
+        replicas.iter().filter(|r| r["equal"] == false).filter_map(|r| r["node"].as_str()).collect();
+    ensure!(different == [node] && found["ok"] == false, "{found}");
+    // Put right again, so that what follows starts from equal copies.
+    fed.dev("kill", node)?;
+    {
+        let shared = eport_store::Shared::new(eport_store::Budget::default())?;
+        let dir = fed.node_dir(node).join("data/platform").join(R);
+        let (store, _) = eport_store::PlatformStore::open(&dir, lineage, parsed(R)?, &shared)?;
+        store.plant_row(&key, &value)?;
+    }
+    fed.dev("restart", node)?;
+    follows(fed, R, node)?;
+    proof_of_equality(fed, R, 3)?;
+    Ok(())
+}
+
+/// A mount that ends with its value.
+struct Mount(PathBuf);
+
+impl Mount {
+    fn run(args: &[&std::ffi::OsStr], at: &Path) -> Result<Option<Self>> {
+        let ran = Ran::of(Command::new("mount").args(args).arg(at))?;
+        Ok((ran.code == 0).then(|| Self(at.to_owned())))
+    }
+
+    fn bind_read_only(from: &Path, at: &Path) -> Result<Option<Self>> {
+        let Some(mount) = Self::run(&["--bind".as_ref(), from.as_os_str()], at)? else { return Ok(None) };
+        let ran = Ran::of(Command::new("mount").args(["-o", "remount,bind,ro"]).arg(at))?;
+        ensure!(ran.code == 0, "{ran:?}");
+        Ok(Some(mount))
+    }
+
+    fn memory(size: &str, at: &Path) -> Result<Option<Self>> {
+        let options = format!("size={size}");
+        Self::run(&["-t".as_ref(), "tmpfs".as_ref(), "-o".as_ref(), options.as_ref(), "tmpfs".as_ref()], at)
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+fn a_full_disk_of_a_backup_loses_nothing(fed: &Federation, ledger: &mut Ledger) -> Result<()> {
+    let node = "gz-a-2";
+    let data = fed.node_dir(node).join("data");
+    let aside = fed.node_dir(node).join("data-aside");
+    fed.dev("kill", node)?;
+    std::fs::rename(&data, &aside)?;
+    std::fs::create_dir(&data)?;
+    let Some(_mount) = Mount::memory("160m", &data)? else {
+        std::fs::remove_dir(&data)?;
+        std::fs::rename(&aside, &data)?;
+        eprintln!("SKIP full disk: mounting needs root and the right to mount");
+        return fed.dev("restart", node);
+    };
+    copy_dir(&aside.join("."), &data)?;
+    fed.dev("restart", node)?;
+    follows(fed, R, node)?;
+    // Fill what is left, byte by byte at the end.
+    let filler = data.join("filler");
+    let mut size = 0usize;
+    for block in [1 << 20, 4_096, 1] {
+        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(&filler)?;
+        while std::io::Write::write_all(&mut file, &vec![7u8; block]).is_ok() {
+            size += block;
+        }
+    }
+    ensure!(size > 32 << 20, "only {size} bytes were free");
+    // Writes go on through the other backup.
+    for round in 0..3 {
+        ledger.submit(fed, R, &documents(&format!("FULL{round}"), 1_000))?;
+    }
+    let home = fed.home().display().to_string();
+    let state = wait_for("the node with the full disk gives up or says so", Duration::from_secs(30), || {
+        let all = fed
+            .eport(&["dev", "status", "--dir", &home])
+            .and_then(|r| r.ok_json())
+            .map_err(|e| format!("{e:#}"))?;
+        let row = all["nodes"]
+            .as_array()
+            .and_then(|n| n.iter().find(|n| n["node"] == node))
+            .cloned()
+            .unwrap_or_default();
+        let log = std::fs::read_to_string(fed.node_dir(node).join("log")).unwrap_or_default();
+        let coded = log.lines().rev().take(50).any(|l| l.contains("EP1105") || l.contains("EP1106"));
+        if row["state"] == "exited" && coded { Ok(row) } else { Err(format!("{row}, coded: {coded}")) }
+    })?;
+    eprintln!("full disk: {state}");
+    let p = fed.platform_at("gz-a-1", R)?;
+    ensure!(p["state"] == "active" && p["durability_now"] == "replicated", "{p}");
+    // With space again it starts, follows, and has everything.
+    std::fs::remove_file(&filler)?;
+    fed.dev("restart", node)?;
+    follows(fed, R, node)?;
+    proof_of_equality(fed, R, 3)?;
+    ledger.check(fed, R, true)?;
+    fed.dev("kill", node)?;
+    let _ = lines(&[]);
+    Ok(())
+}
