@@ -1,4 +1,6 @@
 //! What an authority makes, refuses to make, and keeps on disk.
+// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod kit;
 

@@ -22,7 +22,7 @@ impl RegionCode {
 
     /// True when the code names a province itself.
     pub fn is_province(self) -> bool {
-        self.0 % 10_000 == 0
+        self.0.is_multiple_of(10_000)
     }
 }
 

@@ -29,7 +29,10 @@ impl FromStr for Serial {
     fn from_str(s: &str) -> Result<Self, ParseError> {
         let lower = s.to_ascii_lowercase();
         let hex = |t: &str| {
-            !t.is_empty() && t.len() <= 64 && t.len() % 2 == 0 && t.bytes().all(|b| b.is_ascii_hexdigit())
+            !t.is_empty()
+                && t.len() <= 64
+                && t.len().is_multiple_of(2)
+                && t.bytes().all(|b| b.is_ascii_hexdigit())
         };
         if !hex(&lower) {
             let input = s.chars().take(64).collect();

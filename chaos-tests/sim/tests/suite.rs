@@ -1,4 +1,6 @@
 //! The fast part of the simulator's promise; `make sim` runs it over thousands of seeds.
+// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 use eport_sim::{Coverage, Options, run};
 

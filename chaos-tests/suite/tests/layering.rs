@@ -2,6 +2,8 @@
 //! and which documents are generated from code.
 //!
 //! With `UPDATE=1` the generated documents are written instead of compared.
+// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 use cargo_metadata::{DependencyKind, Metadata, Package};
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,5 +1,6 @@
 //! Moves of real processes: killed primaries, killed operators, killed coordinators, two operators, lost quorums.
-#![allow(clippy::unwrap_used, reason = "a failed test may panic")]
+// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 use anyhow::{Context, Result, bail, ensure};
 use eport_cluster::{Federation, Ran, wait_for, with_federation};

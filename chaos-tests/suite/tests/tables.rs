@@ -1,5 +1,6 @@
 //! Code tables over real processes: published whole, refused whole, the same bytes everywhere.
-#![allow(clippy::unwrap_used, reason = "a failed test may panic")]
+// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 use anyhow::{Context, Result, ensure};
 use eport_cluster::{Federation, wait_for, with_federation};

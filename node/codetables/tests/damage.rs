@@ -1,9 +1,7 @@
 //! The matrix of damages: every kind under its word, at its exact line and column, and nothing half-applied.
-#![allow(
-    clippy::unwrap_used,
-    clippy::type_complexity,
-    reason = "a failed test may panic; tables of cases are types"
-)]
+// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+#![allow(clippy::type_complexity, reason = "a failed test may panic; tables of cases are types")]
 
 use eport_codetables::*;
 use eport_model::Coded;

@@ -1,9 +1,7 @@
 //! Import, comparison with the version before, guard rail, lookup.
-#![allow(
-    clippy::unwrap_used,
-    clippy::type_complexity,
-    reason = "a failed test may panic; tables of cases are types"
-)]
+// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+#![allow(clippy::type_complexity, reason = "a failed test may panic; tables of cases are types")]
 
 use bytes::Bytes;
 use eport_catalog::{Key, TableName, TableVersion, encode_table, parse_instant};

@@ -1,9 +1,7 @@
 //! The starter set that is built in: complete, importable without force, licensed, and right on given days.
-#![allow(
-    clippy::unwrap_used,
-    clippy::type_complexity,
-    reason = "a failed test may panic; tables of cases are types"
-)]
+// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+#![allow(clippy::type_complexity, reason = "a failed test may panic; tables of cases are types")]
 
 use bytes::Bytes;
 use eport_catalog::{TableVersion, in_force, judge_effective, parse_instant};

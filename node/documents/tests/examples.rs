@@ -1,5 +1,6 @@
 //! Every pack's examples are judged as its folder says: `valid/*.json` pass, `invalid/*.json` name exactly their failures.
-#![allow(clippy::unwrap_used)]
+// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 use eport_documents::{Document, InForce, Lookup, Packs, Refusal, TableVersion, Tables};
 use eport_model::Timestamp;

@@ -1,5 +1,6 @@
 //! What a judgement promises beyond the examples: identity of content, versions used, limits.
-#![allow(clippy::unwrap_used)]
+// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 use eport_documents::{Document, InForce, Lookup, Pack, PackError, Packs, Refusal, TableVersion, Tables};
 use eport_model::{Coded, Digest, Timestamp, codes};

@@ -16,6 +16,8 @@ use std::time::Instant;
 use tracing::{Instrument, debug, info_span};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The route of a path that does not exist.
+const UNKNOWN: &str = "unknown";
 
 /// The whole API.
 pub fn router(api: Api) -> Router {
@@ -123,7 +125,7 @@ async fn observe(State(api): State<Api>, mut request: Request, next: Next) -> Re
     let route = request
         .extensions()
         .get::<MatchedPath>()
-        .map_or_else(|| "unknown".to_owned(), |m| m.as_str().to_owned());
+        .map_or_else(|| UNKNOWN.to_owned(), |m| m.as_str().to_owned());
     let caller = request.extensions().get::<crate::Caller>().map(crate::Caller::name).unwrap_or_default();
     let span = info_span!("request", %id, method = %request.method(), route = %route, caller = %caller);
     if request.extensions().get::<crate::Caller>().is_none() {
@@ -131,7 +133,14 @@ async fn observe(State(api): State<Api>, mut request: Request, next: Next) -> Re
     }
     let headers = request.headers().clone();
     let started = Instant::now();
-    let mut response = next.run(request).instrument(span.clone()).await;
+    let nobody = request.extensions().get::<crate::Caller>().is_none_or(|c| c.subject().is_none());
+    let mut response = if nobody && !open_to_anybody(&route) {
+        // Before the body is read: who has no certificate costs nothing and learns nothing.
+        ApiError::new(codes::CERT_MISSING, "this address needs a client certificate of the federation")
+            .into_response()
+    } else {
+        next.run(request).instrument(span.clone()).await
+    };
     if let Some(error) = response.extensions_mut().remove::<ApiError>() {
         let mut error = error.in_language(&headers);
         error.problem.request_id = Some(id.clone());
@@ -144,6 +153,11 @@ async fn observe(State(api): State<Api>, mut request: Request, next: Next) -> Re
     let elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     span.in_scope(|| debug!(status = response.status().as_u16(), elapsed_ms, "request done"));
     response
+}
+
+/// The open routes of the catalogue; a path that does not exist is told so to anybody.
+fn open_to_anybody(route: &str) -> bool {
+    route == UNKNOWN || ROUTES.iter().any(|r| r.path == route && r.open == Open::Anybody)
 }
 
 /// The caller's own id when it is a plain one, else a new one.

@@ -8,6 +8,7 @@ use crate::problem::ApiError;
 use crate::state::Api;
 use axum::Extension;
 use axum::Json as Answer;
+use axum::extract::multipart::MultipartRejection;
 use axum::extract::{Multipart, Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -283,11 +284,11 @@ pub async fn publish(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
     Path(name): Path<String>,
-    form: Multipart,
+    form: Result<Multipart, MultipartRejection>,
 ) -> Result<Response, ApiError> {
     need(&api, &caller, Action::PublishTable, None)?;
     let id = api.tables.resolve(&name)?;
-    let (options, file) = parts(form).await?;
+    let (options, file) = parts(form.map_err(|e| ApiError::bad(e.body_text()))?).await?;
     let view = api.registry.linearizable(COMMAND_TIMEOUT).await?;
     let versions: Vec<TableVersion> = view.state.table_versions(&id).cloned().collect();
     let newest = versions.iter().map(|v| v.version).max().unwrap_or(0);

@@ -1,5 +1,6 @@
 //! Switchovers and openings: requests wait a bounded time, then go on, go elsewhere, or come back.
-#![allow(clippy::unwrap_used)]
+// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod support;
 

@@ -1,5 +1,6 @@
 //! Queries, counts, pages, receipts, events.
-#![allow(clippy::unwrap_used)]
+// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod support;
 

@@ -1,6 +1,7 @@
 //! Random schedules of submissions, commits, lost roles and aborted switchovers. What was answered as stored is there; nothing is there
 //! twice; no number is given twice; a key names one content for ever.
-#![allow(clippy::unwrap_used)]
+// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod support;
 

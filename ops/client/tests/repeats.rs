@@ -1,5 +1,6 @@
 //! What the client repeats, and what it never repeats, against a server that speaks real TLS and answers by script.
-#![allow(clippy::unwrap_used)]
+// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 use eport_authority::{Authority, IssuingSpec, Key, LeafNames, Validity, bundle_pem};
 use eport_client::{Client, Error, Files, Repeat, Settings, client_config};

@@ -521,7 +521,8 @@ impl Agent {
 
     /// Asks the registry for another number block when half of the newest one is given out.
     async fn refill_numbers(&self) {
-        let wanted: Vec<(RegionCode, u64, eport_model::Epoch, Vec<(u64, u64)>)> = self
+        type Wanted = (RegionCode, u64, eport_model::Epoch, Vec<(u64, u64)>);
+        let wanted: Vec<Wanted> = self
             .platforms_read()
             .iter()
             .filter_map(|(region, h)| {

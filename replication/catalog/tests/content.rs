@@ -1,9 +1,7 @@
 //! Canonical content: one encoding a table, every damage refused, nothing chosen before its time.
-#![allow(
-    clippy::unwrap_used,
-    clippy::type_complexity,
-    reason = "a failed test may panic; tables of cases are types"
-)]
+// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+#![allow(clippy::type_complexity, reason = "a failed test may panic; tables of cases are types")]
 
 use eport_catalog::*;
 use eport_identity::Digest;

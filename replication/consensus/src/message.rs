@@ -57,6 +57,8 @@ pub(crate) enum RaftReply {
 }
 
 /// A request of any member to the leader.
+// Made once a request and encoded at once: boxing the command would save nothing.
+#[allow(clippy::large_enum_variant)]
 #[derive(Serialize, Deserialize)]
 pub(crate) enum RegistryRequest {
     /// Apply a command; the caller waits at most so long.

@@ -1,6 +1,6 @@
 //! Promises of a failover and of a planned switchover.
-
-#![allow(clippy::unwrap_used, reason = "a test may fail")]
+// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod support;
 use eport_journal::*;

@@ -1,6 +1,6 @@
 //! The double failover of `replication.md` §4.12: three histories, two forks, nothing mixed.
-
-#![allow(clippy::unwrap_used, reason = "a test may fail")]
+// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod support;
 use eport_journal::*;

@@ -1,4 +1,6 @@
 //! The coordinator of a failover: what it does at each point, and that it may be replaced at any.
+// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 #[path = "../../registry/tests/common/mod.rs"]
 mod common;

@@ -1,4 +1,6 @@
 //! Plans and status: what is checked, what is refused, what answers promise.
+// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 #[path = "../../registry/tests/common/mod.rs"]
 mod common;

@@ -1,4 +1,6 @@
 //! Nodes, revocations, tables, numbers, idempotency, replay.
+// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod common;
 use common::*;

@@ -1,4 +1,6 @@
 //! Moves in the registry: who may commit what, what an epoch commit leaves behind.
+// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod common;
 use common::*;

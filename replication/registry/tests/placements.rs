@@ -1,4 +1,6 @@
 //! Placements: compare-and-set, entitlement, the in-sync set and what is proven.
+// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod common;
 use common::*;

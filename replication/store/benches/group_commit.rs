@@ -3,6 +3,8 @@
 //! `cargo bench -p eport-store --bench group_commit -- [--dir DIR] [--threads N] [--seconds S] [--rounds R]` prints one JSON
 //! document with rates (documents a second, best of the rounds) and their ratios. It refuses a tmpfs, where an fsync costs
 //! nothing. `journal` seals, appends and fsyncs; `journal_apply` also writes the state rows, on the writer's second thread.
+// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 use bytes::Bytes;
 use eport_model::{Draft, Effect, Epoch, Lineage, Position, Record, RecordKind, RegionCode, Timestamp};

@@ -2,6 +2,8 @@
 //!
 //! `cargo bench -p eport-store --bench idle [-- --dir DIR]`: one process fills the databases and ends without closing them,
 //! a fresh one opens them and prints one JSON document.
+// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 use bytes::Bytes;
 use eport_model::{Draft, Effect, Epoch, Lineage, Position, Record, RecordKind, RegionCode, Timestamp};

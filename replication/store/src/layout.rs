@@ -119,10 +119,7 @@ fn take_part<'a>(rest: &mut &'a [u8], index: JournalIndex, part: u32) -> Result<
 }
 
 /// Reads only the header of a journal row stored under `index`, with the number of effects that follow.
-fn decode_front<'a>(
-    index: JournalIndex,
-    bytes: &'a [u8],
-) -> Result<(RecordHeader, Digest, u32, &'a [u8]), String> {
+fn decode_front(index: JournalIndex, bytes: &[u8]) -> Result<(RecordHeader, Digest, u32, &[u8]), String> {
     let mut rest = bytes;
     let version = take(&mut rest, 1)?[0];
     if version != ROW_VERSION {

@@ -57,7 +57,7 @@ async fn until_needed(shared: &Shared, slot: &Slot) -> Option<Arc<Link>> {
     let mut changes = slot.link.subscribe();
     loop {
         let current = changes.borrow_and_update().clone();
-        let Some(link) = current else { return None };
+        let link = current?;
         let mine = link.dialer == shared.config.me;
         let left = shared.config.age_max.saturating_sub(link.since.elapsed());
         tokio::select! {

@@ -128,10 +128,10 @@ async fn read_request(
     let mut permit = None;
     loop {
         let frame = decoder.next().map_err(Broken::Frame)?;
-        if permit.is_none() {
-            if let Some(semaphore) = decoder.purpose().and_then(|p| permits.get(&p)) {
-                permit = semaphore.clone().acquire_owned().await.ok();
-            }
+        if permit.is_none()
+            && let Some(semaphore) = decoder.purpose().and_then(|p| permits.get(&p))
+        {
+            permit = semaphore.clone().acquire_owned().await.ok();
         }
         if let Some(frame) = frame {
             return Ok(Some((frame, permit)));

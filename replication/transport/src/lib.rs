@@ -6,6 +6,8 @@
 //! by count and bytes. Messages in flight are lost when a connection ends: protocols above start again from their hello.
 //! Lives from `start` to `shutdown`. Which nodes exist, and what messages mean, is left to others.
 #![forbid(unsafe_code)]
+// A shell: it measures silence and age of connections.
+#![allow(clippy::disallowed_methods)]
 
 mod accept;
 mod config;

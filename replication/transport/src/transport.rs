@@ -240,7 +240,7 @@ impl Transport {
             tokio::select! {
                 () = sleep_until(deadline) => return None,
                 link = found => return link,
-                () = dialled => if slot.current().is_none() { return None },
+                () = dialled => { slot.current()?; }
             }
         }
     }

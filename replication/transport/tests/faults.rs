@@ -1,4 +1,6 @@
 //! Restarts, deaths, crossings, strangers and hostile peers.
+// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod kit;
 

@@ -1,4 +1,6 @@
 //! Messages and requests between nodes that are well.
+// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod kit;
 

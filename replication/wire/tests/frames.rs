@@ -1,4 +1,6 @@
 //! Frames from a hostile or broken peer: every kind of damage is a named error, nothing panics, nothing grows.
+// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 use bytes::Bytes;
 use eport_model::{Coded, codes};

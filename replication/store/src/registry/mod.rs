@@ -55,6 +55,9 @@ struct Inner {
     dir: PathBuf,
 }
 
+/// A stored key with its value.
+pub type KeyValue = (Vec<u8>, Vec<u8>);
+
 /// Changes that become visible together. Made by [`RegistryStore::batch`], used by [`RegistryStore::write`].
 pub struct Batch<'a> {
     store: &'a RegistryStore,
@@ -205,7 +208,7 @@ impl RegistryStore {
     }
 
     /// All state rows in key order.
-    pub fn rows(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Error> {
+    pub fn rows(&self) -> Result<Vec<KeyValue>, Error> {
         let rows = self.inner.db.iterator_cf(self.cf(ROWS), IteratorMode::Start);
         rows.map(|item| {
             let (key, value) = item.map_err(|e| self.failed("read rows", &e))?;
@@ -239,7 +242,7 @@ impl RegistryStore {
         self.inner.snapshots.list()
     }
 
-    fn last_of(&self, family: &str) -> Result<Option<(Vec<u8>, Vec<u8>)>, Error> {
+    fn last_of(&self, family: &str) -> Result<Option<KeyValue>, Error> {
         let mut entries = self.inner.db.iterator_cf(self.cf(family), IteratorMode::End);
         match entries.next() {
             None => Ok(None),

@@ -141,7 +141,7 @@ fn a_received_snapshot_must_have_the_stated_length_and_becomes_the_newest_when_a
     assert!(incoming.append(b"x").is_err());
     let received = incoming.finish().unwrap();
     let adopted = target.adopt_snapshot(9, &received).unwrap();
-    assert_eq!(target.snapshots().unwrap(), [adopted.clone()]);
+    assert_eq!(target.snapshots().unwrap(), std::slice::from_ref(&adopted));
     assert_eq!(adopted.read().unwrap(), file.read().unwrap());
     assert!(target.receive_snapshot(3).unwrap().finish().is_err());
     assert!(target.receive_snapshot(u64::MAX).is_err());
