@@ -4,6 +4,7 @@ use crate::acceptance::fill;
 use crate::documents::Arrivals;
 use crate::federation::Federation;
 use anyhow::{Context, Result};
+use eport_cluster::wait_for;
 use eport_model::{JournalIndex, RegionCode, codec};
 use eport_store::{Budget, PlatformStore, Shared};
 use eport_tls::Tls;
@@ -96,8 +97,12 @@ async fn stream(federation: &Federation) -> Result<f64> {
 fn record_bytes(federation: &Federation) -> Result<f64> {
     let state = federation.state()?;
     let region: RegionCode = REGION.parse().context("a region")?;
-    let dir = federation.home().join("gz-a-1/data/platforms").join(REGION);
-    let (store, _) = PlatformStore::open(&dir, state.lineage, region, &Shared::new(Budget::default())?)?;
+    let dir = federation.home().join("gz-a-1/data/platform").join(REGION);
+    let shared = Shared::new(Budget::default())?;
+    // The process is a zombie a moment before its last thread lets go of the folder.
+    let (store, _) = wait_for("the stopped node's folder", Duration::from_secs(10), || {
+        PlatformStore::open(&dir, state.lineage, region, &shared).map_err(|e| e.to_string())
+    })?;
     let records = store.read(JournalIndex::from_u64(1_000), 1 << 20)?;
     let bytes: usize = records.iter().map(|r| codec::encode(&**r).len()).sum();
     anyhow::ensure!(!records.is_empty(), "the journal holds no record to weigh");

@@ -521,7 +521,14 @@ fn an_async_primary_that_wakes_up_stops_and_exports_its_tail(fed: &Federation) -
     let manifests = manifests(&fed.node_dir(old).join("data/tails"))?;
     ensure!(manifests.len() == 1, "{reported}: {manifests:?}");
     let whole = manifests[0].to_string();
-    eprintln!("tail {reported}: {whole}");
+    let lost: Vec<_> = tail.iter().filter(|d| !whole.contains(d["client_ref"].as_str().unwrap())).collect();
+    ensure!(
+        lost.is_empty(),
+        "{} of {} documents are not named in the tail {reported}: {whole}",
+        lost.len(),
+        tail.len()
+    );
+    eprintln!("tail {reported} names {} documents", tail.len());
     // It answers no write any more, and knows who does.
     let http = fed.http()?;
     let url = format!("{}/v1/platforms/{region}/documents?forward=false", fed.api(old)?);
@@ -556,7 +563,7 @@ fn manifests(dir: &std::path::Path) -> Result<Vec<Value>> {
         let path = entry?.path();
         if path.is_dir() {
             out.extend(manifests(&path)?);
-        } else if path.file_name().is_some_and(|n| n == "manifest.json") {
+        } else if path.extension().is_some_and(|e| e == "json") {
             out.push(serde_json::from_slice(&std::fs::read(&path)?)?);
         }
     }

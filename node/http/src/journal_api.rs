@@ -99,7 +99,8 @@ pub async fn verify(
         Place::There(answer) => return Ok(answer),
     };
     let draft = Draft::bare(RecordKind::ChecksumMark, api.now());
-    let pending = handle.propose(vec![draft]).map_err(|e| ApiError::new(codes::OVERLOADED, e.to_string()))?;
+    let pending =
+        handle.propose(vec![draft], None).map_err(|e| ApiError::new(codes::OVERLOADED, e.to_string()))?;
     let blocked =
         || ApiError::new(codes::WRITE_BLOCKED, "the checksum mark was not confirmed by the backups in time");
     let Some(pending) = pending.into_iter().next() else { return Err(blocked()) };

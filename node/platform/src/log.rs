@@ -17,8 +17,8 @@ pub trait Log: Send + Sync + 'static {
     fn region(&self) -> RegionCode;
     /// Watches role, placement and numbers.
     fn status(&self) -> watch::Receiver<PlatformStatus>;
-    /// Proposes drafts in order; each is answered once.
-    fn propose(&self, drafts: Vec<Draft>) -> Result<Vec<Pending>, QueueFull>;
+    /// Proposes drafts in order; each is answered once. They are held when the role has changed since `generation`.
+    fn propose(&self, drafts: Vec<Draft>, generation: u64) -> Result<Vec<Pending>, QueueFull>;
     /// An answer that depends on another proposal; a ticket that is not in flight means everything applied so far.
     fn depend(&self, on: Ticket) -> Result<oneshot::Receiver<Outcome>, QueueFull>;
     /// Tells which number is next, so that another block is reserved in time.
@@ -52,8 +52,8 @@ impl Log for PlatformHandle {
     fn status(&self) -> watch::Receiver<PlatformStatus> {
         PlatformHandle::status(self)
     }
-    fn propose(&self, drafts: Vec<Draft>) -> Result<Vec<Pending>, QueueFull> {
-        PlatformHandle::propose(self, drafts)
+    fn propose(&self, drafts: Vec<Draft>, generation: u64) -> Result<Vec<Pending>, QueueFull> {
+        PlatformHandle::propose(self, drafts, Some(generation))
     }
     fn depend(&self, on: Ticket) -> Result<oneshot::Receiver<Outcome>, QueueFull> {
         PlatformHandle::depend(self, on)

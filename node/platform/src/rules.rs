@@ -19,6 +19,8 @@ use tracing::{debug, warn};
 /// What the rules know while they look at one group.
 pub(crate) struct Moment {
     pub(crate) epoch: Epoch,
+    /// Role generation all this was read under.
+    pub(crate) generation: u64,
     pub(crate) blocks: Vec<(u64, u64)>,
     pub(crate) time: Timestamp,
     /// Where the next record most likely stands.

@@ -176,7 +176,7 @@ impl Sequencer {
             }
         }
         self.confirm(repeated);
-        self.propose(drafts, proposed, moment.time);
+        self.propose(drafts, proposed, &moment);
     }
 
     fn finish(&mut self, item: Item, settled: Settled) {
@@ -192,14 +192,14 @@ impl Sequencer {
 
     /// The state of the world for one group; `Err` inside: the platform is closed, with the answer that says so.
     fn moment(&mut self) -> Result<Result<Moment, Settled>, Error> {
-        let (role, placed, blocks) = {
+        let (role, generation, placed, blocks) = {
             let status = self.status.borrow();
             let blocks = match &status.placement {
                 // Blocks belong to the placement's epoch; while that differs from the role's, none is usable.
                 Some(p) if status.role != (Role::Primary { epoch: p.epoch }) => Vec::new(),
                 _ => status.numbers.clone(),
             };
-            (status.role.clone(), status.primary(), blocks)
+            (status.role.clone(), status.generation, status.primary(), blocks)
         };
         let epoch = match role {
             Role::Primary { epoch } => epoch,
@@ -212,7 +212,7 @@ impl Sequencer {
         let time = (self.clock)().max(self.log.last_time()).max(self.last_time);
         let behind = JournalIndex::from_u64(self.last_done.as_u64() + self.flight.len() as u64);
         let index = behind.max(self.log.last().index).next();
-        Ok(Ok(Moment { epoch, blocks, time, index }))
+        Ok(Ok(Moment { epoch, generation, blocks, time, index }))
     }
 
     /// Takes items from the ready queue; those behind a busy reference are parked there.
@@ -252,13 +252,14 @@ impl Sequencer {
         }
     }
 
-    fn propose(&mut self, drafts: Vec<Draft>, proposed: Vec<(Item, DocId, Vec<Failure>)>, time: Timestamp) {
+    fn propose(&mut self, drafts: Vec<Draft>, proposed: Vec<(Item, DocId, Vec<Failure>)>, moment: &Moment) {
+        let time = moment.time;
         if drafts.is_empty() {
             return;
         }
         self.last_time = time;
         self.log.note_next_number(self.rules.numbers.next());
-        match self.log.propose(drafts) {
+        match self.log.propose(drafts, moment.generation) {
             Ok(pending) => {
                 for (Pending { outcome, .. }, (item, doc_id, warnings)) in pending.into_iter().zip(proposed) {
                     self.flight.push_back(InFlight { item, doc_id, warnings, outcome });

@@ -52,6 +52,8 @@ pub struct StateDigest {
 pub struct PlatformStatus {
     /// What this replica is.
     pub role: Role,
+    /// Rises with every change of role. A proposal that names the one it was decided under is held when it is no longer current.
+    pub generation: u64,
     /// The placement it works under.
     pub placement: Option<Arc<Placement>>,
     /// First number and length of each number block of the placement's epoch, oldest first.
@@ -116,8 +118,9 @@ impl PlatformHandle {
         self.inner.status.clone()
     }
 
-    /// Proposes drafts in order. Each is answered exactly once.
-    pub fn propose(&self, drafts: Vec<Draft>) -> Result<Vec<Pending>, QueueFull> {
+    /// Proposes drafts in order. Each is answered exactly once. With a generation, drafts that were decided under another role
+    /// are answered `Held` and nothing is appended: what they were decided on may have changed since.
+    pub fn propose(&self, drafts: Vec<Draft>, generation: Option<u64>) -> Result<Vec<Pending>, QueueFull> {
         let permit = self.inner.events.try_reserve().map_err(|_| QueueFull(self.inner.region))?;
         let mut batch = Vec::with_capacity(drafts.len());
         let mut pending = Vec::with_capacity(drafts.len());
@@ -127,7 +130,7 @@ impl PlatformHandle {
             batch.push((ticket, draft, tx));
             pending.push(Pending { ticket, outcome });
         }
-        permit.send(Event::Propose(batch));
+        permit.send(Event::Propose { batch, generation });
         Ok(pending)
     }
 

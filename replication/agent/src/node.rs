@@ -6,7 +6,7 @@
 use crate::clock::Clock;
 use crate::coordinator::{self, SealReports};
 use crate::platform::{Completion, Context, EVENTS, Event, Task, envelope, soft};
-use crate::soft::{SoftBoard, SoftState, TableSoft};
+use crate::soft::{PlatformSoft, SoftBoard, SoftState, TableSoft};
 use crate::view::placement_view;
 use crate::{Error, PlatformHandle, StateDigest, catalog, steps};
 use bytes::Bytes;
@@ -73,6 +73,8 @@ struct Inner {
     board: Arc<SoftBoard>,
     platforms: RwLock<BTreeMap<RegionCode, Hosted>>,
     hosted: watch::Sender<u64>,
+    /// Platforms that could not be opened, and why; tried again at the next start.
+    broken: Mutex<BTreeMap<RegionCode, String>>,
     fetched: Mutex<BTreeMap<eport_model::Digest, (u64, f64)>>,
     reports: Arc<SealReports>,
     news: Arc<Notify>,
@@ -112,6 +114,7 @@ impl Agent {
             board,
             platforms: RwLock::default(),
             hosted: watch::Sender::new(0),
+            broken: Mutex::default(),
             fetched: Mutex::default(),
             reports: Arc::default(),
             news: Arc::default(),
@@ -263,7 +266,15 @@ impl Agent {
         for placement in state.placements() {
             let known = self.platforms_read().get(&placement.region).map(|h| h.seen_version);
             match known {
-                None if placement.names(me) => self.host(placement.region)?,
+                None if placement.names(me) && !self.is_broken(placement.region) => {
+                    if let Err(error) = tokio::task::block_in_place(|| self.host(placement.region)) {
+                        // One damaged platform must not take the registry voter and every other platform along.
+                        error!(region = %placement.region, %error, "a platform cannot be opened; the others go on");
+                        self.broken().insert(placement.region, error.to_string());
+                        self.inner.news.notify_one();
+                        continue;
+                    }
+                }
                 None => continue,
                 Some(_) => {}
             }
@@ -285,6 +296,14 @@ impl Agent {
             }
         }
         Ok(())
+    }
+
+    fn broken(&self) -> std::sync::MutexGuard<'_, BTreeMap<RegionCode, String>> {
+        self.inner.broken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_broken(&self, region: RegionCode) -> bool {
+        self.broken().contains_key(&region)
     }
 
     fn host(&self, region: RegionCode) -> Result<(), Error> {
@@ -450,11 +469,9 @@ impl Agent {
     /// What this node says of itself.
     pub fn soft_state(&self) -> SoftState {
         let view = self.inner.registry.state();
-        let platforms = self
-            .platforms_read()
-            .iter()
-            .map(|(region, h)| soft(*region, &h.handle.status().borrow()))
-            .collect();
+        let mut platforms: Vec<PlatformSoft> =
+            self.platforms_read().iter().map(|(region, h)| soft(*region, &h.handle.status().borrow())).collect();
+        platforms.extend(self.broken().iter().map(|(region, why)| PlatformSoft::broken(*region, why)));
         let fetched = self.inner.fetched.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut tables = Vec::new();
         let now = self.inner.clock.wall();

@@ -41,7 +41,12 @@ const BURST: usize = 256;
 /// What other tasks tell a platform's task.
 pub(crate) enum Event {
     /// Drafts to append, in order.
-    Propose(Vec<(Ticket, Draft, oneshot::Sender<Outcome>)>),
+    Propose {
+        /// Ticket, draft and where the answer goes.
+        batch: Vec<(Ticket, Draft, oneshot::Sender<Outcome>)>,
+        /// The role generation they were decided under; `None` for drafts that depend on no state.
+        generation: Option<u64>,
+    },
     /// An answer that depends on another proposal.
     Depend {
         /// The caller.
@@ -115,6 +120,7 @@ pub(crate) struct Task {
     numbers: Vec<(u64, u64)>,
     reading: bool,
     role: Role,
+    generation: u64,
     alarm: Option<String>,
     digest: Option<StateDigest>,
     heard: BTreeMap<NodeId, Instant>,
@@ -144,6 +150,7 @@ impl Task {
         let role = replica.role().clone();
         let (status, watch) = watch::channel(PlatformStatus {
             role: role.clone(),
+            generation: 0,
             placement: None,
             numbers: Vec::new(),
             last: replica.last(),
@@ -169,6 +176,7 @@ impl Task {
             numbers: Vec::new(),
             reading: false,
             role,
+            generation: 0,
             alarm: None,
             digest: None,
             heard: BTreeMap::new(),
@@ -227,8 +235,13 @@ impl Task {
 
     fn event(&mut self, event: Event) {
         match event {
-            Event::Propose(batch) => {
+            Event::Propose { batch, generation } => {
+                let stale = generation.is_some_and(|g| g != self.generation);
                 for (ticket, draft, reply) in batch {
+                    if stale {
+                        let _ = reply.send(Outcome::Held);
+                        continue;
+                    }
                     self.answers.insert(ticket, reply);
                     self.input(Input::Propose { ticket, draft });
                 }
@@ -321,6 +334,7 @@ impl Task {
                 Output::Role(role) => {
                     info!(region = %self.region, ?role, "role");
                     self.role = role;
+                    self.generation += 1;
                     self.tell_now();
                     self.context.news.notify_one();
                 }
@@ -560,6 +574,7 @@ impl Task {
         self.told = Instant::now();
         let status = PlatformStatus {
             role: self.role.clone(),
+            generation: self.generation,
             placement: self.placement.clone(),
             numbers: self.numbers.clone(),
             last: self.replica.last(),

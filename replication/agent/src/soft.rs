@@ -51,6 +51,24 @@ pub struct PlatformSoft {
     pub state_digest: Option<(JournalIndex, Digest)>,
 }
 
+impl PlatformSoft {
+    /// A platform that this node should keep and cannot open.
+    pub(crate) fn broken(region: RegionCode, why: &str) -> Self {
+        Self {
+            region,
+            role: "fenced".to_owned(),
+            epoch: Epoch::NONE,
+            last: Position::ZERO,
+            committed: JournalIndex::ZERO,
+            applied: JournalIndex::ZERO,
+            backups: Vec::new(),
+            durability_now: "blocked".to_owned(),
+            alarm: Some(format!("cannot be opened: {why}")),
+            state_digest: None,
+        }
+    }
+}
+
 /// A backup as its primary sees it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BackupSoft {

@@ -57,6 +57,7 @@ impl Fake {
         let (status, _) = watch::channel(PlatformStatus {
             role: primary(1),
             placement: None,
+            generation: 0,
             numbers: vec![(1, 10_000_000)],
             last: Position::ZERO,
             committed: JournalIndex::ZERO,
@@ -160,7 +161,7 @@ impl Log for Fake {
     fn status(&self) -> watch::Receiver<PlatformStatus> {
         self.status.subscribe()
     }
-    fn propose(&self, drafts: Vec<Draft>) -> Result<Vec<Pending>, QueueFull> {
+    fn propose(&self, drafts: Vec<Draft>, _generation: u64) -> Result<Vec<Pending>, QueueFull> {
         let epoch = self.epoch();
         let mut j = self.journal();
         j.groups.push(drafts.len());
