@@ -15,7 +15,6 @@ use eport_transport::RequestError;
 use eport_wire::Purpose;
 use futures::future::BoxFuture;
 use http_body_util::BodyExt;
-use rustls::pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -216,10 +215,8 @@ impl Receiver {
         let identity = if message.chain.is_empty() {
             None
         } else {
-            let chain: Vec<CertificateDer<'_>> =
-                message.chain.iter().map(|c| CertificateDer::from(&c[..])).collect();
-            match api.tls.peer(&chain) {
-                Ok(identity) => Some(Arc::new(identity)),
+            match api.chains.peer(&api.tls, &message.chain) {
+                Ok(identity) => Some(identity),
                 Err(e) => return refuse(Code(e.code()), e.to_string()),
             }
         };

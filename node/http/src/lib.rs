@@ -9,6 +9,7 @@
 mod auth;
 mod caller;
 mod catalogue;
+mod chains;
 mod documents_api;
 mod extract;
 mod federation;

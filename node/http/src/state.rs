@@ -1,5 +1,6 @@
 //! What every handler holds: the engines of this node and the platforms it serves.
 
+use crate::chains::Chains;
 use crate::metrics::Counters;
 use crate::tables::TableService;
 use eport_agent::{Agent, PlatformHandle};
@@ -56,6 +57,8 @@ pub struct Inner {
     pub tls: Tls,
     /// Code tables.
     pub tables: Arc<TableService>,
+    /// Chains of forwarded callers, verified lately.
+    pub chains: Chains,
     /// Counters for `/metrics`.
     pub counters: Counters,
     /// True while the node takes requests; the text says why not.
@@ -100,6 +103,7 @@ impl Api {
             agent,
             tls,
             tables,
+            chains: Chains::default(),
             counters,
             ready,
             readers,

@@ -65,7 +65,6 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
         config.federation.trust_domain.clone(),
     )
     .map_err(|e| Exit::of_tls(&e))?;
-    claim_id(config, fresh)?;
     let bytes = config.limits.memory_mib << 20;
     let shared =
         Shared::new(Budget { cache_bytes: bytes / 4 * 3, buffer_bytes: bytes / 4, ..Budget::default() })?;
@@ -77,6 +76,8 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
         Some(addr) => Some(listen(addr).await?),
         None => None,
     };
+    // After everything that a wrong configuration makes fail: a start that never was uses up no id.
+    claim_id(config, fresh)?;
     let incarnation = u64::try_from(clock.wall().as_millis()).unwrap_or(0);
     let dispatcher = Dispatcher::new();
     let net = eport_transport::Config::new(

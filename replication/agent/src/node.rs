@@ -469,8 +469,11 @@ impl Agent {
     /// What this node says of itself.
     pub fn soft_state(&self) -> SoftState {
         let view = self.inner.registry.state();
-        let mut platforms: Vec<PlatformSoft> =
-            self.platforms_read().iter().map(|(region, h)| soft(*region, &h.handle.status().borrow())).collect();
+        let mut platforms: Vec<PlatformSoft> = self
+            .platforms_read()
+            .iter()
+            .map(|(region, h)| soft(*region, &h.handle.status().borrow()))
+            .collect();
         platforms.extend(self.broken().iter().map(|(region, why)| PlatformSoft::broken(*region, why)));
         let fetched = self.inner.fetched.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut tables = Vec::new();
