@@ -80,12 +80,14 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
     claim_id(config, fresh)?;
     let incarnation = u64::try_from(clock.wall().as_millis()).unwrap_or(0);
     let dispatcher = Dispatcher::new();
-    let net = eport_transport::Config::new(
+    let mut net = eport_transport::Config::new(
         config.node.id,
         config.federation.lineage,
         config.listen.quic,
         incarnation,
     );
+    // A full shipping window of the smallest records of several platforms fits: a dropped batch costs a second of silence.
+    net.queue_count_max = 32_768;
     let transport = Transport::start(net, tls.clone(), dispatcher.clone()).await?;
     let seeds = config.federation.seeds.iter().map(|s| Peer { node: s.node, addr: s.quic }).collect();
     transport.set_peers(seeds);

@@ -130,7 +130,7 @@ pub(crate) struct Task {
 }
 
 /// Queue of a platform's task: proposals come in groups, messages one by one; a full window of small batches fits.
-pub(crate) const EVENTS: usize = 8_192;
+pub(crate) const EVENTS: usize = 16_384;
 
 impl Task {
     /// Opens the replica on what the store recovered.

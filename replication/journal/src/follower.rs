@@ -18,6 +18,8 @@ pub(crate) struct Follower {
     until: Option<Until>,
     phase: Phase,
     hello_ms: u64,
+    /// How long the last hello is waited for; doubles with each repetition.
+    hello_wait: u64,
     heard_ms: u64,
     /// Last committed record at the source; believed only while streaming.
     source_committed: JournalIndex,
@@ -50,7 +52,8 @@ enum Phase {
 impl Follower {
     pub(crate) fn deadline(&self, limits: &Limits) -> Option<u64> {
         match self.phase {
-            Phase::Greeting | Phase::Comparing { .. } => Some(self.hello_ms + limits.hello_ms),
+            Phase::Greeting => Some(self.hello_ms + self.hello_wait),
+            Phase::Comparing { .. } => Some(self.hello_ms + limits.silence_ms),
             Phase::Streaming => Some(self.heard_ms + limits.silence_ms),
             _ => None,
         }
@@ -75,6 +78,7 @@ impl Replica {
             until,
             phase: Phase::Settling,
             hello_ms: 0,
+            hello_wait: 0,
             heard_ms: self.now.mono_ms,
             source_committed: JournalIndex::ZERO,
         });
@@ -90,11 +94,12 @@ impl Replica {
         let now = self.now.mono_ms;
         let ready = self.log.settled() && !self.truncating;
         let Some(follower) = &mut self.follower else { return };
-        let retry = now.saturating_sub(follower.hello_ms) >= self.limits.hello_ms;
+        let waited = now.saturating_sub(follower.hello_ms);
         let silent = now.saturating_sub(follower.heard_ms) >= self.limits.silence_ms;
         match follower.phase {
             Phase::Streaming if silent => follower.phase = Phase::Settling,
-            Phase::Greeting | Phase::Comparing { .. } if retry => follower.phase = Phase::Settling,
+            Phase::Greeting if waited >= follower.hello_wait => follower.phase = Phase::Settling,
+            Phase::Comparing { .. } if waited >= self.limits.silence_ms => follower.phase = Phase::Settling,
             _ => {}
         }
         if follower.phase == Phase::Settling && ready {
@@ -113,6 +118,7 @@ impl Replica {
         let Some(follower) = &mut self.follower else { return };
         follower.phase = Phase::Greeting;
         follower.hello_ms = now;
+        follower.hello_wait = (follower.hello_wait * 2).clamp(self.limits.hello_ms, self.limits.silence_ms);
         // A source that stays silent is asked again after the retry interval, not after the silence of a stream.
         follower.heard_ms = now;
         let (to, epoch) = (follower.source, follower.epoch);
@@ -176,6 +182,7 @@ impl Replica {
         let Some(follower) = &mut self.follower else { return };
         if self.log.durable.index == after.index {
             follower.phase = Phase::Streaming;
+            follower.hello_wait = 0;
             self.ack_due = true;
             return;
         }

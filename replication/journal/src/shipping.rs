@@ -40,11 +40,22 @@ struct Stream {
     /// A read from disk is under way from this index.
     reading: Option<JournalIndex>,
     progress_ms: u64,
+    /// Last record of the hello that began it, and when: a repeated hello finds its stream and does not start it again.
+    of: Position,
+    greeted_ms: u64,
 }
 
 impl Stream {
-    fn new(next: JournalIndex, now: u64) -> Self {
-        Self { next, sent: VecDeque::new(), sent_bytes: 0, reading: None, progress_ms: now }
+    fn new(next: JournalIndex, of: Position, now: u64) -> Self {
+        Self {
+            next,
+            sent: VecDeque::new(),
+            sent_bytes: 0,
+            reading: None,
+            progress_ms: now,
+            of,
+            greeted_ms: now,
+        }
     }
 
     /// Position of a shipped record that is not acknowledged yet.
@@ -63,7 +74,8 @@ impl Stream {
     }
 
     fn rewind(&mut self, next: JournalIndex, now: u64) {
-        *self = Stream::new(next, now);
+        let (of, greeted_ms) = (self.of, self.greeted_ms);
+        *self = Self { greeted_ms, ..Stream::new(next, of, now) };
     }
 }
 
@@ -179,7 +191,13 @@ impl Replica {
         state.heard_ms = now;
         // A peer with a diverged tail says hello again when it is gone; shipping to it before would be refused.
         let clean = after.index == hello.last.index;
-        state.stream = clean.then(|| Stream::new(after.index.next(), now));
+        // Hellos are repeated while their answer is on its way. Each new stream ships a whole window, so starting one for every
+        // repetition would delay the answers further, until nothing else happens.
+        let silence = self.limits.silence_ms;
+        let repeated = |s: &Stream| s.of == hello.last && now.saturating_sub(s.greeted_ms) < silence;
+        if !state.stream.as_ref().is_some_and(repeated) {
+            state.stream = clean.then(|| Stream::new(after.index.next(), hello.last, now));
+        }
         if after == hello.last {
             state.received = state.received.max(after.index);
             if after.index > state.durable.index {
