@@ -100,7 +100,19 @@ impl Federation {
 
     /// Kills a node at once.
     pub fn kill(&self, node: &str) -> Result<()> {
-        self.eport(&["dev", "kill", node, "--dir", &self.home().display().to_string()]).map(drop)
+        let pid = self.state()?.node(node.parse().with_context(|| node.to_owned())?)?.process.map(|p| p.pid);
+        self.eport(&["dev", "kill", node, "--dir", &self.home().display().to_string()])?;
+        // The data directory is free when the process has ended; a zombie of ours has.
+        let ended = |pid: u32| {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            stat.is_empty() || stat.rsplit(')').next().is_some_and(|s| s.trim_start().starts_with('Z'))
+        };
+        let begin = Instant::now();
+        while pid.is_some_and(|pid| !ended(pid)) {
+            ensure!(begin.elapsed() < Duration::from_secs(30), "{node} does not end");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
     }
 
     /// Starts a node's process without waiting for anything; its address and the instant before the start.
