@@ -1,6 +1,6 @@
 //! A federation under measurement: started and steered through the `eport` command line, in a folder on a real disk.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use eport_cli::dev::{process, state::DevState, up};
 use eport_client::{Client, Files, Settings, client_config};
 use eport_cluster::{Ran, wait_for};
