@@ -14,13 +14,13 @@ demo: deps build
 # Every test: cores by simulation, shells by real processes.
 test: deps build
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
-	  $(CARGO) nextest run --workspace --all-targets; \
+	  $(CARGO) nextest run --workspace; \
 	else \
-	  $(CARGO) test --workspace --all-targets; \
+	  $(CARGO) test --workspace; \
 	fi
 
 build:
-	@$(CARGO) build --workspace --all-targets
+	@$(CARGO) build --workspace --lib --bins
 
 # System packages: a C++ compiler and libclang, which RocksDB's binding needs.
 deps:
