@@ -55,6 +55,7 @@ pub async fn run(config: Config, config_path: PathBuf, telemetry: Telemetry) -> 
 async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running, Exit> {
     let clock = Clock::start();
     let fresh = eport_store::NodeFile::read(&config.node.data_dir)?.is_none();
+    refuse_used_id(config, fresh)?;
     let data =
         DataDir::open(&config.node.data_dir, config.node.id, config.federation.lineage, FREE_BYTES_MIN)?;
     info!(node = %config.node.id, site = %config.node.site, dir = %data.path().display(), "data directory taken");
@@ -76,8 +77,7 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
         Some(addr) => Some(listen(addr).await?),
         None => None,
     };
-    // After everything that a wrong configuration makes fail: a start that never was uses up no id.
-    claim_id(config, fresh)?;
+    mark_used_id(config)?;
     let incarnation = u64::try_from(clock.wall().as_millis()).unwrap_or(0);
     let dispatcher = Dispatcher::new();
     let mut net = eport_transport::Config::new(
@@ -198,28 +198,34 @@ async fn found(config: &Config, registry: &Registry, clock: Clock) -> Result<(),
 
 /// A node id votes and founds from one data directory only. An empty one under an id that was used before would forget its
 /// votes and could found the same federation twice, so it is refused: the node joins again under a new id.
-fn claim_id(config: &Config, fresh: bool) -> Result<(), Exit> {
+fn refuse_used_id(config: &Config, fresh: bool) -> Result<(), Exit> {
+    let marker = config.tls.key.with_extension("used");
+    if !fresh || !marker.exists() {
+        return Ok(());
+    }
+    Err(Exit {
+        code: codes::DIR_OF_ANOTHER_NODE,
+        detail: format!(
+            "{} is empty, but {} says that node {} has run before; a node whose data is lost joins again under a new id",
+            config.node.data_dir.display(),
+            marker.display(),
+            config.node.id
+        ),
+    })
+}
+
+/// Leaves the mark that this id has run. Written when nothing in the surroundings can stop the start any more: a start that
+/// never was uses up no id.
+fn mark_used_id(config: &Config) -> Result<(), Exit> {
     let marker = config.tls.key.with_extension("used");
     let failed = |e: std::io::Error| Exit {
         code: codes::STORAGE_FAILED,
         detail: format!("{}: {e}", marker.display()),
     };
-    match (fresh, marker.exists()) {
-        (true, true) => Err(Exit {
-            code: codes::DIR_OF_ANOTHER_NODE,
-            detail: format!(
-                "{} is empty, but {} says that node {} has run before; a node whose data is lost joins again under a new id",
-                config.node.data_dir.display(),
-                marker.display(),
-                config.node.id
-            ),
-        }),
-        (_, true) => Ok(()),
-        (_, false) => {
-            let file = std::fs::File::create(&marker).map_err(failed)?;
-            file.sync_all().map_err(failed)
-        }
+    if marker.exists() {
+        return Ok(());
     }
+    std::fs::File::create(&marker).and_then(|f| f.sync_all()).map_err(failed)
 }
 
 /// Makes the business side of a platform. The content key is the platform's own and the same on every node of the federation,
