@@ -223,7 +223,10 @@ impl Receiver {
         let Ok(method) = Method::from_bytes(message.method.as_bytes()) else {
             return refuse(codes::FRAME_MALFORMED, "method".into());
         };
+        // The length is known here; without it the router would keep room for the largest body allowed.
+        let length = HeaderValue::from(message.body.len());
         let mut request = Request::new(Body::from(message.body));
+        request.headers_mut().insert(header::CONTENT_LENGTH, length);
         *request.method_mut() = method;
         match message.path_and_query.parse() {
             Ok(uri) => *request.uri_mut() = uri,

@@ -10,7 +10,6 @@ pub mod config;
 mod founding;
 pub mod genesis;
 mod node;
-mod packs;
 pub mod telemetry;
 
 use eport_model::{Code, Coded};

@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::telemetry::Telemetry;
-use crate::{Exit, founding, packs};
+use crate::{Exit, founding};
 use eport_agent::{Agent, Clock, Dispatcher, PlatformHandle};
 use eport_consensus::{Profile, Registry};
 use eport_documents::Packs;
@@ -134,7 +134,7 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
         trust_pem,
         exports,
     };
-    let factory = factory(config, packs::built_in()?, tables.clone(), clock);
+    let factory = factory(config, built_in_packs()?, tables.clone(), clock);
     let api = Api::new(
         api_config,
         registry.clone(),
@@ -226,6 +226,13 @@ fn mark_used_id(config: &Config) -> Result<(), Exit> {
         return Ok(());
     }
     std::fs::File::create(&marker).and_then(|f| f.sync_all()).map_err(failed)
+}
+
+/// A built-in pack that does not compile is our own mistake, shown at the start and not at the first document.
+fn built_in_packs() -> Result<Arc<Packs>, Exit> {
+    let packs = Packs::builtin()
+        .map_err(|e| Exit { code: codes::INTERNAL, detail: format!("built-in pack: {e}") })?;
+    Ok(Arc::new(packs))
 }
 
 /// Makes the business side of a platform. The content key is the platform's own and the same on every node of the federation,
