@@ -34,7 +34,8 @@ fn find() -> Result<Binaries> {
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = std::process::Command::new(cargo)
-        .args(["build", "-q", "--manifest-path", manifest, "-p", "eport-server", "-p", "eport-cli", "--bins"])
+        // The very command of `make build`: another selection of crates would unify features differently and build twice.
+        .args(["build", "-q", "--manifest-path", manifest, "--workspace", "--lib", "--bins"])
         .status()
         .context("cargo build of the binaries")?;
     ensure!(status.success(), "cargo build of the binaries failed");

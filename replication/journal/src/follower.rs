@@ -6,6 +6,7 @@
 
 use crate::opening::Fence;
 use crate::replica::{Replica, Wanted};
+use crate::shipping::MAX_PATIENCE;
 use crate::{Ack, Alarm, Bug, Hello, HelloAnswer, Limits, Message, Output};
 use eport_model::{Epoch, JournalIndex, MoveId, NodeId, Position, Record, RecordKind, Timestamp};
 use std::sync::Arc;
@@ -21,6 +22,9 @@ pub(crate) struct Follower {
     /// How long the last hello is waited for; doubles with each repetition.
     hello_wait: u64,
     heard_ms: u64,
+    /// When a record was last taken, or nothing was missing; and how long a gap is borne.
+    progress_ms: u64,
+    patience_ms: u64,
     /// Last committed record at the source; believed only while streaming.
     source_committed: JournalIndex,
 }
@@ -80,6 +84,8 @@ impl Replica {
             hello_ms: 0,
             hello_wait: 0,
             heard_ms: self.now.mono_ms,
+            progress_ms: self.now.mono_ms,
+            patience_ms: self.limits.silence_ms,
             source_committed: JournalIndex::ZERO,
         });
     }
@@ -183,6 +189,7 @@ impl Replica {
         if self.log.durable.index == after.index {
             follower.phase = Phase::Streaming;
             follower.hello_wait = 0;
+            follower.progress_ms = self.now.mono_ms;
             self.ack_due = true;
             return;
         }
@@ -231,14 +238,30 @@ impl Replica {
         self.reconsider(false);
     }
 
-    pub(crate) fn on_beat(&mut self, from: NodeId, epoch: Epoch, committed: JournalIndex) {
-        let now = self.now.mono_ms;
+    pub(crate) fn on_beat(
+        &mut self,
+        from: NodeId,
+        epoch: Epoch,
+        committed: JournalIndex,
+        last: JournalIndex,
+    ) {
+        let (now, silence) = (self.now.mono_ms, self.limits.silence_ms);
+        let held = self.log.last.index;
         let Some(follower) = self.following(epoch, from) else { return };
         follower.source_committed = follower.source_committed.max(committed);
-        if follower.phase == Phase::Streaming {
-            follower.heard_ms = now;
-            self.ack_due = true;
+        if follower.phase != Phase::Streaming {
+            return;
         }
+        follower.heard_ms = now;
+        if last <= held {
+            follower.progress_ms = now;
+            follower.patience_ms = silence;
+        } else if now.saturating_sub(follower.progress_ms) >= follower.patience_ms {
+            // Beats come and records do not: the source believes that they are here.
+            follower.patience_ms = (follower.patience_ms * 2).min(silence * MAX_PATIENCE);
+            follower.phase = Phase::Settling;
+        }
+        self.ack_due = true;
     }
 
     pub(crate) fn on_batch(
@@ -316,6 +339,11 @@ impl Replica {
     }
 
     fn take(&mut self, fresh: Vec<Arc<Record>>) {
+        let (now, silence) = (self.now.mono_ms, self.limits.silence_ms);
+        if let Some(follower) = &mut self.follower {
+            follower.progress_ms = now;
+            follower.patience_ms = silence;
+        }
         for record in &fresh {
             self.log.append(record, false);
             self.unresolved = match record.header.kind {

@@ -213,7 +213,7 @@ impl Replica {
             Message::Hello(hello) => self.on_hello(from, hello),
             Message::HelloAnswer { epoch, answer } => self.on_hello_answer(from, epoch, answer),
             Message::Batch { epoch, records, committed } => self.on_batch(from, epoch, records, committed),
-            Message::Beat { epoch, committed, .. } => self.on_beat(from, epoch, committed),
+            Message::Beat { epoch, committed, last } => self.on_beat(from, epoch, committed, last),
             Message::Ack(ack) => self.on_ack(from, ack),
             Message::Seal { epoch, move_id } => self.on_seal(from, epoch, move_id),
             Message::Copy { epoch, move_id, source, to } => self.on_copy(from, epoch, move_id, source, to),

@@ -10,6 +10,9 @@ use eport_model::{Epoch, JournalIndex, NodeId, Position, Record};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+/// Silences a primary waits at most for progress on a stream before it ships again what was not acknowledged.
+pub(crate) const MAX_PATIENCE: u64 = 32;
+
 /// Everybody who copies from here under one epoch.
 #[derive(Debug)]
 pub(crate) struct Shipping {
@@ -40,21 +43,28 @@ struct Stream {
     /// A read from disk is under way from this index.
     reading: Option<JournalIndex>,
     progress_ms: u64,
+    /// How long progress is waited for before everything is shipped again; doubles each time, so that a slow link is not
+    /// filled with repetitions.
+    patience_ms: u64,
     /// Last record of the hello that began it, and when: a repeated hello finds its stream and does not start it again.
     of: Position,
     greeted_ms: u64,
+    /// The peer has answered on this stream. A hello after that is no repetition: the peer has lost the stream.
+    answered: bool,
 }
 
 impl Stream {
-    fn new(next: JournalIndex, of: Position, now: u64) -> Self {
+    fn new(next: JournalIndex, of: Position, now: u64, patience_ms: u64) -> Self {
         Self {
             next,
             sent: VecDeque::new(),
             sent_bytes: 0,
             reading: None,
             progress_ms: now,
+            patience_ms,
             of,
             greeted_ms: now,
+            answered: false,
         }
     }
 
@@ -64,18 +74,20 @@ impl Stream {
         (index >= first).then(|| self.sent.get(index.since(first) as usize).map(|(p, _)| *p)).flatten()
     }
 
-    fn note_received(&mut self, received: JournalIndex, now: u64) {
+    fn note_received(&mut self, received: JournalIndex, now: u64, patience_ms: u64) {
+        self.answered = true;
         while self.sent.front().is_some_and(|(p, _)| p.index <= received) {
             if let Some((_, weight)) = self.sent.pop_front() {
                 self.sent_bytes -= weight;
             }
             self.progress_ms = now;
+            self.patience_ms = patience_ms;
         }
     }
 
     fn rewind(&mut self, next: JournalIndex, now: u64) {
-        let (of, greeted_ms) = (self.of, self.greeted_ms);
-        *self = Self { greeted_ms, ..Stream::new(next, of, now) };
+        let (of, greeted_ms, answered) = (self.of, self.greeted_ms, self.answered);
+        *self = Self { greeted_ms, answered, ..Stream::new(next, of, now, self.patience_ms) };
     }
 }
 
@@ -194,9 +206,10 @@ impl Replica {
         // Hellos are repeated while their answer is on its way. Each new stream ships a whole window, so starting one for every
         // repetition would delay the answers further, until nothing else happens.
         let silence = self.limits.silence_ms;
-        let repeated = |s: &Stream| s.of == hello.last && now.saturating_sub(s.greeted_ms) < silence;
+        let repeated =
+            |s: &Stream| s.of == hello.last && !s.answered && now.saturating_sub(s.greeted_ms) < silence;
         if !state.stream.as_ref().is_some_and(repeated) {
-            state.stream = clean.then(|| Stream::new(after.index.next(), hello.last, now));
+            state.stream = clean.then(|| Stream::new(after.index.next(), hello.last, now, silence));
         }
         if after == hello.last {
             state.received = state.received.max(after.index);
@@ -227,7 +240,7 @@ impl Replica {
         let durable_here = known(ack.durable, &peer.stream);
         let applied_here = known(ack.applied, &peer.stream);
         if let Some(stream) = &mut peer.stream {
-            stream.note_received(ack.received, now);
+            stream.note_received(ack.received, now, self.limits.silence_ms);
             if ack.received >= stream.next && ack.received <= head {
                 stream.rewind(ack.received.next(), now);
             }
@@ -315,9 +328,10 @@ impl Replica {
             let Some(peer) = ship.peers.get_mut(&to) else { return };
             let received = peer.received;
             let Some(stream) = &mut peer.stream else { return };
-            if !stream.sent.is_empty() && now.saturating_sub(stream.progress_ms) >= silence {
+            if !stream.sent.is_empty() && now.saturating_sub(stream.progress_ms) >= stream.patience_ms {
                 // The oldest unacknowledged record may be lost: everything from there goes out again.
                 let from = stream.sent.front().map_or(received.next(), |(p, _)| p.index);
+                stream.patience_ms = (stream.patience_ms * 2).min(silence * MAX_PATIENCE);
                 stream.rewind(from, now);
             }
             if stream.reading.is_some() || stream.next > durable || stream.sent_bytes >= window {

@@ -173,3 +173,45 @@ fn a_leaving_backup_stops_counting_before_its_removal_is_asked_for() {
     let ticket = net.propose("a", "only b would confirm");
     assert!(!net.host("a").answers.contains_key(&ticket));
 }
+
+#[test]
+fn a_backup_that_lost_what_it_only_had_in_memory_gets_it_again_within_the_same_second() {
+    let (mut net, view) = started(&["a", "b", "c"], 1);
+    let head = net.host("a").disk.len();
+    net.restart("b");
+    net.place("b", &view, false);
+    // The backup receives records, its disk never takes them, and it restarts with the same last record as before.
+    net.hosts.get_mut(&node("b")).unwrap().slow = true;
+    for n in 0..4 {
+        net.propose("a", &format!("received only {n}"));
+    }
+    net.pass(200);
+    assert!(net.hosts[&node("a")].replica.peers().iter().any(|p| p.node == node("b")
+        && p.received == at(head as u64 + 4)
+        && p.durable.index == at(head as u64)));
+    net.hosts.get_mut(&node("b")).unwrap().disk.truncate(head);
+    net.restart("b");
+    net.place("b", &view, false);
+    net.pass(300);
+    assert_eq!(net.host("b").disk.len(), head + 4, "the stream was started again where the disk ends");
+}
+
+#[test]
+fn a_backup_whose_stream_went_past_it_introduces_itself_again() {
+    let (mut net, view) = started(&["a", "b", "c"], 1);
+    let head = net.host("a").disk.len();
+    net.restart("b");
+    net.place("b", &view, false);
+    net.hosts.get_mut(&node("b")).unwrap().slow = true;
+    net.propose("a", "received only");
+    net.hosts.get_mut(&node("b")).unwrap().disk.truncate(head);
+    net.restart("b");
+    net.place("b", &view, false);
+    // An acknowledgement of the process that is gone arrives after the hello of the new one.
+    let received = at(head as u64 + 1);
+    let durable = net.host("b").disk[head - 1].position();
+    let late = Ack { epoch: epoch(1), received, durable, applied: durable };
+    net.input(node("a"), Input::Message { from: node("b"), message: Message::Ack(late) });
+    net.pass(10_000);
+    assert_eq!(net.host("b").disk.len(), head + 1);
+}
