@@ -26,7 +26,7 @@ pub enum Node<'a> {
     Integer(i64),
     /// A number that is no such integer: a fraction, an exponent, too many digits. Never accepted, so it has no canonical form.
     Inexact,
-    /// Text.
+    /// Text. Borrowed only where the input had no escape in it: then none is needed to write it.
     Text(Cow<'a, str>),
     /// Values in order.
     List(Vec<Node<'a>>),
@@ -70,7 +70,8 @@ impl<'a> Node<'a> {
             Node::Bool(true) => out.extend_from_slice(b"true"),
             Node::Bool(false) => out.extend_from_slice(b"false"),
             Node::Integer(n) => write_integer(*n, out),
-            Node::Text(s) => write_text(s, out),
+            Node::Text(Cow::Borrowed(s)) => write_plain(s, out),
+            Node::Text(Cow::Owned(s)) => write_text(s, out),
             Node::List(items) => {
                 out.push(b'[');
                 for (i, item) in items.iter().enumerate() {
@@ -124,15 +125,21 @@ fn write_integer(n: i64, out: &mut Vec<u8>) {
     out.extend_from_slice(&digits[at..]);
 }
 
+fn write_plain(s: &str, out: &mut Vec<u8>) {
+    debug_assert!(classes::of(s) & classes::ESCAPED == 0);
+    out.reserve(s.len() + 2);
+    out.push(b'"');
+    out.extend_from_slice(s.as_bytes());
+    out.push(b'"');
+}
+
 fn write_text(s: &str, out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
+    if classes::of(s) & classes::ESCAPED == 0 {
+        return write_plain(s, out);
+    }
     let bytes = s.as_bytes();
     out.push(b'"');
-    if classes::of(s) & classes::ESCAPED == 0 {
-        out.extend_from_slice(bytes);
-        out.push(b'"');
-        return;
-    }
     let mut plain = 0;
     for (i, b) in bytes.iter().enumerate() {
         let short = match b {
