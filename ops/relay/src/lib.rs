@@ -20,6 +20,6 @@ mod stream;
 pub use cable::{Counts, HELD_BYTES_MAX, HELD_COUNT_MAX};
 pub use control::{Answer, Change, LinkState, Question, ask, socket};
 pub use plan::{End, PATHS_MAX, Path, Plan, PlanError};
-pub use relay::{Error, Relay};
+pub use relay::{Error, Relay, allow_sockets};
 pub use rule::{DELAY_MS_MAX, QUEUE_KIB, RATE_KBIT, Rule, Unfit};
 pub use shaper::{Delivery, Fate, Lost, Shaper};

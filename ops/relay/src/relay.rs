@@ -168,8 +168,8 @@ fn set(cables: &Cables, changes: &[Change]) -> Result<(), String> {
     Ok(())
 }
 
-/// Two sockets a path: a large federation needs more than the 1 024 that a shell allows at first.
-fn allow_sockets() {
+/// Raises this process's own bound on open sockets. Two sockets a path: a large federation needs more than the 1 024 that a shell allows at first.
+pub fn allow_sockets() {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {

@@ -16,6 +16,6 @@ mod picture;
 mod warnings;
 
 pub use advise::{Advice, Choice, Reason, advise, proposed};
-pub use loss::{Cause, Class, Loss, PlatformLoss, Service, losses};
+pub use loss::{Cause, Class, Loss, PlatformLoss, Service, loss, losses};
 pub use picture::{Copy, NodeFact, Picture, PlatformFact, SiteFact, Soft};
 pub use warnings::{Concern, warnings};

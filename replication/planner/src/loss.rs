@@ -116,7 +116,8 @@ pub fn losses(picture: &Picture) -> Vec<Loss> {
     singles.into_iter().chain(pairs).chain(groups).collect()
 }
 
-fn loss(picture: &Picture, cause: Cause, sites: &[SiteId]) -> Loss {
+/// What the loss of these sites costs.
+pub fn loss(picture: &Picture, cause: Cause, sites: &[SiteId]) -> Loss {
     let lost: BTreeSet<SiteId> = sites.iter().copied().collect();
     let gone = |node: NodeId| picture.site_of(node).is_none_or(|s| lost.contains(&s));
     let voters_left = picture.voters.iter().filter(|v| !gone(**v)).count();
