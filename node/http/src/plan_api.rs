@@ -18,7 +18,7 @@ use eport_api_types::{
 };
 use eport_model::SiteId;
 use eport_planner::{Advice, Cause, Class, Loss, Picture, Reason, Service, Soft};
-use eport_registry::{DurabilityMode, NodeState, Op, Placement, Policy, Site, State as Registry};
+use eport_registry::{NodeState, Op, Placement, Site, State as Registry};
 
 /// `GET /v1/plan/backups`
 pub async fn backups(
@@ -87,17 +87,17 @@ fn advice(picture: &Picture, a: &Advice, p: &Placement) -> PlatformAdvice {
         primary: a.primary,
         site: picture.site_of(a.primary),
         current: p.backups.iter().filter(|b| !b.leaving).map(|b| b.node).collect(),
-        command: (a.changed && !proposed.is_empty()).then(|| policy_command(a, &p.policy)),
+        command: (a.changed && !proposed.is_empty()).then(|| policy_command(a)),
         proposed,
         short: a.short,
         changed: a.changed,
     }
 }
 
-/// The command that carries a proposal out. A platform without any promise gets the least one that keeps its documents.
-fn policy_command(a: &Advice, policy: &Policy) -> String {
+/// The command that carries a proposal out.
+fn policy_command(a: &Advice) -> String {
     let mut line = format!("eport platform policy {}", a.region);
-    if policy.durability == DurabilityMode::Async {
+    if a.sync {
         line.push_str(" --durability sync --k 1");
     }
     for c in &a.backups {

@@ -51,7 +51,9 @@ pub fn run(argv: Vec<OsString>) -> u8 {
 }
 
 async fn dispatch(cli: Cli, out: Out) -> Result<(), Error> {
-    use commands::{context, demo, dev, doc, init, journal, node, plan, platform, simple, site, status, table};
+    use commands::{
+        context, demo, dev, doc, init, journal, node, plan, platform, simple, site, status, table,
+    };
     let global = &cli.global;
     match cli.command {
         Command::Demo(args) => demo::run(args, global, out).await,

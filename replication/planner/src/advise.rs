@@ -52,6 +52,8 @@ pub struct Advice {
     pub primary: NodeId,
     /// The backups it should have, the most wanted first; all with role `sync`.
     pub backups: Vec<Choice>,
+    /// It takes `sync` with k = 1 as well: under `async` no copy is sure to have the newest documents.
+    pub sync: bool,
     /// Sites that were wanted and could not be given.
     pub short: usize,
     /// It differs from what the registry says now.
@@ -99,6 +101,10 @@ pub fn proposed(picture: &Picture, advices: &[Advice]) -> Picture {
     let mut after = picture.clone();
     for a in advices.iter().filter(|a| a.changed) {
         let Some(p) = after.platforms.get_mut(&a.region) else { continue };
+        if a.sync {
+            p.policy.durability = DurabilityMode::Sync;
+            p.policy.k = 1;
+        }
         p.copies = a
             .backups
             .iter()
@@ -203,12 +209,14 @@ fn advice(picture: &Picture, p: &PlatformFact, chosen: Option<&Vec<(SiteId, Node
     let now: BTreeSet<NodeId> = p.copies.iter().filter(|c| !c.leaving && c.sync).map(|c| c.node).collect();
     let then: BTreeSet<NodeId> = backups.iter().map(|c| c.node).collect();
     // A copy with role `async` is one that is named and not yet what is proposed.
-    let changed = now != then || p.copies.iter().any(|c| !c.leaving && !c.sync);
+    let sync = p.policy.durability == DurabilityMode::Async && !backups.is_empty();
+    let changed = sync || now != then || p.copies.iter().any(|c| !c.leaving && !c.sync);
     Advice {
         region: p.region,
         primary: p.primary,
         short: wanted(picture, p).saturating_sub(chosen.len()),
         backups,
+        sync,
         changed,
     }
 }

@@ -1,10 +1,10 @@
 //! `eport dev`: a local federation of real processes.
 
 use crate::args::Global;
+use crate::commands::links;
 use crate::dev::state::{DevState, DirLock, NodeRow};
 use crate::dev::topology::{DEFAULT_SITES, DEFAULT_VIRTUAL, SiteSpec, Topology, VirtualSpec};
 use crate::dev::up::{self, Blueprint};
-use crate::commands::links;
 use crate::dev::{find_eportd, process, ready, relay};
 use crate::error::Error;
 use crate::output::{Out, cell};
@@ -142,7 +142,8 @@ async fn bring_up(dir: &Path, args: &UpArgs, global: &Global, out: Out) -> Resul
                 _ => "lan",
             };
             let plan = plan(&args.sites, &args.hosted)?;
-            Blueprint { dir: dir.to_owned(), plan, mode: "dev", profile, eportd, direct: args.direct }.build()?
+            Blueprint { dir: dir.to_owned(), plan, mode: "dev", profile, eportd, direct: args.direct }
+                .build()?
         }
         Err(error) => return Err(error),
     };

@@ -44,20 +44,26 @@ fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
 /// The whole answer as text.
 fn screen(plan: &Value, all: bool, lang: Lang) -> String {
     let mut parts = vec![backups(list(plan, "platforms"), lang).render()];
-    let commands: Vec<String> =
-        list(plan, "platforms").iter().filter_map(|p| p["command"].as_str()).map(|c| format!("  {c}\n")).collect();
+    let commands: Vec<String> = list(plan, "platforms")
+        .iter()
+        .filter_map(|p| p["command"].as_str())
+        .map(|c| format!("  {c}\n"))
+        .collect();
     if !commands.is_empty() {
         let head = lang.pick(("to carry the proposals out:\n", "执行以上建议：\n"));
         parts.push(format!("{head}{}", commands.concat()));
     }
     let lines: String = list(plan, "losses").iter().filter_map(|l| loss_line(l, all, lang)).collect();
     parts.push(if lines.is_empty() {
-        lang.pick(("no loss of one or two sites costs anything\n", "失去任何一个或两个站点都没有损失\n")).to_owned()
+        lang.pick(("no loss of one or two sites costs anything\n", "失去任何一个或两个站点都没有损失\n"))
+            .to_owned()
     } else {
         lines
     });
-    let warnings: String =
-        list(plan, "warnings").iter().map(|w| format!("! {}  {}\n", cell(w, "code"), cell(w, "text"))).collect();
+    let warnings: String = list(plan, "warnings")
+        .iter()
+        .map(|w| format!("! {}  {}\n", cell(w, "code"), cell(w, "text")))
+        .collect();
     if !warnings.is_empty() {
         parts.push(warnings);
     }
@@ -126,7 +132,10 @@ fn loss_line(loss: &Value, all: bool, lang: Lang) -> Option<String> {
     let tail = if after == worst {
         String::new()
     } else {
-        lang.pick((format!("  [as proposed: {}]", class(after, lang)), format!("  [按建议：{}]", class(after, lang))))
+        lang.pick((
+            format!("  [as proposed: {}]", class(after, lang)),
+            format!("  [按建议：{}]", class(after, lang)),
+        ))
     };
     let head = lang.pick((
         format!("if {sites}{because} burns you lose: "),
@@ -137,7 +146,8 @@ fn loss_line(loss: &Value, all: bool, lang: Lang) -> Option<String> {
 
 fn platform(p: &Value, lang: Lang) -> String {
     let what = class(p["class"].as_str().unwrap_or(""), lang);
-    let records = p["records"].as_u64().map(|n| lang.pick((format!(" ({n} records)"), format!("（{n} 条）"))));
+    let records =
+        p["records"].as_u64().map(|n| lang.pick((format!(" ({n} records)"), format!("（{n} 条）"))));
     let service = match p["service"].as_str().unwrap_or("") {
         "fails_over" => lang.pick((", fails over by itself", "，自动切换")),
         "operator" => lang.pick((", waits for platform failover", "，等待 platform failover")),
@@ -184,10 +194,16 @@ mod tests {
     #[test]
     fn every_site_is_told_and_a_pair_only_when_it_costs_something() {
         let text = screen(&plan(), false, Lang::En);
-        assert!(text.contains("if sz-a burns you lose: 440300 everything (7 records)  [as proposed: nothing]"), "{text}");
+        assert!(
+            text.contains("if sz-a burns you lose: 440300 everything (7 records)  [as proposed: nothing]"),
+            "{text}"
+        );
         assert!(text.contains("if gz-a burns you lose: nothing"), "{text}");
         assert!(!text.contains("gz-a + gz-c") && screen(&plan(), true, Lang::En).contains("gz-a + gz-c"));
-        assert!(text.contains("→ gz-a-1,(1 missing)") && text.contains("province+shares power=grid-1"), "{text}");
+        assert!(
+            text.contains("→ gz-a-1,(1 missing)") && text.contains("province+shares power=grid-1"),
+            "{text}"
+        );
         assert!(text.contains("eport platform policy 440300") && text.contains("! EP2151  weak"));
     }
 

@@ -72,8 +72,11 @@ pub fn build(dir: &Path, ends: &[End], addresses: &[SocketAddr]) -> Result<Optio
     if pairs.is_empty() {
         return Ok(None);
     }
-    let paths: Vec<RelayPath> =
-        pairs.into_iter().zip(addresses).map(|((from, to), at)| RelayPath { from, to, listen: *at }).collect();
+    let paths: Vec<RelayPath> = pairs
+        .into_iter()
+        .zip(addresses)
+        .map(|((from, to), at)| RelayPath { from, to, listen: *at })
+        .collect();
     let plan = Plan { seed: rand::random(), paths };
     let text = serde_json::to_string_pretty(&plan).map_err(|e| Error::coded(FILE_UNUSABLE, e.to_string()))?;
     write_new(&dir.join(PLAN), text.as_bytes(), false)?;

@@ -50,7 +50,8 @@ impl Blueprint {
         let authorities = Authorities::create(&self.dir, &name, &domain, &regions, true)?;
         let paths = if self.direct { 0 } else { relay::pairs(&self.sites(), |s| s).len() };
         let (addresses, between) = ports::free(self.plan.nodes.len(), paths)?;
-        let relay = if self.direct { None } else { relay::build(&self.dir, &self.ends(&addresses), &between)? };
+        let relay =
+            if self.direct { None } else { relay::build(&self.dir, &self.ends(&addresses), &between)? };
         let pairs: Vec<(SocketAddr, SocketAddr)> = addresses.iter().map(|a| (a.quic, a.api)).collect();
         let genesis = self.dir.join("genesis.json");
         write_new(&genesis, Genesis::of(&name, self.mode, &self.plan, &pairs).text()?.as_bytes(), false)?;
@@ -242,7 +243,10 @@ mod tests {
         let second: toml::Table = toml::from_str(&text(1)).unwrap();
         assert!(second["federation"].get("genesis").is_none());
         let via = first["transport"]["via"].as_table().unwrap();
-        assert!(via.len() == 1 && via.contains_key("sz-a-1"), "another site is reached through the relay: {via:?}");
+        assert!(
+            via.len() == 1 && via.contains_key("sz-a-1"),
+            "another site is reached through the relay: {via:?}"
+        );
         assert_eq!(first["federation"]["lineage"], second["federation"]["lineage"]);
         let again = DevState::load(dir.path()).unwrap();
         assert_eq!(again.nodes.len(), 3);
