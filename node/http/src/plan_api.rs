@@ -41,7 +41,7 @@ fn soft(api: &Api) -> Soft {
     let heard = federation::heard(api);
     let up = federation::up(api, &heard);
     let held = heard.iter().flat_map(|(node, (_, soft))| {
-        soft.platforms.iter().map(|p| ((p.region, *node), p.last.index.as_u64()))
+        soft.platforms.iter().map(move |p| ((p.region, *node), p.last.index.as_u64()))
     });
     Soft { held: held.collect(), up }
 }

@@ -14,6 +14,7 @@ use eport_model::codes::{FILE_UNUSABLE, RELAY_DOWN};
 use eport_relay::{Answer, End, LinkState, Path as RelayPath, Plan, Question, ask};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -95,7 +96,7 @@ pub async fn start(state: &mut DevState) -> Result<(), Error> {
     let Some(row) = state.relay.as_mut() else { return Ok(()) };
     if row.state() == ProcessState::Exited {
         let eport = find_eport(&eportd)?;
-        let args = ["dev".as_ref(), "relay".as_ref(), "--dir".as_ref(), dir.as_os_str()];
+        let args: [&OsStr; 4] = ["dev".as_ref(), "relay".as_ref(), "--dir".as_ref(), dir.as_os_str()];
         row.process = Some(process::spawn_with(&eport, &args, &row.log)?);
     }
     let row = row.clone();
