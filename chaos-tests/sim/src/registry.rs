@@ -95,7 +95,7 @@ fn founding(profile: &Profile, created: Timestamp) -> Vec<Op> {
     let mut ops = vec![Op::Found(federation)];
     for site in 0..profile.nodes {
         let id = format!("s{site}").parse().expect("a site name");
-        ops.push(Op::PutSite(Site { id, region: region(), name: String::new() }));
+        ops.push(Op::PutSite(Site::new(id, region(), "")));
     }
     for n in 0..profile.nodes {
         ops.push(Op::AddNode(Node {

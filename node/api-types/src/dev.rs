@@ -14,6 +14,34 @@ pub struct DevUp {
     pub nodes: Vec<DevNode>,
     /// Certificate of the operator.
     pub operator: OperatorFiles,
+    /// The process between the sites; none on one site, or when nodes reach each other directly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relay: Option<DevRelay>,
+}
+
+/// The relay of a local federation.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct DevRelay {
+    /// Its process id.
+    pub pid: u32,
+    /// Only in `dev status`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<ProcessState>,
+    /// How a node of one site, and a caller there, reaches a node of another.
+    pub paths: Vec<DevPath>,
+}
+
+/// One path of the relay.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct DevPath {
+    /// Who dials.
+    pub from: NodeId,
+    /// Who is reached.
+    pub to: NodeId,
+    /// UDP address that `from` dials.
+    pub quic: String,
+    /// Address of the API of `to` as seen from the site of `from`.
+    pub api: String,
 }
 
 /// One process.

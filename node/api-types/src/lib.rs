@@ -11,11 +11,12 @@ mod instant;
 mod journal;
 mod moves;
 mod page;
+mod plan;
 mod problem;
 mod status;
 mod tables;
 
-pub use dev::{DevNode, DevUp, OperatorFiles, ProcessState, VersionInfo};
+pub use dev::{DevNode, DevPath, DevRelay, DevUp, OperatorFiles, ProcessState, VersionInfo};
 pub use documents::{
     BatchLine, CountAnswer, DocumentAccepted, DocumentDetail, DocumentItem, DocumentQuery, Event, Failure,
     Receipt, TableUsed, VersionItem,
@@ -26,6 +27,7 @@ pub use moves::{
     ExpectedLoss, MoveAnswer, MoveRequest, MoveState, PlanCheck, PlatformCreate, PolicyBackup, PolicyRequest,
 };
 pub use page::Page;
+pub use plan::{BackupPlan, PlatformAdvice, PlatformLossDoc, ProposedBackup, SiteDoc, SiteLoss, SiteRequest};
 pub use problem::{CliError, CliErrorBody, Problem, Redirect};
 pub use status::{
     BackupStatus, DurabilityNow, FederationStatus, Mode, NodeState, NodeStatus, PlatformKind, PlatformState,

@@ -60,7 +60,8 @@ pub fn heard(api: &Api) -> Heard {
     heard
 }
 
-fn up(api: &Api, heard: &Heard) -> BTreeSet<NodeId> {
+/// Nodes heard from lately over a connection that stands, this one included.
+pub fn up(api: &Api, heard: &Heard) -> BTreeSet<NodeId> {
     let connected = api.transport.connected().borrow().clone();
     let fresh =
         heard.iter().filter(|(n, (age, _))| *age < UP && (connected.contains(n) || **n == api.agent.me()));

@@ -19,6 +19,7 @@ mod listener;
 mod metrics;
 mod observe;
 mod openapi;
+mod plan_api;
 mod platforms_api;
 mod problem;
 mod router;

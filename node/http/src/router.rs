@@ -3,7 +3,7 @@
 use crate::catalogue::{Open, ROUTES};
 use crate::problem::ApiError;
 use crate::state::{Api, BODY_UNIT};
-use crate::{documents_api, journal_api, openapi, platforms_api, system, tables_api};
+use crate::{documents_api, journal_api, openapi, plan_api, platforms_api, system, tables_api};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, header};
@@ -32,6 +32,9 @@ pub fn router(api: Api) -> Router {
         .route("/v1/federation", get(system::federation))
         .route("/v1/nodes", get(system::nodes))
         .route("/v1/nodes/{node}/drain", post(system::drain))
+        .route("/v1/sites", get(plan_api::sites))
+        .route("/v1/sites/{site}", put(plan_api::put_site))
+        .route("/v1/plan/backups", get(plan_api::backups))
         .route("/v1/platforms", get(platforms_api::list).post(platforms_api::create))
         .route("/v1/platforms/{region}", get(platforms_api::show))
         .route("/v1/platforms/{region}/policy", put(platforms_api::policy))

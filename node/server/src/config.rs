@@ -4,6 +4,7 @@
 
 use eport_model::{Code, Coded, Lineage, NodeId, RegionCode, SiteId, TrustDomain, codes};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -19,6 +20,9 @@ pub struct Config {
     pub tls: TlsFiles,
     /// The federation it belongs to.
     pub federation: Federation,
+    /// How other nodes are reached.
+    #[serde(default)]
+    pub transport: TransportSection,
     /// Timing of the registry.
     #[serde(default)]
     pub registry: RegistrySection,
@@ -93,6 +97,15 @@ pub struct Seed {
     pub node: NodeId,
     /// Its QUIC address.
     pub quic: SocketAddr,
+}
+
+/// How other nodes are reached.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TransportSection {
+    /// Nodes that this one dials at another address than the registry says, `NODE = "IP:PORT"`: behind NAT, a bastion or a
+    /// relay. Who answers there must still prove to be the node. Default: none.
+    pub via: BTreeMap<NodeId, SocketAddr>,
 }
 
 /// Timing of the registry. All nodes of a federation use the same profile.
@@ -288,6 +301,15 @@ seeds = [{ node = "sz-a-1", quic = "127.0.0.1:7002" }]
         let config = Config::parse(GOOD).unwrap();
         assert_eq!(config.limits.hold_requests, Limits::default().hold_requests);
         assert_eq!(config.federation.seeds[0].node.as_str(), "sz-a-1");
+    }
+
+    #[test]
+    fn nodes_behind_another_address_are_named_one_by_one() {
+        let config =
+            Config::parse(&format!("{GOOD}\n[transport.via]\nsz-a-1 = \"192.0.2.7:7001\"\n")).unwrap();
+        let via: Vec<String> = config.transport.via.iter().map(|(n, a)| format!("{n} {a}")).collect();
+        assert_eq!(via, ["sz-a-1 192.0.2.7:7001"]);
+        assert!(Config::parse(&format!("{GOOD}\n[transport.via]\nsz-a-1 = \"192.0.2.7\"\n")).is_err());
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub(crate) fn commands(
     for n in &genesis.nodes {
         sites.entry(n.site).or_insert(n.region);
     }
-    ops.extend(sites.into_iter().map(|(id, region)| Op::PutSite(Site { id, region, name: id.to_string() })));
+    ops.extend(sites.into_iter().map(|(id, region)| Op::PutSite(Site::new(id, region, id.to_string()))));
     ops.extend(genesis.nodes.iter().map(|n| {
         Op::AddNode(Node {
             id: n.node,

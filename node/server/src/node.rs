@@ -88,6 +88,7 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
     );
     // A full shipping window of the smallest records of several platforms fits: a dropped batch costs a second of silence.
     net.queue_count_max = 32_768;
+    net.via = config.transport.via.clone();
     let transport = Transport::start(net, tls.clone(), dispatcher.clone()).await?;
     let seeds = config.federation.seeds.iter().map(|s| Peer { node: s.node, addr: s.quic }).collect();
     transport.set_peers(seeds);

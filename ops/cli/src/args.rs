@@ -1,6 +1,8 @@
 //! The command tree: global flags and the groups of commands. Each group's arguments live with its code.
 
-use crate::commands::{context, demo, dev, doc, init, journal, node, platform, simple, status, table};
+use crate::commands::{
+    context, demo, dev, doc, init, journal, node, plan, platform, simple, site, status, table,
+};
 use crate::lang::Lang;
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
@@ -84,6 +86,10 @@ pub enum Command {
     Init(init::InitArgs),
     /// Look after nodes
     Node(node::NodeArgs),
+    /// Look after sites: what they share and the room they have
+    Site(site::SiteArgs),
+    /// Get advice: who should back whom, what the loss of a site costs
+    Plan(plan::PlanArgs),
     /// Look after platforms and move them
     Platform(platform::PlatformArgs),
     /// Show the federation on one screen

@@ -51,13 +51,17 @@ pub fn run(argv: Vec<OsString>) -> u8 {
 }
 
 async fn dispatch(cli: Cli, out: Out) -> Result<(), Error> {
-    use commands::{context, demo, dev, doc, init, journal, node, platform, simple, status, table};
+    use commands::{
+        context, demo, dev, doc, init, journal, node, plan, platform, simple, site, status, table,
+    };
     let global = &cli.global;
     match cli.command {
         Command::Demo(args) => demo::run(args, global, out).await,
         Command::Dev(args) => dev::run(args, global, out).await,
         Command::Init(args) => init::run(args, out),
         Command::Node(args) => node::run(args, global, out).await,
+        Command::Site(args) => site::run(args, global, out).await,
+        Command::Plan(args) => plan::run(args, global, out).await,
         Command::Platform(args) => platform::run(args, global, out).await,
         Command::Status(args) => status::run(args, global, out).await,
         Command::Table(args) => table::run(args, global, out).await,

@@ -17,6 +17,7 @@ mod log;
 mod message;
 mod opening;
 mod output;
+mod pace;
 mod placement;
 mod primary;
 mod replica;

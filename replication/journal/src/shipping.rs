@@ -1,9 +1,10 @@
 //! Shipping records to those who copy from here: a primary's backups, or laggards of a failover.
 //!
-//! Invariants: only fsynced records are shipped; unacknowledged bytes per peer stay within the window (one record may exceed
-//! it alone); a position is believed only when its digest is the one of the own record at that index; what a peer has
+//! Invariants: only fsynced records are shipped; unacknowledged bytes per peer stay within the window, which follows the
+//! line (`pace`; one record may exceed it alone); a position is believed only when its digest is the one of the own record at that index; what a peer has
 //! acknowledged in this epoch never falls, because a follower truncates within an epoch only what its source does not have.
 
+use crate::pace::Pace;
 use crate::replica::{Progress, Replica, Wanted};
 use crate::{Ack, Alarm, Bug, Hello, HelloAnswer, Message, Output, RejectReason};
 use eport_model::{Epoch, JournalIndex, NodeId, Position, Record};
@@ -37,9 +38,10 @@ struct Peer {
 #[derive(Debug)]
 struct Stream {
     next: JournalIndex,
-    /// Shipped but not acknowledged as received.
-    sent: VecDeque<(Position, usize)>,
+    /// Shipped but not acknowledged as received: position, bytes, when.
+    sent: VecDeque<(Position, usize, u64)>,
     sent_bytes: usize,
+    pace: Pace,
     /// A read from disk is under way from this index.
     reading: Option<JournalIndex>,
     progress_ms: u64,
@@ -54,11 +56,12 @@ struct Stream {
 }
 
 impl Stream {
-    fn new(next: JournalIndex, of: Position, now: u64, patience_ms: u64) -> Self {
+    fn new(next: JournalIndex, of: Position, now: u64, patience_ms: u64, pace: Pace) -> Self {
         Self {
             next,
             sent: VecDeque::new(),
             sent_bytes: 0,
+            pace,
             reading: None,
             progress_ms: now,
             patience_ms,
@@ -71,14 +74,17 @@ impl Stream {
     /// Position of a shipped record that is not acknowledged yet.
     fn position_at(&self, index: JournalIndex) -> Option<Position> {
         let first = self.sent.front()?.0.index;
-        (index >= first).then(|| self.sent.get(index.since(first) as usize).map(|(p, _)| *p)).flatten()
+        (index >= first).then(|| self.sent.get(index.since(first) as usize).map(|(p, ..)| *p)).flatten()
     }
 
     fn note_received(&mut self, received: JournalIndex, now: u64, patience_ms: u64) {
         self.answered = true;
-        while self.sent.front().is_some_and(|(p, _)| p.index <= received) {
-            if let Some((_, weight)) = self.sent.pop_front() {
+        let limited = self.sent_bytes * 2 >= self.pace.window();
+        while self.sent.front().is_some_and(|(p, ..)| p.index <= received) {
+            if let Some((_, weight, shipped_ms)) = self.sent.pop_front() {
                 self.sent_bytes -= weight;
+                // The patience of a stream without trouble is the silence.
+                self.pace.acknowledged(weight, shipped_ms, now, patience_ms, limited);
             }
             self.progress_ms = now;
             self.patience_ms = patience_ms;
@@ -87,7 +93,7 @@ impl Stream {
 
     fn rewind(&mut self, next: JournalIndex, now: u64) {
         let (of, greeted_ms, answered) = (self.of, self.greeted_ms, self.answered);
-        *self = Self { greeted_ms, answered, ..Stream::new(next, of, now, self.patience_ms) };
+        *self = Self { greeted_ms, answered, ..Stream::new(next, of, now, self.patience_ms, self.pace) };
     }
 }
 
@@ -209,7 +215,9 @@ impl Replica {
         let repeated =
             |s: &Stream| s.of == hello.last && !s.answered && now.saturating_sub(s.greeted_ms) < silence;
         if !state.stream.as_ref().is_some_and(repeated) {
-            state.stream = clean.then(|| Stream::new(after.index.next(), hello.last, now, silence));
+            let max = self.limits.window_bytes;
+            let pace = state.stream.as_ref().map_or(Pace::new(max), |s| s.pace.renewed(s.answered, now));
+            state.stream = clean.then(|| Stream::new(after.index.next(), hello.last, now, silence, pace));
         }
         if after == hello.last {
             state.received = state.received.max(after.index);
@@ -298,7 +306,7 @@ impl Replica {
             stream.progress_ms = now;
         }
         for record in &records {
-            stream.sent.push_back((record.position(), record.weight()));
+            stream.sent.push_back((record.position(), record.weight(), now));
             stream.sent_bytes += record.weight();
         }
         stream.next = last.next();
@@ -321,8 +329,7 @@ impl Replica {
 
     fn fill_window(&mut self, to: NodeId, now: u64) {
         loop {
-            let (window, batch, silence) =
-                (self.limits.window_bytes, self.limits.batch_bytes, self.limits.silence_ms);
+            let (limit, silence) = (self.limits.batch_bytes, self.limits.silence_ms);
             let durable = self.log.durable.index;
             let Some(ship) = &mut self.ship else { return };
             let Some(peer) = ship.peers.get_mut(&to) else { return };
@@ -330,10 +337,12 @@ impl Replica {
             let Some(stream) = &mut peer.stream else { return };
             if !stream.sent.is_empty() && now.saturating_sub(stream.progress_ms) >= stream.patience_ms {
                 // The oldest unacknowledged record may be lost: everything from there goes out again.
-                let from = stream.sent.front().map_or(received.next(), |(p, _)| p.index);
+                let from = stream.sent.front().map_or(received.next(), |(p, ..)| p.index);
                 stream.patience_ms = (stream.patience_ms * 2).min(silence * MAX_PATIENCE);
+                stream.pace.halve(now);
                 stream.rewind(from, now);
             }
+            let (window, batch) = (stream.pace.window(), stream.pace.batch(limit));
             if stream.reading.is_some() || stream.next > durable || stream.sent_bytes >= window {
                 return;
             }

@@ -2,6 +2,7 @@
 
 use eport_model::{Lineage, NodeId, RegionCode, SiteId, Timestamp, TrustDomain};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// How strict the federation is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -50,6 +51,17 @@ pub struct Site {
     pub region: RegionCode,
     /// Name for people.
     pub name: String,
+    /// What it shares with other sites, and so may lose together with them: `power`, `network`, `river`.
+    pub labels: BTreeMap<String, String>,
+    /// Copies of platforms, primaries included, that it has room for; `None` is no limit.
+    pub copies_max: Option<u32>,
+}
+
+impl Site {
+    /// A site that shares nothing and has room without limit.
+    pub fn new(id: SiteId, region: RegionCode, name: impl Into<String>) -> Self {
+        Self { id, region, name: name.into(), labels: BTreeMap::new(), copies_max: None }
+    }
 }
 
 /// Hard state of a node. Whether it answers (`suspect`, `down`) is soft state and not kept here.

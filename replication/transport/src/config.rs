@@ -1,6 +1,7 @@
 //! What a transport must know, and its limits.
 
 use eport_model::{Lineage, NodeId};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -22,6 +23,9 @@ pub struct Config {
     pub lineage: Lineage,
     /// UDP address to listen on and dial from. Port 0 picks a free one.
     pub listen: SocketAddr,
+    /// Peers that are dialled at another address than the one they are listed with: behind NAT, a bastion or a relay.
+    /// Who answers there must still prove to be the peer. Default: none.
+    pub via: BTreeMap<NodeId, SocketAddr>,
     /// Rises with every start of the process; a peer lets go of connections of a lower one at once.
     pub incarnation: u64,
     /// Software version told to peers. Default: the version of this crate.
@@ -61,6 +65,7 @@ impl Config {
             me,
             lineage,
             listen,
+            via: BTreeMap::new(),
             incarnation,
             software: env!("CARGO_PKG_VERSION").to_owned(),
             streams_max: 4096,

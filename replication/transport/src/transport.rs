@@ -97,12 +97,16 @@ impl Transport {
         self.0.local_addr
     }
 
-    /// Takes the list of nodes to stay connected with: dials new ones, closes removed ones. This node itself is skipped.
+    /// Takes the list of nodes to stay connected with: dials new ones, closes removed ones. This node itself is skipped; a
+    /// node that the configuration reaches by another address is dialled there.
     pub fn set_peers(&self, mut peers: Vec<Peer>) {
         if self.0.stop.is_cancelled() {
             return;
         }
         peers.retain(|p| p.node != self.0.config.me);
+        for peer in &mut peers {
+            peer.addr = self.0.config.via.get(&peer.node).copied().unwrap_or(peer.addr);
+        }
         let changes = self.0.peers.list(&peers, &self.0.stop);
         for peer in changes.removed {
             close_links(&peer, CloseCode::Removed, "no longer listed");

@@ -35,6 +35,27 @@ async fn messages_of_one_purpose_arrive_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_is_reached_by_another_address_is_dialled_there_and_must_still_be_that_peer() {
+    let f = Federation::new();
+    let (b, c) = (
+        Node::start(f.tls("sz-a-1"), config("sz-a-1")).await,
+        Node::start(f.tls("gz-c-1"), config("gz-c-1")).await,
+    );
+    let nowhere = eport_transport::Peer { node: b.id, addr: "127.0.0.1:9".parse().unwrap() };
+    let mut through = config("gz-a-1");
+    through.via = [(b.id, b.transport.local_addr())].into();
+    let a = Node::start(f.tls("gz-a-1"), through).await;
+    a.transport.set_peers(vec![nowhere]);
+    until("connected by the other address", || a.sees(&b)).await;
+    let mut wrong = config("gz-b-1");
+    wrong.via = [(b.id, c.transport.local_addr())].into();
+    let d = Node::start(f.tls("gz-b-1"), wrong).await;
+    d.transport.set_peers(vec![b.peer()]);
+    until("somebody else is refused", || d.transport.failure(b.id).is_some()).await;
+    assert!(!d.sees(&b) && !d.sees(&c));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_nodes_answer_each_other_and_tell_their_software() {
     let f = Federation::new();
     let mut nodes = Vec::new();

@@ -74,8 +74,14 @@ pub async fn run(args: DemoArgs, global: &Global, out: Out) -> Result<(), Error>
         (None, None) => return Err(Error::usage("a folder is needed")),
     };
     let lock = DirLock::take(&dir)?;
-    let blueprint =
-        Blueprint { dir: dir.clone(), plan: plan(&[], &[])?, mode: "demo", profile: "lan", eportd };
+    let blueprint = Blueprint {
+        dir: dir.clone(),
+        plan: plan(&[], &[])?,
+        mode: "demo",
+        profile: "lan",
+        eportd,
+        direct: true,
+    };
     let mut guard = Guard { state: blueprint.build()?, armed: true };
     let settings = Settings { rate: args.rate, limit: global.timeout_or(Duration::from_secs(90)) };
     let (facts, told) = tell(&mut guard.state, settings, out).await;

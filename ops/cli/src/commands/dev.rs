@@ -1,10 +1,11 @@
 //! `eport dev`: a local federation of real processes.
 
 use crate::args::Global;
+use crate::commands::links;
 use crate::dev::state::{DevState, DirLock, NodeRow};
 use crate::dev::topology::{DEFAULT_SITES, DEFAULT_VIRTUAL, SiteSpec, Topology, VirtualSpec};
 use crate::dev::up::{self, Blueprint};
-use crate::dev::{find_eportd, process, ready};
+use crate::dev::{find_eportd, process, ready, relay};
 use crate::error::Error;
 use crate::output::{Out, cell};
 use crate::table::Table;
@@ -12,6 +13,7 @@ use clap::{Args, Subcommand};
 use eport_api_types::ProcessState;
 use eport_model::NodeId;
 use eport_model::codes::{DEV_DIR_IN_USE, DEV_NOT_FOUND};
+use eport_relay::Question;
 use rustix::process::Signal;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -61,6 +63,15 @@ pub enum DevCommand {
         /// The node
         node: NodeId,
     },
+    /// Cut the link between two sites: nothing passes until dev heal
+    Cut(links::CutArgs),
+    /// Make the link between two sites slow or unreliable; what is not given is without fault
+    Slow(links::SlowArgs),
+    /// Mend the link between two sites, or all links; starts the relay again if it ended
+    Heal(links::HealArgs),
+    /// Carry the traffic between the sites; started by dev up
+    #[command(hide = true)]
+    Relay,
 }
 
 /// Arguments of `eport dev up`.
@@ -78,6 +89,9 @@ pub struct UpArgs {
     /// The daemon; default next to this program
     #[arg(long, value_name = "PATH")]
     pub eportd: Option<PathBuf>,
+    /// Let nodes of different sites reach each other without the relay: no link can be cut or slowed then
+    #[arg(long)]
+    pub direct: bool,
 }
 
 /// Longest wait for a federation, unless `--timeout` says otherwise.
@@ -90,12 +104,16 @@ pub async fn run(args: DevArgs, global: &Global, out: Out) -> Result<(), Error> 
     let dir = std::path::absolute(&args.dir).map_err(Error::file(&args.dir))?;
     match args.command {
         DevCommand::Up(up) => bring_up(&dir, &up, global, out).await,
-        DevCommand::Status => show(&DevState::load(&dir)?, out),
+        DevCommand::Status => status(&DevState::load(&dir)?, out).await,
         DevCommand::Down { wipe } => down(&dir, wipe, out).await,
         DevCommand::Kill { node } => one(&dir, node, out, async |row| kill(row).await).await,
         DevCommand::Pause { node } => one(&dir, node, out, async |row| mark(row, Signal::STOP)).await,
         DevCommand::Resume { node } => one(&dir, node, out, async |row| mark(row, Signal::CONT)).await,
         DevCommand::Restart { node } => restart(&dir, node, global.timeout_or(UP_LIMIT), out).await,
+        DevCommand::Cut(args) => links::cut(&dir, args, out).await,
+        DevCommand::Slow(args) => links::slow(&dir, args, out).await,
+        DevCommand::Heal(args) => links::heal(&dir, args, out).await,
+        DevCommand::Relay => relay::run(&dir).await,
     }
 }
 
@@ -124,7 +142,8 @@ async fn bring_up(dir: &Path, args: &UpArgs, global: &Global, out: Out) -> Resul
                 _ => "lan",
             };
             let plan = plan(&args.sites, &args.hosted)?;
-            Blueprint { dir: dir.to_owned(), plan, mode: "dev", profile, eportd }.build()?
+            Blueprint { dir: dir.to_owned(), plan, mode: "dev", profile, eportd, direct: args.direct }
+                .build()?
         }
         Err(error) => return Err(error),
     };
@@ -156,13 +175,27 @@ fn again(mut state: DevState, args: &UpArgs, eportd: PathBuf) -> Result<DevState
     if state.alive() {
         return refuse("the federation runs already");
     }
-    if !args.sites.is_empty() || !args.hosted.is_empty() {
+    if !args.sites.is_empty() || !args.hosted.is_empty() || args.direct {
         return refuse(
-            "a stopped federation lies here; start it without --site and --virtual, or choose another folder",
+            "a stopped federation lies here; start it without --site, --virtual and --direct, or choose another folder",
         );
     }
     state.eportd = eportd;
     Ok(state)
+}
+
+/// The processes and, while the relay runs, its links.
+async fn status(state: &DevState, out: Out) -> Result<(), Error> {
+    let mut document = serde_json::to_value(state.document(true)).unwrap_or(Value::Null);
+    let runs = state.relay.as_ref().is_some_and(|r| r.state() == ProcessState::Running);
+    let links = if runs { relay::links(&state.dir, &Question::Show).await? } else { Vec::new() };
+    document["links"] = serde_json::to_value(&links).unwrap_or(Value::Null);
+    out.result(&document, || {
+        let table = links::table(&links);
+        let between = if table.is_empty() { String::new() } else { format!("\n{}", table.render()) };
+        node_table(state).render() + &between
+    });
+    Ok(())
 }
 
 fn show(state: &DevState, out: Out) -> Result<(), Error> {

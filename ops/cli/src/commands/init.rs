@@ -109,6 +109,7 @@ fn federation(args: &FederationArgs, out: Out) -> Result<(), Error> {
             genesis: Some(genesis_path),
             seeds: Vec::new(),
         },
+        transport: None,
         registry: RegistrySection { profile: "default" },
         limits: None,
     };

@@ -7,6 +7,7 @@ pub mod certs;
 pub mod ports;
 pub mod process;
 pub mod ready;
+pub mod relay;
 pub mod settings;
 pub mod state;
 pub mod topology;

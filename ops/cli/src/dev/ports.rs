@@ -23,8 +23,10 @@ pub struct Addresses {
     pub metrics: SocketAddr,
 }
 
-/// Finds free loopback addresses for a number of nodes. All are held until the last is found, so none is given twice.
-pub fn free(nodes: usize) -> Result<Vec<Addresses>, Error> {
+/// Finds free loopback addresses for a number of nodes, and for a number of paths between them. All are held until the
+/// last is found, so none is given twice.
+pub fn free(nodes: usize, paths: usize) -> Result<(Vec<Addresses>, Vec<SocketAddr>), Error> {
+    eport_relay::allow_sockets();
     let highest = ephemeral_start().saturating_sub(1).max(LOWEST + 1_000);
     let mut rng = rand::rng();
     let mut held = Vec::new();
@@ -39,7 +41,10 @@ pub fn free(nodes: usize) -> Result<Vec<Addresses>, Error> {
         }
         Err(Error::coded(eport_model::codes::PORT_TAKEN, "no free port was found on 127.0.0.1"))
     };
-    (0..nodes).map(|_| Ok(Addresses { quic: next()?, api: next()?, metrics: next()? })).collect()
+    let found: Result<Vec<Addresses>, Error> =
+        (0..nodes).map(|_| Ok(Addresses { quic: next()?, api: next()?, metrics: next()? })).collect();
+    let between: Result<Vec<SocketAddr>, Error> = (0..paths).map(|_| next()).collect();
+    Ok((found?, between?))
 }
 
 /// First port of the range for outgoing connections; Linux' default where it cannot be read.
@@ -54,11 +59,12 @@ mod tests {
 
     #[test]
     fn every_node_gets_ports_of_its_own() {
-        let found = free(8).unwrap();
+        let (found, between) = free(8, 30).unwrap();
         let mut ports: Vec<u16> =
             found.iter().flat_map(|a| [a.quic.port(), a.api.port(), a.metrics.port()]).collect();
+        ports.extend(between.iter().map(SocketAddr::port));
         ports.sort_unstable();
         ports.dedup();
-        assert_eq!(ports.len(), 24);
+        assert_eq!(ports.len(), 24 + 30);
     }
 }

@@ -6,6 +6,7 @@ use crate::error::Error;
 use eport_api_types::ProcessState;
 use rustix::process::{Signal, WaitOptions, kill_process, waitpid};
 use serde::{Deserialize, Serialize};
+use std::ffi::OsStr;
 use std::fs::OpenOptions;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -23,17 +24,21 @@ pub struct Pid {
 
 /// Starts `eportd` in a session of its own: a Ctrl-C at the terminal does not reach it, its output goes to `log`.
 pub fn spawn(eportd: &Path, config: &Path, log: &Path) -> Result<Pid, Error> {
+    spawn_with(eportd, &["--config".as_ref(), config.as_os_str()], log)
+}
+
+/// Starts a program as `spawn` does.
+pub fn spawn_with(program: &Path, args: &[&OsStr], log: &Path) -> Result<Pid, Error> {
     let out = OpenOptions::new().create(true).append(true).open(log).map_err(Error::file(log))?;
     let err = out.try_clone().map_err(Error::file(log))?;
-    let child = Command::new(eportd)
-        .arg("--config")
-        .arg(config)
+    let child = Command::new(program)
+        .args(args)
         .stdin(Stdio::null())
         .stdout(out)
         .stderr(err)
         .process_group(0)
         .spawn()
-        .map_err(Error::file(eportd))?;
+        .map_err(Error::file(program))?;
     let pid = child.id();
     // A process that is gone already has no start time; it is then reported as exited, with its log.
     let started = stat(pid).map_or(0, |s| s.started);

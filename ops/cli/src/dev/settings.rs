@@ -6,6 +6,7 @@ use crate::dev::topology::Topology;
 use crate::error::Error;
 use eport_model::{Lineage, NodeId, RegionCode, SiteId, TrustDomain};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -20,6 +21,9 @@ pub struct NodeFile {
     pub tls: TlsSection,
     /// `[federation]`
     pub federation: FederationSection,
+    /// `[transport]`, only where a node is reached at another address than its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transport: Option<TransportSection>,
     /// `[registry]`
     pub registry: RegistrySection,
     /// `[limits]`, only where a value differs from the daemon's default.
@@ -84,6 +88,13 @@ pub struct Seed {
     pub node: NodeId,
     /// Its QUIC address.
     pub quic: SocketAddr,
+}
+
+/// How other nodes are reached.
+#[derive(Serialize, Clone, Debug)]
+pub struct TransportSection {
+    /// Where a node is dialled instead of where it listens.
+    pub via: BTreeMap<NodeId, SocketAddr>,
 }
 
 /// Timing of the registry.

@@ -2,6 +2,7 @@
 
 use crate::connect::Access;
 use crate::dev::process::{self, Pid};
+use crate::dev::relay::RelayRow;
 use crate::error::Error;
 use eport_api_types::{DevNode, DevUp, OperatorFiles, ProcessState};
 use eport_model::codes::{DEV_DIR_IN_USE, DEV_NOT_FOUND, FILE_UNUSABLE};
@@ -29,6 +30,9 @@ pub struct DevState {
     pub nodes: Vec<NodeRow>,
     /// The operator's files.
     pub operator: OperatorFiles,
+    /// The process between the sites, where there is one.
+    #[serde(default)]
+    pub relay: Option<RelayRow>,
 }
 
 /// One node of a local federation.
@@ -123,6 +127,7 @@ impl DevState {
             api: self.nodes.iter().map(|n| n.api.clone()).collect(),
             nodes: nodes.collect(),
             operator: self.operator.clone(),
+            relay: self.relay.as_ref().map(|r| r.document(with_state)),
         }
     }
 

@@ -4,16 +4,17 @@ use crate::dev::certs::Authorities;
 use crate::dev::ports::{self, Addresses};
 use crate::dev::settings::{
     FederationSection, Genesis, LimitsSection, ListenSection, NodeFile, NodeSection, RegistrySection, Seed,
-    TlsSection,
+    TlsSection, TransportSection,
 };
 use crate::dev::state::{DevState, FILE, NodeRow};
 use crate::dev::topology::{PlanNode, Topology};
-use crate::dev::{process, ready};
+use crate::dev::{process, ready, relay};
 use crate::error::Error;
 use crate::files::write_new;
 use eport_authority::{LeafNames, LifeDays};
 use eport_model::codes::DEV_DIR_IN_USE;
-use eport_model::{Lineage, NodeId, TrustDomain};
+use eport_model::{Lineage, NodeId, SiteId, TrustDomain};
+use eport_relay::End;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -34,6 +35,8 @@ pub struct Blueprint {
     pub profile: &'static str,
     /// The daemon.
     pub eportd: PathBuf,
+    /// Nodes of different sites reach each other directly: no link can be cut or slowed.
+    pub direct: bool,
 }
 
 impl Blueprint {
@@ -45,7 +48,10 @@ impl Blueprint {
         let regions: Vec<_> = self.plan.nodes.iter().map(|n| n.region).collect();
         let name = format!("eport-{}", self.mode);
         let authorities = Authorities::create(&self.dir, &name, &domain, &regions, true)?;
-        let addresses = ports::free(self.plan.nodes.len())?;
+        let paths = if self.direct { 0 } else { relay::pairs(&self.sites(), |s| s).len() };
+        let (addresses, between) = ports::free(self.plan.nodes.len(), paths)?;
+        let relay =
+            if self.direct { None } else { relay::build(&self.dir, &self.ends(&addresses), &between)? };
         let pairs: Vec<(SocketAddr, SocketAddr)> = addresses.iter().map(|a| (a.quic, a.api)).collect();
         let genesis = self.dir.join("genesis.json");
         write_new(&genesis, Genesis::of(&name, self.mode, &self.plan, &pairs).text()?.as_bytes(), false)?;
@@ -60,6 +66,9 @@ impl Blueprint {
                     genesis: nodes.is_empty().then(|| genesis.clone()),
                     seeds: self.seeds(n.node, &addresses),
                 },
+                transport: Some(relay::via(relay.as_ref(), n.node))
+                    .filter(|via| !via.is_empty())
+                    .map(|via| TransportSection { via }),
                 ..self.node_file(n, at)
             };
             nodes.push(self.write_node(n, at, &file)?);
@@ -73,9 +82,19 @@ impl Blueprint {
             eportd: self.eportd.clone(),
             nodes,
             operator,
+            relay,
         };
         state.save()?;
         Ok(state)
+    }
+
+    fn sites(&self) -> Vec<SiteId> {
+        self.plan.nodes.iter().map(|n| n.site).collect()
+    }
+
+    fn ends(&self, addresses: &[Addresses]) -> Vec<End> {
+        let all = self.plan.nodes.iter().zip(addresses);
+        all.map(|(n, a)| End { node: n.node, site: n.site, quic: a.quic, api: a.api }).collect()
     }
 
     fn seeds(&self, me: NodeId, addresses: &[Addresses]) -> Vec<Seed> {
@@ -96,6 +115,7 @@ impl Blueprint {
                 genesis: None,
                 seeds: Vec::new(),
             },
+            transport: None,
             registry: RegistrySection { profile: self.profile },
             limits: Some(LimitsSection { memory_mib: MEMORY_MIB }),
         }
@@ -171,20 +191,21 @@ pub async fn stop_all(state: &DevState, patience: Duration) -> Result<(), Error>
         let result = stop.await.map_err(|e| Error::dev(format!("stopping was interrupted: {e}")));
         first = first.and(result.and_then(|r| r.map(|_| ())));
     }
-    first
+    // Last: draining nodes still speak to each other.
+    first.and(relay::stop(state).await)
 }
 
 /// Kills every node at once, without waiting for anything: the last resort of an interrupted command.
 pub fn kill_all(state: &DevState) {
-    for p in state.nodes.iter().filter_map(|n| n.process) {
+    let relay = state.relay.as_ref().and_then(|r| r.process);
+    for p in state.nodes.iter().filter_map(|n| n.process).chain(relay) {
         let _ = process::signal(p, rustix::process::Signal::KILL);
     }
 }
 
 /// Starts all nodes and waits until the federation serves. On failure or Ctrl-C everything started is killed.
 pub async fn run(state: &mut DevState, limit: Duration, note: impl FnMut(&str)) -> Result<(), Error> {
-    let started = start_all(state);
-    let result = match started {
+    let result = match relay::start(state).await.and_then(|()| start_all(state)) {
         Ok(()) => tokio::select! {
             result = ready::wait(state, limit, note) => result,
             _ = tokio::signal::ctrl_c() => Err(Error::dev("interrupted")),
@@ -211,6 +232,7 @@ mod tests {
             mode: "dev",
             profile: "lan",
             eportd: "/bin/true".into(),
+            direct: false,
         };
         let state = blueprint.build().unwrap();
         let text = |n: usize| std::fs::read_to_string(&state.nodes[n].config).unwrap();
@@ -220,6 +242,11 @@ mod tests {
         assert!(first["federation"].get("genesis").is_some());
         let second: toml::Table = toml::from_str(&text(1)).unwrap();
         assert!(second["federation"].get("genesis").is_none());
+        let via = first["transport"]["via"].as_table().unwrap();
+        assert!(
+            via.len() == 1 && via.contains_key("sz-a-1"),
+            "another site is reached through the relay: {via:?}"
+        );
         assert_eq!(first["federation"]["lineage"], second["federation"]["lineage"]);
         let again = DevState::load(dir.path()).unwrap();
         assert_eq!(again.nodes.len(), 3);

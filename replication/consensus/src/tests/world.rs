@@ -66,11 +66,7 @@ fn genesis(first: &str, sites: &[&str]) -> Vec<Command> {
     };
     let site = |name: &&str| {
         let region = if name.starts_with('p') { "440000" } else { "440300" };
-        command(Op::PutSite(Site {
-            id: name.parse().unwrap(),
-            region: region.parse().unwrap(),
-            name: "s".into(),
-        }))
+        command(Op::PutSite(Site::new(name.parse().unwrap(), region.parse().unwrap(), "s")))
     };
     let mut commands = vec![command(Op::Found(federation))];
     commands.extend(sites.iter().map(site));

@@ -47,4 +47,8 @@ codes! { CLI_CODES {
         "The daemon eportd was not found" / "未找到守护进程 eportd",
         "There is no executable eportd next to eport, at --eportd or in EPORTD." / "eport 同目录、--eportd 或 EPORTD 均未找到可执行的 eportd。",
         "Build it (cargo build -p eport-server) or name it with --eportd." / "请先构建（cargo build -p eport-server），或用 --eportd 指定。";
+    RELAY_DOWN = 7031, 503, 5, true,
+        "The relay between the sites does not run" / "站点之间的中继未运行",
+        "The local federation has no relay process, so nothing passes between its sites and no link can be changed." / "本地联邦没有中继进程：站点之间无法通信，也无法更改链路。",
+        "Run dev heal, which starts it again; a federation made with --direct or on one site has none." / "请运行 dev heal 重新启动；以 --direct 建立或只有一个站点的联邦没有中继。";
 } }

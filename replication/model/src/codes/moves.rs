@@ -31,4 +31,12 @@ codes! { MOVES_CODES {
         "The failover waits for answers" / "故障切换正在等待应答",
         "Too few in-sync backups have sealed and reported; the platform stays recovering." / "完成封存并报告的同步备份不足；平台保持恢复状态。",
         "Bring the named nodes back, or repeat with --accept-data-loss." / "请恢复所列节点，或使用 --accept-data-loss 重试。";
+    PROMISE_WEAK = 2151, 409, 7, false,
+        "A policy cannot hold what it promises" / "策略无法兑现其承诺",
+        "With the copies there are now, one more loss stops writes, loses documents or leaves no automatic takeover; the text says which." / "以现有副本，再失去一处就会停止写入、丢失单证或无法自动接管；说明中已指明。",
+        "Run plan backups and give the platform the policy it proposes." / "请运行 plan backups，并按其建议设置平台策略。";
+    ROOM_MISSING = 2152, 409, 7, false,
+        "No site has room for another copy" / "没有站点能再容纳一份副本",
+        "The sites' room for copies of platforms is used up, or there are too few sites." / "各站点的副本容量已用尽，或站点太少。",
+        "Add a site or a node, or raise the room with site set --copies." / "请增加站点或节点，或用 site set --copies 提高容量。";
 } }

@@ -12,6 +12,11 @@ use eport_model::NodeId;
 /// Longest certificate in the registry, in bytes.
 const CERTIFICATE_LEN_MAX: usize = 16 << 10;
 
+/// Labels of one site.
+const LABELS_MAX: usize = 16;
+/// Longest value of a label, in bytes.
+const LABEL_VALUE_LEN_MAX: usize = 64;
+
 pub(super) fn decide(state: &State, c: &Command) -> Decision {
     match &c.op {
         Op::UpdateNode { node, change } => update_node(state, c, *node, change),
@@ -66,6 +71,17 @@ fn put_site(state: &State, site: &Site) -> Decision {
     check::bounded("name", &site.name)?;
     if site.id.is_none() {
         return Err(invalid("site", "a name is needed"));
+    }
+    if site.labels.len() > LABELS_MAX {
+        return Err(invalid("labels", format!("at most {LABELS_MAX} are allowed")));
+    }
+    for (label, value) in &site.labels {
+        if !crate::tables::name_is_plain(label) {
+            return Err(invalid("labels", "a label has 1 to 64 of a-z, 0-9 and _"));
+        }
+        if value.is_empty() || value.len() > LABEL_VALUE_LEN_MAX || value.chars().any(char::is_control) {
+            return Err(invalid("labels", format!("{label}: a value has 1 to {LABEL_VALUE_LEN_MAX} bytes of text")));
+        }
     }
     match state.site(site.id) {
         Some(known) if known.region != site.region => {

@@ -103,7 +103,7 @@ impl World {
         };
         w.operator(Op::Found(federation)).unwrap();
         for (site, home) in [("gz-a", "440000"), ("gz-c", "440100"), ("sz-a", "440300")] {
-            let site = Site { id: site.parse().unwrap(), region: region(home), name: site.to_owned() };
+            let site = Site::new(site.parse().unwrap(), region(home), site);
             w.operator(Op::PutSite(site)).unwrap();
         }
         for (id, site, home) in [
