@@ -15,9 +15,11 @@
 //! "At rest", decision 0008.
 #![forbid(unsafe_code)]
 
+mod file;
 mod key;
 mod ring_of_keys;
 
+pub use file::{open_file, seal_file};
 pub use key::{DataKey, KEY_LEN, KeyId};
 pub use ring_of_keys::{Blind, KeyRing, OpenError, Part, Place, SESSION_MAX, SealError, Session};
 

@@ -1,6 +1,6 @@
 //! The command tree: global flags and the groups of commands. Each group's arguments live with its code.
 
-use crate::commands::{context, demo, dev, doc, init, journal, node, platform, simple, status, table};
+use crate::commands::{backup, context, demo, dev, doc, init, journal, node, platform, simple, status, table};
 use crate::lang::Lang;
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
@@ -94,6 +94,8 @@ pub enum Command {
     Doc(doc::DocArgs),
     /// Verify, export and look at journals
     Journal(journal::JournalArgs),
+    /// Back up registry and platforms, verify and restore
+    Backup(backup::BackupArgs),
     /// Keep addresses and certificates of federations
     Context(context::ContextArgs),
     /// Explain an error code in both languages

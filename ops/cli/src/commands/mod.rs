@@ -1,5 +1,6 @@
 //! The commands, one file a group: arguments and what they do.
 
+pub mod backup;
 pub mod context;
 pub mod demo;
 pub mod dev;
