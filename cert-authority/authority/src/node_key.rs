@@ -117,8 +117,13 @@ impl NodeKey {
         let kek = kek(secret, &salt)?;
         kek.seal_in_place_append_tag(assume(nonce), aad(&self.public), &mut *sealed)
             .map_err(|_| wrap_fault("the node key could not be sealed"))?;
-        let text =
-            format!("{FILE_MAGIC}\n{}\n{}\n{}\n{}\n", hex(&self.public), hex(&salt), hex(&nonce), hex(&sealed));
+        let text = format!(
+            "{FILE_MAGIC}\n{}\n{}\n{}\n{}\n",
+            hex(&self.public),
+            hex(&salt),
+            hex(&nonce),
+            hex(&sealed)
+        );
         files::write_key(file, &text)
     }
 
@@ -140,8 +145,8 @@ impl NodeKey {
         let opened = kek(secret, &salt)?
             .open_in_place(assume(nonce), aad(&public), &mut sealed)
             .map_err(|_| bad("it was sealed under another secret, or was altered"))?;
-        let private = <X25519HkdfSha256 as Kem>::PrivateKey::from_bytes(opened)
-            .map_err(|_| bad("it holds no key"))?;
+        let private =
+            <X25519HkdfSha256 as Kem>::PrivateKey::from_bytes(opened).map_err(|_| bad("it holds no key"))?;
         let derived: PublicKey = X25519HkdfSha256::sk_to_pk(&private).to_bytes().into();
         if derived != public {
             return Err(bad("its public half does not belong to it"));
@@ -158,8 +163,7 @@ impl Unwrap for NodeKey {
     fn unwrap_key(&self, wrapped: &[u8], context: &[u8]) -> Result<Zeroizing<[u8; 32]>, Error> {
         let other = || wrap_fault("the data key was wrapped for another holder or context");
         let (encapped, sealed) = wrapped.split_at_checked(32).ok_or_else(other)?;
-        let encapped =
-            <X25519HkdfSha256 as Kem>::EncappedKey::from_bytes(encapped).map_err(|_| other())?;
+        let encapped = <X25519HkdfSha256 as Kem>::EncappedKey::from_bytes(encapped).map_err(|_| other())?;
         let plain = hpke::single_shot_open::<AesGcm256, HkdfSha256, X25519HkdfSha256>(
             &OpModeR::Base,
             &self.private,

@@ -151,8 +151,7 @@ impl KeyRing {
         let key = session_key(key, self.platform, &session);
         let mut out = sealed.to_vec();
         let aad = Aad::from(self.aad(id, place));
-        let len =
-            key.open_in_place(nonce(counter), aad, &mut out).map_err(|_| OpenError::Forged)?.len();
+        let len = key.open_in_place(nonce(counter), aad, &mut out).map_err(|_| OpenError::Forged)?.len();
         out.truncate(len);
         Ok(out)
     }

@@ -103,7 +103,11 @@ pub const ROUTES: &[Route] = &[
     get("/v1/platforms/{region}/journal/head", &[], "Position of the last committed record"),
     Route {
         query: &["from"],
-        ..post("/v1/platforms/{region}/journal/exports", "", "Export the journal from a record on; answers its files")
+        ..post(
+            "/v1/platforms/{region}/journal/exports",
+            "",
+            "Export the journal from a record on; answers its files",
+        )
     },
     Route {
         method: "get",
@@ -117,7 +121,11 @@ pub const ROUTES: &[Route] = &[
     get("/v1/platforms/{region}/data-keys", &[], "Data keys of a platform: numbers and holders"),
     post("/v1/platforms/{region}/data-keys", "", "Ask for the next data key; the primary makes it"),
     get("/v1/recovery-keys", &[], "Recovery keys of the federation"),
-    post("/v1/recovery-keys", JSON, "Put a recovery key: {\"name\", \"public\"}; every data key is wrapped for it too"),
+    post(
+        "/v1/recovery-keys",
+        JSON,
+        "Put a recovery key: {\"name\", \"public\"}; every data key is wrapped for it too",
+    ),
     Route {
         method: "get",
         path: "/v1/registry/rows",

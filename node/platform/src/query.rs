@@ -259,7 +259,8 @@ impl Platform {
         };
         let ring = self.inner.config.keys.need()?;
         let part = if row.body == 0 { Part::Request } else { Part::Shown };
-        let body = body.filter(|b| !b.is_empty()).map(|b| decrypt(&ring, &row.request(), part, &b)).transpose()?;
+        let body =
+            body.filter(|b| !b.is_empty()).map(|b| decrypt(&ring, &row.request(), part, &b)).transpose()?;
         let content = body.and_then(|b| serde_json::from_slice::<serde_json::Value>(&b).ok());
         let tables = record.iter().flat_map(|(header, _)| &header.reads).filter_map(|read| {
             let table = read.name.strip_prefix("table:")?.to_owned();

@@ -15,8 +15,8 @@
 //! outwards from there for the record whose request has the document's business key.
 
 use crate::Error;
-use bytes::Bytes;
 use crate::keys::{self, decrypt};
+use bytes::Bytes;
 use eport_documents::State;
 use eport_envelope::{Blind, KeyRing, Part};
 use eport_model::{Digest, Epoch, JournalIndex, Timestamp, codec};

@@ -6,8 +6,8 @@ mod support;
 use eport_api_types::DocumentQuery;
 use eport_model::{Effect, codec};
 use eport_platform::{Config, Keys, Scope, SubmitAnswer};
-use support::{amendment, caller, config, document, restart, ring, start, stored};
 use std::sync::Arc;
+use support::{amendment, caller, config, document, restart, ring, start, stored};
 
 /// Every byte that would reach the disk.
 fn bytes(h: &support::Harness) -> Vec<u8> {

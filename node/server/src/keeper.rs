@@ -240,7 +240,9 @@ impl Keeper {
 
 /// True when a file lies below a folder, whatever links lead there.
 fn within(file: &Path, dir: &Path) -> bool {
-    let real = |p: &Path| std::fs::canonicalize(p).or_else(|_| std::path::absolute(p)).unwrap_or_else(|_| p.to_owned());
+    let real = |p: &Path| {
+        std::fs::canonicalize(p).or_else(|_| std::path::absolute(p)).unwrap_or_else(|_| p.to_owned())
+    };
     let parent = file.parent().unwrap_or(Path::new("."));
     real(parent).starts_with(real(dir))
 }

@@ -1,8 +1,8 @@
 //! Start, run, stop.
 
 use crate::config::Config;
-use crate::telemetry::Telemetry;
 use crate::keeper::Keeper;
+use crate::telemetry::Telemetry;
 use crate::{Exit, founding};
 use eport_agent::{Agent, Clock, Dispatcher, PlatformHandle};
 use eport_consensus::{Profile, Registry};
@@ -44,8 +44,7 @@ struct Running {
 pub async fn run(config: Config, config_path: PathBuf, telemetry: Telemetry) -> Result<(), Exit> {
     let (ready_tx, ready) = watch::channel::<Ready>(Err("starting".into()));
     let running = start(&config, ready).await?;
-    let readiness =
-        tokio::spawn(watch_readiness(
+    let readiness = tokio::spawn(watch_readiness(
         running.registry.clone(),
         running.agent.clone(),
         running.keeper.clone(),
@@ -270,12 +269,7 @@ fn factory(
 }
 
 /// Ready: the registry is founded and has news from a leader, and every platform kept here has its placement.
-async fn watch_readiness(
-    registry: Registry,
-    agent: Agent,
-    keeper: Arc<Keeper>,
-    ready: watch::Sender<Ready>,
-) {
+async fn watch_readiness(registry: Registry, agent: Agent, keeper: Arc<Keeper>, ready: watch::Sender<Ready>) {
     loop {
         let state = judge(&registry, &agent, &keeper);
         agent.set_ready(state.is_ok());

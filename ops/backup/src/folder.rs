@@ -152,7 +152,10 @@ impl Folder {
         }
         let len = fs::metadata(&path).map_err(Error::file(&path))?.len();
         if len != entry.bytes || len > FILE_LEN_MAX {
-            return Err(Error::damaged(&path, format!("it has {len} bytes, the manifest says {}", entry.bytes)));
+            return Err(Error::damaged(
+                &path,
+                format!("it has {len} bytes, the manifest says {}", entry.bytes),
+            ));
         }
         let bytes = fs::read(&path).map_err(Error::file(&path))?;
         if Digest::of(&bytes) != entry.sha256 {
@@ -206,8 +209,8 @@ fn read_manifest(path: &Path) -> Result<(Manifest, Digest), Error> {
         return Err(Error::damaged(path, format!("{len} bytes are too long for a manifest")));
     }
     let bytes = fs::read(path).map_err(Error::file(path))?;
-    let manifest: Manifest =
-        serde_json::from_slice(&bytes).map_err(|e| Error::damaged(path, format!("it is no manifest: {e}")))?;
+    let manifest: Manifest = serde_json::from_slice(&bytes)
+        .map_err(|e| Error::damaged(path, format!("it is no manifest: {e}")))?;
     if manifest.format > FORMAT {
         return Err(Error::damaged(path, format!("format {} is not known here", manifest.format)));
     }

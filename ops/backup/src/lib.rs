@@ -24,7 +24,7 @@ mod writer;
 pub use error::Error;
 pub use folder::{Folder, Problem};
 pub use manifest::{FileEntry, Manifest, PlatformPart, SegmentPart};
-pub use restore::{RestoredPlatform, RestoredRegistry, Restoration, restore};
+pub use restore::{Restoration, RestoredPlatform, RestoredRegistry, restore};
 pub use writer::Writer;
 
 /// Newest format of a backup known here.

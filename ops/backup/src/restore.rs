@@ -162,8 +162,12 @@ impl Work<'_> {
 
     /// Writes every segment from the newest whole part on. Answers where the backup ends.
     fn write(&self, store: &PlatformStore) -> Result<Position, Error> {
-        let parts: Vec<_> =
-            self.chain.iter().zip(self.keys).filter_map(|(m, k)| Some((m, k, m.platform(self.region)?))).collect();
+        let parts: Vec<_> = self
+            .chain
+            .iter()
+            .zip(self.keys)
+            .filter_map(|(m, k)| Some((m, k, m.platform(self.region)?)))
+            .collect();
         let from = parts.iter().rposition(|(_, _, p)| p.is_whole()).unwrap_or(0);
         let temp = tempfile::tempdir_in(self.out).map_err(Error::file(self.out))?;
         let mut end = Position::ZERO;

@@ -47,8 +47,11 @@ impl World {
         let state = registry(&recovery, &key);
         let ring = KeyRing::new(region(), [(KeyId::FIRST, key)].into(), [1; 16]).unwrap();
         let mut world = Self { dir, store, ring, recovery, state, exports: 0 };
-        let start =
-            RecordKind::EpochStart { primary: "sz-a-1".parse().unwrap(), previous: Epoch::NONE, move_id: MoveId::default() };
+        let start = RecordKind::EpochStart {
+            primary: "sz-a-1".parse().unwrap(),
+            previous: Epoch::NONE,
+            move_id: MoveId::default(),
+        };
         world.append(Draft::bare(start, Timestamp::from_millis(1)), 1);
         world
     }
@@ -75,8 +78,13 @@ impl World {
             let key = Bytes::from(format!("d/{index:06}"));
             draft.effects.push(Effect::Put { key, value: Bytes::from_static(b"row") });
             draft.bodies.push(body);
-            draft.request =
-                Some(RequestRef { id, caller: "operator/a".into(), body: Some(0), signature: None, accepted_at: time });
+            draft.request = Some(RequestRef {
+                id,
+                caller: "operator/a".into(),
+                body: Some(0),
+                signature: None,
+                accepted_at: time,
+            });
             self.append(draft, 1);
         }
     }
@@ -352,5 +360,10 @@ fn an_interrupted_backup_never_was_and_a_foreign_folder_is_refused() {
     assert_eq!(w.folder().verify().unwrap(), []);
     let other = Folder::open(&w.path("backups"), Some(Lineage::from_bytes([8; 16])));
     assert_eq!(other.err().unwrap().code(), codes::BACKUP_OF_ANOTHER);
-    assert!(Position::ZERO == Writer::begin(&w.folder(), lineage(), "gd", &w.recovery.public(), now, true).unwrap().continues(region()));
+    assert!(
+        Position::ZERO
+            == Writer::begin(&w.folder(), lineage(), "gd", &w.recovery.public(), now, true)
+                .unwrap()
+                .continues(region())
+    );
 }

@@ -1,6 +1,8 @@
 //! The command tree: global flags and the groups of commands. Each group's arguments live with its code.
 
-use crate::commands::{backup, context, demo, dev, doc, init, journal, node, platform, simple, status, table};
+use crate::commands::{
+    backup, context, demo, dev, doc, init, journal, node, platform, simple, status, table,
+};
 use crate::lang::Lang;
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;

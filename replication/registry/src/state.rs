@@ -2,8 +2,8 @@
 
 use crate::rows::{Kept, Row};
 use crate::{
-    Command, CommandId, DataKey, Federation, Head, Holder, HolderName, Issuer, MoveRecord, Node, NumberBlock, Outcome, Placement, Refusal,
-    Revocation, RowChange, RowError, Site, TableId, TableVersion, Tail, decide,
+    Command, CommandId, DataKey, Federation, Head, Holder, HolderName, Issuer, MoveRecord, Node, NumberBlock,
+    Outcome, Placement, Refusal, Revocation, RowChange, RowError, Site, TableId, TableVersion, Tail, decide,
 };
 use eport_model::{Digest, DigestHasher, MoveId, NodeId, RegionCode, SiteId, codec};
 use std::collections::BTreeMap;

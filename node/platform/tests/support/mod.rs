@@ -4,8 +4,8 @@
 
 use bytes::Bytes;
 use eport_agent::{Pending, PlatformStatus, QueueFull};
-use eport_envelope::{DataKey, KeyId, KeyRing};
 use eport_documents::{InForce, Lookup, Packs, TableVersion, Tables};
+use eport_envelope::{DataKey, KeyId, KeyRing};
 use eport_journal::{Outcome, Role, Ticket};
 use eport_model::{
     Digest, Draft, Durability, Effect, Epoch, JournalIndex, Lineage, NodeId, Position, Record, RecordHeader,

@@ -119,7 +119,9 @@ fn parse_time(text: &str) -> Result<Timestamp, String> {
 /// Runs the group.
 pub async fn run(args: BackupArgs, global: &Global, out: Out) -> Result<(), Error> {
     match args.command {
-        BackupCommand::Key { out: file, name } => make_key(&connect::client(global)?, &file, &name, out).await,
+        BackupCommand::Key { out: file, name } => {
+            make_key(&connect::client(global)?, &file, &name, out).await
+        }
         BackupCommand::Create { dir, full, test } => {
             let client = connect::client(global)?;
             let made = create(&client, &dir, full).await?;
@@ -136,7 +138,9 @@ pub async fn run(args: BackupArgs, global: &Global, out: Out) -> Result<(), Erro
         BackupCommand::Prune { dir, keep, dry_run } => {
             let removed = Folder::open(&dir, None).and_then(|f| f.prune(keep, dry_run)).map_err(coded)?;
             let document = json!({ "dir": dir, "removed": removed, "dry_run": dry_run });
-            out.result(&document, || format!("{} {}\n", out.lang.pick(("removed:", "已删除：")), removed.join(" ")));
+            out.result(&document, || {
+                format!("{} {}\n", out.lang.pick(("removed:", "已删除：")), removed.join(" "))
+            });
             Ok(())
         }
     }
@@ -182,7 +186,8 @@ async fn recovery_public(client: &Client) -> Result<PublicKey, Error> {
     let keys = client.list("/v1/recovery-keys", &[]).await?;
     let public = keys.first().and_then(|k| k["public"].as_str()).and_then(|p| p.parse().ok());
     let public: Option<eport_model::Digest> = public;
-    let none = || Error::coded(BACKUP_KEY, "the federation has no recovery key; make one with eport backup key");
+    let none =
+        || Error::coded(BACKUP_KEY, "the federation has no recovery key; make one with eport backup key");
     public.map(|p| *p.as_bytes()).ok_or_else(none)
 }
 
@@ -225,7 +230,8 @@ async fn export(client: &Client, writer: &Writer, region: RegionCode, temp: &Pat
 fn export_manifest(dir: &Path) -> Result<ExportManifest, Error> {
     let path = dir.join("manifest.json");
     let text = std::fs::read(&path).map_err(Error::file(&path))?;
-    serde_json::from_slice(&text).map_err(|e| Error::coded(JOURNAL_CORRUPT, format!("{}: {e}", path.display())))
+    serde_json::from_slice(&text)
+        .map_err(|e| Error::coded(JOURNAL_CORRUPT, format!("{}: {e}", path.display())))
 }
 
 /// The registry's rows and the index of the last command in them. Rows that do not make a state are refused here.
@@ -265,7 +271,13 @@ fn created_text(document: &Value, out: Out) -> String {
         table.row(["region", "records", "last"].map(|k| cell(p, k)));
     }
     let kind = if document["full"] == true { ("full", "全量") } else { ("incremental", "增量") };
-    format!("{} ({}, {} B)\n{}", cell(document, "backup"), out.lang.pick(kind), cell(document, "bytes"), table.render())
+    format!(
+        "{} ({}, {} B)\n{}",
+        cell(document, "backup"),
+        out.lang.pick(kind),
+        cell(document, "bytes"),
+        table.render()
+    )
 }
 
 fn list(dir: &Path, out: Out) -> Result<(), Error> {
@@ -276,9 +288,11 @@ fn list(dir: &Path, out: Out) -> Result<(), Error> {
         let mut table = Table::new(["backup", "created", "full", ">bytes", "platforms"]);
         for item in &items {
             let platforms = item["platforms"].as_array().into_iter().flatten();
-            let ends: Vec<String> =
-                platforms.map(|p| format!("{}@{}:{}", cell(p, "region"), cell(p, "epoch"), cell(p, "last"))).collect();
-            let [backup, created, full, bytes] = ["backup", "created", "full", "bytes"].map(|k| cell(item, k));
+            let ends: Vec<String> = platforms
+                .map(|p| format!("{}@{}:{}", cell(p, "region"), cell(p, "epoch"), cell(p, "last")))
+                .collect();
+            let [backup, created, full, bytes] =
+                ["backup", "created", "full", "bytes"].map(|k| cell(item, k));
             table.row([backup, created, full, bytes, ends.join(" ")]);
         }
         table.render()

@@ -7,6 +7,7 @@ pub mod dev;
 pub mod doc;
 pub mod init;
 pub mod journal;
+pub mod keys;
 pub mod moves;
 pub mod node;
 pub mod platform;

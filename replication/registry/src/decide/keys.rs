@@ -3,7 +3,9 @@
 use super::Decision;
 use super::check::{self, invalid};
 use crate::rows::Row;
-use crate::{Command, DataKey, Holder, HolderName, Op, Outcome, Placement, Refusal, State, WRAP_LEN_MAX, Wrap};
+use crate::{
+    Command, DataKey, Holder, HolderName, Op, Outcome, Placement, Refusal, State, WRAP_LEN_MAX, Wrap,
+};
 use eport_model::{Digest, RegionCode};
 
 /// Recovery keys of a federation; each one opens everything.
@@ -98,7 +100,8 @@ fn add_wraps(
     }
     // A backup that was refused into the in-sync set for want of a copy is asked for again under a newer placement. While a
     // move is under way its own end brings one.
-    let waits = |h: &HolderName| matches!(h, HolderName::Node(n) if placement.backup(*n).is_some_and(|b| !b.in_sync));
+    let waits =
+        |h: &HolderName| matches!(h, HolderName::Node(n) if placement.backup(*n).is_some_and(|b| !b.in_sync));
     let heeded = placement.state.move_id().is_none() && fresh.iter().any(|w| waits(&w.holder));
     let mut row = known.clone();
     row.wraps.retain(|w| !fresh.iter().any(|f| f.holder == w.holder));
@@ -122,8 +125,9 @@ fn checked(state: &State, wraps: &[Wrap]) -> Result<Vec<Wrap>, Refusal> {
         if wrap.wrapped.is_empty() || wrap.wrapped.len() > WRAP_LEN_MAX {
             return Err(invalid("wraps", format!("1 to {WRAP_LEN_MAX} bytes are needed")));
         }
-        let holder =
-            state.holder(&wrap.holder).ok_or_else(|| check::not_found("holder of data keys", &wrap.holder))?;
+        let holder = state
+            .holder(&wrap.holder)
+            .ok_or_else(|| check::not_found("holder of data keys", &wrap.holder))?;
         if holder.public != wrap.public {
             return Err(Refusal::Rule(format!("{} has another key by now", wrap.holder)));
         }

@@ -9,8 +9,8 @@ mod segment;
 mod tail;
 mod verify;
 
-pub use restore::{Restored, Until};
 pub use check::{EpochSpan, Problem, VerifyReport};
+pub use restore::{Restored, Until};
 pub use tail::{TailDocument, TailManifest, read_tail};
 pub use verify::verify_export;
 
