@@ -53,6 +53,11 @@ impl DataKey {
         Digest::from_bytes(*self.derive(&[], &[b"eport data key check 1"]))
     }
 
+    /// Proves to whoever holds the key that it vouches for content with this digest.
+    pub fn prove(&self, content: &Digest) -> Digest {
+        Digest::from_bytes(*self.derive(content.as_bytes(), &[b"eport content proof 1"]))
+    }
+
     /// A key for one use.
     pub(crate) fn derive(&self, salt: &[u8], info: &[&[u8]]) -> Zeroizing<[u8; KEY_LEN]> {
         struct Len;

@@ -126,10 +126,15 @@ impl Folder {
         }
         let wrapped = hex::decode(&manifest.wrapped).map_err(|_| fail("its wrapped key is damaged"))?;
         let context = key_context(manifest.lineage, manifest.seq);
-        recovery
+        let key = recovery
             .unwrap_key(&wrapped, context.as_bytes())
             .map(DataKey::from_bytes)
-            .map_err(|_| fail("its wrapped key does not open"))
+            .map_err(|_| fail("its wrapped key does not open"))?;
+        if !manifest.is_proven(&key) {
+            let path = self.dir.join(manifest.name()).join(MANIFEST);
+            return Err(Error::damaged(&path, "it was not written by whoever made the backup"));
+        }
+        Ok(key)
     }
 
     /// The decrypted content of a file.
@@ -213,6 +218,9 @@ fn read_manifest(path: &Path) -> Result<(Manifest, Digest), Error> {
         .map_err(|e| Error::damaged(path, format!("it is no manifest: {e}")))?;
     if manifest.format > FORMAT {
         return Err(Error::damaged(path, format!("format {} is not known here", manifest.format)));
+    }
+    if !manifest.is_whole() {
+        return Err(Error::damaged(path, "it does not have the digest it names"));
     }
     Ok((manifest, Digest::of(&bytes)))
 }

@@ -1,5 +1,6 @@
 //! What a backup holds.
 
+use eport_envelope::DataKey;
 use eport_model::{Digest, JournalIndex, Lineage, Position, RegionCode, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -75,9 +76,35 @@ pub struct Manifest {
     pub registry_index: u64,
     /// The platforms.
     pub platforms: Vec<PlatformPart>,
+    /// The backup's key vouches for all of the above: nobody without it makes a manifest that passes a restore.
+    pub proof: Digest,
+    /// SHA-256 of all of the above: shows damage without any key.
+    pub check: Digest,
 }
 
 impl Manifest {
+    /// Digest of what the proof covers.
+    fn content(&self) -> Digest {
+        digest(&Self { proof: Digest::ZERO, check: Digest::ZERO, ..self.clone() })
+    }
+
+    /// Fills in proof and check.
+    pub(crate) fn sealed(mut self, key: &DataKey) -> Self {
+        self.proof = key.prove(&self.content());
+        self.check = digest(&Self { check: Digest::ZERO, ..self.clone() });
+        self
+    }
+
+    /// True when nothing was altered by accident.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.check == digest(&Self { check: Digest::ZERO, ..self.clone() })
+    }
+
+    /// True when it was made with this key.
+    pub(crate) fn is_proven(&self, key: &DataKey) -> bool {
+        self.proof == key.prove(&self.content())
+    }
+
     /// Its name: the number with leading zeros.
     pub fn name(&self) -> String {
         name_of(self.seq)
@@ -98,6 +125,10 @@ impl Manifest {
     pub fn bytes(&self) -> u64 {
         self.files().map(|f| f.bytes).sum()
     }
+}
+
+fn digest(manifest: &Manifest) -> Digest {
+    Digest::of(&serde_json::to_vec(manifest).expect("a manifest has only plain fields"))
 }
 
 /// Name of a backup.

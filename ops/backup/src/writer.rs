@@ -49,6 +49,8 @@ impl Writer {
             registry: FileEntry { file: String::new(), bytes: 0, sha256: Digest::ZERO },
             registry_index: 0,
             platforms: Vec::new(),
+            proof: Digest::ZERO,
+            check: Digest::ZERO,
         };
         let former = newest.map(|(m, _)| m.clone()).filter(|_| !full);
         Ok(Self { dir, key, manifest, former })
@@ -105,8 +107,9 @@ impl Writer {
         self.manifest.platforms.sort_by_key(|p| p.region);
         // A platform that had to be taken whole again does not make the backup a full one: others still need the former.
         self.manifest.full = self.manifest.platforms.iter().all(PlatformPart::is_whole);
-        write_manifest(&self.dir, &self.manifest)?;
-        Ok(self.manifest)
+        let manifest = self.manifest.sealed(&self.key);
+        write_manifest(&self.dir, &manifest)?;
+        Ok(manifest)
     }
 
     fn put(&self, file: String, plain: &[u8]) -> Result<FileEntry, Error> {

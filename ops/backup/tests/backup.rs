@@ -293,6 +293,23 @@ fn any_damaged_missing_or_exchanged_file_is_named() {
 }
 
 #[test]
+fn a_manifest_written_by_somebody_else_is_refused_by_a_restore() {
+    let mut w = World::new();
+    w.documents(3);
+    let made = w.backup(false);
+    let path = w.path("backups").join(made.name()).join("manifest.json");
+    // A forger can make all digests fit, but has not the backup's key.
+    let forged = Manifest { federation: "other".into(), ..made };
+    let zero = Manifest { check: eport_model::Digest::ZERO, ..forged.clone() };
+    let check = eport_model::Digest::of(&serde_json::to_vec(&zero).unwrap());
+    std::fs::write(&path, serde_json::to_vec(&Manifest { check, ..forged }).unwrap()).unwrap();
+    let folder = w.folder();
+    assert_eq!(folder.verify().unwrap(), []);
+    let of = folder.find(None).unwrap().clone();
+    assert_eq!(w.restore(&of, Until::End, "o").unwrap_err().code(), codes::BACKUP_DAMAGED);
+}
+
+#[test]
 fn a_journal_that_lost_its_tail_is_taken_whole_again() {
     let mut w = World::new();
     w.documents(10);
