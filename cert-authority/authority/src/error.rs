@@ -50,6 +50,12 @@ pub enum Error {
         /// End that remains.
         not_after: OffsetDateTime,
     },
+    /// A data key cannot be wrapped or unwrapped.
+    #[error("{reason}")]
+    Wrap {
+        /// What is wrong.
+        reason: &'static str,
+    },
     /// The signing library failed.
     #[error("signing")]
     Signing(#[from] rcgen::Error),
@@ -61,6 +67,7 @@ impl Error {
         match self {
             Error::File { .. } | Error::Unusable { .. } | Error::Signing(_) => 1203,
             Error::KeyExposed { .. } => 1204,
+            Error::Wrap { .. } => 1208,
             Error::Refused { .. } | Error::Validity { .. } => 1207,
         }
     }

@@ -10,6 +10,7 @@ mod authority;
 mod error;
 mod files;
 mod key;
+mod node_key;
 mod profile;
 mod serial;
 
@@ -17,4 +18,5 @@ pub use authority::{Authority, Issued, IssuingSpec, bundle_pem};
 pub use error::Error;
 pub use files::{KEY_MODE, read_key, write_certificate, write_key};
 pub use key::{Key, certificate_request};
+pub use node_key::{NodeKey, PUBLIC_KEY_LEN, PublicKey, Unwrap, WRAPPED_LEN, new_data_key, wrap_key};
 pub use profile::{LeafNames, LifeDays, NOT_BEFORE_SLACK, Validity};

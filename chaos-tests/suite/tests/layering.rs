@@ -18,6 +18,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("quinn", &["eport-transport"]),
     ("openraft", &["eport-consensus"]),
     ("rcgen", &["eport-authority"]),
+    ("hpke", &["eport-authority"]),
     ("bincode", &["eport-model"]),
     ("clap", &["eport-cli", "eport-server"]),
     ("axum", &["eport-http"]),

@@ -112,12 +112,36 @@ pub const ROUTES: &[Route] = &[
     get("/v1/platforms/{region}/documents/{doc_id}/receipts", &[], "Receipts of a document"),
     get("/v1/platforms/{region}/events", &["after", "limit", "wait"], "Journal events after an index"),
     get("/v1/platforms/{region}/journal/head", &[], "Position of the last committed record"),
-    post("/v1/platforms/{region}/journal/exports", "", "Export the journal; answers its files"),
+    Route {
+        query: &["from"],
+        ..post(
+            "/v1/platforms/{region}/journal/exports",
+            "",
+            "Export the journal from a record on; answers its files",
+        )
+    },
     Route {
         method: "get",
         path: "/v1/platforms/{region}/journal/exports/{id}/{file}",
         open: Open::Certificate,
         summary: "A file of an export",
+        query: &[],
+        body: "",
+        answer: "application/octet-stream",
+    },
+    get("/v1/platforms/{region}/data-keys", &[], "Data keys of a platform: numbers and holders"),
+    post("/v1/platforms/{region}/data-keys", "", "Ask for the next data key; the primary makes it"),
+    get("/v1/recovery-keys", &[], "Recovery keys of the federation"),
+    post(
+        "/v1/recovery-keys",
+        JSON,
+        "Put a recovery key: {\"name\", \"public\"}; every data key is wrapped for it too",
+    ),
+    Route {
+        method: "get",
+        path: "/v1/registry/rows",
+        open: Open::Certificate,
+        summary: "Every row of the registry as of one command, for backups; its index in X-Registry-Index",
         query: &[],
         body: "",
         answer: "application/octet-stream",

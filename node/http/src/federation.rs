@@ -34,6 +34,7 @@ pub fn federation(api: &Api, chinese: bool) -> FederationStatus {
         eport_moves::quorum_warnings(state, &voters).iter().map(text).collect();
     warnings.extend(eport_moves::platform_warnings(state, &up).iter().map(text));
     warnings.extend(alarms(&heard));
+    warnings.extend(crate::backup_api::key_warnings(api));
     FederationStatus {
         federation: state.federation().map(|f| f.name.clone()).unwrap_or_default(),
         lineage: api.agent.lineage(),

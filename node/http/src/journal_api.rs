@@ -173,6 +173,7 @@ pub async fn export(
 ) -> Result<Response, ApiError> {
     let region = region(&name)?;
     let (outline, forwarded) = (Outline::of(&request), request.headers().contains_key(FORWARDED));
+    let from = export_from(request.uri().query())?;
     drop(request);
     need(&api, &caller, Action::AdministerPlatform, Some(region))?;
     let Some(handle) = api.agent.platform(region) else {
@@ -191,7 +192,7 @@ pub async fn export(
     let all = api.config.exports.clone();
     let made = tokio::task::spawn_blocking(move || {
         tidy(&all);
-        let manifest = handle.store().export(&dir, JournalIndex::from_u64(1)).inspect_err(|_| {
+        let manifest = handle.store().export(&dir, from).inspect_err(|_| {
             // Half an export is of no use and may fill the disk.
             let _ = std::fs::remove_dir_all(&dir);
         })?;
@@ -211,6 +212,13 @@ pub async fn export(
         files.into_iter().map(|(name, bytes)| serde_json::json!({ "name": name, "bytes": bytes })).collect();
     Ok(Answer(serde_json::json!({ "id": id, "region": region, "through": through, "files": files }))
         .into_response())
+}
+
+/// The first record of an export: `?from=N`, else 1.
+fn export_from(query: Option<&str>) -> Result<JournalIndex, ApiError> {
+    let Some(query) = query.filter(|q| !q.is_empty()) else { return Ok(JournalIndex::from_u64(1)) };
+    let number = query.strip_prefix("from=").and_then(|n| n.parse::<u64>().ok());
+    number.map(JournalIndex::from_u64).ok_or_else(|| ApiError::bad("from: the number of a record is needed"))
 }
 
 /// Exports wait for whoever asked; the newest stays until the next but one, so that copies never pile up.

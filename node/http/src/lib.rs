@@ -7,6 +7,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod auth;
+mod backup_api;
 mod caller;
 mod catalogue;
 mod chains;

@@ -3,7 +3,7 @@
 use crate::catalogue::{Open, ROUTES};
 use crate::problem::ApiError;
 use crate::state::{Api, BODY_UNIT};
-use crate::{documents_api, journal_api, openapi, plan_api, platforms_api, system, tables_api};
+use crate::{backup_api, documents_api, journal_api, openapi, plan_api, platforms_api, system, tables_api};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, header};
@@ -52,6 +52,9 @@ pub fn router(api: Api) -> Router {
         .route("/v1/platforms/{region}/journal/head", get(journal_api::head))
         .route("/v1/platforms/{region}/journal/exports", post(journal_api::export))
         .route("/v1/platforms/{region}/journal/exports/{id}/{file}", get(journal_api::export_file))
+        .route("/v1/platforms/{region}/data-keys", get(backup_api::data_keys).post(backup_api::rotate))
+        .route("/v1/recovery-keys", get(backup_api::recovery_keys).post(backup_api::put_recovery_key))
+        .route("/v1/registry/rows", get(backup_api::registry_rows))
         .route("/v1/tables", get(tables_api::list))
         .route("/v1/tables/{name}", get(tables_api::show))
         .route("/v1/tables/{name}/rows", get(tables_api::rows))

@@ -15,7 +15,10 @@ const CLIENTS: usize = 4;
 
 #[tokio::main]
 async fn main() {
-    let h = support::start(Config { write_timeout: Duration::from_secs(30), ..Config::with_key([7; 32]) });
+    let h = support::start(Config {
+        write_timeout: Duration::from_secs(30),
+        ..Config::with_keys(support::keys(1))
+    });
     let seconds = 2.0;
     let start = Instant::now();
     let clients: Vec<_> = (0..CLIENTS)

@@ -1,9 +1,10 @@
 //! Bounds of one platform on one node.
 
+use crate::Keys;
 use std::time::Duration;
 
 /// Bounds of one platform on one node. All of them protect this node; none changes what a document means.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// Documents that may wait or be in flight at once. Default 32 768, half of what a replica holds in flight.
     pub documents_max: usize,
@@ -23,13 +24,13 @@ pub struct Config {
     pub page_max: usize,
     /// Rows looked at for one page at most; a page that ends early carries a token. Default 20 000.
     pub page_rows_max: usize,
-    /// The platform's key under which content digests are kept, so that a copy of the rows does not tell guessed content.
-    pub content_key: [u8; 32],
+    /// The platform's keys: bodies and sensitive columns are encrypted, client references and content digests are keyed.
+    pub keys: Keys,
 }
 
 impl Config {
-    /// The defaults with this key.
-    pub fn with_key(content_key: [u8; 32]) -> Self {
+    /// The defaults with these keys.
+    pub fn with_keys(keys: Keys) -> Self {
         Self {
             documents_max: 32_768,
             group_records_max: 1_000,
@@ -40,7 +41,7 @@ impl Config {
             page_default: 100,
             page_max: 1_000,
             page_rows_max: 20_000,
-            content_key,
+            keys,
         }
     }
 }

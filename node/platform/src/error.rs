@@ -17,6 +17,18 @@ pub enum Error {
         #[source]
         source: eport_model::codec::DecodeError,
     },
+    /// The platform's data key is not here.
+    #[error("the platform's data key is not here yet")]
+    NoKey,
+    /// An encrypted part does not open.
+    #[error("an encrypted part of {request} does not open")]
+    Envelope {
+        /// Request id of its record, cut.
+        request: String,
+        /// Why not.
+        #[source]
+        source: eport_envelope::OpenError,
+    },
     /// A parameter of a query is not valid.
     #[error("{parameter}: {reason}")]
     Parameter {
@@ -31,7 +43,8 @@ impl Coded for Error {
     fn code(&self) -> Code {
         match self {
             Error::Store(e) => e.code(),
-            Error::Row { .. } => codes::RECORD_DAMAGED,
+            Error::NoKey => codes::DATA_KEY_MISSING,
+            Error::Row { .. } | Error::Envelope { .. } => codes::RECORD_DAMAGED,
             Error::Parameter { .. } => codes::BAD_REQUEST,
         }
     }

@@ -4,7 +4,8 @@
 //! journal order: duplicates, versions, numbers, record time. The journal decides whether it happened; answers wait for it.
 //!
 //! What always holds: no answer says "stored" before the record is committed and applied; nothing is decided about a document
-//! while another record of the same business key is in flight; no number is given twice; every queue is bounded; when this
+//! while another record of the same business key is in flight; no number is given twice; content and client references are encrypted
+//! before they reach the sequencer; every queue is bounded; when this
 //! node is not primary nothing is judged here, the caller is told who is.
 #![forbid(unsafe_code)]
 
@@ -13,6 +14,7 @@ mod config;
 mod error;
 mod events;
 mod job;
+mod keys;
 mod log;
 mod numbers;
 mod platform;
@@ -27,6 +29,7 @@ mod token;
 pub use answer::SubmitAnswer;
 pub use config::Config;
 pub use error::Error;
+pub use keys::Keys;
 pub use log::Log;
 pub use platform::{Clock, Platform, SharedTables};
 pub use prepare::Caller;

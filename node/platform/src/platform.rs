@@ -4,7 +4,7 @@ use crate::Config;
 use crate::answer::SubmitAnswer;
 use crate::job::{Answers, Job, Settled};
 use crate::log::Log;
-use crate::prepare::{Caller, Prepared};
+use crate::prepare::{Caller, Prepared, not_encrypted};
 use crate::sequencer::{Sequencer, closed_answer};
 use bytes::Bytes;
 use eport_agent::PlatformStatus;
@@ -142,7 +142,11 @@ impl Platform {
 
     fn judge(&self, caller: &Caller, raw: &[u8], signature: Option<Bytes>) -> Slot {
         let Inner { packs, tables, clock, config, .. } = &*self.inner;
-        match Prepared::new(caller, raw, signature, packs, tables, clock(), &config.content_key) {
+        let ring = match config.keys.need() {
+            Ok(ring) => ring,
+            Err(error) => return Slot::Answered(not_encrypted(&error)),
+        };
+        match Prepared::new(caller, raw, signature, packs, tables, clock(), &ring) {
             Ok(prepared) => Slot::Judged(Arc::new(prepared)),
             Err(answer) => Slot::Answered(*answer),
         }

@@ -2,10 +2,11 @@
 
 use crate::answer::SubmitAnswer;
 use crate::platform::SharedTables;
-use crate::rows;
+use crate::{Error, keys, rows};
 use bytes::Bytes;
 use eport_documents::{BusinessKey, Document, Packs};
-use eport_model::{Digest, DigestHasher, Timestamp};
+use eport_envelope::{Blind, KeyRing, Part};
+use eport_model::{Coded, Digest, Timestamp};
 
 /// Who hands documents in.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -33,9 +34,17 @@ pub(crate) struct Prepared {
     pub(crate) content: Digest,
     /// The judgement.
     pub(crate) document: Document,
-    /// The request as it is journalled: canonical form of what was lodged.
+    /// Request id of the record: the business key with its client reference blinded.
+    pub(crate) request: String,
+    /// The blinded client reference.
+    pub(crate) blind: Blind,
+    /// Sensitive columns of the document's row, encrypted.
+    pub(crate) columns: Bytes,
+    /// Canonical form of what was lodged; judged again when a table changes meanwhile, never stored.
+    pub(crate) plain: Bytes,
+    /// The request as it is journalled: the canonical form, encrypted.
     pub(crate) body: Bytes,
-    /// What readers are shown, where it differs.
+    /// What readers are shown, where it differs; encrypted.
     pub(crate) normalised: Option<Bytes>,
     pub(crate) caller: String,
     pub(crate) signature: Option<Bytes>,
@@ -49,7 +58,7 @@ impl Prepared {
         packs: &Packs,
         tables: &SharedTables,
         at: Timestamp,
-        content_key: &[u8; 32],
+        ring: &KeyRing,
     ) -> Result<Self, Box<SubmitAnswer>> {
         let mut document = Document::judge(raw, packs, &**tables, at)
             .map_err(|refusal| Box::new(SubmitAnswer::from(refusal)))?;
@@ -59,11 +68,21 @@ impl Prepared {
             client_ref: document.client_ref.clone(),
             doc_version: document.doc_version,
         };
+        let blind = keys::blind(ring, &key.client_ref);
+        let request = keys::request_id(&key.lodged_by, &key.doc_type, &blind, key.doc_version);
+        let plain = Bytes::from(std::mem::take(&mut document.canonical));
+        let encrypt = |part, plain: &[u8]| {
+            keys::encrypt(ring, &request, part, plain).map_err(|e| Box::new(not_encrypted(&e)))
+        };
         Ok(Self {
-            reference: rows::reference(&key.lodged_by, &key.doc_type, &key.client_ref),
-            content: keyed(content_key, &document.digest),
-            body: std::mem::take(&mut document.canonical).into(),
-            normalised: document.normalised.take().map(Bytes::from),
+            reference: rows::reference(&key.lodged_by, &key.doc_type, &blind),
+            content: ring.content(&document.digest),
+            columns: encrypt(Part::Columns, &rows::columns(&key.client_ref))?,
+            body: encrypt(Part::Request, &plain)?,
+            normalised: document.normalised.take().map(|n| encrypt(Part::Shown, &n)).transpose()?,
+            blind,
+            plain,
+            request,
             caller: caller.subject.clone(),
             key,
             document,
@@ -72,15 +91,11 @@ impl Prepared {
     }
 
     pub(crate) fn weight(&self) -> usize {
-        self.body.len() + self.normalised.as_ref().map_or(0, Bytes::len)
+        self.plain.len() + self.body.len() + self.normalised.as_ref().map_or(0, Bytes::len)
     }
 }
 
-/// A digest under a key. Prefix-keyed SHA-256 is a sound function here because both parts have a fixed length.
-fn keyed(key: &[u8; 32], content: &Digest) -> Digest {
-    let mut h = DigestHasher::new();
-    h.update(b"eport document content 1");
-    h.update(key);
-    h.update(content.as_bytes());
-    h.finish()
+/// Without a key nothing is stored: the caller repeats the document a moment later.
+pub(crate) fn not_encrypted(error: &Error) -> SubmitAnswer {
+    SubmitAnswer::unavailable(error.code(), &error.to_string())
 }

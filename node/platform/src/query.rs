@@ -1,5 +1,6 @@
 //! Queries of documents: lists in pages, counts, one document with its versions and receipts.
 
+use crate::keys::{self, decrypt};
 use crate::platform::Platform;
 use crate::rows::{self, DocumentRow, ReferenceRow};
 use crate::token::Token;
@@ -9,6 +10,7 @@ use eport_api_types::{
     DocumentDetail, DocumentItem, DocumentQuery, Page, Receipt, TableUsed, VersionItem, from_rfc3339, rfc3339,
 };
 use eport_documents::{BusinessKey, State};
+use eport_envelope::{Blind, KeyRing, Part};
 use eport_model::{Durability, Position, Timestamp};
 
 /// What a caller may see.
@@ -34,6 +36,8 @@ struct Filter {
     doc_type: Option<String>,
     state: Option<State>,
     client_ref: Option<String>,
+    /// What rows are compared with, made when the platform's keys are at hand.
+    blind: Option<Blind>,
     since: Option<Timestamp>,
 }
 
@@ -48,6 +52,7 @@ impl Filter {
                 reason: "a document state is expected",
             })?,
             client_ref: query.client_ref.clone(),
+            blind: None,
             since: since.map_err(|()| Error::Parameter {
                 parameter: "since",
                 reason: "an RFC 3339 instant is expected",
@@ -63,6 +68,7 @@ impl Filter {
                 reason: "it is not a token of this list",
             })?,
             client_ref: token.client_ref.clone(),
+            blind: None,
             since: token.since.map(Timestamp::from_millis),
         })
     }
@@ -73,11 +79,19 @@ impl Filter {
         Token::new(self.doc_type.clone(), state, self.client_ref.clone(), since, after.to_vec()).print()
     }
 
+    /// With what is needed to compare client references; without one no key is needed.
+    fn keyed(mut self, platform: &Platform) -> Result<Self, Error> {
+        if let Some(reference) = &self.client_ref {
+            self.blind = Some(keys::blind(&*platform.inner.config.keys.need()?, reference));
+        }
+        Ok(self)
+    }
+
     /// True when a document passes what the scanned index does not already say.
     fn passes(&self, row: &DocumentRow) -> bool {
         self.doc_type.as_ref().is_none_or(|t| *t == row.doc_type)
             && self.state.is_none_or(|s| s == row.state)
-            && self.client_ref.as_ref().is_none_or(|r| *r == row.client_ref)
+            && self.blind.is_none_or(|r| r == row.blind)
             && self.since.is_none_or(|t| row.received_at >= t)
     }
 
@@ -102,12 +116,14 @@ impl Platform {
         let filter = match &token {
             Some(token) => Filter::of_token(token)?,
             None => Filter::new(query)?,
-        };
+        }
+        .keyed(self)?;
+        let ring = config.keys.need()?;
         let mut items = Vec::new();
         let after = token.map(|t| Bytes::from(t.after));
         let next = self.walk(&filter, scope, after, config.page_rows_max, |id, row| {
             let position = read::position(&*self.inner.log, &row)?;
-            items.push(item(id, row, position));
+            items.push(item(&ring, id, row, position)?);
             Ok(items.len() < limit)
         })?;
         Ok(Page { items, next_page_token: next.map(|after| filter.token(&after)) })
@@ -118,7 +134,7 @@ impl Platform {
         if let Some(key) = &query.key {
             return Ok(self.by_key(key, query, scope)?.items.len() as u64);
         }
-        let filter = Filter::new(query)?;
+        let filter = Filter::new(query)?.keyed(self)?;
         if *scope == Scope::All && filter.is_index_prefix() {
             return Ok(self.inner.log.count(&rows::states(filter.doc_type.as_deref(), filter.state))?);
         }
@@ -136,9 +152,9 @@ impl Platform {
             reason: "lodged_by|doc_type|client_ref|doc_version is expected",
         };
         let key: BusinessKey = key.parse().map_err(wrong)?;
-        let filter = Filter::new(query)?;
-        let log = &*self.inner.log;
-        let reference = rows::reference(&key.lodged_by, &key.doc_type, &key.client_ref);
+        let filter = Filter::new(query)?.keyed(self)?;
+        let (log, ring) = (&*self.inner.log, self.inner.config.keys.need()?);
+        let reference = rows::reference(&key.lodged_by, &key.doc_type, &keys::blind(&ring, &key.client_ref));
         let Some(value) = log.get(&reference)? else { return Ok(Page::whole(Vec::new())) };
         let named: ReferenceRow = rows::decode(&reference, &value)?;
         let row = read::version(log, &named.doc_id, key.doc_version)?;
@@ -146,7 +162,7 @@ impl Platform {
             return Ok(Page::whole(Vec::new()));
         };
         let position = read::position(log, &row)?;
-        Ok(Page::whole(vec![item(&named.doc_id, row, position)]))
+        Ok(Page::whole(vec![item(&ring, &named.doc_id, row, position)?]))
     }
 
     /// Calls `each` with the matching documents until it answers false. Returns the row to go on after, unless all were seen.
@@ -189,7 +205,7 @@ impl Platform {
     /// Index prefixes that together hold every match, in key order.
     fn prefixes(&self, filter: &Filter) -> Vec<Bytes> {
         let types = || self.inner.packs.types().map(|t| &*t.doc_type);
-        match (&filter.client_ref, &filter.doc_type) {
+        match (&filter.blind, &filter.doc_type) {
             (Some(reference), Some(t)) => vec![rows::references(t, reference)],
             (Some(reference), None) => types().map(|t| rows::references(t, reference)).collect(),
             (None, Some(t)) => vec![rows::states(Some(t), filter.state)],
@@ -241,8 +257,11 @@ impl Platform {
             Some((header, _)) => log.body(header.index, row.body)?,
             None => None,
         };
-        let content =
-            body.filter(|b| !b.is_empty()).and_then(|b| serde_json::from_slice::<serde_json::Value>(&b).ok());
+        let ring = self.inner.config.keys.need()?;
+        let part = if row.body == 0 { Part::Request } else { Part::Shown };
+        let body =
+            body.filter(|b| !b.is_empty()).map(|b| decrypt(&ring, &row.request(), part, &b)).transpose()?;
+        let content = body.and_then(|b| serde_json::from_slice::<serde_json::Value>(&b).ok());
         let tables = record.iter().flat_map(|(header, _)| &header.reads).filter_map(|read| {
             let table = read.name.strip_prefix("table:")?.to_owned();
             Some(TableUsed { table, version: read.version.clone() })
@@ -263,7 +282,7 @@ impl Platform {
             body: content
                 .and_then(|mut c| c.get_mut("body").map(serde_json::Value::take))
                 .unwrap_or_default(),
-            item: item(doc_id, row, position),
+            item: item(&ring, doc_id, row, position)?,
         }))
     }
 
@@ -305,16 +324,21 @@ impl Platform {
     }
 }
 
-fn item(doc_id: &str, row: DocumentRow, position: Option<Position>) -> DocumentItem {
-    DocumentItem {
+fn item(
+    ring: &KeyRing,
+    doc_id: &str,
+    row: DocumentRow,
+    position: Option<Position>,
+) -> Result<DocumentItem, Error> {
+    Ok(DocumentItem {
+        client_ref: row.open(ring)?.client_ref,
         doc_id: doc_id.to_owned(),
         doc_version: row.doc_version,
         doc_type: row.doc_type,
-        client_ref: row.client_ref,
         lodged_by: row.lodged_by,
         function_code: row.function_code,
         state: row.state.to_string(),
         received_at: rfc3339(row.received_at),
         position,
-    }
+    })
 }

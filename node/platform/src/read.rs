@@ -39,7 +39,7 @@ pub(crate) fn versions(log: &dyn Log, doc_id: &str) -> Result<Vec<DocumentRow>, 
 
 /// The record that wrote this version: at the hint, or searched outwards from there.
 pub(crate) fn record(log: &dyn Log, row: &DocumentRow) -> Result<Option<(RecordHeader, Digest)>, Error> {
-    let key = row.key().to_string();
+    let key = row.request();
     let at = |index: u64| -> Result<Option<(RecordHeader, Digest)>, Error> {
         let found = log.header(JournalIndex::from_u64(index))?;
         Ok(found.filter(|(header, _)| header.request.as_ref().is_some_and(|r| r.id == key)))

@@ -3,18 +3,22 @@
 //! ```text
 //! d/DOC_ID                               newest version of a document             DocumentRow
 //! v/DOC_ID/VERSION (u32, big endian)     versions before the newest               DocumentRow
-//! r/TYPE 0 CLIENT_REF 0 LODGED_BY        what a business key names                ReferenceRow
+//! r/TYPE 0 BLIND (16 bytes) LODGED_BY    what a business key names                ReferenceRow
 //! s/TYPE 0 STATE 0 DOC_ID                index by type and state                  empty
 //! n                                      next document number and its epoch       CursorRow
 //! ```
+//!
+//! BLIND is a keyed digest of the client reference; the reference itself stands encrypted in `DocumentRow::columns`.
 //!
 //! A row cannot name the index of the record that writes it, because the journal draws that later. `DocumentRow::hint` is where
 //! it most likely stands: off by the journal's own records in between, or by proposals that were turned away. Readers look
 //! outwards from there for the record whose request has the document's business key.
 
 use crate::Error;
+use crate::keys::{self, decrypt};
 use bytes::Bytes;
-use eport_documents::{BusinessKey, State};
+use eport_documents::State;
+use eport_envelope::{Blind, KeyRing, Part};
 use eport_model::{Digest, Epoch, JournalIndex, Timestamp, codec};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -30,7 +34,10 @@ const ROW_LEN_MAX: usize = 64 << 10;
 pub(crate) struct DocumentRow {
     pub(crate) doc_version: u32,
     pub(crate) doc_type: String,
-    pub(crate) client_ref: String,
+    /// The blinded client reference.
+    pub(crate) blind: Blind,
+    /// Sensitive columns, encrypted: see [`Columns`].
+    pub(crate) columns: Bytes,
     pub(crate) lodged_by: String,
     pub(crate) function_code: String,
     pub(crate) state: State,
@@ -48,14 +55,28 @@ pub(crate) struct DocumentRow {
 }
 
 impl DocumentRow {
-    pub(crate) fn key(&self) -> BusinessKey {
-        BusinessKey {
-            lodged_by: self.lodged_by.clone(),
-            doc_type: self.doc_type.clone(),
-            client_ref: self.client_ref.clone(),
-            doc_version: self.doc_version,
-        }
+    /// Request id of the record that wrote this version.
+    pub(crate) fn request(&self) -> String {
+        keys::request_id(&self.lodged_by, &self.doc_type, &self.blind, self.doc_version)
     }
+
+    /// The sensitive columns.
+    pub(crate) fn open(&self, ring: &KeyRing) -> Result<Columns, Error> {
+        let request = self.request();
+        let plain = decrypt(ring, &request, Part::Columns, &self.columns)?;
+        decode(request.as_bytes(), &plain)
+    }
+}
+
+/// Columns of a document's row that a copy of the data must not show.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct Columns {
+    pub(crate) client_ref: String,
+}
+
+/// The sensitive columns before they are encrypted.
+pub(crate) fn columns(client_ref: &str) -> Vec<u8> {
+    codec::encode(&Columns { client_ref: client_ref.to_owned() })
 }
 
 /// What (lodged_by, doc_type, client_ref) names: a document, and the keyed digest of each version, 1 first.
@@ -84,12 +105,12 @@ pub(crate) fn versions(doc_id: &str) -> Bytes {
     join(b"v/", &[doc_id.as_bytes(), b"/"])
 }
 
-pub(crate) fn reference(lodged_by: &str, doc_type: &str, client_ref: &str) -> Bytes {
-    join(b"r/", &[doc_type.as_bytes(), &[0], client_ref.as_bytes(), &[0], lodged_by.as_bytes()])
+pub(crate) fn reference(lodged_by: &str, doc_type: &str, client_ref: &Blind) -> Bytes {
+    join(b"r/", &[doc_type.as_bytes(), &[0], client_ref, lodged_by.as_bytes()])
 }
 
-pub(crate) fn references(doc_type: &str, client_ref: &str) -> Bytes {
-    join(b"r/", &[doc_type.as_bytes(), &[0], client_ref.as_bytes(), &[0]])
+pub(crate) fn references(doc_type: &str, client_ref: &Blind) -> Bytes {
+    join(b"r/", &[doc_type.as_bytes(), &[0], client_ref])
 }
 
 pub(crate) fn state(doc_type: &str, state: State, doc_id: &str) -> Bytes {

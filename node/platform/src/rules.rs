@@ -101,7 +101,7 @@ impl Rules {
             None
         } else {
             debug!(key = %p.key, "judged again: a table changed");
-            match Document::judge(&p.body, &self.packs, &*self.tables, moment.time) {
+            match Document::judge(&p.plain, &self.packs, &*self.tables, moment.time) {
                 Ok(document) => Some(document),
                 Err(refusal) => return Ok(Verdict::Settle(Settled::Refused(refusal))),
             }
@@ -150,7 +150,8 @@ impl Rules {
         let row = DocumentRow {
             doc_version: p.key.doc_version,
             doc_type: p.key.doc_type.clone(),
-            client_ref: p.key.client_ref.clone(),
+            blind: p.blind,
+            columns: p.columns.clone(),
             lodged_by: p.key.lodged_by.clone(),
             function_code: document.function_code.clone(),
             state: State::Checked,
@@ -180,7 +181,7 @@ impl Rules {
         bodies.push(p.body.clone());
         bodies.extend(p.normalised.clone());
         let request = RequestRef {
-            id: p.key.to_string(),
+            id: p.request.clone(),
             caller: p.caller.clone(),
             body: Some(0),
             signature: p.signature.clone(),

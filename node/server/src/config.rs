@@ -18,6 +18,9 @@ pub struct Config {
     pub listen: Listen,
     /// Its certificate and whom it trusts.
     pub tls: TlsFiles,
+    /// Its key for encryption at rest.
+    #[serde(default)]
+    pub keys: Keys,
     /// The federation it belongs to.
     pub federation: Federation,
     /// How other nodes are reached.
@@ -71,6 +74,17 @@ pub struct TlsFiles {
     pub key: PathBuf,
     /// PEM bundle: root and issuing CAs of the federation.
     pub trust: PathBuf,
+}
+
+/// The node's key for encryption at rest. Both files are made at the first start and may not lie in the data directory.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Keys {
+    /// Sealed key file, mode 0600. Default: `node-vault.key` beside the TLS key.
+    pub file: Option<PathBuf>,
+    /// Secret that opens it, mode 0600: at least 32 random characters. In production on another medium than the key file, for
+    /// example a systemd credential. Default: `node-vault.secret` beside the TLS key.
+    pub secret: Option<PathBuf>,
 }
 
 /// The federation this node belongs to.
@@ -204,10 +218,19 @@ impl Config {
         {
             *p = base.join(&*p);
         }
-        if let Some(genesis) = &mut config.federation.genesis {
-            *genesis = base.join(&*genesis);
+        let files = [&mut config.federation.genesis, &mut config.keys.file, &mut config.keys.secret];
+        for p in files.into_iter().flatten() {
+            *p = base.join(&*p);
         }
         Ok(config)
+    }
+
+    /// Where the node key and its secret stand.
+    pub fn key_files(&self) -> (PathBuf, PathBuf) {
+        let beside = |name: &str| self.tls.key.with_file_name(name);
+        let file = self.keys.file.clone().unwrap_or_else(|| beside("node-vault.key"));
+        let secret = self.keys.secret.clone().unwrap_or_else(|| beside("node-vault.secret"));
+        (file, secret)
     }
 
     /// Parses and checks the text of a configuration file.

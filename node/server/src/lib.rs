@@ -9,6 +9,7 @@
 pub mod config;
 mod founding;
 pub mod genesis;
+mod keeper;
 mod node;
 pub mod telemetry;
 

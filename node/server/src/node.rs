@@ -1,13 +1,14 @@
 //! Start, run, stop.
 
 use crate::config::Config;
+use crate::keeper::Keeper;
 use crate::telemetry::Telemetry;
 use crate::{Exit, founding};
 use eport_agent::{Agent, Clock, Dispatcher, PlatformHandle};
 use eport_consensus::{Profile, Registry};
 use eport_documents::Packs;
 use eport_http::{Api, ApiConfig, Receiver, TableService};
-use eport_model::{Digest, RegionCode, codes};
+use eport_model::codes;
 use eport_platform::Platform;
 use eport_store::{Budget, DataDir, ObjectStore, RegistryStore, Shared};
 use eport_tls::{Identity, Tls};
@@ -32,6 +33,7 @@ struct Running {
     transport: Transport,
     registry: Registry,
     agent: Agent,
+    keeper: Arc<Keeper>,
     tls: Tls,
     listeners: Vec<tokio::task::JoinHandle<()>>,
     stop: watch::Sender<bool>,
@@ -42,8 +44,12 @@ struct Running {
 pub async fn run(config: Config, config_path: PathBuf, telemetry: Telemetry) -> Result<(), Exit> {
     let (ready_tx, ready) = watch::channel::<Ready>(Err("starting".into()));
     let running = start(&config, ready).await?;
-    let readiness =
-        tokio::spawn(watch_readiness(running.registry.clone(), running.agent.clone(), ready_tx.clone()));
+    let readiness = tokio::spawn(watch_readiness(
+        running.registry.clone(),
+        running.agent.clone(),
+        running.keeper.clone(),
+        ready_tx.clone(),
+    ));
     let ended = wait(&config_path, &running, &telemetry).await;
     readiness.abort();
     drop(ready_tx.send_replace(Err("stopping".into())));
@@ -66,6 +72,7 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
         config.federation.trust_domain.clone(),
     )
     .map_err(|e| Exit::of_tls(&e))?;
+    let node_key = Keeper::open_key(config)?;
     let bytes = config.limits.memory_mib << 20;
     let shared =
         Shared::new(Budget { cache_bytes: bytes / 4 * 3, buffer_bytes: bytes / 4, ..Budget::default() })?;
@@ -124,6 +131,7 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
     )
     .await?;
     dispatcher.open_agent(agent.clone());
+    let keeper = Keeper::start(node_key, registry.clone(), &agent);
     let tables = TableService::new(registry.clone(), objects, config.node.region.province());
     let trust_pem = std::fs::read(&config.tls.trust).map_err(|e| Exit {
         code: codes::KEY_UNREADABLE,
@@ -135,7 +143,7 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
         trust_pem,
         exports,
     };
-    let factory = factory(config, built_in_packs()?, tables.clone(), clock);
+    let factory = factory(config, built_in_packs()?, tables.clone(), keeper.clone(), clock);
     let api = Api::new(
         api_config,
         registry.clone(),
@@ -161,7 +169,7 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
         )));
     }
     info!(api = %config.listen.api, quic = %transport.local_addr(), "listening");
-    Ok(Running { transport, registry, agent, tls, listeners, stop, _data: dir })
+    Ok(Running { transport, registry, agent, keeper, tls, listeners, stop, _data: dir })
 }
 
 fn profile(config: &Config) -> Profile {
@@ -236,42 +244,35 @@ fn built_in_packs() -> Result<Arc<Packs>, Exit> {
     Ok(Arc::new(packs))
 }
 
-/// Makes the business side of a platform. The content key is the platform's own and the same on every node of the federation,
-/// so that a duplicate is recognised after a move.
+/// Makes the business side of a platform, with the keys that the keeper puts and renews.
 fn factory(
     config: &Config,
     packs: Arc<Packs>,
     tables: Arc<TableService>,
+    keeper: Arc<Keeper>,
     clock: Clock,
 ) -> Box<dyn Fn(PlatformHandle) -> Platform + Send + Sync> {
-    let lineage = config.federation.lineage;
     let (write_timeout, hold_max) = (
         Duration::from_millis(config.limits.write_timeout_ms),
         Duration::from_millis(config.limits.hold_max_ms),
     );
     let hold_documents_max = config.limits.hold_requests;
     Box::new(move |handle| {
-        let key = content_key(lineage, handle.region());
         let platform = eport_platform::Config {
             write_timeout,
             hold_max,
             hold_documents_max,
-            ..eport_platform::Config::with_key(key)
+            ..eport_platform::Config::with_keys(keeper.keys(handle.region()))
         };
         let clock: eport_platform::Clock = Arc::new(move || clock.wall());
         Platform::start(Arc::new(handle), packs.clone(), tables.clone(), clock, platform)
     })
 }
 
-/// Until platform data keys exist (encryption at rest is a later step) the key is derived from what the federation knows.
-fn content_key(lineage: eport_model::Lineage, region: RegionCode) -> [u8; 32] {
-    *Digest::of(format!("content-key/{lineage}/{region}").as_bytes()).as_bytes()
-}
-
 /// Ready: the registry is founded and has news from a leader, and every platform kept here has its placement.
-async fn watch_readiness(registry: Registry, agent: Agent, ready: watch::Sender<Ready>) {
+async fn watch_readiness(registry: Registry, agent: Agent, keeper: Arc<Keeper>, ready: watch::Sender<Ready>) {
     loop {
-        let state = judge(&registry, &agent);
+        let state = judge(&registry, &agent, &keeper);
         agent.set_ready(state.is_ok());
         ready.send_if_modified(|r| {
             let changed = *r != state;
@@ -288,7 +289,7 @@ async fn watch_readiness(registry: Registry, agent: Agent, ready: watch::Sender<
     }
 }
 
-fn judge(registry: &Registry, agent: &Agent) -> Ready {
+fn judge(registry: &Registry, agent: &Agent, keeper: &Keeper) -> Ready {
     let view = registry.state();
     if view.state.federation().is_none() {
         return Err("the registry is not known here yet: no leader has reached this node".into());
@@ -300,6 +301,9 @@ fn judge(registry: &Registry, agent: &Agent) -> Ready {
         let status = handle.status().borrow().clone();
         if status.placement.is_none() {
             return Err(format!("platform {} has no placement yet", handle.region()));
+        }
+        if status.is_open() && keeper.keys(handle.region()).get().is_none() {
+            return Err(format!("the data key of platform {} is not here yet", handle.region()));
         }
     }
     Ok(())
@@ -357,6 +361,7 @@ fn reload(config_path: &Path, running: &Running, telemetry: &Telemetry) {
 }
 
 async fn stop(running: Running) {
+    running.keeper.stop();
     running.stop.send_replace(true);
     for listener in running.listeners {
         if let Err(error) = listener.await {

@@ -1,7 +1,7 @@
 //! The command tree: global flags and the groups of commands. Each group's arguments live with its code.
 
 use crate::commands::{
-    context, demo, dev, doc, init, journal, node, plan, platform, simple, site, status, table,
+    backup, context, demo, dev, doc, init, journal, node, plan, platform, simple, site, status, table,
 };
 use crate::lang::Lang;
 use clap::{Args, Parser, Subcommand};
@@ -100,6 +100,8 @@ pub enum Command {
     Doc(doc::DocArgs),
     /// Verify, export and look at journals
     Journal(journal::JournalArgs),
+    /// Back up registry and platforms, verify and restore
+    Backup(backup::BackupArgs),
     /// Keep addresses and certificates of federations
     Context(context::ContextArgs),
     /// Explain an error code in both languages

@@ -51,9 +51,7 @@ pub fn run(argv: Vec<OsString>) -> u8 {
 }
 
 async fn dispatch(cli: Cli, out: Out) -> Result<(), Error> {
-    use commands::{
-        context, demo, dev, doc, init, journal, node, plan, platform, simple, site, status, table,
-    };
+    use commands::{backup, context, demo, dev, doc, init, journal, node, plan, platform, simple, site, status, table};
     let global = &cli.global;
     match cli.command {
         Command::Demo(args) => demo::run(args, global, out).await,
@@ -67,6 +65,7 @@ async fn dispatch(cli: Cli, out: Out) -> Result<(), Error> {
         Command::Table(args) => table::run(args, global, out).await,
         Command::Doc(args) => doc::run(args, global, out).await,
         Command::Journal(args) => journal::run(args, global, out).await,
+        Command::Backup(args) => backup::run(args, global, out).await,
         Command::Context(args) => context::run(args, global, out),
         Command::Explain(args) => simple::explain(&args, out),
         Command::Completion(args) => simple::completion(&args, out),

@@ -351,4 +351,29 @@ pub enum Op {
         /// Why.
         reason: String,
     },
+    /// Put a holder of data keys: a node its own, an operator a recovery key.
+    PutHolder(crate::Holder),
+    /// The primary adds a data key of its platform: the newest known number plus one, wrapped for every holder that the
+    /// placement names and whose key is known.
+    PutDataKey {
+        /// The platform.
+        region: RegionCode,
+        /// Its number.
+        id: u32,
+        /// What tells it from another key.
+        check: Digest,
+        /// Copies for its holders.
+        wraps: Vec<crate::Wrap>,
+    },
+    /// A holder wraps a data key for further holders, or afresh for one whose key changed.
+    AddWraps {
+        /// The platform.
+        region: RegionCode,
+        /// Its number.
+        id: u32,
+        /// What tells it from another key.
+        check: Digest,
+        /// Copies for its holders.
+        wraps: Vec<crate::Wrap>,
+    },
 }

@@ -12,6 +12,7 @@
 mod command;
 mod decide;
 mod federation;
+mod keys;
 mod movement;
 mod outcome;
 mod placement;
@@ -23,6 +24,9 @@ mod view;
 
 pub use command::{Command, CommandId, HeadReport, NodeChange, Op, PolicyBackup};
 pub use federation::{Federation, Issuer, IssuerState, Mode, Node, NodeState, Revocation, Setting, Site};
+pub use keys::{
+    DataKey, Holder, HolderName, KEY_PUBLIC_LEN, KeyDuty, WRAP_LEN_MAX, Wrap, data_keys_setting, wrap_context,
+};
 pub use movement::{
     Check, ExpectedLoss, MoveKind, MoveRecord, MoveState, OldPrimary, Plan, PlanStep, Refused, StepDone, Text,
 };

@@ -79,6 +79,8 @@ pub(crate) enum Row {
     Issuer(Issuer),
     Revocation(Revocation),
     Kept(Kept),
+    Holder(crate::Holder),
+    DataKey(crate::DataKey),
 }
 
 const FEDERATION: u8 = 1;
@@ -94,6 +96,8 @@ const TABLE: u8 = 10;
 const ISSUER: u8 = 11;
 const REVOCATION: u8 = 12;
 const KEPT: u8 = 13;
+const HOLDER: u8 = 32;
+const DATA_KEY: u8 = 33;
 
 fn key(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
     let mut out = vec![kind];
@@ -126,6 +130,8 @@ impl Row {
             Row::Issuer(i) => key(ISSUER, &[i.key_id.as_bytes()]),
             Row::Revocation(r) => key(REVOCATION, &[r.serial.as_bytes()]),
             Row::Kept(k) => key(KEPT, &[&k.seq.to_be_bytes()]),
+            Row::Holder(h) => key(HOLDER, &[h.name.to_string().as_bytes()]),
+            Row::DataKey(k) => key(DATA_KEY, &[&k.region.as_u32().to_be_bytes(), &k.id.to_be_bytes()]),
         }
     }
 
@@ -145,6 +151,8 @@ impl Row {
             Row::Issuer(v) => codec::encode(v),
             Row::Revocation(v) => codec::encode(v),
             Row::Kept(v) => codec::encode(v),
+            Row::Holder(v) => codec::encode(v),
+            Row::DataKey(v) => codec::encode(v),
         }
     }
 
@@ -165,6 +173,8 @@ impl Row {
             ISSUER => Row::Issuer(read(kind, value)?),
             REVOCATION => Row::Revocation(read(kind, value)?),
             KEPT => Row::Kept(read(kind, value)?),
+            HOLDER => Row::Holder(read(kind, value)?),
+            DATA_KEY => Row::DataKey(read(kind, value)?),
             other => return Err(RowError::Kind(Some(other))),
         };
         if row.key() == key { Ok(row) } else { Err(RowError::Key(kind)) }

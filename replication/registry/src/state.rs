@@ -2,8 +2,8 @@
 
 use crate::rows::{Kept, Row};
 use crate::{
-    Command, CommandId, Federation, Head, Issuer, MoveRecord, Node, NumberBlock, Outcome, Placement, Refusal,
-    Revocation, RowChange, RowError, Site, TableId, TableVersion, Tail, decide,
+    Command, CommandId, DataKey, Federation, Head, Holder, HolderName, Issuer, MoveRecord, Node, NumberBlock,
+    Outcome, Placement, Refusal, Revocation, RowChange, RowError, Site, TableId, TableVersion, Tail, decide,
 };
 use eport_model::{Digest, DigestHasher, MoveId, NodeId, RegionCode, SiteId, codec};
 use std::collections::BTreeMap;
@@ -26,6 +26,8 @@ pub struct State {
     pub(crate) tables: BTreeMap<TableId, BTreeMap<u64, TableVersion>>,
     pub(crate) issuers: BTreeMap<String, Issuer>,
     pub(crate) revocations: BTreeMap<String, Revocation>,
+    pub(crate) holders: BTreeMap<HolderName, Holder>,
+    pub(crate) data_keys: BTreeMap<(RegionCode, u32), DataKey>,
     kept: BTreeMap<u64, Kept>,
     kept_ids: BTreeMap<CommandId, u64>,
 }
@@ -130,7 +132,9 @@ impl State {
         let issuers = self.issuers.values().cloned().map(Row::Issuer);
         let revoked = self.revocations.values().cloned().map(Row::Revocation);
         let kept = self.kept.values().cloned().map(Row::Kept);
-        let trust = issuers.chain(revoked).chain(kept);
+        let holders = self.holders.values().cloned().map(Row::Holder);
+        let data_keys = self.data_keys.values().cloned().map(Row::DataKey);
+        let trust = issuers.chain(revoked).chain(kept).chain(holders).chain(data_keys);
         first.chain(members).chain(placed).chain(moved).chain(heads).chain(numbers).chain(tables).chain(trust)
     }
 
@@ -148,6 +152,8 @@ impl State {
             Row::Table(v) => drop(self.tables.entry(v.table.clone()).or_default().insert(v.version, v)),
             Row::Issuer(v) => drop(self.issuers.insert(v.key_id.clone(), v)),
             Row::Revocation(v) => drop(self.revocations.insert(v.serial.clone(), v)),
+            Row::Holder(v) => drop(self.holders.insert(v.name.clone(), v)),
+            Row::DataKey(v) => drop(self.data_keys.insert((v.region, v.id), v)),
             Row::Kept(v) => {
                 self.kept_ids.insert(v.id, v.seq);
                 self.kept.insert(v.seq, v);

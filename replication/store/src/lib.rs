@@ -24,8 +24,8 @@ pub mod yardstick;
 pub use datadir::{DataDir, NodeFile};
 pub use error::{Cause, Error};
 pub use export::{
-    EpochSpan, ExportManifest, Problem, SegmentEntry, TailDocument, TailManifest, VerifyReport, read_tail,
-    verify_export,
+    EpochSpan, ExportManifest, Problem, Restored, SegmentEntry, TailDocument, TailManifest, Until,
+    VerifyReport, read_tail, verify_export,
 };
 pub use objects::{ObjectInfo, ObjectStore};
 pub use platform::{PlatformStore, Recovered, StateDigest, StateSnapshot};

@@ -5,12 +5,13 @@
 use bytes::Bytes;
 use eport_agent::{Pending, PlatformStatus, QueueFull};
 use eport_documents::{InForce, Lookup, Packs, TableVersion, Tables};
+use eport_envelope::{DataKey, KeyId, KeyRing};
 use eport_journal::{Outcome, Role, Ticket};
 use eport_model::{
     Digest, Draft, Durability, Effect, Epoch, JournalIndex, Lineage, NodeId, Position, Record, RecordHeader,
     RecordKind, RegionCode, Timestamp,
 };
-use eport_platform::{Caller, Config, Log, Platform, SubmitAnswer};
+use eport_platform::{Caller, Config, Keys, Log, Platform, SubmitAnswer};
 use eport_store::Error;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -289,12 +290,26 @@ pub struct Harness {
     pub platform: Platform,
 }
 
+/// A key ring with the keys 1 to `newest`.
+pub fn keys(newest: u32) -> Keys {
+    let keys = Keys::new();
+    keys.put(Arc::new(ring(newest)));
+    keys
+}
+
+pub fn ring(newest: u32) -> KeyRing {
+    static SESSIONS: AtomicU64 = AtomicU64::new(1);
+    let session = u128::from(SESSIONS.fetch_add(1, Ordering::Relaxed)).to_le_bytes();
+    let key = |id: u32| (KeyId::from_u32(id), DataKey::from_bytes([id as u8; 32].into()));
+    KeyRing::new(region(), (1..=newest).map(key).collect(), session).unwrap()
+}
+
 pub fn config() -> Config {
     Config {
         write_timeout: Duration::from_millis(200),
         hold_max: Duration::from_millis(200),
         page_rows_max: 1000,
-        ..Config::with_key([7; 32])
+        ..Config::with_keys(keys(1))
     }
 }
 

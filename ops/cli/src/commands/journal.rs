@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 use eport_api_types::FederationStatus;
 use eport_client::{Client, path_segment};
 use eport_model::codes::{FILE_UNUSABLE, JOURNAL_CORRUPT, NOT_FOUND};
-use eport_model::{Position, RegionCode};
+use eport_model::{JournalIndex, Position, RegionCode};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -60,7 +60,7 @@ fn parse_position(text: &str) -> Result<Position, String> {
     let number = |s: &str| s.parse::<u64>().map_err(|_| format!("{s:?} is not a number"));
     Ok(Position {
         epoch: eport_model::Epoch::from_u64(number(epoch)?),
-        index: eport_model::JournalIndex::from_u64(number(index)?),
+        index: JournalIndex::from_u64(number(index)?),
         digest: digest.parse().map_err(|e: eport_model::ParseError| e.to_string())?,
     })
 }
@@ -107,13 +107,23 @@ async fn at_primary(client: &Client, region: RegionCode) -> Result<Client, Error
 
 /// Asks the primary for an export and copies its files; the manifest comes last, so an interrupted copy is no export.
 async fn export(client: &Client, region: RegionCode, to: &Path) -> Result<Value, Error> {
+    export_from(client, region, to, JournalIndex::from_u64(1)).await
+}
+
+/// As `export`, from a record on.
+pub async fn export_from(
+    client: &Client,
+    region: RegionCode,
+    to: &Path,
+    from: JournalIndex,
+) -> Result<Value, Error> {
     std::fs::create_dir_all(to).map_err(Error::file(to))?;
     if std::fs::read_dir(to).map_err(Error::file(to))?.next().is_some() {
         return Err(Error::coded(FILE_UNUSABLE, format!("{} is not empty", to.display())));
     }
     let client = at_primary(client, region).await?;
     let base = format!("/v1/platforms/{region}/journal/exports");
-    let made: Value = client.command(&base, json!({})).await?;
+    let made: Value = client.command(&format!("{base}?from={from}"), json!({})).await?;
     let id = made["id"].as_str().unwrap_or_default().to_owned();
     let mut files: Vec<String> = made["files"]
         .as_array()

@@ -1,5 +1,6 @@
 //! The commands, one file a group: arguments and what they do.
 
+pub mod backup;
 pub mod context;
 pub mod demo;
 pub mod dev;
@@ -7,6 +8,7 @@ pub mod doc;
 pub mod init;
 pub mod journal;
 pub mod links;
+pub mod keys;
 pub mod moves;
 pub mod node;
 pub mod plan;

@@ -79,6 +79,14 @@ pub enum PlatformCommand {
         /// Region code
         region: RegionCode,
     },
+    /// Show who can open the platform's data keys, or make the next key
+    Keys {
+        /// Region code
+        region: RegionCode,
+        /// Ask for the next key; older ones stay for reading
+        #[arg(long)]
+        rotate: bool,
+    },
     /// Compare the state of primary and backups at one applied record
     Verify {
         /// Region code
@@ -218,6 +226,7 @@ pub async fn run(mut args: PlatformArgs, global: &Global, out: Out) -> Result<()
             moves::run(&client, region, request, &flags, limit, out).await
         }
         PlatformCommand::History { region } => history(&client, region, out).await,
+        PlatformCommand::Keys { region, rotate } => super::keys::run(&client, region, rotate, out).await,
         PlatformCommand::Verify { region } => verify(&client, region, out).await,
     }
 }

@@ -31,4 +31,12 @@ codes! { IDENTITY_CODES {
         "A certificate cannot be issued" / "无法签发证书",
         "The request, the profile or the state of the issuing CA does not allow the certificate." / "申请、证书模板或签发 CA 的状态不允许签发该证书。",
         "Read the detail; make a new request with a P-256 key." / "查看详情；使用 P-256 密钥重新申请。";
+    DATA_KEY_UNUSABLE = 1208, 500, 7, false,
+        "A data key cannot be opened here" / "本节点无法打开数据密钥",
+        "The key was wrapped for another holder, platform or key number, or the node key or its secret is the wrong one." / "该密钥是为其他持有者、平台或密钥号封装的，或节点密钥及其口令文件不正确。",
+        "Put the node's own key file and secret back; the platform's primary wraps the key again for a new node key." / "请放回本节点自己的密钥文件与口令文件；更换节点密钥后，平台主节点会重新封装。";
+    DATA_KEY_MISSING = 1209, 503, 5, true,
+        "The platform's data key is not here yet" / "平台数据密钥尚未到达",
+        "The registry names no data key of this platform that this node can open, so nothing can be encrypted or read here." / "注册中心没有本节点可打开的该平台数据密钥，因此无法加密或读取。",
+        "Wait a moment; if it stays, see the warnings of status for holders whose key is not wrapped." / "请稍候；如持续出现，请查看 status 警告中尚未封装密钥的持有者。";
 } }

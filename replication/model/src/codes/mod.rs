@@ -2,9 +2,10 @@
 //!
 //! Codes are grouped by area, one file each; a code is never reused. `docs/errors/` is generated from this table.
 //! Ranges: 10 daemon and configuration · 11 storage · 12 identity and TLS · 13 wire and transport · 20 registry ·
-//! 21 moves · 30 journals · 40 tables · 50 documents · 60 HTTP API · 70 command line.
+//! 21 moves · 30 journals · 40 tables · 50 documents · 60 HTTP API · 70 command line · 80 backups.
 
 mod api;
+mod backup;
 mod cli;
 mod daemon;
 mod documents;
@@ -17,6 +18,7 @@ mod tables;
 mod transport;
 
 pub use api::*;
+pub use backup::*;
 pub use cli::*;
 pub use daemon::*;
 pub use documents::*;
@@ -110,6 +112,7 @@ pub fn all() -> impl Iterator<Item = &'static CodeInfo> {
         DOCUMENTS_CODES,
         API_CODES,
         CLI_CODES,
+        BACKUP_CODES,
     ]
     .into_iter()
     .flatten()

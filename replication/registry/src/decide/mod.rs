@@ -5,6 +5,7 @@ mod epoch;
 mod failover;
 mod federation;
 mod journals;
+mod keys;
 mod platform;
 mod switchover;
 mod sync;
@@ -52,5 +53,6 @@ pub(crate) fn decide(state: &State, c: &Command) -> Decision {
             journals::decide(state, c)
         }
         Op::PublishTable { .. } => tables::publish(state, c),
+        Op::PutHolder(_) | Op::PutDataKey { .. } | Op::AddWraps { .. } => keys::decide(state, c),
     }
 }

@@ -48,9 +48,16 @@ fn entry(placement: &mut Placement, node: NodeId) -> Result<&mut Backup, Refusal
 
 fn add(state: &State, mut placement: Placement, node: NodeId) -> Decision {
     check::fit(state, node)?;
+    let region = placement.region;
     let backup = entry(&mut placement, node)?;
     if backup.role != Role::Sync {
         return Err(Refusal::Rule(format!("backup {node} has the role async")));
+    }
+    if !state.can_open(region, node) {
+        return Err(Refusal::Rule(format!(
+            "backup {node} does not hold the data key of platform {} yet",
+            region
+        )));
     }
     if backup.in_sync {
         let outcome = Outcome::Placed { version: placement.version, epoch: placement.epoch };

@@ -4,11 +4,13 @@
 //! digest. What a verification proves rests on the chain alone; the manifest only tells where to look and what was promised.
 
 mod check;
+mod restore;
 mod segment;
 mod tail;
 mod verify;
 
 pub use check::{EpochSpan, Problem, VerifyReport};
+pub use restore::{Restored, Until};
 pub use tail::{TailDocument, TailManifest, read_tail};
 pub use verify::verify_export;
 
