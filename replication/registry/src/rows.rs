@@ -4,7 +4,7 @@
 //! gives that state: live and replayed states are built by the same function.
 
 use crate::{
-    CommandId, Federation, Head, Issuer, MoveRecord, Node, NumberBlock, Outcome, Placement, Refusal,
+    Approval, Audit, CommandId, Federation, Head, Issuer, MoveRecord, Node, NumberBlock, Operator, Outcome, Placement, Refusal,
     Revocation, Setting, Site, TableVersion, Tail,
 };
 use eport_model::{Code, Coded, Digest, codec, codes};
@@ -79,6 +79,9 @@ pub(crate) enum Row {
     Issuer(Issuer),
     Revocation(Revocation),
     Kept(Kept),
+    Operator(Operator),
+    Approval(Approval),
+    Audit(Audit),
 }
 
 const FEDERATION: u8 = 1;
@@ -94,6 +97,9 @@ const TABLE: u8 = 10;
 const ISSUER: u8 = 11;
 const REVOCATION: u8 = 12;
 const KEPT: u8 = 13;
+const OPERATOR: u8 = 30;
+const APPROVAL: u8 = 31;
+const AUDIT: u8 = 32;
 
 fn key(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
     let mut out = vec![kind];
@@ -126,6 +132,9 @@ impl Row {
             Row::Issuer(i) => key(ISSUER, &[i.key_id.as_bytes()]),
             Row::Revocation(r) => key(REVOCATION, &[r.serial.as_bytes()]),
             Row::Kept(k) => key(KEPT, &[&k.seq.to_be_bytes()]),
+            Row::Operator(o) => key(OPERATOR, &[o.id.as_bytes()]),
+            Row::Approval(a) => key(APPROVAL, &[&a.id.0]),
+            Row::Audit(a) => key(AUDIT, &[&a.seq.to_be_bytes()]),
         }
     }
 
@@ -145,6 +154,9 @@ impl Row {
             Row::Issuer(v) => codec::encode(v),
             Row::Revocation(v) => codec::encode(v),
             Row::Kept(v) => codec::encode(v),
+            Row::Operator(v) => codec::encode(v),
+            Row::Approval(v) => codec::encode(v),
+            Row::Audit(v) => codec::encode(v),
         }
     }
 
@@ -165,6 +177,9 @@ impl Row {
             ISSUER => Row::Issuer(read(kind, value)?),
             REVOCATION => Row::Revocation(read(kind, value)?),
             KEPT => Row::Kept(read(kind, value)?),
+            OPERATOR => Row::Operator(read(kind, value)?),
+            APPROVAL => Row::Approval(read(kind, value)?),
+            AUDIT => Row::Audit(read(kind, value)?),
             other => return Err(RowError::Kind(Some(other))),
         };
         if row.key() == key { Ok(row) } else { Err(RowError::Key(kind)) }

@@ -56,6 +56,7 @@ fn set_setting(setting: &Setting) -> Decision {
         return Err(invalid("setting", "1 to 64 of a-z, 0-9 and _ are allowed"));
     }
     check::bounded("value", &setting.value)?;
+    crate::signed::check_setting(setting)?;
     if setting.name.ends_with("_ms") && setting.value.parse::<u32>().is_err() {
         return Err(invalid("value", "milliseconds from 0 to 4294967295 are needed"));
     }

@@ -1,5 +1,6 @@
 //! Rules: which command is accepted and what it changes. Nothing here touches the state; a decision is a list of rows.
 
+pub(crate) mod approvals;
 mod check;
 mod epoch;
 mod failover;
@@ -52,5 +53,8 @@ pub(crate) fn decide(state: &State, c: &Command) -> Decision {
             journals::decide(state, c)
         }
         Op::PublishTable { .. } => tables::publish(state, c),
+        Op::PutOperator(operator) => approvals::put_operator(state, c, operator),
+        // An approval is decided before this, where the signature was judged.
+        Op::DecideApproval { .. } => Err(Refusal::Rule("an approval is decided by an operator".to_owned())),
     }
 }
