@@ -17,4 +17,4 @@ mod statement;
 pub use certificate::{IssuerFacts, Signatory, issuer_facts, signatory};
 pub use header::{HEADER, HEADER_LEN_MAX, Header};
 pub use refused::Refused;
-pub use statement::{Envelope, Statement};
+pub use statement::{Envelope, Statement, digest_of};

@@ -88,20 +88,38 @@ impl Statement {
 
     /// Digest of what is asked, whoever asks: what a second person confirms.
     pub fn digest(&self) -> Digest {
-        let mut out = String::from("eport-statement 1\n");
-        self.body(&mut out);
-        Digest::of(out.as_bytes())
+        digest_of(self.kind, self.version, self.fields.iter().map(|(name, value)| (*name, value.as_str())))
     }
 
     fn body(&self, out: &mut String) {
-        line(out, "kind", self.kind);
-        if let Some(version) = self.version {
-            line(out, "version", &version.to_string());
-        }
-        for (name, value) in &self.fields {
-            out.push('.');
-            line(out, name, value);
-        }
+        body(out, self.kind, self.version, self.fields.iter().map(|(name, value)| (*name, value.as_str())));
+    }
+}
+
+/// The digest of a statement that was shown part by part, fields in the order of their names.
+pub fn digest_of<'a>(
+    kind: &str,
+    version: Option<u64>,
+    fields: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> Digest {
+    let mut out = String::from("eport-statement 1\n");
+    body(&mut out, kind, version, fields);
+    Digest::of(out.as_bytes())
+}
+
+fn body<'a>(
+    out: &mut String,
+    kind: &str,
+    version: Option<u64>,
+    fields: impl IntoIterator<Item = (&'a str, &'a str)>,
+) {
+    line(out, "kind", kind);
+    if let Some(version) = version {
+        line(out, "version", &version.to_string());
+    }
+    for (name, value) in fields {
+        out.push('.');
+        line(out, name, value);
     }
 }
 

@@ -19,6 +19,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("openraft", &["eport-consensus"]),
     ("rcgen", &["eport-authority"]),
     ("bincode", &["eport-model"]),
+    ("p256", &["eport-signature"]),
     ("clap", &["eport-cli", "eport-server"]),
     ("axum", &["eport-http"]),
     ("rustls-webpki", &["eport-tls"]),

@@ -1,6 +1,6 @@
 //! The command tree: global flags and the groups of commands. Each group's arguments live with its code.
 
-use crate::commands::{context, demo, dev, doc, init, journal, node, platform, simple, status, table};
+use crate::commands::{approval, context, demo, dev, doc, init, journal, node, platform, simple, status, table, user};
 use crate::lang::Lang;
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
@@ -94,6 +94,16 @@ pub enum Command {
     Doc(doc::DocArgs),
     /// Verify, export and look at journals
     Journal(journal::JournalArgs),
+    /// Look at commands that wait for a second person, approve or reject them
+    Approval(approval::ApprovalArgs),
+    /// Approve a command as the second person; the same as approval approve
+    Approve(approval::ApproveArgs),
+    /// Show who did what, with both persons where two were needed
+    Audit(approval::AuditArgs),
+    /// Look after operators and their roles
+    User(user::UserArgs),
+    /// Look at and change the settings of the federation
+    Setting(user::SettingArgs),
     /// Keep addresses and certificates of federations
     Context(context::ContextArgs),
     /// Explain an error code in both languages

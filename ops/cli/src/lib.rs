@@ -51,7 +51,7 @@ pub fn run(argv: Vec<OsString>) -> u8 {
 }
 
 async fn dispatch(cli: Cli, out: Out) -> Result<(), Error> {
-    use commands::{context, demo, dev, doc, init, journal, node, platform, simple, status, table};
+    use commands::{approval, context, demo, dev, doc, init, journal, node, platform, simple, status, table, user};
     let global = &cli.global;
     match cli.command {
         Command::Demo(args) => demo::run(args, global, out).await,
@@ -63,6 +63,11 @@ async fn dispatch(cli: Cli, out: Out) -> Result<(), Error> {
         Command::Table(args) => table::run(args, global, out).await,
         Command::Doc(args) => doc::run(args, global, out).await,
         Command::Journal(args) => journal::run(args, global, out).await,
+        Command::Approval(args) => approval::run(args, global, out).await,
+        Command::Approve(args) => approval::approve(args, global, out).await,
+        Command::Audit(args) => approval::audit(args, global, out).await,
+        Command::User(args) => user::run(args, global, out).await,
+        Command::Setting(args) => user::setting(args, global, out).await,
         Command::Context(args) => context::run(args, global, out),
         Command::Explain(args) => simple::explain(&args, out),
         Command::Completion(args) => simple::completion(&args, out),

@@ -1,5 +1,6 @@
 //! The commands, one file a group: arguments and what they do.
 
+pub mod approval;
 pub mod context;
 pub mod demo;
 pub mod dev;
@@ -9,6 +10,8 @@ pub mod journal;
 pub mod moves;
 pub mod node;
 pub mod platform;
+pub mod publish;
 pub mod simple;
 pub mod status;
 pub mod table;
+pub mod user;

@@ -12,7 +12,7 @@ pub(crate) fn authenticate(state: &State, c: &Command) -> Result<Option<Signator
         _ => None,
     };
     let Some(proof) = &c.proof else {
-        if operator.is_some() && state.signatures_required() {
+        if state.signatures_required() {
             return Err(fault(SignatureFault::Missing, format!("{} did not sign the command", c.by)));
         }
         if let Some(id) = operator {

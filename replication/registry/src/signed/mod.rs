@@ -91,7 +91,7 @@ pub(crate) fn check_setting(setting: &Setting) -> Result<(), Refusal> {
 }
 
 impl State {
-    /// True when a command of an operator must be signed.
+    /// True when a command must be signed: an operator's by the operator, a node's step by the node.
     pub fn signatures_required(&self) -> bool {
         self.setting(OPERATOR_SIGNATURES) == Some("required")
     }
