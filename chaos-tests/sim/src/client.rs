@@ -89,7 +89,7 @@ impl World {
         let ms = self.rng.random_range(1..6);
         self.after(
             ms,
-            Event::Request { node, input: Box::new(Input::Propose { ticket, draft: draft(key) }) },
+            Event::Request { node, input: Box::new(Input::Propose { drafts: vec![(ticket, draft(key))] }) },
         );
         ticket
     }

@@ -1,6 +1,7 @@
 //! Fields of a document's body: how a pack describes them, and the checked form that validation runs on.
 
 use crate::checks::Rule;
+use crate::classes::{LOWER, WIDE};
 use crate::pack::{PackError, Title};
 use serde::Deserialize;
 use std::sync::Arc;
@@ -260,9 +261,9 @@ impl TextRules {
 }
 
 impl Normalise {
-    /// The normalised text, or `None` when it is normal already.
-    pub fn apply(self, text: &str) -> Option<String> {
-        if self.is_plainly_normal(text.as_bytes()) {
+    /// The normalised text, or `None` when it is normal already. `classes` are those of the text.
+    pub(crate) fn apply(self, text: &str, classes: u8) -> Option<String> {
+        if self.is_plainly_normal(text.as_bytes(), classes) {
             return None;
         }
         let mut out: String = text
@@ -280,13 +281,12 @@ impl Normalise {
         (out != text).then_some(out)
     }
 
-    /// True for ASCII that no step changes: nearly every text. Whole passes without a branch a byte are the fast ones.
-    fn is_plainly_normal(self, text: &[u8]) -> bool {
+    /// True for ASCII that no step changes: nearly every text.
+    fn is_plainly_normal(self, text: &[u8], classes: u8) -> bool {
         // The ASCII part of `char::is_whitespace`.
         let white = |b: Option<&u8>| matches!(b, Some(b'\t'..=b'\r' | b' '));
-        let lower = text.iter().fold(false, |lower, b| lower | b.is_ascii_lowercase());
-        text.is_ascii()
-            && !(self.upper && lower)
+        classes & WIDE == 0
+            && !(self.upper && classes & LOWER != 0)
             && !(self.trim && (white(text.first()) || white(text.last())))
     }
 }
@@ -295,19 +295,23 @@ impl Normalise {
 mod tests {
     use super::*;
 
+    fn apply(rules: Normalise, text: &str) -> Option<String> {
+        rules.apply(text, crate::classes::of(text))
+    }
+
     #[test]
     fn identifiers_become_half_width_trimmed_and_upper_and_nothing_else_changes() {
         let all = Normalise { half_width: true, trim: true, upper: true };
-        assert_eq!(all.apply("　ｃｓｑｕ３０５４３８３ ").as_deref(), Some("CSQU3054383"));
-        assert_eq!(all.apply("csqu3054383").as_deref(), Some("CSQU3054383"));
-        assert_eq!(all.apply("CSQU3054383"), None);
+        assert_eq!(apply(all, "　ｃｓｑｕ３０５４３８３ ").as_deref(), Some("CSQU3054383"));
+        assert_eq!(apply(all, "csqu3054383").as_deref(), Some("CSQU3054383"));
+        assert_eq!(apply(all, "CSQU3054383"), None);
         for white in ['\t', '\n', '\u{b}', '\u{c}', '\r', ' ', '\u{85}', '\u{2003}'] {
-            assert_eq!(all.apply(&format!("A{white}")).as_deref(), Some("A"), "{white:?}");
-            assert_eq!(all.apply(&format!("{white}A")).as_deref(), Some("A"), "{white:?}");
-            assert_eq!(all.apply(&format!("A{white}B")), None, "{white:?}");
+            assert_eq!(apply(all, &format!("A{white}")).as_deref(), Some("A"), "{white:?}");
+            assert_eq!(apply(all, &format!("{white}A")).as_deref(), Some("A"), "{white:?}");
+            assert_eq!(apply(all, &format!("A{white}B")), None, "{white:?}");
         }
-        assert_eq!(all.apply("\u{1c}A\u{1f}"), None, "not white space");
-        assert_eq!(all.apply("粤Z1234港"), None);
-        assert_eq!(Normalise::default().apply(" ａ"), None);
+        assert_eq!(apply(all, "\u{1c}A\u{1f}"), None, "not white space");
+        assert_eq!(apply(all, "粤Z1234港"), None);
+        assert_eq!(apply(Normalise::default(), " ａ"), None);
     }
 }

@@ -4,6 +4,7 @@
 //! most `DEPTH_MAX`, and nothing is allocated beyond the input's size. Any other number is kept only as a mark that one stood
 //! there, so that a refusal can list it among the other failures: no field type accepts it (decimals travel as strings).
 
+use crate::classes;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
 use std::fmt;
@@ -125,9 +126,14 @@ fn write_integer(n: i64, out: &mut Vec<u8>) {
 
 fn write_text(s: &str, out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
-    out.push(b'"');
-    let mut plain = 0;
     let bytes = s.as_bytes();
+    out.push(b'"');
+    if classes::of(s) & classes::ESCAPED == 0 {
+        out.extend_from_slice(bytes);
+        out.push(b'"');
+        return;
+    }
+    let mut plain = 0;
     for (i, b) in bytes.iter().enumerate() {
         let short = match b {
             b'"' => b'"',

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod checks;
+mod classes;
 mod failure;
 mod field;
 pub mod json;

@@ -1,5 +1,6 @@
 //! From bytes to a judged document: strict parse, canonical form, every field of the pack, all failures at once.
 
+use crate::classes::{self, CONTROL, NO_DIGIT, WIDE};
 use crate::field::{Characters, Field, Kind, TextRules};
 use crate::json::Node;
 use crate::{DOCUMENT_LEN_MAX, DocumentType, Failure, InForce, Lookup, Packs, Refusal, TableVersion, Tables};
@@ -235,7 +236,7 @@ impl Judge<'_> {
         if text.is_empty() || text.chars().nth(max).is_some() {
             self.fail(place, &self.kind.pack.codes.length, format!("1 to {max} characters are allowed"));
         }
-        if has_control(text) {
+        if has_control(text, classes::of(text)) {
             self.fail(place, &self.kind.pack.codes.format, "control characters are not allowed");
         }
         text.to_owned()
@@ -323,12 +324,14 @@ impl Judge<'_> {
     }
 
     fn text(&mut self, place: Place<'_>, rules: &TextRules, text: &mut Cow<'_, str>) {
-        if let Some(normal) = rules.normalise.apply(text) {
+        let mut classes = classes::of(text);
+        if let Some(normal) = rules.normalise.apply(text, classes) {
+            classes = classes::of(&normal);
             *text = Cow::Owned(normal);
             self.changed = true;
         }
         let codes = &self.kind.pack.codes;
-        let length = if text.is_ascii() { text.len() } else { text.chars().count() };
+        let length = if classes & WIDE == 0 { text.len() } else { text.chars().count() };
         if length < rules.min || length > rules.max {
             let detail = if rules.min == rules.max {
                 format!("{} characters are needed, {length} are here", rules.min)
@@ -338,8 +341,8 @@ impl Judge<'_> {
             return self.fail(place, &codes.length, detail);
         }
         let allowed = match rules.characters {
-            Characters::Digits => text.bytes().all(|b| b.is_ascii_digit()),
-            Characters::Printable => !has_control(text),
+            Characters::Digits => classes & NO_DIGIT == 0,
+            Characters::Printable => !has_control(text, classes),
         };
         if !allowed {
             let detail = match rules.characters {
@@ -389,12 +392,9 @@ impl Judge<'_> {
     }
 }
 
-/// Whether a text has control characters. ASCII, nearly every text, is looked at in one pass without a branch a byte.
-fn has_control(text: &str) -> bool {
-    if text.is_ascii() {
-        return text.bytes().fold(false, |found, b| found | b.is_ascii_control());
-    }
-    text.chars().any(char::is_control)
+/// Whether a text of these classes has control characters, those beyond ASCII included.
+fn has_control(text: &str, classes: u8) -> bool {
+    classes & CONTROL != 0 || (classes & WIDE != 0 && text.chars().any(char::is_control))
 }
 
 /// What is wrong with a decimal, if anything: plain digits, one point, no sign, no superfluous zero in front.

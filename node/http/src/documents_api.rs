@@ -359,7 +359,7 @@ fn lines(body: &Bytes) -> Result<Vec<Bytes>, ApiError> {
     let body = body.slice(..body.trim_ascii_end().len());
     let mut out = Vec::new();
     let mut start = 0;
-    let ends = body.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(i, _)| i).chain([body.len()]);
+    let ends = memchr::memchr_iter(b'\n', &body).chain([body.len()]);
     for end in ends.filter(|_| !body.is_empty()) {
         let line = body.slice(start..end);
         start = end + 1;

@@ -312,6 +312,8 @@ fn not_done(outcome: Option<Outcome>) -> Settled {
 pub(crate) fn closed_answer(role: &Role, placed: Option<(NodeId, Epoch)>) -> Settled {
     match role {
         Role::Backup { epoch, primary } => Settled::NotPrimary { primary: *primary, epoch: *epoch },
+        // Peers told of a higher epoch before the registry's news of it came: who serves now is known in a moment.
+        Role::Fenced { epoch } if placed.is_some_and(|(_, known)| *epoch > known) => Settled::Held,
         Role::Fenced { .. } | Role::Idle => match placed {
             Some((primary, epoch)) => Settled::NotPrimary { primary, epoch },
             None => Settled::Fenced,
@@ -325,4 +327,22 @@ pub(crate) fn closed_answer(role: &Role, placed: Option<(NodeId, Epoch)>) -> Set
 
 fn failed(error: &Error) -> Settled {
     Settled::Failed { detail: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_waits_for_the_news_of_a_move_and_a_fenced_platform_says_so_at_once() {
+        let node = |name: &str| name.parse::<NodeId>().unwrap();
+        let (old, new) = (Epoch::from_u64(1), Epoch::from_u64(2));
+        let placed = Some((node("a"), old));
+        assert!(matches!(closed_answer(&Role::Fenced { epoch: new }, placed), Settled::Held));
+        let failed = closed_answer(&Role::Fenced { epoch: old }, placed);
+        assert!(matches!(failed, Settled::NotPrimary { primary, .. } if primary == node("a")));
+        assert!(matches!(closed_answer(&Role::Fenced { epoch: new }, None), Settled::Fenced));
+        let moved = closed_answer(&Role::Backup { epoch: new, primary: node("b") }, placed);
+        assert!(matches!(moved, Settled::NotPrimary { primary, .. } if primary == node("b")));
+    }
 }

@@ -7,6 +7,9 @@ use eport_server::{Exit, config::Config, run};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The electronic-port federation node.
 #[derive(Parser)]
 #[command(name = "eportd", version)]

@@ -237,13 +237,17 @@ impl Task {
         match event {
             Event::Propose { batch, generation } => {
                 let stale = generation.is_some_and(|g| g != self.generation);
+                let mut drafts = Vec::with_capacity(batch.len());
                 for (ticket, draft, reply) in batch {
                     if stale {
                         let _ = reply.send(Outcome::Held);
                         continue;
                     }
                     self.answers.insert(ticket, reply);
-                    self.input(Input::Propose { ticket, draft });
+                    drafts.push((ticket, draft));
+                }
+                if !drafts.is_empty() {
+                    self.input(Input::Propose { drafts });
                 }
             }
             Event::Depend { ticket, on, reply } => {

@@ -77,12 +77,11 @@ pub enum Input {
         /// Confirmed by a quorum.
         linearizable: bool,
     },
-    /// A caller wants a record appended. Answered by `Output::Answer` with the same ticket, exactly once.
+    /// Callers want records appended, in this order. Each is answered by `Output::Answer` with its ticket, exactly once. What
+    /// comes in one event goes to storage as one write.
     Propose {
-        /// The caller.
-        ticket: Ticket,
-        /// The record to be.
-        draft: Draft,
+        /// The callers and the records to be.
+        drafts: Vec<(Ticket, Draft)>,
     },
     /// A caller's answer depends on the record proposed under `on`: answered like that one, after it is committed or gone.
     /// When `on` is no longer in flight it is answered at once with the applied position.

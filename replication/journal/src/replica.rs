@@ -146,7 +146,9 @@ impl Replica {
         match input {
             Input::Tick => {}
             Input::Placement { view, linearizable } => self.on_placement(view, linearizable),
-            Input::Propose { ticket, draft } => self.on_propose(ticket, draft),
+            Input::Propose { drafts } => {
+                drafts.into_iter().for_each(|(ticket, draft)| self.on_propose(ticket, draft));
+            }
             Input::Depend { ticket, on } => self.on_depend(ticket, on),
             Input::Appended { last } => self.on_appended(last),
             Input::StorageFailed => self.on_storage_failed(),

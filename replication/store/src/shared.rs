@@ -8,12 +8,16 @@ use rocksdb::{
 };
 use std::path::Path;
 
+/// Step in which write buffers take memory.
+const ARENA_BLOCK: usize = 64 << 10;
+
 /// Bounds of a process's storage memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Budget {
     /// Bytes of decompressed blocks kept for reading, filled as reads need them. Default 64 MiB.
     pub cache_bytes: usize,
-    /// Bytes of write buffers over all databases; beyond it the largest is flushed. Default 32 MiB.
+    /// Bytes of write buffers over all databases; beyond it the largest is flushed. Default 64 MiB,
+    /// taken as it is used: a large one makes few and large files out of a stream of documents.
     pub buffer_bytes: usize,
     /// Files one database keeps open. Default 128: a full process of 40 platforms stays below 8 192 descriptors.
     pub open_files: i32,
@@ -21,7 +25,7 @@ pub struct Budget {
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { cache_bytes: 64 << 20, buffer_bytes: 32 << 20, open_files: 128 }
+        Self { cache_bytes: 64 << 20, buffer_bytes: 64 << 20, open_files: 128 }
     }
 }
 
@@ -75,8 +79,9 @@ impl Shared {
         o.set_max_background_jobs(2);
         o.set_max_open_files(self.budget.open_files);
         o.set_table_cache_num_shard_bits(2);
-        // What a killed process replays at the next start: 16 MiB take about a tenth of a second.
-        o.set_max_total_wal_size(16 << 20);
+        // What a killed process replays at the next start: 64 MiB take about a third of a second. Smaller makes more files: each
+        // time the log is full, every family with a part in it is flushed.
+        o.set_max_total_wal_size(64 << 20);
         o.set_skip_stats_update_on_db_open(true);
         o.set_stats_dump_period_sec(0);
         o.set_stats_persist_period_sec(0);
@@ -99,8 +104,12 @@ impl Shared {
         let mut o = Options::default();
         o.set_block_based_table_factory(&table);
         o.set_write_buffer_size(buffer_bytes);
+        // An idle platform takes a few of these, whatever its buffers may grow to.
+        o.set_arena_block_size(ARENA_BLOCK);
         o.set_max_write_buffer_number(4);
-        o.set_compression_type(DBCompressionType::Lz4);
+        // New files are soon merged: compressing them would cost more than it saves.
+        let (none, lz4) = (DBCompressionType::None, DBCompressionType::Lz4);
+        o.set_compression_per_level(&[none, none, lz4, lz4, lz4, lz4, lz4]);
         o
     }
 }

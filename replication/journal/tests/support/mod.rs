@@ -205,7 +205,7 @@ impl Net {
     pub fn propose(&mut self, name: &str, text: &str) -> Ticket {
         self.ticket += 1;
         let ticket = self.ticket;
-        self.input(node(name), Input::Propose { ticket, draft: entry(text) });
+        self.input(node(name), Input::Propose { drafts: vec![(ticket, entry(text))] });
         self.run();
         ticket
     }

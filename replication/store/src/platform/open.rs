@@ -194,11 +194,11 @@ fn read_meta<T: DeserializeOwned>(inner: &Inner, name: &str) -> Result<Option<T>
 
 fn families(shared: &Shared) -> Vec<ColumnFamilyDescriptor> {
     // Journal rows arrive in key order and are read in long runs; state rows are read one by one.
-    let mut bodies = shared.family(4 << 20);
+    let mut bodies = shared.family(32 << 20);
     with_blobs(&mut bodies);
     let mut rows = vec![ColumnFamilyDescriptor::new(super::BODIES, bodies)];
     for (name, buffer) in
-        [(super::JOURNAL, 4 << 20), (super::STATE, 4 << 20), (META, 256 << 10), (super::LOCAL, 256 << 10)]
+        [(super::JOURNAL, 16 << 20), (super::STATE, 16 << 20), (META, 256 << 10), (super::LOCAL, 256 << 10)]
     {
         rows.push(ColumnFamilyDescriptor::new(name, shared.family(buffer)));
     }
@@ -208,7 +208,8 @@ fn families(shared: &Shared) -> Vec<ColumnFamilyDescriptor> {
 fn with_blobs(options: &mut Options) {
     options.set_enable_blob_files(true);
     options.set_min_blob_size(BLOB_LEN_MIN);
-    options.set_blob_compression_type(DBCompressionType::Lz4);
+    // Bodies are written once and are to be encrypted: compressing them is left to archives.
+    options.set_blob_compression_type(DBCompressionType::None);
     options.set_blob_file_size(64 << 20);
     // Erased bodies must leave the disk, not only the index.
     options.set_enable_blob_gc(true);
