@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod authority;
+mod command_key;
 mod error;
 mod files;
 mod key;
@@ -15,6 +16,7 @@ mod profile;
 mod serial;
 
 pub use authority::{Authority, Issued, IssuingSpec, bundle_pem};
+pub use command_key::CommandKey;
 pub use error::Error;
 pub use files::{KEY_MODE, read_key, write_certificate, write_key};
 pub use key::{Key, certificate_request};

@@ -58,6 +58,14 @@ impl TrustBundle {
         Self::new(domain, &roots, intermediates)
     }
 
+    /// The certificates of a PEM bundle file, DER, in its order.
+    pub fn certificates(path: &Path) -> Result<Vec<Vec<u8>>, Error> {
+        let pem = read_bounded(path, BUNDLE_LEN_MAX)?;
+        let read: Result<Vec<_>, _> =
+            CertificateDer::pem_slice_iter(&pem).map(|c| c.map(|c| c.to_vec())).collect();
+        read.map_err(|e| Error::Unusable { what: "trust bundle".into(), reason: e.to_string() })
+    }
+
     /// Reads a PEM bundle file.
     pub fn from_file(path: &Path, domain: TrustDomain) -> Result<Self, Error> {
         Self::from_pem(&read_bounded(path, BUNDLE_LEN_MAX)?, domain)

@@ -74,6 +74,16 @@ impl Tls {
         &self.trust.revocations
     }
 
+    /// Signs bytes with the key of the own certificate (ECDSA on P-256 with SHA-256): (certificate, signature), both DER.
+    pub fn sign(&self, bytes: &[u8]) -> Result<(Vec<u8>, Vec<u8>), Error> {
+        let slot = self.own.0.load();
+        let signer = slot.certified.key.choose_scheme(&[SignatureScheme::ECDSA_NISTP256_SHA256]);
+        let unusable = || Error::Unusable { what: "own key".into(), reason: "it is not on P-256".into() };
+        let signature = signer.ok_or_else(unusable)?.sign(bytes)?;
+        let leaf = slot.certified.cert.first().ok_or_else(unusable)?;
+        Ok((leaf.to_vec(), signature))
+    }
+
     /// The own identity, as peers see it.
     pub fn me(&self) -> PeerIdentity {
         self.own.0.load().me.clone()

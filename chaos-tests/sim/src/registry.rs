@@ -61,7 +61,8 @@ impl Registry {
         for (n, op) in founding(profile, Timestamp::from_millis(wall)).into_iter().enumerate() {
             let id = CommandId([n as u8; 16]);
             let at = Timestamp::from_millis(wall);
-            let command = Command { id, by: "operator/admin".into(), at, reason: "founding".into(), op };
+            let command =
+                Command { id, by: "operator/admin".into(), at, reason: "founding".into(), op, proof: None };
             let applied = registry.state.apply(&command);
             assert!(applied.outcome.is_ok(), "founding: {:?}", applied.outcome);
         }
@@ -140,7 +141,8 @@ impl World {
         let mut id = [0x55; 16];
         id[..8].copy_from_slice(&call.to_be_bytes());
         let delicate = matches!(op, Op::CommitSwitch { .. } | Op::InSyncRemove { .. });
-        let command = Command { id: CommandId(id), by, at: self.wall(), reason: String::new(), op };
+        let command =
+            Command { id: CommandId(id), by, at: self.wall(), reason: String::new(), op, proof: None };
         self.calls.insert(call, reply_to);
         self.after(CALL_TIMEOUT_MS, Event::Reply { call, applied: None, joined: None });
         if let Some(node) = node

@@ -20,6 +20,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("rcgen", &["eport-authority"]),
     ("hpke", &["eport-authority"]),
     ("bincode", &["eport-model"]),
+    ("p256", &["eport-signature"]),
     ("clap", &["eport-cli", "eport-server"]),
     ("axum", &["eport-http"]),
     ("rustls-webpki", &["eport-tls"]),

@@ -28,6 +28,8 @@ pub enum Action {
     ReadFederation,
     /// Look at code tables.
     ReadTables,
+    /// Look at operators, approvals and the audit.
+    ReadAudit,
     /// Publish code tables.
     PublishTable,
     /// Move a platform, change its policy, create it.
@@ -130,6 +132,7 @@ fn operator(action: &Action, context: &Context) -> Result<Permit, Denied> {
         | Action::ReadEvents
         | Action::ReadFederation
         | Action::ReadTables
+        | Action::ReadAudit
         | Action::PublishTable
         | Action::AdministerPlatform
         | Action::AdministerNodes
@@ -197,6 +200,7 @@ mod tests {
             (Action::ReadEvents, "-a-a"),
             (Action::ReadFederation, "aaaa"),
             (Action::ReadTables, "aaaa"),
+            (Action::ReadAudit, "-a--"),
             (Action::PublishTable, "-a--"),
             (Action::AdministerPlatform, "-a--"),
             (Action::AdministerNodes, "-a--"),

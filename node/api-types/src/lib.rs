@@ -10,6 +10,7 @@ mod documents;
 mod instant;
 mod journal;
 mod moves;
+mod operators;
 mod page;
 mod plan;
 mod problem;
@@ -25,6 +26,9 @@ pub use instant::{from_rfc3339, rfc3339};
 pub use journal::{EpochSpan, JournalHead, JournalVerify, PlatformVerify, ReplicaDigest};
 pub use moves::{
     ExpectedLoss, MoveAnswer, MoveRequest, MoveState, PlanCheck, PlatformCreate, PolicyBackup, PolicyRequest,
+};
+pub use operators::{
+    ApprovalDecision, ApprovalItem, AuditItem, SettingItem, SettingRequest, Signed, UserItem, UserRequest,
 };
 pub use page::Page;
 pub use plan::{BackupPlan, PlatformAdvice, PlatformLossDoc, ProposedBackup, SiteDoc, SiteLoss, SiteRequest};

@@ -34,6 +34,9 @@ pub struct Problem {
     /// `unknown` when the request may or may not have taken effect: repeat it with the same key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<String>,
+    /// The approval that waits for a second person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approval: Option<String>,
     /// The business key to repeat.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,

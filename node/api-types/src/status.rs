@@ -22,6 +22,9 @@ pub struct FederationStatus {
     pub mode: Mode,
     /// True when dangerous commands need a second person.
     pub two_person: bool,
+    /// True when commands of operators must be signed.
+    #[serde(default)]
+    pub operator_signatures: bool,
     /// Every table with its version in force.
     pub tables: Vec<TableSummary>,
     /// What a person should look at.

@@ -11,6 +11,8 @@ pub struct Caller {
     pub identity: Option<Arc<PeerIdentity>>,
     /// The node that forwarded the request, if it did not come straight from the caller.
     pub via: Option<NodeId>,
+    /// The signature under what is asked, if the request carries one.
+    pub signature: Option<Arc<eport_signature::Header>>,
 }
 
 impl Caller {

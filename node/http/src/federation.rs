@@ -35,6 +35,7 @@ pub fn federation(api: &Api, chinese: bool) -> FederationStatus {
     warnings.extend(eport_moves::platform_warnings(state, &up).iter().map(text));
     warnings.extend(alarms(&heard));
     warnings.extend(crate::backup_api::key_warnings(api));
+    warnings.extend(crate::operators_api::warnings(state, api.now(), chinese));
     FederationStatus {
         federation: state.federation().map(|f| f.name.clone()).unwrap_or_default(),
         lineage: api.agent.lineage(),
@@ -48,6 +49,7 @@ pub fn federation(api: &Api, chinese: bool) -> FederationStatus {
             Mode::Dev => t::Mode::Dev,
         },
         two_person: state.federation().is_some_and(|f| f.two_person),
+        operator_signatures: state.signatures_required(),
         tables: crate::tables_api::summaries(api, &heard),
         warnings,
         index: view.index,

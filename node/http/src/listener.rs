@@ -82,7 +82,7 @@ async fn connection(
         Some(chain) if !chain.is_empty() => Some(Arc::new(tls.peer(chain)?)),
         _ => None,
     };
-    let caller = Caller { identity, via: None };
+    let caller = Caller { identity, ..Caller::default() };
     let service = hyper::service::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(caller.clone());
         router.clone().call(request)

@@ -5,6 +5,7 @@ use crate::auth::need;
 use crate::extract::Json;
 use crate::observe::{answers, observe};
 use crate::problem::{ApiError, wants_chinese};
+use crate::signing::{command, propose};
 use crate::state::Api;
 use crate::{federation, words};
 use axum::extract::{Path, State};
@@ -19,8 +20,8 @@ use eport_api_types::{
 use eport_model::{MoveId, RegionCode, codes};
 use eport_moves::{Intent, plan};
 use eport_registry::{
-    Command, DurabilityMode, FailoverMode, Isolation, MoveKind, MoveRecord, OldPrimary, Op, Outcome,
-    Placement, PlacementState, Plan, Policy, PolicyBackup, Role,
+    DurabilityMode, FailoverMode, Isolation, MoveKind, MoveRecord, OldPrimary, Op, Outcome, Placement,
+    PlacementState, Plan, Policy, PolicyBackup, Role,
 };
 use rand::RngCore;
 use std::time::Duration;
@@ -29,19 +30,6 @@ use std::time::Duration;
 pub(crate) const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
 /// A switchover that has not been committed after this time is given up by the old primary.
 const SWITCH_DEADLINE_MS: i64 = 30_000;
-
-/// A command in the caller's name.
-pub(crate) fn command(api: &Api, caller: &Caller, reason: &str, op: Op) -> Command {
-    let mut id = [0u8; 16];
-    rand::rng().fill_bytes(&mut id);
-    Command {
-        id: eport_registry::CommandId(id),
-        by: caller.name(),
-        at: api.now(),
-        reason: reason.to_owned(),
-        op,
-    }
-}
 
 /// Reads a region code of a path.
 pub(crate) fn region(text: &str) -> Result<RegionCode, ApiError> {
@@ -109,7 +97,7 @@ pub async fn create(
         backups: Vec::new(),
         policy,
     };
-    api.registry.propose(command(&api, &caller, "platform create", op), COMMAND_TIMEOUT).await?;
+    propose(&api, command(&api, &caller, "platform create", op)?).await?;
     let shown = federation::one_platform(&api, body.region);
     Ok((StatusCode::CREATED, Answer(shown)).into_response())
 }
@@ -159,20 +147,29 @@ pub async fn policy(
             .iter()
             .map(|b| PolicyBackup { node: b.node, role: if b.sync { Role::Sync } else { Role::Async } })
             .collect(),
-        None => current
-            .backups
-            .iter()
-            .filter(|b| !b.leaving)
-            .map(|b| PolicyBackup { node: b.node, role: b.role })
-            .collect(),
+        None => eport_registry::statement::named_backups(&current.backups),
     };
     if body.dry_run {
-        return Ok(Answer(serde_json::json!({ "dry_run": true, "version": current.version })).into_response());
+        return Ok(Answer(policy_planned(current.version, &wanted, &backups)).into_response());
     }
     let version = body.expected_version.unwrap_or(current.version);
     let op = Op::SetPolicy { region, version, policy: wanted, backups };
-    api.registry.propose(command(&api, &caller, "platform policy", op), COMMAND_TIMEOUT).await?;
+    propose(&api, command(&api, &caller, "platform policy", op)?).await?;
     Ok(Answer(federation::one_platform(&api, region)).into_response())
+}
+
+/// The whole policy as it would be: what the operator looks at and signs. Sent back in full it is what will be set.
+fn policy_planned(version: u64, p: &Policy, backups: &[PolicyBackup]) -> serde_json::Value {
+    let backups: Vec<_> =
+        backups.iter().map(|b| serde_json::json!({ "node": b.node, "sync": b.role == Role::Sync })).collect();
+    serde_json::json!({
+        "dry_run": true,
+        "version": version,
+        "policy": {
+            "durability": words::durability(p.durability), "k": p.k, "isolation": words::isolation(p.isolation),
+            "failover": words::failover(p.failover), "same_site": p.same_site, "backups": backups,
+        },
+    })
 }
 
 /// `POST /v1/platforms/{region}/moves`
@@ -226,10 +223,7 @@ pub async fn start_move(
             plan,
         },
     };
-    let outcome = api
-        .registry
-        .propose(command(&api, &caller, &format!("platform {}", body.kind), op), COMMAND_TIMEOUT)
-        .await?;
+    let outcome = propose(&api, command(&api, &caller, &format!("platform {}", body.kind), op)?).await?;
     let move_id = match outcome {
         Outcome::Moved { move_id, .. } => move_id,
         _ => move_id,

@@ -3,7 +3,10 @@
 use crate::catalogue::{Open, ROUTES};
 use crate::problem::ApiError;
 use crate::state::{Api, BODY_UNIT};
-use crate::{backup_api, documents_api, journal_api, openapi, plan_api, platforms_api, system, tables_api};
+use crate::{
+    backup_api, documents_api, journal_api, openapi, operators_api, plan_api, platforms_api, signing, system,
+    tables_api,
+};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, header};
@@ -35,6 +38,13 @@ pub fn router(api: Api) -> Router {
         .route("/v1/sites", get(plan_api::sites))
         .route("/v1/sites/{site}", put(plan_api::put_site))
         .route("/v1/plan/backups", get(plan_api::backups))
+        .route("/v1/approvals", get(operators_api::approvals))
+        .route("/v1/approvals/{id}", get(operators_api::approval).post(operators_api::decide))
+        .route("/v1/audit", get(operators_api::audit))
+        .route("/v1/users", get(operators_api::users))
+        .route("/v1/users/{id}", put(operators_api::put_user))
+        .route("/v1/settings", get(operators_api::settings))
+        .route("/v1/settings/{name}", put(operators_api::put_setting))
         .route("/v1/platforms", get(platforms_api::list).post(platforms_api::create))
         .route("/v1/platforms/{region}", get(platforms_api::show))
         .route("/v1/platforms/{region}/policy", put(platforms_api::policy))
@@ -129,12 +139,20 @@ async fn observe(State(api): State<Api>, mut request: Request, next: Next) -> Re
         request.extensions_mut().insert(crate::Caller::default());
     }
     let headers = request.headers().clone();
+    let signature = signing::header(&headers);
+    if let (Ok(Some(signed)), Some(caller)) =
+        (&signature, request.extensions_mut().get_mut::<crate::Caller>().filter(|c| c.via.is_none()))
+    {
+        caller.signature = Some(std::sync::Arc::new(signed.clone()));
+    }
     let started = Instant::now();
     let nobody = request.extensions().get::<crate::Caller>().is_none_or(|c| c.subject().is_none());
     let mut response = if nobody && !open_to_anybody(&route) {
         // Before the body is read: who has no certificate costs nothing and learns nothing.
         ApiError::new(codes::CERT_MISSING, "this address needs a client certificate of the federation")
             .into_response()
+    } else if let Err(unreadable) = signature {
+        unreadable.into_response()
     } else {
         next.run(request).instrument(span.clone()).await
     };

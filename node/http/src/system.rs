@@ -3,8 +3,8 @@
 use crate::Caller;
 use crate::auth::need;
 use crate::extract::Json;
-use crate::platforms_api::{COMMAND_TIMEOUT, command};
 use crate::problem::{ApiError, wants_chinese};
+use crate::signing::{command, propose};
 use crate::state::Api;
 use crate::{federation, metrics};
 use axum::extract::{Path, State};
@@ -105,7 +105,7 @@ pub async fn drain(
     let node: NodeId = name.parse().map_err(|e: eport_model::ParseError| ApiError::bad(e.to_string()))?;
     let state = if body.drain { NodeState::Draining } else { NodeState::Up };
     let op = Op::SetNodeState { node, state };
-    api.registry.propose(command(&api, &caller, "node drain", op), COMMAND_TIMEOUT).await?;
+    propose(&api, command(&api, &caller, "node drain", op)?).await?;
     let shown = federation::nodes(&api).into_iter().find(|n| n.node == node);
     Ok(Answer(shown).into_response())
 }

@@ -3,8 +3,9 @@
 use crate::Caller;
 use crate::auth::need;
 use crate::extract::Query;
-use crate::platforms_api::{COMMAND_TIMEOUT, command};
+use crate::platforms_api::COMMAND_TIMEOUT;
 use crate::problem::ApiError;
+use crate::signing::{command, propose};
 use crate::state::Api;
 use axum::Extension;
 use axum::Json as Answer;
@@ -277,6 +278,7 @@ pub struct ImportOptions {
     effective: Option<String>,
     force: bool,
     dry_run: bool,
+    version: Option<u64>,
 }
 
 /// `POST /v1/tables/{name}/versions`
@@ -329,6 +331,14 @@ pub async fn publish(
         (answer.version, answer.effective, answer.published) = (v.version, rfc3339(v.effective), true);
         return Ok(Answer(answer).into_response());
     }
+    if let Some(named) = options.version.filter(|v| *v != newest + 1) {
+        let conflict = eport_registry::Refusal::VersionConflict {
+            object: format!("table {id}"),
+            named,
+            current: newest,
+        };
+        return Err(ApiError::of(&conflict));
+    }
     let (objects, bytes) = (api.agent.objects().clone(), content.bytes);
     let stored = tokio::task::spawn_blocking(move || objects.put(&bytes)).await;
     stored.map_err(|e| ApiError::new(codes::INTERNAL, e.to_string()))??;
@@ -341,13 +351,13 @@ pub async fn publish(
         schema: serde_json::to_string(&content.schema).unwrap_or_default(),
         report: serde_json::to_string(&answer).unwrap_or_default(),
     };
-    match api.registry.propose(command(&api, &caller, "table import", op), COMMAND_TIMEOUT).await {
+    match propose(&api, command(&api, &caller, "table import", op)?).await {
         Ok(Outcome::Published { version, effective }) => {
             (answer.version, answer.effective, answer.published) = (version, rfc3339(effective), true);
             Ok((StatusCode::CREATED, Answer(answer)).into_response())
         }
         Ok(other) => Err(ApiError::new(codes::INTERNAL, format!("the registry answered {other:?}"))),
-        Err(error) => Err(ApiError::of(&error)),
+        Err(error) => Err(error),
     }
 }
 

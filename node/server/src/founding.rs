@@ -6,8 +6,8 @@ use crate::config::Config;
 use crate::genesis::Genesis;
 use eport_model::{Digest, Timestamp, codes};
 use eport_registry::{
-    Command, CommandId, DurabilityMode, FailoverMode, Federation, Isolation, Mode, Node, NodeState, Op,
-    Policy, PolicyBackup, Role, Site,
+    Command, CommandId, DurabilityMode, FailoverMode, Federation, Isolation, Issuer, IssuerState, Mode, Node,
+    NodeState, OPERATOR_SIGNATURES, Op, Operator, Policy, PolicyBackup, Role, Setting, Site,
 };
 use std::path::Path;
 
@@ -73,6 +73,23 @@ pub(crate) fn commands(
             policy: policy(path, &p.durability, p.k)?,
         });
     }
+    ops.extend(issuers(config)?);
+    ops.extend(genesis.operators.iter().map(|o| {
+        Op::PutOperator(Operator {
+            id: o.id.clone(),
+            name: o.name.clone(),
+            roles: o.roles.iter().copied().collect(),
+            suspended: false,
+            since: now,
+        })
+    }));
+    // Last of all: from here on an operator's command must be signed.
+    let signatures = match (&genesis.operator_signatures, genesis.mode.as_str()) {
+        (Some(word), _) => word.as_str(),
+        (None, "production") => "required",
+        (None, _) => "optional",
+    };
+    ops.push(Op::SetSetting(Setting { name: OPERATOR_SIGNATURES.into(), value: signatures.into() }));
     let by = founder(config);
     let command = |(n, op): (usize, Op)| Command {
         id: id(config, n),
@@ -80,8 +97,30 @@ pub(crate) fn commands(
         at: now,
         reason: "founding of the federation".into(),
         op,
+        proof: None,
     };
     Ok(ops.into_iter().enumerate().map(command).collect())
+}
+
+/// The issuers of the founding node's trust bundle: whom the registry believes that an operator is who the certificate says.
+fn issuers(config: &Config) -> Result<Vec<Op>, Exit> {
+    let path = &config.tls.trust;
+    let unusable = |detail: String| Exit {
+        code: codes::KEY_UNREADABLE,
+        detail: format!("trust bundle {}: {detail}", path.display()),
+    };
+    let certificates = eport_tls::TrustBundle::certificates(path).map_err(|e| unusable(e.to_string()))?;
+    let issuer = |certificate: Vec<u8>| -> Result<Op, Exit> {
+        let facts = eport_signature::issuer_facts(&certificate).map_err(|e| unusable(e.to_string()))?;
+        Ok(Op::PutIssuer(Issuer {
+            key_id: facts.key_id.to_string(),
+            name: facts.name,
+            platform: facts.region,
+            certificate,
+            state: IssuerState::Active,
+        }))
+    };
+    certificates.into_iter().map(issuer).collect()
 }
 
 /// The founding operator, in whose name the genesis is applied.

@@ -1,6 +1,7 @@
 //! The genesis file: what the founding node writes into a new registry, once.
 
 use eport_model::{NodeId, RegionCode, SiteId};
+use eport_registry::OperatorRole;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
@@ -16,6 +17,25 @@ pub struct Genesis {
     pub nodes: Vec<GenesisNode>,
     /// The platforms.
     pub platforms: Vec<GenesisPlatform>,
+    /// The operators and their roles.
+    #[serde(default)]
+    pub operators: Vec<GenesisOperator>,
+    /// `required` or `optional`; absent: required in production, optional in `dev` and `demo`.
+    #[serde(default)]
+    pub operator_signatures: Option<String>,
+}
+
+/// An operator of the new federation.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GenesisOperator {
+    /// Id, as in the certificate.
+    pub id: String,
+    /// Name for people.
+    #[serde(default)]
+    pub name: String,
+    /// `administrator`, `approver`, `publisher`.
+    pub roles: Vec<OperatorRole>,
 }
 
 /// A node of the new federation.

@@ -100,12 +100,13 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
     let seeds = config.federation.seeds.iter().map(|s| Peer { node: s.node, addr: s.quic }).collect();
     transport.set_peers(seeds);
     let profile = profile(config);
-    let registry = Registry::open(
-        eport_consensus::Config::new(config.node.id, profile),
-        registry_store,
-        transport.clone(),
-    )
-    .await?;
+    let own = tls.clone();
+    let sign = move |bytes: &[u8]| own.sign(bytes).inspect_err(|error| warn!(%error, "step not signed")).ok();
+    let registry_config = eport_consensus::Config {
+        signer: Some(eport_consensus::StepSigner::new(sign)),
+        ..eport_consensus::Config::new(config.node.id, profile)
+    };
+    let registry = Registry::open(registry_config, registry_store, transport.clone()).await?;
     dispatcher.open_registry(registry.clone());
     found(config, &registry, clock).await?;
     let agent_config = eport_agent::Config {
@@ -196,7 +197,9 @@ async fn found(config: &Config, registry: &Registry, clock: Clock) -> Result<(),
     let begun = view.state.federation().map(|f| f.created);
     let complete = begun.is_some()
         && genesis.nodes.iter().all(|n| view.state.node(n.node).is_some())
-        && genesis.platforms.iter().all(|p| view.state.placement(p.region).is_some());
+        && genesis.platforms.iter().all(|p| view.state.placement(p.region).is_some())
+        // The last of the founding commands.
+        && view.state.setting(eport_registry::OPERATOR_SIGNATURES).is_some();
     if complete {
         return Ok(());
     }

@@ -1,7 +1,8 @@
 //! The command tree: global flags and the groups of commands. Each group's arguments live with its code.
 
 use crate::commands::{
-    backup, context, demo, dev, doc, init, journal, node, plan, platform, simple, site, status, table,
+    approval, backup, context, demo, dev, doc, init, journal, node, plan, platform, simple, site, status,
+    table, user,
 };
 use crate::lang::Lang;
 use clap::{Args, Parser, Subcommand};
@@ -102,6 +103,16 @@ pub enum Command {
     Journal(journal::JournalArgs),
     /// Back up registry and platforms, verify and restore
     Backup(backup::BackupArgs),
+    /// Look at commands that wait for a second person, approve or reject them
+    Approval(approval::ApprovalArgs),
+    /// Approve a command as the second person; the same as approval approve
+    Approve(approval::ApproveArgs),
+    /// Show who did what, with both persons where two were needed
+    Audit(approval::AuditArgs),
+    /// Look after operators and their roles
+    User(user::UserArgs),
+    /// Look at and change the settings of the federation
+    Setting(user::SettingArgs),
     /// Keep addresses and certificates of federations
     Context(context::ContextArgs),
     /// Explain an error code in both languages

@@ -8,7 +8,7 @@ use crate::contexts::Contexts;
 use crate::dev::state::DevState;
 use crate::error::Error;
 use crate::lang::Lang;
-use eport_client::{Client, Files, Settings, client_config};
+use eport_client::{Client, Files, Settings, Signer, client_config};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -69,5 +69,6 @@ pub fn client(global: &Global) -> Result<Client, Error> {
 pub fn client_of(access: &Access, timeout: Duration, lang: Lang) -> Result<Client, Error> {
     let files = Files { cert: access.cert.clone(), key: access.key.clone(), ca: access.ca.clone() };
     let tls = client_config(&files)?;
-    Ok(Client::new(Settings { apis: access.apis.clone(), timeout, language: lang.pick(("en", "zh")) }, tls)?)
+    let settings = Settings { apis: access.apis.clone(), timeout, language: lang.pick(("en", "zh")) };
+    Ok(Client::new(settings, tls)?.with_signer(Signer::from_files(&files)?))
 }

@@ -51,7 +51,10 @@ pub fn run(argv: Vec<OsString>) -> u8 {
 }
 
 async fn dispatch(cli: Cli, out: Out) -> Result<(), Error> {
-    use commands::{backup, context, demo, dev, doc, init, journal, node, plan, platform, simple, site, status, table};
+    use commands::{
+        approval, backup, context, demo, dev, doc, init, journal, node, plan, platform, simple, site, status,
+        table, user,
+    };
     let global = &cli.global;
     match cli.command {
         Command::Demo(args) => demo::run(args, global, out).await,
@@ -66,6 +69,11 @@ async fn dispatch(cli: Cli, out: Out) -> Result<(), Error> {
         Command::Doc(args) => doc::run(args, global, out).await,
         Command::Journal(args) => journal::run(args, global, out).await,
         Command::Backup(args) => backup::run(args, global, out).await,
+        Command::Approval(args) => approval::run(args, global, out).await,
+        Command::Approve(args) => approval::approve(args, global, out).await,
+        Command::Audit(args) => approval::audit(args, global, out).await,
+        Command::User(args) => user::run(args, global, out).await,
+        Command::Setting(args) => user::setting(args, global, out).await,
         Command::Context(args) => context::run(args, global, out),
         Command::Explain(args) => simple::explain(&args, out),
         Command::Completion(args) => simple::completion(&args, out),

@@ -3,6 +3,7 @@
 use crate::http::{Body, Call, decode};
 use crate::{Client, Error, Repeat};
 use bytes::Bytes;
+use eport_signature::Statement;
 use reqwest::Method;
 use serde_json::Value;
 use std::time::Duration;
@@ -72,7 +73,7 @@ impl Client {
     ) -> Result<(u16, Value), Error> {
         let path = format!("/v1/platforms/{platform}/documents");
         let body = Body::Json(Bytes::from(document.to_string()));
-        let call = Call { method: Method::POST, path: &path, query: &[], body, repeat };
+        let call = Call { method: Method::POST, path: &path, query: &[], body, repeat, signature: None };
         let answer = self.call(call).await?;
         let status = answer.status;
         Ok((status, decode(&path, answer)?))
@@ -91,8 +92,8 @@ impl Client {
             lines.extend_from_slice(d.to_string().as_bytes());
             lines.push(b'\n');
         }
-        let call =
-            Call { method: Method::POST, path: &path, query: &[], body: Body::Ndjson(lines.into()), repeat };
+        let body = Body::Ndjson(lines.into());
+        let call = Call { method: Method::POST, path: &path, query: &[], body, repeat, signature: None };
         let answer = self.call(call).await?;
         let items = ndjson(&answer.body).map_err(|e| self.unreadable(&path, &e))?;
         if items.len() == documents.len() {
@@ -102,7 +103,13 @@ impl Client {
     }
 
     /// Imports a table file. Publication is decided by content, so a repetition of the same file changes nothing.
-    pub async fn import_table(&self, table: &str, file: TableFile) -> Result<Value, Error> {
+    /// `statement` is what is published; a dry run has none.
+    pub async fn import_table(
+        &self,
+        table: &str,
+        file: TableFile,
+        statement: Option<&Statement>,
+    ) -> Result<Value, Error> {
         let path = format!("/v1/tables/{}/versions", path_segment(table));
         let call = Call {
             method: Method::POST,
@@ -110,21 +117,37 @@ impl Client {
             query: &[],
             body: Body::Table(file),
             repeat: Repeat::UnlessSent,
+            signature: self.signature(statement).await?,
         };
         decode(&path, self.call(call).await?)
     }
 
     /// The bytes of a file that the API serves.
     pub async fn download(&self, path: &str) -> Result<Bytes, Error> {
-        let call = Call { method: Method::GET, path, query: &[], body: Body::None, repeat: Repeat::Safe };
+        let call = Call {
+            method: Method::GET,
+            path,
+            query: &[],
+            body: Body::None,
+            repeat: Repeat::Safe,
+            signature: None,
+        };
         Ok(self.call(call).await?.body)
     }
 
-    /// Plans or starts a move. `request` has the members of `POST …/moves`; with `dry_run` nothing is changed.
-    pub async fn start_move(&self, region: &str, request: &Value) -> Result<Value, Error> {
-        let dry = request.get("dry_run").and_then(Value::as_bool).unwrap_or(false);
-        let repeat = if dry { Repeat::Safe } else { Repeat::UnlessSent };
-        self.post(&format!("/v1/platforms/{region}/moves"), request, repeat).await
+    /// Plans a move. `request` has the members of `POST …/moves` with `dry_run`; nothing is changed.
+    pub async fn plan_move(&self, region: &str, request: &Value) -> Result<Value, Error> {
+        self.post(&format!("/v1/platforms/{region}/moves"), request, Repeat::Safe).await
+    }
+
+    /// Starts a move that was planned, signed.
+    pub async fn start_move(
+        &self,
+        region: &str,
+        request: &Value,
+        statement: &Statement,
+    ) -> Result<Value, Error> {
+        self.give(Method::POST, &format!("/v1/platforms/{region}/moves"), request, statement).await
     }
 
     /// Watches a move until it is done, aborted or failed; every new look is handed to `seen`.

@@ -1,13 +1,17 @@
 //! One HTTPS client over several addresses of one federation: requests, repeats, change of address.
 
+use crate::sign::Signer;
 use crate::{Error, Problem};
 use bytes::Bytes;
+use eport_identity::Lineage;
+use eport_signature::Statement;
 use reqwest::{Method, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
+use tokio::sync::OnceCell;
 
 /// Largest answer that is read. 64 MiB; lists are paged and never come near it.
 const ANSWER_LEN_MAX: usize = 64 << 20;
@@ -57,12 +61,14 @@ pub struct Client {
     inner: Arc<Inner>,
 }
 
-struct Inner {
+pub(crate) struct Inner {
     http: reqwest::Client,
     apis: Vec<String>,
     timeout: Duration,
     language: &'static str,
     current: AtomicUsize,
+    pub(crate) signer: Option<Arc<Signer>>,
+    lineage: Arc<OnceCell<Lineage>>,
 }
 
 /// One request, kept as data so that it can be sent again.
@@ -72,6 +78,7 @@ pub(crate) struct Call<'a> {
     pub query: &'a [(&'a str, String)],
     pub body: Body,
     pub repeat: Repeat,
+    pub signature: Option<String>,
 }
 
 /// What a request carries.
@@ -106,7 +113,15 @@ impl Client {
             .map_err(|e| setup(format!("the HTTPS client cannot be set up: {}", innermost(&e))))?;
         let apis = settings.apis.iter().map(|a| a.trim_end_matches('/').to_owned()).collect();
         let Settings { timeout, language, .. } = settings;
-        let inner = Inner { http, apis, timeout, language, current: AtomicUsize::new(0) };
+        let inner = Inner {
+            http,
+            apis,
+            timeout,
+            language,
+            current: AtomicUsize::new(0),
+            signer: None,
+            lineage: Arc::default(),
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -135,13 +150,15 @@ impl Client {
     }
 
     /// A copy with some part changed; connections stay shared.
-    fn changed(&self, change: impl FnOnce(&mut Inner)) -> Client {
+    pub(crate) fn changed(&self, change: impl FnOnce(&mut Inner)) -> Client {
         let mut inner = Inner {
             http: self.inner.http.clone(),
             apis: self.inner.apis.clone(),
             timeout: self.inner.timeout,
             language: self.inner.language,
             current: AtomicUsize::new(self.inner.current.load(Ordering::Relaxed)),
+            signer: self.inner.signer.clone(),
+            lineage: self.inner.lineage.clone(),
         };
         change(&mut inner);
         Client { inner: Arc::new(inner) }
@@ -158,7 +175,14 @@ impl Client {
 
     /// Reads a resource.
     pub async fn get<T: DeserializeOwned>(&self, path: &str, query: &[(&str, String)]) -> Result<T, Error> {
-        let call = Call { method: Method::GET, path, query, body: Body::None, repeat: Repeat::Safe };
+        let call = Call {
+            method: Method::GET,
+            path,
+            query,
+            body: Body::None,
+            repeat: Repeat::Safe,
+            signature: None,
+        };
         decode(path, self.call(call).await?)
     }
 
@@ -169,7 +193,14 @@ impl Client {
         body: &(impl Serialize + ?Sized),
         repeat: Repeat,
     ) -> Result<T, Error> {
-        let call = Call { method: Method::POST, path, query: &[], body: Body::json(path, body)?, repeat };
+        let call = Call {
+            method: Method::POST,
+            path,
+            query: &[],
+            body: Body::json(path, body)?,
+            repeat,
+            signature: None,
+        };
         decode(path, self.call(call).await?)
     }
 
@@ -180,8 +211,36 @@ impl Client {
         body: &(impl Serialize + ?Sized),
         repeat: Repeat,
     ) -> Result<T, Error> {
-        let call = Call { method: Method::PUT, path, query: &[], body: Body::json(path, body)?, repeat };
+        let call = Call {
+            method: Method::PUT,
+            path,
+            query: &[],
+            body: Body::json(path, body)?,
+            repeat,
+            signature: None,
+        };
         decode(path, self.call(call).await?)
+    }
+
+    /// Sends a command that changes the federation, signed. It is repeated only when it was never sent.
+    pub async fn give<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &(impl Serialize + ?Sized),
+        statement: &Statement,
+    ) -> Result<T, Error> {
+        let signature = self.signature(Some(statement)).await?;
+        let (body, repeat) = (Body::json(path, body)?, Repeat::UnlessSent);
+        decode(path, self.call(Call { method, path, query: &[], body, repeat, signature }).await?)
+    }
+
+    pub(crate) fn signer(&self) -> Option<&Signer> {
+        self.inner.signer.as_deref()
+    }
+
+    pub(crate) fn lineage_cell(&self) -> &OnceCell<Lineage> {
+        &self.inner.lineage
     }
 
     /// Sends a call, repeated as far as it allows and the time lasts.
@@ -228,6 +287,9 @@ impl Client {
             .timeout(patience.max(Duration::from_millis(100)))
             .header("x-request-id", request_id())
             .header("accept-language", self.inner.language);
+        if let Some(signature) = &call.signature {
+            request = request.header(eport_signature::HEADER, signature);
+        }
         if !call.query.is_empty() {
             request = request.query(call.query);
         }

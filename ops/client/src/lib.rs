@@ -11,10 +11,14 @@ mod calls;
 mod error;
 mod http;
 mod problem;
+mod sign;
 mod tls;
 
 pub use calls::{TableFile, path_segment};
+pub use eport_signature::{Statement, digest_of as statement_digest};
 pub use error::Error;
 pub use http::{Answer, Client, Repeat, Settings};
 pub use problem::Problem;
+pub use reqwest::Method;
+pub use sign::Signer;
 pub use tls::{Files, client_config};

@@ -42,10 +42,25 @@ fn setup(error: eport_tls::Error) -> Error {
 
 /// The trust domain in the URI of a certificate.
 fn domain_of(cert: &Path) -> Result<eport_model::TrustDomain, Error> {
-    let fail = |reason: String| Error::Setup {
-        detail: format!("{}: {reason}", cert.display()),
-        code: eport_model::codes::KEY_UNREADABLE,
-    };
+    let uri = uri_of(cert)?;
+    let domain = uri.split('/').next().unwrap_or(&uri);
+    domain.parse().map_err(|e| unusable(cert, format!("{e}")))
+}
+
+/// The path of the subject in the URI of a certificate, for example `operator/admin`.
+pub(crate) fn subject_of(cert: &Path) -> Result<String, Error> {
+    let uri = uri_of(cert)?;
+    let path = uri.split_once('/').map(|(_, path)| path.to_owned());
+    path.ok_or_else(|| unusable(cert, "it names no subject".into()))
+}
+
+fn unusable(cert: &Path, reason: String) -> Error {
+    Error::Setup { detail: format!("{}: {reason}", cert.display()), code: eport_model::codes::KEY_UNREADABLE }
+}
+
+/// The URI of a certificate behind `spiffe://`.
+fn uri_of(cert: &Path) -> Result<String, Error> {
+    let fail = |reason: String| unusable(cert, reason);
     let pem = std::fs::read(cert).map_err(|e| fail(e.to_string()))?;
     let der = CertificateDer::from_pem_slice(&pem).map_err(|_| fail("no certificate in PEM".into()))?;
     let (_, parsed) = X509Certificate::from_der(&der).map_err(|_| fail("no X.509 certificate".into()))?;
@@ -53,6 +68,5 @@ fn domain_of(cert: &Path) -> Result<eport_model::TrustDomain, Error> {
     let names = names.iter().flat_map(|n| &n.value.general_names);
     let uri = names.filter_map(|n| if let GeneralName::URI(uri) = n { Some(*uri) } else { None }).next();
     let rest = uri.and_then(|u| u.strip_prefix("spiffe://"));
-    let domain = rest.map(|r| r.split('/').next().unwrap_or(r));
-    domain.ok_or_else(|| fail("it names no trust domain".into()))?.parse().map_err(|e| fail(format!("{e}")))
+    rest.map(str::to_owned).ok_or_else(|| fail("it names no trust domain".into()))
 }

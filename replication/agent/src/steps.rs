@@ -21,7 +21,7 @@ pub(crate) fn node_command(
     op: Op,
 ) -> Command {
     let by = Subject::Node { platform: home, node }.to_string();
-    Command { id: command_id(), by, at, reason: reason.into(), op }
+    Command { id: command_id(), by, at, reason: reason.into(), op, proof: None }
 }
 
 /// The registry operation of a replica's step, its move, and the reason for the audit.

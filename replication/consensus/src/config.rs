@@ -1,5 +1,6 @@
 //! Settings of a node's part in the Raft group.
 
+use crate::StepSigner;
 use eport_identity::NodeId;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,13 +20,23 @@ pub struct Config {
     pub keep_entries: u64,
     /// A voter that was not connected for so long is replaced by a healthy learner. Default 20 longest election timeouts.
     pub dead_after: Duration,
+    /// Signs the steps of this node; without it they are taken only while signatures are optional.
+    pub signer: Option<StepSigner>,
 }
 
 impl Config {
     /// The defaults for a node and a profile.
     pub fn new(me: NodeId, profile: Profile) -> Self {
         let dead_after = profile.election_max() * 20;
-        Self { me, profile, voters: 3, snapshot_entries: 5_000, keep_entries: 5_000, dead_after }
+        Self {
+            me,
+            profile,
+            voters: 3,
+            snapshot_entries: 5_000,
+            keep_entries: 5_000,
+            dead_after,
+            signer: None,
+        }
     }
 
     pub(crate) fn raft(&self) -> Result<Arc<openraft::Config>, openraft::ConfigError> {

@@ -16,6 +16,7 @@
 
 mod autopilot;
 mod batcher;
+mod clock;
 mod config;
 mod error;
 mod inbox;
@@ -26,6 +27,7 @@ mod message;
 mod pilot;
 mod registry;
 mod rpc;
+mod signer;
 mod types;
 
 #[cfg(test)]
@@ -35,3 +37,4 @@ pub use config::{Config, Profile};
 pub use error::{Error, ProposeError};
 pub use machine::View;
 pub use registry::Registry;
+pub use signer::StepSigner;

@@ -1,6 +1,7 @@
 //! The door: one node's part in the registry.
 
 use crate::batcher::{self, COMMAND_BYTES_MAX, Verdict, Waiting};
+use crate::clock;
 use crate::config::Config;
 use crate::error::{Error, ProposeError};
 use crate::inbox::Inbox;
@@ -103,6 +104,7 @@ impl Registry {
     /// Proposes a command from any node and waits for its outcome. Proposed again with the same id it takes effect once.
     pub async fn propose(&self, command: Command, timeout: Duration) -> Result<Outcome, ProposeError> {
         let deadline = Instant::now() + timeout;
+        let command = self.signed(command);
         let bytes = codec::encode(&command).len();
         if bytes > COMMAND_BYTES_MAX {
             let reason = format!("{bytes} bytes exceed {COMMAND_BYTES_MAX}");
@@ -131,6 +133,15 @@ impl Registry {
             self.await_news(deadline).await;
         }
         if handed_on { Err(ProposeError::Unknown(timeout)) } else { Err(ProposeError::NoLeader) }
+    }
+
+    /// A step of this node with this node's signature; everything else as it is.
+    fn signed(&self, command: Command) -> Command {
+        let own = command.subject().and_then(|s| s.node()) == Some(self.inner.config.me);
+        match &self.inner.config.signer {
+            Some(signer) if own => signer.sign(&self.state().state, command),
+            _ => command,
+        }
     }
 
     /// The registry as this node knows it now.
@@ -225,7 +236,7 @@ impl Registry {
         }
         match request {
             RegistryRequest::Propose { mut command, wait_ms } => {
-                // A node speaks for itself only. Operators' commands carry no signature yet: the audit names who carried them.
+                // A node speaks for itself only. An operator's word is judged by its signature; the audit names who carried it.
                 match command.subject().and_then(|s| s.node()) {
                     Some(node) if node != from => {
                         return RegistryReply::Denied(format!("{from} may not speak for node {node}"));
@@ -246,10 +257,11 @@ impl Registry {
     }
 
     /// Hands a command to this node's own engine.
-    async fn propose_here(&self, command: Command, deadline: Instant) -> RegistryReply {
+    async fn propose_here(&self, mut command: Command, deadline: Instant) -> RegistryReply {
         if !self.leads() {
             return RegistryReply::NotLeader(self.leader().filter(|leader| *leader != self.inner.config.me));
         }
+        command.at = clock::now();
         let (answer, verdict) = oneshot::channel();
         let bytes = codec::encode(&command).len();
         let waiting = Waiting { command, bytes, deadline, answer };

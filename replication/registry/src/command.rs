@@ -1,8 +1,8 @@
 //! Commands: everything that can change the registry.
 
 use crate::{
-    Federation, Issuer, MoveKind, Node, NodeState, OldPrimary, Plan, Policy, Role, Setting, Site, TableId,
-    Tail, TailState,
+    Federation, Issuer, MoveKind, Node, NodeState, OldPrimary, Operator, Plan, Policy, Proof, Role, Setting,
+    Site, TableId, Tail, TailState,
 };
 use eport_model::{Digest, Epoch, MoveId, NodeId, ParseError, Position, RegionCode, Subject, Timestamp};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -56,12 +56,14 @@ pub struct Command {
     pub id: CommandId,
     /// Who asks: the path of a subject, for example `operator/admin` or `platform/440300/node/sz-a-1`.
     pub by: String,
-    /// When it was proposed, by the proposer's clock.
+    /// When it was entered: the time of the log entry, given by the leader; before that the proposer's.
     pub at: Timestamp,
     /// Why.
     pub reason: String,
     /// What.
     pub op: Op,
+    /// The author's signature, where there is one.
+    pub proof: Option<Proof>,
 }
 
 impl Command {
@@ -375,5 +377,16 @@ pub enum Op {
         check: Digest,
         /// Copies for its holders.
         wraps: Vec<crate::Wrap>,
+    },
+    /// Add or change an operator.
+    PutOperator(Operator),
+    /// Approve or reject, as second person, what another operator asked for.
+    DecideApproval {
+        /// Id of the first person's command.
+        approval: CommandId,
+        /// Digest of the statement that the second person saw.
+        digest: Digest,
+        /// Approve or reject.
+        approve: bool,
     },
 }

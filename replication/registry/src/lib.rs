@@ -14,10 +14,12 @@ mod decide;
 mod federation;
 mod keys;
 mod movement;
+mod operators;
 mod outcome;
 mod placement;
 mod records;
 mod rows;
+mod signed;
 mod state;
 mod tables;
 mod view;
@@ -30,13 +32,17 @@ pub use keys::{
 pub use movement::{
     Check, ExpectedLoss, MoveKind, MoveRecord, MoveState, OldPrimary, Plan, PlanStep, Refused, StepDone, Text,
 };
+pub use operators::{Approval, ApprovalState, Audit, AuditEvent, Operator, OperatorRole, SignedBy};
 pub use outcome::{Outcome, Refusal};
 pub use placement::{
     Backup, DurabilityMode, EpochRecord, FailoverMode, Isolation, Placement, PlacementState, Policy, Role,
 };
 pub use records::{Head, NumberBlock, Tail, TailState};
 pub use rows::{RowChange, RowError};
-pub use state::{Applied, OUTCOMES_KEPT, State};
+pub use signed::{
+    APPROVAL_LIFE_MS, OPERATOR_SIGNATURES, Proof, SIGNATURE_WINDOW_MS, SignatureFault, TWO_PERSONS, statement,
+};
+pub use state::{APPROVALS_KEPT, AUDIT_KEPT, Applied, OUTCOMES_KEPT, State};
 pub use tables::{TableId, TableVersion};
 pub use view::Kind;
 

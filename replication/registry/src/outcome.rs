@@ -1,6 +1,7 @@
 //! What became of a command.
 
-use eport_model::{Code, Coded, Epoch, MoveId, NodeId, RegionCode, Timestamp, codes};
+use crate::{CommandId, SignatureFault};
+use eport_model::{Code, Coded, Digest, Epoch, MoveId, NodeId, RegionCode, Timestamp, codes};
 use serde::{Deserialize, Serialize};
 
 /// A command that was applied.
@@ -39,6 +40,15 @@ pub enum Outcome {
         start: u64,
         /// How many.
         len: u64,
+    },
+    /// Nothing was done yet: a second person must approve.
+    AwaitsApproval {
+        /// Id of the approval.
+        approval: CommandId,
+        /// Digest of the statement, which the second person confirms.
+        digest: Digest,
+        /// After this it can no longer be approved.
+        expires: Timestamp,
     },
 }
 
@@ -140,6 +150,39 @@ pub enum Refusal {
     /// The id was used for another command.
     #[error("command id {0} was used for another command")]
     IdReused(String),
+    /// The command is not its author's, or its author may not give it.
+    #[error("{detail}")]
+    Signature {
+        /// The rule.
+        why: SignatureFault,
+        /// What was found.
+        detail: String,
+    },
+    /// The second person is the first one.
+    #[error("{by} signed first: another person must approve")]
+    SamePerson {
+        /// Who.
+        by: String,
+    },
+    /// The second person saw something else.
+    #[error("approval {id} asks for something else than what was seen")]
+    ApprovalChanged {
+        /// The approval.
+        id: CommandId,
+    },
+    /// It can no longer be approved.
+    #[error("approval {id} is {state}")]
+    ApprovalOver {
+        /// The approval.
+        id: CommandId,
+        /// How it ended.
+        state: String,
+    },
+    /// Nobody is listed who could be the second person.
+    #[error(
+        "two persons must approve this, and no second operator with the role administrator or approver is listed"
+    )]
+    SecondPersonMissing,
 }
 
 impl Coded for Refusal {
@@ -154,6 +197,11 @@ impl Coded for Refusal {
             Refusal::SealQuorum { .. } => codes::MOVE_LOSS,
             Refusal::EffectivePast { .. } => codes::TABLE_EFFECTIVE_PAST,
             Refusal::IdReused(_) => codes::COMMAND_ID_REUSED,
+            Refusal::Signature { why, .. } => why.code(),
+            Refusal::SamePerson { .. } => codes::APPROVAL_SAME_PERSON,
+            Refusal::ApprovalChanged { .. } => codes::APPROVAL_CHANGED,
+            Refusal::ApprovalOver { .. } => codes::APPROVAL_OVER,
+            Refusal::SecondPersonMissing => codes::SECOND_PERSON_MISSING,
             Refusal::NotFounded
             | Refusal::MoveNotUnderWay { .. }
             | Refusal::Invalid { .. }

@@ -4,8 +4,8 @@
 //! gives that state: live and replayed states are built by the same function.
 
 use crate::{
-    CommandId, Federation, Head, Issuer, MoveRecord, Node, NumberBlock, Outcome, Placement, Refusal,
-    Revocation, Setting, Site, TableVersion, Tail,
+    Approval, Audit, CommandId, Federation, Head, Issuer, MoveRecord, Node, NumberBlock, Operator, Outcome,
+    Placement, Refusal, Revocation, Setting, Site, TableVersion, Tail,
 };
 use eport_model::{Code, Coded, Digest, codec, codes};
 use serde::de::DeserializeOwned;
@@ -81,6 +81,9 @@ pub(crate) enum Row {
     Kept(Kept),
     Holder(crate::Holder),
     DataKey(crate::DataKey),
+    Operator(Operator),
+    Approval(Approval),
+    Audit(Audit),
 }
 
 const FEDERATION: u8 = 1;
@@ -98,6 +101,9 @@ const REVOCATION: u8 = 12;
 const KEPT: u8 = 13;
 const HOLDER: u8 = 32;
 const DATA_KEY: u8 = 33;
+const OPERATOR: u8 = 30;
+const APPROVAL: u8 = 31;
+const AUDIT: u8 = 34;
 
 fn key(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
     let mut out = vec![kind];
@@ -132,6 +138,9 @@ impl Row {
             Row::Kept(k) => key(KEPT, &[&k.seq.to_be_bytes()]),
             Row::Holder(h) => key(HOLDER, &[h.name.to_string().as_bytes()]),
             Row::DataKey(k) => key(DATA_KEY, &[&k.region.as_u32().to_be_bytes(), &k.id.to_be_bytes()]),
+            Row::Operator(o) => key(OPERATOR, &[o.id.as_bytes()]),
+            Row::Approval(a) => key(APPROVAL, &[&a.id.0]),
+            Row::Audit(a) => key(AUDIT, &[&a.seq.to_be_bytes()]),
         }
     }
 
@@ -153,6 +162,9 @@ impl Row {
             Row::Kept(v) => codec::encode(v),
             Row::Holder(v) => codec::encode(v),
             Row::DataKey(v) => codec::encode(v),
+            Row::Operator(v) => codec::encode(v),
+            Row::Approval(v) => codec::encode(v),
+            Row::Audit(v) => codec::encode(v),
         }
     }
 
@@ -175,6 +187,9 @@ impl Row {
             KEPT => Row::Kept(read(kind, value)?),
             HOLDER => Row::Holder(read(kind, value)?),
             DATA_KEY => Row::DataKey(read(kind, value)?),
+            OPERATOR => Row::Operator(read(kind, value)?),
+            APPROVAL => Row::Approval(read(kind, value)?),
+            AUDIT => Row::Audit(read(kind, value)?),
             other => return Err(RowError::Kind(Some(other))),
         };
         if row.key() == key { Ok(row) } else { Err(RowError::Key(kind)) }

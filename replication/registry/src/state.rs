@@ -1,15 +1,22 @@
 //! The state and how a command changes it.
 
 use crate::rows::{Kept, Row};
+use crate::signed;
 use crate::{
-    Command, CommandId, DataKey, Federation, Head, Holder, HolderName, Issuer, MoveRecord, Node, NumberBlock,
-    Outcome, Placement, Refusal, Revocation, RowChange, RowError, Site, TableId, TableVersion, Tail, decide,
+    Approval, Audit, Command, CommandId, DataKey, Federation, Head, Holder, HolderName, Issuer, MoveRecord,
+    Node, NumberBlock, Operator, Outcome, Placement, Refusal, Revocation, RowChange, RowError, Site, TableId,
+    TableVersion, Tail, decide,
 };
-use eport_model::{Digest, DigestHasher, MoveId, NodeId, RegionCode, SiteId, codec};
+use eport_model::{Digest, DigestHasher, MoveId, NodeId, RegionCode, SiteId, Subject, codec};
 use std::collections::BTreeMap;
 
 /// Outcomes of so many commands are remembered, so that a repeated command is answered and not applied again.
 pub const OUTCOMES_KEPT: usize = 10_000;
+/// Commands of operators are remembered in the audit, the oldest forgotten beyond this bound. An id that stands here is not
+/// used again: far more operators' commands than fit into the window of a signature.
+pub const AUDIT_KEPT: usize = 4_096;
+/// Approvals that are kept, decided and expired ones included.
+pub const APPROVALS_KEPT: usize = 256;
 
 /// What the federation has agreed on. Built only by [`State::apply`] and [`State::from_rows`].
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -28,6 +35,10 @@ pub struct State {
     pub(crate) revocations: BTreeMap<String, Revocation>,
     pub(crate) holders: BTreeMap<HolderName, Holder>,
     pub(crate) data_keys: BTreeMap<(RegionCode, u32), DataKey>,
+    pub(crate) operators: BTreeMap<String, Operator>,
+    pub(crate) approvals: BTreeMap<CommandId, Approval>,
+    pub(crate) audit: BTreeMap<u64, Audit>,
+    audit_ids: BTreeMap<CommandId, u64>,
     kept: BTreeMap<u64, Kept>,
     kept_ids: BTreeMap<CommandId, u64>,
 }
@@ -43,9 +54,10 @@ pub struct Applied {
 
 impl State {
     /// Applies a command. A refused command changes nothing but the memory of its outcome; a command whose id is
-    /// remembered is answered from memory and changes nothing at all.
+    /// remembered is answered from memory and changes nothing at all. A command that is not its author's is not even
+    /// remembered, so that nobody can use up an id before the author's own command arrives.
     pub fn apply(&mut self, command: &Command) -> Applied {
-        let content = Digest::of(&codec::encode(&(&command.by, &command.op)));
+        let content = content(command);
         if let Some(kept) = self.kept_ids.get(&command.id).and_then(|seq| self.kept.get(seq)) {
             let outcome = if kept.content == content {
                 kept.result.clone()
@@ -54,12 +66,27 @@ impl State {
             };
             return Applied { outcome, rows: Vec::new() };
         }
-        let (outcome, changed) = match decide::decide(self, command) {
+        if self.audit_ids.contains_key(&command.id) {
+            return Applied { outcome: Err(Refusal::IdReused(command.id.to_string())), rows: Vec::new() };
+        }
+        let who = match signed::authenticate(self, command) {
+            Ok(who) => who,
+            Err(refusal) => return Applied { outcome: Err(refusal), rows: Vec::new() },
+        };
+        let founded = self.federation.is_some();
+        let decision = match command.subject() {
+            Some(Subject::Operator(_)) if founded => {
+                decide::approvals::by_operator(self, command, who.as_ref())
+            }
+            _ => decide::decide(self, command),
+        };
+        let (outcome, changed) = match decision {
             Ok((outcome, rows)) => (Ok(outcome), rows),
             Err(refusal) => (Err(refusal), Vec::new()),
         };
         let mut rows: Vec<RowChange> = changed.iter().map(Row::put).collect();
         changed.into_iter().for_each(|row| self.insert(row));
+        rows.extend(self.prune());
         rows.extend(self.keep(command.id, content, outcome.clone()));
         Applied { outcome, rows }
     }
@@ -74,6 +101,22 @@ impl State {
             let Some((_, oldest)) = self.kept.pop_first() else { break };
             self.kept_ids.remove(&oldest.id);
             rows.push(RowChange { key: Row::Kept(oldest).key(), value: None });
+        }
+        rows
+    }
+
+    /// Forgets the oldest audit rows and the oldest decided approvals beyond their bounds.
+    fn prune(&mut self) -> Vec<RowChange> {
+        let mut rows = Vec::new();
+        while self.audit.len() > AUDIT_KEPT {
+            let Some((_, oldest)) = self.audit.pop_first() else { break };
+            self.audit_ids.remove(&oldest.decided_by_command);
+            rows.push(RowChange { key: Row::Audit(oldest).key(), value: None });
+        }
+        while self.approvals.len() > APPROVALS_KEPT {
+            let oldest = self.approvals.values().min_by_key(|a| (a.expires, a.id)).map(|a| a.id);
+            let Some(gone) = oldest.and_then(|id| self.approvals.remove(&id)) else { break };
+            rows.push(RowChange { key: Row::Approval(gone).key(), value: None });
         }
         rows
     }
@@ -135,6 +178,9 @@ impl State {
         let holders = self.holders.values().cloned().map(Row::Holder);
         let data_keys = self.data_keys.values().cloned().map(Row::DataKey);
         let trust = issuers.chain(revoked).chain(kept).chain(holders).chain(data_keys);
+        let persons = self.operators.values().cloned().map(Row::Operator);
+        let persons = persons.chain(self.approvals.values().cloned().map(Row::Approval));
+        let trust = trust.chain(persons).chain(self.audit.values().cloned().map(Row::Audit));
         first.chain(members).chain(placed).chain(moved).chain(heads).chain(numbers).chain(tables).chain(trust)
     }
 
@@ -154,10 +200,25 @@ impl State {
             Row::Revocation(v) => drop(self.revocations.insert(v.serial.clone(), v)),
             Row::Holder(v) => drop(self.holders.insert(v.name.clone(), v)),
             Row::DataKey(v) => drop(self.data_keys.insert((v.region, v.id), v)),
+            Row::Operator(v) => drop(self.operators.insert(v.id.clone(), v)),
+            Row::Approval(v) => drop(self.approvals.insert(v.id, v)),
+            Row::Audit(v) => {
+                self.audit_ids.insert(v.decided_by_command, v.seq);
+                self.audit.insert(v.seq, v);
+            }
             Row::Kept(v) => {
                 self.kept_ids.insert(v.id, v.seq);
                 self.kept.insert(v.seq, v);
             }
         }
+    }
+}
+
+/// What makes a repeated command the same: of a signed one what was signed, else every bit. A node adds plan and move id anew
+/// when an operator repeats a command after a timeout; that is still the same command.
+fn content(command: &Command) -> Digest {
+    match command.proof {
+        Some(_) => Digest::of(&codec::encode(&(&command.by, command.op.statement().digest()))),
+        None => Digest::of(&codec::encode(&(&command.by, &command.op))),
     }
 }

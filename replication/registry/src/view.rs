@@ -1,8 +1,8 @@
 //! Questions that can be answered from the state alone.
 
 use crate::{
-    Backup, DurabilityMode, Federation, Head, Issuer, Mode, MoveKind, MoveRecord, Node, NodeState,
-    NumberBlock, Placement, Revocation, Site, State, TableId, TableVersion, Tail,
+    Approval, Audit, Backup, CommandId, DurabilityMode, Federation, Head, Issuer, Mode, MoveKind, MoveRecord,
+    Node, NodeState, NumberBlock, Operator, Placement, Revocation, Site, State, TableId, TableVersion, Tail,
 };
 use eport_model::{Epoch, MoveId, NodeId, RegionCode, SiteId, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -196,6 +196,36 @@ impl State {
     /// The version in force at an instant: the latest effective one, of equal ones the newest.
     pub fn table_as_of(&self, table: &TableId, at: Timestamp) -> Option<&TableVersion> {
         self.table_versions(table).filter(|v| v.effective <= at).max_by_key(|v| (v.effective, v.version))
+    }
+
+    /// All operators by id.
+    pub fn operators(&self) -> impl Iterator<Item = &Operator> {
+        self.operators.values()
+    }
+
+    /// An operator.
+    pub fn operator(&self, id: &str) -> Option<&Operator> {
+        self.operators.get(id)
+    }
+
+    /// All approvals by id: waiting, decided and expired ones.
+    pub fn approvals(&self) -> impl Iterator<Item = &Approval> {
+        self.approvals.values()
+    }
+
+    /// An approval.
+    pub fn approval(&self, id: CommandId) -> Option<&Approval> {
+        self.approvals.get(&id)
+    }
+
+    /// The audit, oldest first.
+    pub fn audit(&self) -> impl DoubleEndedIterator<Item = &Audit> {
+        self.audit.values()
+    }
+
+    /// All settings by name.
+    pub fn settings(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// All issuers by key id.

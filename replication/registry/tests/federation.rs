@@ -30,11 +30,12 @@ fn a_command_applied_twice_takes_effect_once_and_its_id_serves_no_other() {
 #[test]
 fn outcomes_are_forgotten_oldest_first_beyond_the_bound() {
     let mut w = World::founded(Mode::Dev);
-    let first = w.command("operator/admin", Op::SetTwoPerson(true));
+    let set = || Op::SetSetting(Setting { name: "publish_lead_ms".into(), value: "1".into() });
+    let first = w.command("operator/admin", set());
     w.apply(&first).unwrap();
     for i in 0..OUTCOMES_KEPT {
         assert!(w.state.outcome(first.id).is_some(), "{i}");
-        w.operator(Op::SetTwoPerson(false)).unwrap();
+        w.operator(set()).unwrap();
     }
     assert!(w.state.outcome(first.id).is_none());
     assert_eq!(w.stored.keys().filter(|k| k[0] == 13).count(), OUTCOMES_KEPT, "the rows are deleted too");

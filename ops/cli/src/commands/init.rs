@@ -1,6 +1,6 @@
 //! `eport init`: found a federation.
 
-use crate::dev::certs::Authorities;
+use crate::dev::certs::{Authorities, FIRST_OPERATOR};
 use crate::dev::settings::{
     FederationSection, Genesis, ListenSection, NodeFile, NodeSection, RegistrySection, TlsSection,
 };
@@ -56,6 +56,9 @@ pub struct FederationArgs {
     /// DNS name under which the API is reached; may be given several times
     #[arg(long = "dns", value_name = "NAME")]
     pub dns: Vec<String>,
+    /// A further operator who can be the second person; may be given several times. The first one is admin
+    #[arg(long = "operator", value_name = "ID")]
+    pub operators: Vec<String>,
     /// Folder to write, which must be empty
     #[arg(long, value_name = "DIR")]
     pub dir: PathBuf,
@@ -91,7 +94,9 @@ fn federation(args: &FederationArgs, out: Out) -> Result<(), Error> {
     };
     let (cert, key) = authorities.node(args.region, first.node, names, LifeDays::NODE)?;
     let genesis_path = dir.join("genesis.json");
+    let names: Vec<&str> = std::iter::once(FIRST_OPERATOR).chain(further(&args.operators)).collect();
     let genesis = Genesis::of(&args.name, "production", &plan, &[(args.listen_quic, args.listen_api)]);
+    let genesis = genesis.with_operators(names.iter().copied());
     write_new(&genesis_path, genesis.text()?.as_bytes(), false)?;
     let lineage = Lineage::from_bytes(rand::random());
     let file = NodeFile {
@@ -116,9 +121,12 @@ fn federation(args: &FederationArgs, out: Out) -> Result<(), Error> {
     let config = home.join("eportd.toml");
     write_new(&config, file.text()?.as_bytes(), false)?;
     let operator = authorities.operator(args.region)?;
+    let issued = names.iter().skip(1).map(|id| authorities.operator_of(args.region, id));
+    let further = issued.collect::<Result<Vec<_>, _>>()?;
     let document = json!({
         "dir": dir, "federation": args.name, "lineage": lineage, "root_fingerprint": authorities.root_fingerprint(),
         "node": first.node, "config": config, "api": format!("https://{}", args.listen_api), "operator": operator,
+        "further_operators": further,
     });
     out.result(&document, || {
         let mut table = Table::new(["", ""]);
@@ -129,6 +137,12 @@ fn federation(args: &FederationArgs, out: Out) -> Result<(), Error> {
         format!("{}{}", table.render(), out.lang.pick((format!("start it: {next}"), format!("启动：{next}"))))
     });
     Ok(())
+}
+
+/// The further operators, each once.
+fn further(ids: &[String]) -> impl Iterator<Item = &str> {
+    let once = ids.iter().enumerate().filter(|(n, id)| !ids[..*n].contains(id));
+    once.map(|(_, id)| id.as_str()).filter(|id| *id != FIRST_OPERATOR)
 }
 
 /// The listening address goes into the certificate unless it stands for "all addresses".

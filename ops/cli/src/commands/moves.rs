@@ -6,9 +6,10 @@ use crate::output::{Out, cell};
 use crate::table::Table;
 use clap::{Args, ValueEnum};
 use eport_api_types::MoveRequest;
-use eport_client::Client;
+use eport_client::{Client, Statement};
 use eport_model::codes::MOVE_UNSAFE;
 use eport_model::{NodeId, RegionCode};
+use eport_registry::{MoveKind, statement};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -83,7 +84,7 @@ pub async fn run(
 ) -> Result<(), Error> {
     let name = region.to_string();
     let dry = MoveRequest { dry_run: true, ..request.clone() };
-    let plan = client.start_move(&name, &document(&dry)?).await?;
+    let plan = client.plan_move(&name, &document(&dry)?).await?;
     if flags.dry_run {
         out.result(&plan, || plan_text(&plan, out));
         return refuse_unsafe(&plan, true);
@@ -93,14 +94,48 @@ pub async fn run(
     }
     refuse_unsafe(&plan, false)?;
     out.confirm(("carry out this plan?", "执行该计划？"))?;
-    let run = MoveRequest { expected_version: plan.get("version").and_then(Value::as_u64), ..request };
-    let begun = client.start_move(&name, &document(&run)?).await?;
+    let (run, statement) = order(request, &plan, region)?;
+    let begun = client.start_move(&name, &document(&run)?, &statement).await?;
     let last = if flags.no_wait { begun } else { follow(client, &name, begun, limit, out).await? };
     out.result(&last, || summary(&last, out));
     match last.get("state").and_then(Value::as_str) {
         Some("aborted" | "failed") => Err(Error::Exit(exit::FAILED)),
         _ => Ok(()),
     }
+}
+
+/// The request that carries out a plan, and what is signed for it: the version and the target that were shown.
+pub fn order(
+    request: MoveRequest,
+    plan: &Value,
+    region: RegionCode,
+) -> Result<(MoveRequest, Statement), Error> {
+    let version = plan.get("version").and_then(Value::as_u64);
+    let version = version.ok_or_else(|| Error::coded(MOVE_UNSAFE, "the plan names no placement version"))?;
+    let mut run = MoveRequest { expected_version: Some(version), ..request };
+    if run.kind == "failover" {
+        let old = match run.old_primary.as_deref() {
+            Some("stopped") => eport_registry::OldPrimary::Stopped,
+            _ => eport_registry::OldPrimary::Unreachable,
+        };
+        let statement = statement::failover(region, version, run.to, old, run.accept_data_loss);
+        return Ok((run, statement));
+    }
+    let to = plan.get("to").and_then(Value::as_str).and_then(|to| to.parse().ok()).or(run.to);
+    let to = to.ok_or_else(|| Error::coded(MOVE_UNSAFE, "the plan names no target"))?;
+    if run.to.is_some_and(|asked| asked != to) {
+        return Err(Error::coded(
+            MOVE_UNSAFE,
+            format!("the plan goes to {to}, not where it was asked to go"),
+        ));
+    }
+    run.to = Some(to);
+    let kind = match run.kind.as_str() {
+        "failback" => MoveKind::Failback,
+        "promote" => MoveKind::Promote,
+        _ => MoveKind::Switchover,
+    };
+    Ok((run, statement::switchover(region, version, kind, to)))
 }
 
 fn document(request: &MoveRequest) -> Result<Value, Error> {
@@ -252,6 +287,41 @@ mod tests {
         );
         let unknown = loss_text(Some(&json!({"records": null, "since": "2018-01-10T00:00:00Z"})), false);
         assert_eq!(unknown, "  expected loss: unknown since 2018-01-10T00:00:00Z\n");
+    }
+
+    #[test]
+    fn what_is_signed_is_the_version_and_target_that_were_shown() {
+        let region = "440300".parse().unwrap();
+        let shown = json!({"version": 7, "to": "gz-a-1", "kind": "failback"});
+        let (run, signed) = order(request("failback", None), &shown, region).unwrap();
+        assert_eq!(
+            (run.to, run.expected_version),
+            ("gz-a-1".parse().ok(), Some(7)),
+            "the node may choose no other"
+        );
+        let op = |kind| eport_registry::Op::OpenSwitchover {
+            region,
+            move_id: eport_model::MoveId([1; 16]),
+            kind,
+            to: "gz-a-1".parse().unwrap(),
+            deadline: eport_model::Timestamp::from_millis(9),
+            expected_version: 7,
+            plan: eport_registry::Plan {
+                region,
+                kind,
+                from: "sz-a-1".parse().unwrap(),
+                to: None,
+                version: 7,
+                steps: vec![],
+                checks: vec![],
+                expected_loss: eport_registry::ExpectedLoss::default(),
+                refused: None,
+            },
+        };
+        assert_eq!(signed, op(MoveKind::Failback).statement(), "what the registry will apply");
+        assert_ne!(signed, op(MoveKind::Promote).statement());
+        let elsewhere = order(request("switchover", "gz-c-1".parse().ok()), &shown, region);
+        assert!(elsewhere.is_err(), "a plan to another node is not carried out");
     }
 
     #[test]

@@ -5,8 +5,10 @@ use crate::connect;
 use crate::error::Error;
 use crate::output::{Out, cell};
 use clap::{Args, Subcommand};
+use eport_client::Method;
 use eport_model::NodeId;
 use eport_model::codes::NOT_FOUND;
+use eport_registry::{NodeState, statement};
 use serde_json::{Value, json};
 
 /// Arguments of `eport node`.
@@ -52,8 +54,11 @@ pub async fn run(args: NodeArgs, global: &Global, out: Out) -> Result<(), Error>
                 format!("将 {node} 标记为{}？", if undo { "恢复服务" } else { "正在退出" }),
             );
             out.confirm((&question.0, &question.1))?;
-            let answer =
-                client.command(&format!("/v1/nodes/{node}/drain"), json!({ "drain": !undo })).await?;
+            let to = if undo { NodeState::Up } else { NodeState::Draining };
+            let statement = statement::node_state(node, to);
+            let path = format!("/v1/nodes/{node}/drain");
+            let answer: Value =
+                client.give(Method::POST, &path, &json!({ "drain": !undo }), &statement).await?;
             out.result(&answer, || format!("{node}: {}\n", cell(&answer, "state")));
         }
     }

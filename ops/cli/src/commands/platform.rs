@@ -9,8 +9,9 @@ use crate::output::{Out, cell};
 use crate::table::Table;
 use clap::{Args, Subcommand, ValueEnum};
 use eport_api_types::{PlatformCreate, PolicyBackup, PolicyRequest};
-use eport_client::{Client, Repeat};
+use eport_client::{Client, Method, Repeat, Statement};
 use eport_model::{NodeId, RegionCode};
+use eport_registry::{DurabilityMode, FailoverMode, Policy, Role, statement};
 use serde_json::{Value, json};
 
 /// Arguments of `eport platform`.
@@ -247,7 +248,17 @@ async fn create(client: &Client, args: &CreateArgs, out: Out) -> Result<(), Erro
         &format!("create platform {} ({}) on {primary}?", args.region, request.name_en),
         &format!("在 {primary} 上创建平台 {}（{}）？", args.region, request.name_zh),
     ))?;
-    let answer: Value = client.post("/v1/platforms", &request, Repeat::UnlessSent).await?;
+    // A new platform starts without backups (design §5, defaults).
+    let rules = Policy {
+        durability: DurabilityMode::Async,
+        k: 0,
+        isolation: eport_registry::Isolation::Block,
+        failover: FailoverMode::Manual,
+        same_site: false,
+    };
+    let names = (request.name_zh.as_str(), request.name_en.as_str());
+    let statement = statement::create_platform(args.region, names, primary, &[], &rules);
+    let answer: Value = client.give(Method::POST, "/v1/platforms", &request, &statement).await?;
     out.result(&answer, || super::status::platforms(std::slice::from_ref(&answer), out.lang).render());
     Ok(())
 }
@@ -269,12 +280,87 @@ async fn policy(client: &Client, args: &PolicyArgs, out: Out) -> Result<(), Erro
     if !out.json {
         out.progress(policy_plan(&before, &request));
     }
-    if !args.dry_run {
-        out.confirm(("change the policy?", "更改策略？"))?;
+    let policy_path = format!("{path}/policy");
+    let dry = PolicyRequest { dry_run: true, ..request.clone() };
+    let planned: Value = client.put(&policy_path, &dry, Repeat::Safe).await?;
+    if args.dry_run {
+        out.result(&planned, || whole_policy(&planned));
+        return Ok(());
     }
-    let answer: Value = client.put(&format!("{path}/policy"), &request, Repeat::UnlessSent).await?;
+    let (full, statement) = order(args.region, &request, &planned)?;
+    if !out.json {
+        out.progress(whole_policy(&planned).trim_end());
+    }
+    out.confirm(("change the policy?", "更改策略？"))?;
+    let answer: Value = client.give(Method::PUT, &policy_path, &full, &statement).await?;
     out.result(&answer, || super::status::platforms(std::slice::from_ref(&answer), out.lang).render());
     Ok(())
+}
+
+/// The whole policy as it will be, in the words of the API.
+fn whole_policy(planned: &Value) -> String {
+    let policy = &planned["policy"];
+    let mut table = Table::new(["", ""]);
+    for name in ["durability", "k", "isolation", "failover", "same_site"] {
+        table.row([name.to_owned(), cell(policy, name)]);
+    }
+    let role =
+        |b: &Value| format!("{}:{}", cell(b, "node"), if b["sync"] == true { "sync" } else { "async" });
+    let backups: Vec<String> = policy["backups"].as_array().into_iter().flatten().map(role).collect();
+    table.row(["backups".to_owned(), backups.join(" ")]);
+    table.render()
+}
+
+/// The request in full, and what is signed for it: the whole policy that was shown. What was asked for must be in it.
+fn order(
+    region: RegionCode,
+    asked: &PolicyRequest,
+    planned: &Value,
+) -> Result<(PolicyRequest, Statement), Error> {
+    let bad = |what: &str| {
+        Error::coded(eport_model::codes::MOVE_UNSAFE, format!("the node planned another {what}"))
+    };
+    let full: PolicyRequest = serde_json::from_value(planned["policy"].clone()).map_err(|_| bad("policy"))?;
+    let version = planned["version"].as_u64().ok_or_else(|| bad("version"))?;
+    let full = PolicyRequest { expected_version: Some(version), dry_run: false, ..full };
+    let kept = [
+        ("durability", asked.durability.is_none() || asked.durability == full.durability),
+        ("k", asked.k.is_none() || asked.k == full.k || full.durability.as_deref() == Some("async")),
+        ("isolation", asked.isolation.is_none() || asked.isolation == full.isolation),
+        ("failover", asked.failover.is_none() || asked.failover == full.failover),
+        ("same_site", asked.same_site.is_none() || asked.same_site == full.same_site),
+        ("backups", asked.backups.is_none() || asked.backups == full.backups),
+        ("version", asked.expected_version.is_none() || asked.expected_version == full.expected_version),
+    ];
+    if let Some((what, _)) = kept.iter().find(|(_, same)| !same) {
+        return Err(bad(what));
+    }
+    let durability = match full.durability.as_deref() {
+        Some("sync") => DurabilityMode::Sync,
+        Some("auto_sync") => DurabilityMode::AutoSync,
+        Some("async") => DurabilityMode::Async,
+        _ => return Err(bad("durability")),
+    };
+    let isolation = match full.isolation.as_deref() {
+        Some("block") => eport_registry::Isolation::Block,
+        Some("degrade") => eport_registry::Isolation::Degrade,
+        _ => return Err(bad("isolation")),
+    };
+    let failover = match full.failover.as_deref() {
+        Some("auto") => FailoverMode::Auto,
+        Some("manual") => FailoverMode::Manual,
+        _ => return Err(bad("failover")),
+    };
+    let (k, same_site) = (full.k.unwrap_or(0) as usize, full.same_site.unwrap_or(false));
+    let rules = Policy { durability, k, isolation, failover, same_site };
+    let role = |sync: bool| if sync { Role::Sync } else { Role::Async };
+    let backups: Vec<eport_registry::PolicyBackup> = full
+        .backups
+        .iter()
+        .flatten()
+        .map(|b| eport_registry::PolicyBackup { node: b.node, role: role(b.sync) })
+        .collect();
+    Ok((full, statement::policy(region, version, &rules, &backups)))
 }
 
 /// Old and new value of everything that the request changes.
@@ -348,6 +434,39 @@ mod tests {
         assert!(parse_backup("sz-a-1").unwrap().sync);
         assert!(!parse_backup("sz-a-1:async").unwrap().sync);
         assert!(parse_backup("sz-a-1:maybe").is_err() && parse_backup("SZ").is_err());
+    }
+
+    #[test]
+    fn the_whole_policy_that_was_shown_is_signed_and_what_was_asked_is_in_it() {
+        let region = "440300".parse().unwrap();
+        let planned = json!({"version": 7, "policy": {"durability": "sync", "k": 1, "isolation": "block",
+            "failover": "manual", "same_site": false, "backups": [{"node": "gz-a-1", "sync": true}]}});
+        let asked = PolicyRequest {
+            durability: Some("sync".into()),
+            expected_version: Some(7),
+            ..PolicyRequest::default()
+        };
+        let (full, signed) = order(region, &asked, &planned).unwrap();
+        assert_eq!((full.k, full.same_site, full.dry_run), (Some(1), Some(false), false));
+        let op = eport_registry::Op::SetPolicy {
+            region,
+            version: 7,
+            policy: Policy {
+                durability: DurabilityMode::Sync,
+                k: 1,
+                isolation: eport_registry::Isolation::Block,
+                failover: FailoverMode::Manual,
+                same_site: false,
+            },
+            backups: vec![eport_registry::PolicyBackup { node: "gz-a-1".parse().unwrap(), role: Role::Sync }],
+        };
+        assert_eq!(signed, op.statement(), "what the registry will apply");
+        for (name, value) in [("durability", json!("async")), ("k", json!(0))] {
+            let mut other = planned.clone();
+            other["policy"][name] = value;
+            let asked = PolicyRequest { k: Some(1), ..asked.clone() };
+            assert!(order(region, &asked, &other).is_err(), "another {name} than asked for");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `eport table`: import and read code tables.
 
 use crate::args::Global;
+use crate::commands::publish;
 use crate::connect;
 use crate::error::Error;
 use crate::exit;
@@ -138,7 +139,7 @@ async fn import_file(client: &Client, args: &ImportArgs, out: Out) -> Result<(),
     let file_name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let upload =
         TableFile { file_name, content: content.into(), options: options(args, &args.key, &args.encoding) };
-    let answer = import(client, &table, upload).await?;
+    let answer = publish::import(client, &table, upload).await?;
     out.result(&answer, || import_text(&answer, out));
     refused(&answer)
 }
@@ -152,24 +153,6 @@ fn options(args: &ImportArgs, key: &[String], encoding: &str) -> Value {
     options
 }
 
-/// Sends a file. A refusal is an answer too: the same object with `published: false` and `error`.
-pub async fn import(client: &Client, table: &str, file: TableFile) -> Result<Value, Error> {
-    match client.import_table(table, file).await {
-        Err(error) => match error.problem().map(|p| (p.more.clone(), p.code.clone())) {
-            Some((more, code)) if more.contains_key("problems") => {
-                let mut answer = Value::Object(more);
-                answer["published"] = false.into();
-                if !code.is_empty() {
-                    answer["error"] = code.into();
-                }
-                Ok(answer)
-            }
-            _ => Err(error.into()),
-        },
-        Ok(answer) => Ok(answer),
-    }
-}
-
 /// The error of a refused import: its result is printed already, the exit code follows the refusal.
 fn refused(answer: &Value) -> Result<(), Error> {
     let Some(code) = answer.get("error").and_then(Value::as_str) else { return Ok(()) };
@@ -181,7 +164,7 @@ async fn import_starter(client: &Client, args: &ImportArgs, out: Out) -> Result<
     let mut items = Vec::new();
     for t in starter::tables()? {
         out.say(format!("importing {}", t.name), format!("导入 {}", t.name));
-        items.push(import(client, &t.table(), t.upload(args.dry_run, args.force)).await?);
+        items.push(publish::import(client, &t.table(), t.upload(args.dry_run, args.force)).await?);
     }
     out.items(&items, || {
         let mut table = Table::new([

@@ -2,6 +2,7 @@
 //!
 //! The documents come from client processes of their own (`eport load`), whose logs are the only source of the numbers.
 
+use crate::commands::moves;
 use crate::connect::{Access, client_of};
 use crate::demo::reconcile::{Held, pause, reconcile};
 use crate::demo::report::{Facts, MoveFacts, Step, Verified};
@@ -90,7 +91,8 @@ impl<'a> Story<'a> {
         let client = self.client()?;
         let (mut versions, mut rows) = (0u64, 0u64);
         for t in starter::tables()? {
-            let answer = crate::commands::table::import(&client, &t.table(), t.upload(false, false)).await?;
+            let answer =
+                crate::commands::publish::import(&client, &t.table(), t.upload(false, false)).await?;
             if answer["published"] != true {
                 return Err(Error::coded(
                     DEMO_FAILED,
@@ -246,11 +248,9 @@ impl<'a> Story<'a> {
         let document =
             |r: &MoveRequest| serde_json::to_value(r).map_err(|e| Error::coded(DEMO_FAILED, e.to_string()));
         let plan =
-            client.start_move(&name, &document(&MoveRequest { dry_run: true, ..request.clone() })?).await?;
-        let expected_version = plan["version"].as_u64();
-        let begun = client
-            .start_move(&name, &document(&MoveRequest { expected_version, ..request.clone() })?)
-            .await?;
+            client.plan_move(&name, &document(&MoveRequest { dry_run: true, ..request.clone() })?).await?;
+        let (request, statement) = moves::order(request.clone(), &plan, region)?;
+        let begun = client.start_move(&name, &document(&request)?, &statement).await?;
         let id = begun["move_id"].as_str().unwrap_or_default().to_owned();
         let last =
             client.follow_move(&name, &id, Duration::from_millis(10), self.settings.limit, |_| {}).await?;

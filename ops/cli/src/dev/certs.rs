@@ -92,10 +92,15 @@ impl Authorities {
 
     /// Issues the first operator's certificate into `DIR/operator`.
     pub fn operator(&self, province: RegionCode) -> Result<OperatorFiles, Error> {
+        self.operator_of(province, FIRST_OPERATOR)
+    }
+
+    /// Issues an operator's certificate into `DIR/operator`.
+    pub fn operator_of(&self, province: RegionCode, id: &str) -> Result<OperatorFiles, Error> {
         let validity = Validity::days(self.now, LifeDays::OPERATOR);
         let issuer = self.issuer(province)?;
-        let issued = issuer.issue_operator(FIRST_OPERATOR, Key::Generate, Epoch::from_u64(1), validity);
-        let (cert, key) = self.keep(issued, &self.dir.join("operator"), FIRST_OPERATOR)?;
+        let issued = issuer.issue_operator(id, Key::Generate, Epoch::from_u64(1), validity);
+        let (cert, key) = self.keep(issued, &self.dir.join("operator"), id)?;
         let text = |p: &Path| p.display().to_string();
         Ok(OperatorFiles { cert: text(&cert), key: text(&key), ca: text(&self.bundle()) })
     }

@@ -122,6 +122,17 @@ pub struct Genesis {
     pub nodes: Vec<GenesisNode>,
     /// Platforms.
     pub platforms: Vec<GenesisPlatform>,
+    /// Operators.
+    pub operators: Vec<GenesisOperator>,
+}
+
+/// An operator in the genesis file.
+#[derive(Serialize, Clone, Debug)]
+pub struct GenesisOperator {
+    /// Id, as in the certificate.
+    pub id: String,
+    /// Roles.
+    pub roles: Vec<&'static str>,
 }
 
 /// A node in the genesis file.
@@ -193,7 +204,20 @@ impl Genesis {
                 k,
             }
         });
-        Self { name: name.into(), mode: mode.into(), nodes: nodes.collect(), platforms: platforms.collect() }
+        Self {
+            name: name.into(),
+            mode: mode.into(),
+            nodes: nodes.collect(),
+            platforms: platforms.collect(),
+            operators: Vec::new(),
+        }
+    }
+
+    /// With these operators, each an administrator.
+    pub fn with_operators<'a>(mut self, ids: impl IntoIterator<Item = &'a str>) -> Self {
+        let operator = |id: &str| GenesisOperator { id: id.to_owned(), roles: vec!["administrator"] };
+        self.operators = ids.into_iter().map(operator).collect();
+        self
     }
 
     /// The file's text.

@@ -1,6 +1,6 @@
 //! Makes the folder of a local federation and starts its processes.
 
-use crate::dev::certs::Authorities;
+use crate::dev::certs::{Authorities, FIRST_OPERATOR};
 use crate::dev::ports::{self, Addresses};
 use crate::dev::settings::{
     FederationSection, Genesis, LimitsSection, ListenSection, NodeFile, NodeSection, RegistrySection, Seed,
@@ -54,7 +54,8 @@ impl Blueprint {
             if self.direct { None } else { relay::build(&self.dir, &self.ends(&addresses), &between)? };
         let pairs: Vec<(SocketAddr, SocketAddr)> = addresses.iter().map(|a| (a.quic, a.api)).collect();
         let genesis = self.dir.join("genesis.json");
-        write_new(&genesis, Genesis::of(&name, self.mode, &self.plan, &pairs).text()?.as_bytes(), false)?;
+        let first = Genesis::of(&name, self.mode, &self.plan, &pairs).with_operators([FIRST_OPERATOR]);
+        write_new(&genesis, first.text()?.as_bytes(), false)?;
         let mut nodes = Vec::new();
         for (n, at) in self.plan.nodes.iter().zip(&addresses) {
             let (cert, key) = authorities.node(n.region, n.node, LeafNames::default(), LifeDays::NODE)?;

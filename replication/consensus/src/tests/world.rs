@@ -26,6 +26,7 @@ pub(super) fn command(op: Op) -> Command {
         at: Timestamp::from_millis(1_700_000_000_000),
         reason: "test".into(),
         op,
+        proof: None,
     }
 }
 

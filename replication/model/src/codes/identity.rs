@@ -39,4 +39,24 @@ codes! { IDENTITY_CODES {
         "The platform's data key is not here yet" / "平台数据密钥尚未到达",
         "The registry names no data key of this platform that this node can open, so nothing can be encrypted or read here." / "注册中心没有本节点可打开的该平台数据密钥，因此无法加密或读取。",
         "Wait a moment; if it stays, see the warnings of status for holders whose key is not wrapped." / "请稍候；如持续出现，请查看 status 警告中尚未封装密钥的持有者。";
+    SIGNATURE_MISSING = 1210, 401, 6, false,
+        "The command needs an operator's signature" / "该命令需要操作员签名",
+        "This federation takes commands of operators only with a signature made by the operator's own key." / "本联邦只接受由操作员本人密钥签名的命令。",
+        "Use eport with the operator's certificate and key: it signs by itself." / "请使用 eport 并提供操作员证书与密钥：它会自动签名。";
+    SIGNATURE_MISMATCH = 1211, 403, 6, false,
+        "The signature does not match the command" / "签名与命令不符",
+        "The command that arrived is not the one that was signed, or another key signed it." / "收到的命令与被签名的命令不一致，或由其他密钥签名。",
+        "Give the command again; if it happens again, ask another node and look at what changed it on the way." / "请重新发出命令；若再次出现，请改用其他节点并查明途中被更改的原因。";
+    SIGNATURE_STALE = 1212, 403, 6, false,
+        "The signature is too old or lies in the future" / "签名时间过旧或在将来",
+        "The time in the signature is too far from the time at which the command was entered." / "签名中的时间与命令录入时间相差过大。",
+        "Check the clock of this machine, then give the command again." / "请检查本机时钟，然后重新发出命令。";
+    SIGNER_REFUSED = 1213, 403, 6, false,
+        "The signer's certificate is not accepted" / "签名者证书不被接受",
+        "No issuer of this federation stands above it, it cannot sign commands, or it is another subject's." / "没有本联邦的签发者为其背书，或不能用于签署命令，或属于其他主体。",
+        "Use an operator's certificate of this federation with a P-256 key." / "请使用本联邦操作员的 P-256 证书。";
+    OPERATOR_ROLE = 1214, 403, 6, false,
+        "The operator lacks the role" / "操作员缺少相应角色",
+        "The registry does not list the operator, has suspended it, gives it other roles, or its issuer speaks for another platform." / "注册中心未登记该操作员、已将其停用、未授予该角色，或其签发者只代表其他平台。",
+        "Ask an administrator to list the operator with the needed role: eport user add." / "请管理员用 eport user add 为该操作员登记所需角色。";
 } }

@@ -47,4 +47,24 @@ codes! { REGISTRY_CODES {
         "The command id was used for another command" / "命令编号已用于其他命令",
         "A command with this id and other content was applied before." / "同编号但内容不同的命令此前已执行。",
         "Draw a new id." / "请使用新的编号。";
+    APPROVAL_PENDING = 2020, 409, 4, false,
+        "A second person must approve" / "需要第二人批准",
+        "The command was signed and kept; it is carried out when another operator approves it." / "命令已签名并保存；由另一名操作员批准后执行。",
+        "Another operator runs eport approval show ID and eport approval approve ID before it expires." / "请另一名操作员在到期前执行 eport approval show ID 与 eport approval approve ID。";
+    APPROVAL_SAME_PERSON = 2021, 403, 6, false,
+        "The same person cannot approve" / "同一人不能批准",
+        "Who signed first asked for a second person's consent; the same person or the same key is none." / "首位签名者所需的是他人的同意；同一人或同一密钥不算第二人。",
+        "Another operator approves it with a certificate of their own." / "请另一名操作员使用自己的证书批准。";
+    APPROVAL_CHANGED = 2022, 409, 4, false,
+        "The command is not the one that was seen" / "命令与所见不一致",
+        "The digest in the approval is not that of the waiting command." / "批准中的摘要与待批命令不一致。",
+        "Look at it again with eport approval show, then approve what is shown." / "请用 eport approval show 重新查看，再批准所示内容。";
+    APPROVAL_OVER = 2023, 409, 4, false,
+        "The approval is over" / "批准已结束",
+        "It was carried out, rejected, or has expired." / "该命令已执行、被拒绝或已过期。",
+        "Look at eport approval list; give the command again when it is still wanted." / "请查看 eport approval list；如仍需要请重新发出命令。";
+    SECOND_PERSON_MISSING = 2024, 409, 7, false,
+        "There is no second person" / "没有第二人",
+        "The command needs two persons, and no other operator who may approve is listed." / "该命令需要两人，而注册中心没有登记其他可批准的操作员。",
+        "List another operator first: eport user issue ID, then eport user add ID --role approver." / "请先登记另一名操作员：eport user issue ID，然后 eport user add ID --role approver。";
 } }

@@ -61,6 +61,7 @@ fn set_setting(setting: &Setting) -> Decision {
         return Err(invalid("setting", "1 to 64 of a-z, 0-9 and _ are allowed"));
     }
     check::bounded("value", &setting.value)?;
+    crate::signed::check_setting(setting)?;
     if setting.name.ends_with("_ms") && setting.value.parse::<u32>().is_err() {
         return Err(invalid("value", "milliseconds from 0 to 4294967295 are needed"));
     }
@@ -80,7 +81,10 @@ fn put_site(state: &State, site: &Site) -> Decision {
             return Err(invalid("labels", "a label has 1 to 64 of a-z, 0-9 and _"));
         }
         if value.is_empty() || value.len() > LABEL_VALUE_LEN_MAX || value.chars().any(char::is_control) {
-            return Err(invalid("labels", format!("{label}: a value has 1 to {LABEL_VALUE_LEN_MAX} bytes of text")));
+            return Err(invalid(
+                "labels",
+                format!("{label}: a value has 1 to {LABEL_VALUE_LEN_MAX} bytes of text"),
+            ));
         }
     }
     match state.site(site.id) {

@@ -1,5 +1,6 @@
 //! Rules: which command is accepted and what it changes. Nothing here touches the state; a decision is a list of rows.
 
+pub(crate) mod approvals;
 mod check;
 mod epoch;
 mod failover;
@@ -54,5 +55,8 @@ pub(crate) fn decide(state: &State, c: &Command) -> Decision {
         }
         Op::PublishTable { .. } => tables::publish(state, c),
         Op::PutHolder(_) | Op::PutDataKey { .. } | Op::AddWraps { .. } => keys::decide(state, c),
+        Op::PutOperator(operator) => approvals::put_operator(state, c, operator),
+        // An approval is decided before this, where the signature was judged.
+        Op::DecideApproval { .. } => Err(Refusal::Rule("an approval is decided by an operator".to_owned())),
     }
 }

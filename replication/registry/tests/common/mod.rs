@@ -56,7 +56,14 @@ impl World {
     pub fn command(&mut self, by: &str, op: Op) -> Command {
         self.now += 1_000;
         let at = Timestamp::from_millis(self.now);
-        Command { id: CommandId(self.id()), by: by.to_owned(), at, reason: "test".to_owned(), op }
+        Command {
+            id: CommandId(self.id()),
+            by: by.to_owned(),
+            at,
+            reason: "test".to_owned(),
+            op,
+            proof: None,
+        }
     }
 
     pub fn apply(&mut self, command: &Command) -> Result<Outcome, Refusal> {

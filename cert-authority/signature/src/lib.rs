@@ -1,0 +1,20 @@
+//! Signatures under commands: the bytes that are signed, the header that carries a signature, and the verdict on both.
+//!
+//! What always holds: equal commands give equal bytes and different commands different ones; a verdict is a function of its
+//! arguments, so every node that applies a command reaches the same one; nothing is read from a clock, a file or a trust
+//! store. Keys that sign live in `authority`; which issuers exist, what is revoked and who has which role is the
+//! registry's knowledge and comes in as an argument or is judged there.
+//!
+//! One algorithm: ECDSA on P-256 with SHA-256 (every issuing CA and every operator key of this federation has it). Another
+//! one gets another version word in the header.
+#![forbid(unsafe_code)]
+
+mod certificate;
+mod header;
+mod refused;
+mod statement;
+
+pub use certificate::{IssuerFacts, Signatory, issuer_facts, signatory};
+pub use header::{HEADER, HEADER_LEN_MAX, Header};
+pub use refused::Refused;
+pub use statement::{Envelope, Statement, digest_of};

@@ -1,0 +1,69 @@
+//! The operator's signature under a command: the header that `eport` sends with everything that changes the federation.
+//!
+//! The statement is made from what the operator asked for, never from what a node says was asked; a node that changes a
+//! command on the way breaks the signature. The key stays in `authority`'s type.
+
+use crate::tls::{Files, subject_of};
+use crate::{Client, Error};
+use eport_authority::CommandKey;
+use eport_identity::Lineage;
+use eport_model::{Code, codes};
+use eport_signature::{Envelope, Header, Statement};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Who signs, and with which key.
+#[derive(Debug)]
+pub struct Signer {
+    by: String,
+    key: CommandKey,
+}
+
+impl Signer {
+    /// The signer of an operator's files.
+    pub fn from_files(files: &Files) -> Result<Self, Error> {
+        let key = CommandKey::load(&files.key)
+            .map_err(|e| Error::Setup { detail: e.to_string(), code: Code(e.code()) })?;
+        Ok(Self { by: subject_of(&files.cert)?, key })
+    }
+
+    fn header(&self, lineage: Lineage, statement: &Statement) -> Result<String, Error> {
+        let (id, at_ms) = (rand::random::<[u8; 16]>(), now_ms());
+        let envelope = Envelope { lineage, id, by: &self.by, at_ms };
+        let signature = self.key.sign(&statement.bytes(&envelope));
+        let signature =
+            signature.map_err(|e| Error::Setup { detail: e.to_string(), code: Code(e.code()) })?;
+        Ok(Header { id, at_ms, signature }.to_string())
+    }
+}
+
+impl Client {
+    /// This client with a signer: commands that have a statement are signed from now on.
+    pub fn with_signer(&self, signer: Signer) -> Client {
+        self.changed(|inner| inner.signer = Some(std::sync::Arc::new(signer)))
+    }
+
+    /// The header for a statement; `None` for a client without a signer.
+    pub(crate) async fn signature(&self, statement: Option<&Statement>) -> Result<Option<String>, Error> {
+        let (Some(signer), Some(statement)) = (self.signer(), statement) else { return Ok(None) };
+        let lineage = self.lineage().await?;
+        signer.header(lineage, statement).map(Some)
+    }
+
+    /// The federation's history, asked for once: a signature for one federation is none in another.
+    async fn lineage(&self) -> Result<Lineage, Error> {
+        let cell = self.lineage_cell();
+        let asked = cell.get_or_try_init(|| async {
+            let status = self.status().await?;
+            let text = status.get("lineage").and_then(serde_json::Value::as_str).unwrap_or_default();
+            text.parse::<Lineage>()
+                .map_err(|e| Error::Setup { detail: e.to_string(), code: codes::BAD_REQUEST })
+        });
+        asked.await.copied()
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "the one place where this crate reads the wall clock")]
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,346 @@
+//! The statement of each kind of command: what of it is signed. The command line builds statements with these functions from
+//! what the operator asked for, the registry from the operation it is about to apply; the signature holds only when both say
+//! the same. What a node adds on the way (plan, move id, deadline, import report) is not signed and decides nothing.
+//!
+//! A new operation does not compile until it is given a kind here.
+
+use crate::{
+    Backup, CommandId, DurabilityMode, FailoverMode, Federation, Isolation, Issuer, IssuerState, MoveKind,
+    Node, NodeChange, NodeState, OldPrimary, Op, Operator, OperatorRole, Policy, PolicyBackup, Role, Setting,
+    Site, State, TableId, TailState,
+};
+use eport_model::{Digest, MoveId, NodeId, RegionCode, Timestamp, codec};
+pub use eport_signature::Statement;
+
+/// Loss of acknowledged records was accepted: its own kind, so that two persons can be asked for it alone.
+pub const FAILOVER_WITH_LOSS: &str = "platform.failover.accept-data-loss";
+/// A setting that guards the others.
+pub const SETTING_GUARD: &str = "setting.guard";
+/// An operator is added, changed or suspended.
+pub const OPERATOR_PUT: &str = "operator.put";
+/// An issuer is added or changed.
+pub const ISSUER_PUT: &str = "issuer.put";
+
+/// Every kind of command that an operator gives.
+pub const KINDS: &[&str] = &[
+    "setting.set",
+    SETTING_GUARD,
+    "site.put",
+    "node.add",
+    "node.update",
+    "node.state",
+    "platform.create",
+    "platform.policy",
+    "platform.stop",
+    "platform.start",
+    "platform.switchover",
+    "platform.failover",
+    FAILOVER_WITH_LOSS,
+    "platform.move-abort",
+    "platform.move-fail",
+    "tail.record",
+    "tail.state",
+    "table.publish",
+    ISSUER_PUT,
+    "certificate.revoke",
+    OPERATOR_PUT,
+    "approval.approve",
+    "approval.reject",
+];
+
+/// Create a platform.
+pub fn create_platform(
+    region: RegionCode,
+    names: (&str, &str),
+    primary: NodeId,
+    backups: &[PolicyBackup],
+    policy: &Policy,
+) -> Statement {
+    let statement = Statement::new("platform.create").with("region", region).with("primary", primary);
+    with_policy(statement.with("name_zh", names.0).with("name_en", names.1), policy, backups)
+}
+
+/// Change rules and backups of a platform.
+pub fn policy(region: RegionCode, version: u64, policy: &Policy, backups: &[PolicyBackup]) -> Statement {
+    with_policy(Statement::new("platform.policy").with("region", region).on_version(version), policy, backups)
+}
+
+/// Stop a platform or let it serve again.
+pub fn stopped(region: RegionCode, version: u64, stopped: bool) -> Statement {
+    let kind = if stopped { "platform.stop" } else { "platform.start" };
+    Statement::new(kind).with("region", region).on_version(version)
+}
+
+/// Open a planned move.
+pub fn switchover(region: RegionCode, version: u64, kind: MoveKind, to: NodeId) -> Statement {
+    let statement =
+        Statement::new("platform.switchover").with("region", region).with("move", word_of_move(kind));
+    statement.with("to", to).on_version(version)
+}
+
+/// Reserve the next epoch for a failover.
+pub fn failover(
+    region: RegionCode,
+    version: u64,
+    to: Option<NodeId>,
+    old_primary: OldPrimary,
+    accept_data_loss: bool,
+) -> Statement {
+    let kind = if accept_data_loss { FAILOVER_WITH_LOSS } else { "platform.failover" };
+    let word = match old_primary {
+        OldPrimary::Stopped => "stopped",
+        OldPrimary::Unreachable => "unreachable",
+    };
+    let statement =
+        Statement::new(kind).with("region", region).with("old_primary", word).with("to", or_dash(to));
+    statement.on_version(version)
+}
+
+/// Change the hard state of a node.
+pub fn node_state(node: NodeId, state: NodeState) -> Statement {
+    let word = match state {
+        NodeState::Up => "up",
+        NodeState::Draining => "draining",
+        NodeState::Removed => "removed",
+        NodeState::Revoked => "revoked",
+    };
+    Statement::new("node.state").with("node", node).with("state", word)
+}
+
+/// Publish a version of a table. The root commits to every row, so nobody on the way can change one.
+pub fn publish_table(
+    table: &TableId,
+    version: u64,
+    root: Digest,
+    rows: u64,
+    effective: Option<Timestamp>,
+    schema: &str,
+) -> Statement {
+    Statement::new("table.publish")
+        .with("table", table)
+        .with("root", root)
+        .with("rows", rows)
+        .with("effective_ms", or_dash(effective.map(Timestamp::as_millis)))
+        .with("schema", Digest::of(schema.as_bytes()))
+        .on_version(version)
+}
+
+/// Set a setting.
+pub fn setting(name: &str, value: &str) -> Statement {
+    let kind = if super::two::guards(name) { SETTING_GUARD } else { "setting.set" };
+    Statement::new(kind).with("name", name).with("value", value)
+}
+
+/// Switch the approval by two persons on or off.
+pub fn two_person(on: bool) -> Statement {
+    Statement::new(SETTING_GUARD).with("name", "two_person").with("value", if on { "on" } else { "off" })
+}
+
+/// Add or change an operator.
+pub fn operator(
+    id: &str,
+    name: &str,
+    roles: impl IntoIterator<Item = OperatorRole>,
+    suspended: bool,
+) -> Statement {
+    let mut words: Vec<&str> = roles.into_iter().map(word_of_role).collect();
+    words.sort_unstable();
+    let statement = Statement::new(OPERATOR_PUT).with("id", id).with("name", name);
+    statement.with("roles", words.join(",")).with("suspended", suspended)
+}
+
+/// Approve or reject what another operator asked for; `digest` is that of the statement seen.
+pub fn decide_approval(approval: CommandId, digest: Digest, approve: bool) -> Statement {
+    let kind = if approve { "approval.approve" } else { "approval.reject" };
+    Statement::new(kind).with("approval", approval).with("digest", digest)
+}
+
+/// Revoke a certificate.
+pub fn revoke(serial: &str, reason: &str) -> Statement {
+    Statement::new("certificate.revoke").with("serial", serial).with("reason", reason)
+}
+
+/// End a move before its commit.
+pub fn abort_move(region: RegionCode, version: u64, move_id: MoveId) -> Statement {
+    Statement::new("platform.move-abort").with("region", region).with("move", move_id).on_version(version)
+}
+
+/// Record what became of a tail.
+pub fn tail_state(tail: &str, state: TailState) -> Statement {
+    let word = match state {
+        TailState::Exported => "exported",
+        TailState::Resolved => "resolved",
+        TailState::Discarded => "discarded",
+    };
+    Statement::new("tail.state").with("tail", tail).with("state", word)
+}
+
+fn put_site(site: &Site) -> Statement {
+    let Site { id, region, name } = site;
+    Statement::new("site.put").with("site", id).with("region", region).with("name", name)
+}
+
+fn add_node(node: &Node) -> Statement {
+    let Node { id, site, region, quic, api, cert_serial, state: _, software: _, incarnation: _, joined: _ } =
+        node;
+    let statement = Statement::new("node.add").with("node", id).with("site", site).with("region", region);
+    statement.with("quic", quic).with("api", api).with("cert_serial", cert_serial)
+}
+
+fn update_node(node: NodeId, change: &NodeChange) -> Statement {
+    let NodeChange { quic, api, cert_serial, software, incarnation } = change;
+    Statement::new("node.update")
+        .with("node", node)
+        .with("quic", or_dash(quic.as_deref()))
+        .with("api", or_dash(api.as_deref()))
+        .with("cert_serial", or_dash(cert_serial.as_deref()))
+        .with("software", or_dash(software.as_deref()))
+        .with("incarnation", or_dash(*incarnation))
+}
+
+fn put_issuer(issuer: &Issuer) -> Statement {
+    let Issuer { key_id, name, platform, certificate, state } = issuer;
+    let word = match state {
+        IssuerState::Active => "active",
+        IssuerState::Retired => "retired",
+    };
+    Statement::new(ISSUER_PUT)
+        .with("key_id", key_id)
+        .with("name", name)
+        .with("platform", or_dash(*platform))
+        .with("certificate", Digest::of(certificate))
+        .with("state", word)
+}
+
+fn with_policy(statement: Statement, policy: &Policy, backups: &[PolicyBackup]) -> Statement {
+    let Policy { durability, k, isolation, failover, same_site } = policy;
+    let durability = match durability {
+        DurabilityMode::Sync => "sync",
+        DurabilityMode::AutoSync => "auto_sync",
+        DurabilityMode::Async => "async",
+    };
+    let isolation = match isolation {
+        Isolation::Block => "block",
+        Isolation::Degrade => "degrade",
+    };
+    let failover = match failover {
+        FailoverMode::Auto => "auto",
+        FailoverMode::Manual => "manual",
+    };
+    let mut named: Vec<String> = backups
+        .iter()
+        .map(|b| format!("{}:{}", b.node, if b.role == Role::Sync { "sync" } else { "async" }))
+        .collect();
+    named.sort();
+    statement
+        .with("durability", durability)
+        .with("k", k)
+        .with("isolation", isolation)
+        .with("failover", failover)
+        .with("same_site", same_site)
+        .with("backups", named.join(","))
+}
+
+fn or_dash(value: Option<impl ToString>) -> String {
+    value.map_or_else(|| "-".to_owned(), |v| v.to_string())
+}
+
+/// The word of a role.
+pub fn word_of_role(role: OperatorRole) -> &'static str {
+    match role {
+        OperatorRole::Administrator => "administrator",
+        OperatorRole::Approver => "approver",
+        OperatorRole::Publisher => "publisher",
+    }
+}
+
+fn word_of_move(kind: MoveKind) -> &'static str {
+    match kind {
+        MoveKind::Switchover => "switchover",
+        MoveKind::Failover => "failover",
+        MoveKind::Failback => "failback",
+        MoveKind::Promote => "promote",
+    }
+}
+
+impl Op {
+    /// What of this operation is signed.
+    pub fn statement(&self) -> Statement {
+        match self {
+            Op::SetTwoPerson(on) => two_person(*on),
+            Op::SetSetting(Setting { name, value }) => setting(name, value),
+            Op::PutSite(site) => put_site(site),
+            Op::AddNode(node) => add_node(node),
+            Op::UpdateNode { node, change } => update_node(*node, change),
+            Op::SetNodeState { node, state } => node_state(*node, *state),
+            Op::CreatePlatform { region, name_zh, name_en, primary, backups, policy } => {
+                create_platform(*region, (name_zh, name_en), *primary, backups, policy)
+            }
+            Op::SetPolicy { region, version, policy: rules, backups } => {
+                policy(*region, *version, rules, backups)
+            }
+            Op::SetStopped { region, version, stopped: stop } => stopped(*region, *version, *stop),
+            Op::OpenSwitchover { region, kind, to, expected_version, move_id: _, deadline: _, plan: _ } => {
+                switchover(*region, *expected_version, *kind, *to)
+            }
+            Op::ReserveFailover { region, to, expected_version, accept_data_loss, old_primary, .. } => {
+                failover(*region, *expected_version, *to, *old_primary, *accept_data_loss)
+            }
+            Op::AbortMove { region, version, move_id, reason: _ } => abort_move(*region, *version, *move_id),
+            Op::SetTailState { tail, state } => tail_state(tail, *state),
+            Op::PublishTable { table, version, root, rows, effective, schema, report: _ } => {
+                publish_table(table, *version, *root, *rows, *effective, schema)
+            }
+            Op::PutIssuer(issuer) => put_issuer(issuer),
+            Op::Revoke { serial, reason } => revoke(serial, reason),
+            Op::PutOperator(Operator { id, name, roles, suspended, since: _ }) => {
+                operator(id, name, roles.iter().copied(), *suspended)
+            }
+            Op::DecideApproval { approval, digest, approve } => decide_approval(*approval, *digest, *approve),
+            Op::Found(Federation { .. }) => self.whole("federation.found"),
+            Op::FailMove { .. } => self.whole("platform.move-fail"),
+            Op::RecordTail(_) => self.whole("tail.record"),
+            Op::InSyncAdd { .. } => self.whole("step.in-sync-add"),
+            Op::InSyncRemove { .. } => self.whole("step.in-sync-remove"),
+            Op::Proven { .. } => self.whole("step.proven"),
+            Op::CommitSwitch { .. } => self.whole("step.commit-switch"),
+            Op::CommitFailover { .. } => self.whole("step.commit-failover"),
+            Op::ConfirmOldPrimary { .. } => self.whole("step.confirm-old-primary"),
+            Op::NoteMoveStep { .. } => self.whole("step.note"),
+            Op::PublishHeads(_) => self.whole("step.heads"),
+            Op::ReserveNumbers { .. } => self.whole("step.numbers"),
+        }
+    }
+
+    /// A statement that covers every bit of the operation.
+    fn whole(&self, kind: &'static str) -> Statement {
+        Statement::new(kind).with("content", Digest::of(&codec::encode(self)))
+    }
+
+    /// The platform an operation is about, where it is about one: an issuer of one city speaks for nothing else.
+    pub(crate) fn region(&self, state: &State) -> Option<RegionCode> {
+        match self {
+            Op::CreatePlatform { region, .. }
+            | Op::SetPolicy { region, .. }
+            | Op::SetStopped { region, .. }
+            | Op::OpenSwitchover { region, .. }
+            | Op::ReserveFailover { region, .. }
+            | Op::AbortMove { region, .. }
+            | Op::FailMove { region, .. } => Some(*region),
+            Op::AddNode(node) => Some(node.region),
+            Op::UpdateNode { node, .. } | Op::SetNodeState { node, .. } => {
+                state.node(*node).map(|n| n.region)
+            }
+            Op::PublishTable { table, .. } => Some(table.owner),
+            Op::SetTailState { tail, .. } => state.tail(tail).map(|t| t.region),
+            Op::RecordTail(tail) => Some(tail.region),
+            Op::DecideApproval { approval, .. } => state.approval(*approval).and_then(|a| a.op.region(state)),
+            _ => None,
+        }
+    }
+}
+
+/// The backups that a placement names, as a policy names them: what stays when a request names none.
+pub fn named_backups(backups: &[Backup]) -> Vec<PolicyBackup> {
+    backups.iter().filter(|b| !b.leaving).map(|b| PolicyBackup { node: b.node, role: b.role }).collect()
+}

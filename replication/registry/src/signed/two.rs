@@ -1,0 +1,48 @@
+//! For which commands two persons are needed.
+
+use super::statement::{FAILOVER_WITH_LOSS, ISSUER_PUT, OPERATOR_PUT, SETTING_GUARD};
+use super::{APPROVAL_LIFE_MS, OPERATOR_SIGNATURES, TWO_PERSONS};
+use crate::{Op, State};
+
+/// Without the setting: what design §3 names and this version can do.
+const DEFAULT: &[&str] = &[FAILOVER_WITH_LOSS];
+/// Whatever the setting says: who could change these alone could do everything else alone a moment later.
+const ALWAYS: &[&str] = &[SETTING_GUARD, ISSUER_PUT, OPERATOR_PUT];
+
+/// The kinds of a setting.
+pub(super) fn list(value: &str) -> impl Iterator<Item = &str> {
+    value.split(',').map(str::trim).filter(|kind| !kind.is_empty())
+}
+
+/// Settings that guard the others.
+pub(super) fn guards(name: &str) -> bool {
+    [OPERATOR_SIGNATURES, TWO_PERSONS, APPROVAL_LIFE_MS].contains(&name)
+}
+
+/// Whether the federation asks for two persons for a kind of command.
+pub(super) fn listed(state: &State, kind: &str) -> bool {
+    let on = state.federation().is_some_and(|f| f.two_person);
+    on && (ALWAYS.contains(&kind)
+        || match state.setting(TWO_PERSONS) {
+            Some(value) => list(value).any(|k| k == kind),
+            None => DEFAULT.contains(&kind),
+        })
+}
+
+/// Whether this command needs a second person.
+pub(crate) fn needed(state: &State, op: &Op) -> bool {
+    match op {
+        // What a second person does is never itself for a third one.
+        Op::DecideApproval { .. } => false,
+        // Asking for more care needs one person.
+        Op::SetTwoPerson(true) => false,
+        // Two persons can only be asked for where two are; the second one is listed by the first alone.
+        Op::PutOperator(_) if approvers(state, None) < 2 => false,
+        _ => listed(state, op.statement().kind()),
+    }
+}
+
+/// How many listed operators could be the second person, `but` left out.
+pub(crate) fn approvers(state: &State, but: Option<&str>) -> usize {
+    state.operators().filter(|o| o.approves() && but != Some(o.id.as_str())).count()
+}
