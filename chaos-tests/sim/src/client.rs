@@ -127,7 +127,7 @@ impl World {
             Outcome::Failed => "answer.failed",
         });
         if let Outcome::Done { position, durability } = outcome {
-            self.acknowledged(node, position, durability);
+            self.acknowledged(node, position, durability, call.depends);
             if call.probe {
                 self.probe_answered();
             }

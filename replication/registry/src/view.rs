@@ -1,7 +1,7 @@
 //! Questions that can be answered from the state alone.
 
 use crate::{
-    Backup, DurabilityMode, Federation, Head, Issuer, Mode, MoveKind, MoveRecord, Node, NodeState,
+    Backup, DurabilityMode, Federation, Head, Isolation, Issuer, Mode, MoveKind, MoveRecord, Node, NodeState,
     NumberBlock, Placement, Revocation, Site, State, TableId, TableVersion, Tail,
 };
 use eport_model::{Epoch, MoveId, NodeId, RegionCode, SiteId, Timestamp};
@@ -19,6 +19,10 @@ pub enum Kind {
 
 /// Time between the commit of a table version and its effect, in production, unless the setting says otherwise.
 const PUBLISH_LEAD_MS: i64 = 600_000;
+
+/// Wait before a primary degrades, in production and in `dev` and `demo` (design §5).
+const DEGRADE_WAIT_MS: u64 = 60_000;
+const DEGRADE_WAIT_RELAXED_MS: u64 = 3_000;
 
 impl State {
     /// The federation, once founded.
@@ -134,6 +138,32 @@ impl State {
                 placement.policy.k.min(staying)
             }
         }
+    }
+
+    /// How long a primary that may degrade waits after the last acknowledgement it received. By the mode of the federation,
+    /// which never changes: primary and judges of a failover must use the same number.
+    pub fn degrade_wait_ms(&self) -> u64 {
+        if self.mode().relaxed() { DEGRADE_WAIT_RELAXED_MS } else { DEGRADE_WAIT_MS }
+    }
+
+    /// True when the primary of this placement, as far as the policy goes, may degrade.
+    pub fn may_degrade(&self, placement: &Placement) -> bool {
+        let policy = placement.policy;
+        policy.durability == DurabilityMode::AutoSync && policy.isolation == Isolation::Degrade
+    }
+
+    /// True when these answers prove that no acknowledged record is lost by a failover: the old primary's own, or a seal
+    /// quorum of which enough show that their primary cannot have degraded before.
+    pub fn proves(
+        &self,
+        placement: &Placement,
+        sealed: impl Fn(NodeId) -> bool,
+        fresh: impl Fn(NodeId) -> bool,
+    ) -> bool {
+        let answers = self.in_sync_counted(placement).filter(|b| sealed(b.node));
+        let (have, undegraded) = answers.fold((0, 0), |(all, new), b| (all + 1, new + usize::from(fresh(b.node))));
+        sealed(placement.primary)
+            || (have >= self.seal_quorum(placement) && undegraded >= placement.degrade_k)
     }
 
     /// A move.
