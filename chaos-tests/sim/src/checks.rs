@@ -106,7 +106,11 @@ impl World {
                 self.cover.hit("step.in_sync_remove");
                 self.maybe_fail_again(primary, 30);
             }
-            Op::Proven { .. } => self.cover.hit("step.proven"),
+            Op::Proven { .. } => {
+                self.cover.hit("step.proven");
+                self.maybe_fail_again(primary, 5);
+            }
+            Op::Shrink { nodes, .. } => self.maybe_fail_again(primary, if nodes.is_empty() { 5 } else { 30 }),
             Op::CommitSwitch { .. } => self.cover.hit("switch.commit"),
             Op::AbortMove { .. } => self.cover.hit("switch.abort"),
             Op::FailMove { .. } => self.cover.hit("failover.fail"),

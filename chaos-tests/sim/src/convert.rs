@@ -24,7 +24,7 @@ pub(crate) fn view(state: &State, placement: &Placement) -> PlacementView {
         auto_sync: placement.policy.durability == DurabilityMode::AutoSync,
         degrade_ms: state.may_degrade(placement).then(|| state.degrade_wait_ms()),
         lease: placement.policy.failover == FailoverMode::Auto,
-        unseen: !placement.seen,
+        unseen: state.awaits_primary(placement),
         state: match placement.state {
             PlacementState::Active => ViewState::Active,
             PlacementState::Switching { move_id, to, deadline } => {

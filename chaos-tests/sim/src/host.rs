@@ -298,6 +298,11 @@ impl World {
     }
 
     fn role_changed(&mut self, node: usize, role: &Role) {
+        if let Role::Opening { epoch } = role
+            && self.oracle.opened.contains_key(epoch)
+        {
+            self.cover.hit("lease.lapsed_or_restarted");
+        }
         self.cover.hit(match role {
             Role::Idle => "role.idle",
             Role::Primary { .. } => "role.primary",
@@ -336,8 +341,8 @@ impl World {
             RegistryStep::InSyncRemove { version, node } => {
                 (Command::InSyncRemove { region, version, node }, MoveId::default())
             }
-            RegistryStep::Shrink { version, nodes } => {
-                (Command::Shrink { region, version, nodes }, MoveId::default())
+            RegistryStep::Shrink { version, nodes, whole } => {
+                (Command::Shrink { region, version, nodes, whole }, MoveId::default())
             }
             RegistryStep::Proven { version, k } => {
                 (Command::Proven { region, version, k }, MoveId::default())
@@ -372,7 +377,12 @@ impl World {
             }
             Message::Copy { .. } => self.cover.hit("move.copy"),
             Message::Seal { .. } => self.cover.hit("move.seal"),
-            Message::Ack(ack) => crate::invariants::acks::check(self, from, ack),
+            Message::Ack(ack) => {
+                if ack.kept > 0 {
+                    self.cover.hit("lease.kept");
+                }
+                crate::invariants::acks::check(self, from, ack);
+            }
             _ => {}
         }
         if from == to {

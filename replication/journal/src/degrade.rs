@@ -80,18 +80,20 @@ impl Replica {
             let k = view.k.min(held.len());
             let enough = k == 0 || held.get(k - 1).is_some_and(|h| *h >= primary.watch.replicated);
             if enough {
-                return Some(RegistryStep::Shrink { version, nodes: late });
+                return Some(RegistryStep::Shrink { version, nodes: late, whole: false });
             }
         }
         // Nobody is dropped, but a step of an earlier life may still arrive, or the policy is to be acknowledged.
         let doubtful = view.auto_sync && self.staying().iter().any(|n| primary.uncounted.contains_key(n));
-        (doubtful || view.unseen).then_some(RegistryStep::Shrink { version, nodes: Vec::new() })
+        let whole = self.is_whole();
+        let due = doubtful || (view.unseen && whole);
+        due.then_some(RegistryStep::Shrink { version, nodes: Vec::new(), whole })
     }
 
     /// Remembers since when the registry has been asked.
     pub(crate) fn note_asked(&mut self, step: &RegistryStep) {
         let now = self.now.mono_ms;
-        let RegistryStep::Shrink { version, nodes } = step else { return };
+        let RegistryStep::Shrink { version, nodes, .. } = step else { return };
         if let Some(primary) = &mut self.primary {
             primary.uncounted.extend(nodes.iter().map(|n| (*n, *version)));
             if primary.watch.asked.is_none_or(|(at, _)| at != *version) {
@@ -123,7 +125,10 @@ impl Replica {
     /// Goes on alone when that is allowed and nothing else is left, and ends it when the backups hold everything again.
     pub(crate) fn degrade_work(&mut self) {
         let Some((view, primary)) = self.view.as_ref().zip(self.primary.as_ref()) else { return };
-        let (k, version) = (view.k, view.version);
+        let (k, version, allowed) = (view.k, view.version, view.degrade_ms.is_some());
+        if primary.watch.degraded.is_some() && !allowed {
+            return self.set_degraded(None);
+        }
         if primary.watch.degraded.is_some() {
             // From here on answers wait for the backups again, which keep up but need not hold everything yet.
             let keeps_up = self.held_by(k, None) >= primary.marks.1;
@@ -170,8 +175,13 @@ impl Replica {
     /// True when a beat may confirm a backup's acknowledgements: nothing has been answered that it might lack.
     pub(crate) fn may_vouch(&self, node: NodeId) -> bool {
         let Some(primary) = &self.primary else { return false };
-        let held = || self.view.as_ref().is_some_and(|v| self.held_by(v.k, None) >= primary.watch.alone_to);
-        let counts = !primary.uncounted.contains_key(&node);
-        primary.opened && primary.watch.degraded.is_none() && counts && held()
+        !primary.uncounted.contains_key(&node) && self.is_whole()
+    }
+
+    /// True when enough backups hold whatever this primary has answered alone.
+    fn is_whole(&self) -> bool {
+        let (Some(primary), Some(view)) = (&self.primary, &self.view) else { return false };
+        let held = || self.held_by(view.k, None) >= primary.watch.alone_to;
+        primary.opened && primary.watch.degraded.is_none() && held()
     }
 }

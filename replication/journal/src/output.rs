@@ -126,6 +126,8 @@ pub enum RegistryStep {
         version: u64,
         /// The backups.
         nodes: Vec<NodeId>,
+        /// Whatever was answered alone is held by enough of the backups by now.
+        whole: bool,
     },
     /// Record that every acknowledged record is held by `k` counted in-sync backups (after `k` was raised).
     Proven {

@@ -29,7 +29,7 @@ pub struct PlacementView {
     pub degrade_ms: Option<u64>,
     /// The primary answers only while it holds a lease (`failover auto`).
     pub lease: bool,
-    /// The primary has not shown yet that it knows this policy.
+    /// The primary has not shown yet that it knows this policy and has nothing left that a former one let it answer alone.
     pub unseen: bool,
     /// What is going on.
     pub state: ViewState,

@@ -194,6 +194,8 @@ pub enum Op {
         version: u64,
         /// The backups.
         nodes: Vec<NodeId>,
+        /// Whatever the primary answered alone is held by enough of the backups by now.
+        whole: bool,
     },
     /// The primary records that every acknowledged record is held by `k` counted in-sync backups.
     Proven {

@@ -152,6 +152,12 @@ impl State {
         policy.durability == DurabilityMode::AutoSync && policy.isolation == Isolation::Degrade
     }
 
+    /// True when the primary still has to show that it knows the policy, or that nothing is left of what a former policy let
+    /// it answer alone.
+    pub fn awaits_primary(&self, placement: &Placement) -> bool {
+        !placement.seen || (placement.degrade_k > 0 && !self.may_degrade(placement))
+    }
+
     /// True when these answers prove that no acknowledged record is lost by a failover: the old primary's own, or a seal
     /// quorum of which enough show that their primary cannot have degraded before.
     pub fn proves(

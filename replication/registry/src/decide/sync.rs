@@ -20,9 +20,9 @@ pub(super) fn decide(state: &State, c: &Command) -> Decision {
             let placement = guarded(state, c, *region, *version)?;
             remove(state, placement, *node)
         }
-        Op::Shrink { region, version, nodes } => {
+        Op::Shrink { region, version, nodes, whole } => {
             let placement = guarded(state, c, *region, *version)?;
-            shrink(state, placement, nodes)
+            shrink(state, placement, nodes, *whole)
         }
         Op::Proven { region, version, k } => {
             let placement = guarded(state, c, *region, *version)?;
@@ -41,10 +41,13 @@ fn guarded(state: &State, c: &Command, region: RegionCode, version: u64) -> Resu
     Ok(placement)
 }
 
-/// A step of the primary at the current version: it knows the policy, so what a former policy allowed is over.
-fn stepped(state: &State, mut placement: Placement) -> Decision {
+/// A step of the primary at the current version: it knows the policy. What a former policy let it answer alone is over only
+/// when it says that the backups hold that too.
+fn stepped(state: &State, mut placement: Placement, whole: bool) -> Decision {
     placement.seen = true;
-    placement.degrade_k = degrade_k(state, &placement);
+    if whole || state.may_degrade(&placement) {
+        placement.degrade_k = degrade_k(state, &placement);
+    }
     placed(placement)
 }
 
@@ -74,7 +77,7 @@ fn add(state: &State, mut placement: Placement, node: NodeId) -> Decision {
         return Ok((outcome, vec![]));
     }
     backup.in_sync = true;
-    stepped(state, placement)
+    stepped(state, placement, false)
 }
 
 fn remove(state: &State, mut placement: Placement, node: NodeId) -> Decision {
@@ -104,11 +107,11 @@ fn remove(state: &State, mut placement: Placement, node: NodeId) -> Decision {
         DurabilityMode::AutoSync => placement.proven_k = placement.proven_k.min(staying(state, &placement)),
         DurabilityMode::Sync | DurabilityMode::Async => {}
     }
-    stepped(state, placement)
+    stepped(state, placement, false)
 }
 
 /// Backups that the primary no longer waits for stop counting all at once; they stay backups and may come back.
-fn shrink(state: &State, mut placement: Placement, nodes: &[NodeId]) -> Decision {
+fn shrink(state: &State, mut placement: Placement, nodes: &[NodeId], whole: bool) -> Decision {
     if !nodes.is_empty() && placement.policy.durability != DurabilityMode::AutoSync {
         return Err(Refusal::Rule("only under auto_sync are silent backups dropped".to_owned()));
     }
@@ -124,7 +127,7 @@ fn shrink(state: &State, mut placement: Placement, nodes: &[NodeId]) -> Decision
         placement.proven_k = placement.proven_k.min(left);
         placement.start_k = placement.start_k.min(left);
     }
-    stepped(state, placement)
+    stepped(state, placement, whole)
 }
 
 fn proven(state: &State, mut placement: Placement, k: usize) -> Decision {
@@ -140,5 +143,5 @@ fn proven(state: &State, mut placement: Placement, k: usize) -> Decision {
         return Err(Refusal::Rule(format!("at most {most} can be proven now, not {k}")));
     }
     placement.proven_k = k;
-    stepped(state, placement)
+    stepped(state, placement, false)
 }
