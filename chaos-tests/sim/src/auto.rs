@@ -70,14 +70,45 @@ impl World {
                 let command = Command { id: CommandId(id), by, at: self.wall(), reason, op: *op };
                 let term = self.registry.leader.term;
                 let ms = self.rng.random_range(2..60);
+                self.cross_the_decision();
                 self.after(ms, Event::AutoReserve { term, command: Box::new(command) });
             }
+        }
+    }
+
+    /// The hard cases lie close to a decision: the primary is alive and hears nothing of it, clients go on reading from it, a
+    /// renewal arrives just then.
+    fn cross_the_decision(&mut self) {
+        let placement = self.registry.placement();
+        let epoch = placement.epoch;
+        let Some(primary) = self.index_of(placement.primary) else { return };
+        if self.healing.is_some() || !self.hosts[primary].is_up() {
+            return;
+        }
+        if self.chance(30) {
+            let (incarnation, sent_ms) = (self.hosts[primary].incarnation, self.now);
+            self.after(1, Event::Renewal { node: primary, incarnation, epoch, sent_ms });
+        }
+        if self.chance(50) {
+            self.cover.hit("auto.unaware_primary");
+            self.read_from(primary);
+            let lasts = self.rng.random_range(400..1_500);
+            self.isolate(primary, lasts);
         }
     }
 
     fn elect(&mut self) {
         if self.registry.leader.node.take().is_some() {
             self.cover.hit("auto.leader_lost");
+            if let Some(primary) = self.index_of(self.registry.placement().primary)
+                && self.healing.is_none()
+                && self.profile.failover == eport_registry::FailoverMode::Auto
+                && self.chance(25)
+            {
+                self.read_from(primary);
+                let lasts = self.rng.random_range(400..1_500);
+                self.isolate(primary, lasts);
+            }
             self.registry.leader.elected_at = self.now + self.rng.random_range(100..400);
             return;
         }

@@ -73,6 +73,16 @@ impl World {
         }
     }
 
+    /// Clients that go on reading from a node for a second.
+    pub(crate) fn read_from(&mut self, node: usize) {
+        for _ in 0..12 {
+            let ticket = self.number();
+            self.requests.insert(ticket, Call { client: None, probe: false, depends: true });
+            let ms = self.rng.random_range(1..1_000);
+            self.after(ms, Event::Request { node, input: Box::new(Input::Depend { ticket, on: 0 }) });
+        }
+    }
+
     fn pick_target(&mut self, client: usize) -> usize {
         let target = self.clients[client].target;
         if self.clients[client].attempts > 2 || self.chance(5) {

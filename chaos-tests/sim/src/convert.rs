@@ -21,7 +21,7 @@ pub(crate) fn view(state: &State, placement: &Placement) -> PlacementView {
         k: state.effective_k(placement),
         proven_k: placement.proven_k,
         start_k: placement.start_k,
-        auto_sync: placement.policy.durability == DurabilityMode::AutoSync,
+        shrink_ms: (placement.policy.durability == DurabilityMode::AutoSync).then(|| state.shrink_wait_ms()),
         degrade_ms: state.may_degrade(placement).then(|| state.degrade_wait_ms()),
         lease: placement.policy.failover == FailoverMode::Auto,
         unseen: state.awaits_primary(placement),

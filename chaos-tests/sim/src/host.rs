@@ -79,7 +79,6 @@ impl Host {
 impl World {
     fn limits(&self) -> Limits {
         let waits = Limits {
-            shrink_ms: 900,
             registry_ms: 400,
             lease_ms: crate::auto::LEASE_MS,
             grace_ms: crate::auto::GRACE_MS,

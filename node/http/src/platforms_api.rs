@@ -146,14 +146,6 @@ pub async fn policy(
         _ if wanted.k == 0 && body.k.is_none() => wanted.k = 1,
         _ => {}
     }
-    if wanted.durability == DurabilityMode::AutoSync
-        || wanted.failover == FailoverMode::Auto
-        || wanted.isolation == Isolation::Degrade
-    {
-        // These promise what this version does not do yet; accepting the word would be a false promise at 3 a.m.
-        let detail = "auto_sync, degrade and automatic failover are not part of this version; use sync or async with block and manual";
-        return Err(ApiError::new(codes::REGISTRY_REFUSED, detail));
-    }
     let backups = match &body.backups {
         Some(list) => list
             .iter()

@@ -28,8 +28,11 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    pub(crate) fn new(began_ms: u64, replicated: JournalIndex) -> Self {
-        Self { began_ms, replicated, ..Self::default() }
+    /// After a restart anything found may have been answered `replicated` and anything may have been answered alone.
+    pub(crate) fn new(began_ms: u64, inherited: JournalIndex, restarted_at: Option<JournalIndex>) -> Self {
+        let replicated = restarted_at.unwrap_or(inherited);
+        let alone_to = restarted_at.unwrap_or(JournalIndex::ZERO);
+        Self { began_ms, replicated, alone_to, ..Self::default() }
     }
 }
 
@@ -58,7 +61,8 @@ impl Replica {
     /// Backups that have been silent, or have lacked a record, for too long.
     fn late(&self) -> Vec<NodeId> {
         let (Some(ship), Some(primary)) = (&self.ship, &self.primary) else { return Vec::new() };
-        let (now, wait) = (self.now.mono_ms, self.limits.shrink_ms);
+        let Some(wait) = self.view.as_ref().and_then(|v| v.shrink_ms) else { return Vec::new() };
+        let now = self.now.mono_ms;
         let stalled = primary.watch.stall.filter(|(_, since)| now.saturating_sub(*since) >= wait);
         let late = |node: &NodeId| {
             let heard = ship.heard_of(*node).max(primary.watch.began_ms);
@@ -72,7 +76,7 @@ impl Replica {
     pub(crate) fn due_shrink(&self) -> Option<RegistryStep> {
         let (view, primary, ship) = (self.view.as_ref()?, self.primary.as_ref()?, self.ship.as_ref()?);
         let version = view.version;
-        let late = if view.auto_sync { self.late() } else { Vec::new() };
+        let late = self.late();
         if !late.is_empty() {
             let rest = self.staying().into_iter().filter(|n| !late.contains(n));
             let mut held: Vec<JournalIndex> = rest.map(|n| ship.durable_of(n)).collect();
@@ -84,7 +88,7 @@ impl Replica {
             }
         }
         // Nobody is dropped, but a step of an earlier life may still arrive, or the policy is to be acknowledged.
-        let doubtful = view.auto_sync && self.staying().iter().any(|n| primary.uncounted.contains_key(n));
+        let doubtful = view.shrink_ms.is_some() && self.staying().iter().any(|n| primary.uncounted.contains_key(n));
         let whole = self.is_whole();
         let due = doubtful || (view.unseen && whole);
         due.then_some(RegistryStep::Shrink { version, nodes: Vec::new(), whole })
@@ -112,12 +116,12 @@ impl Replica {
     /// A degraded primary committed up to `through`.
     pub(crate) fn note_alone(&mut self, through: JournalIndex) {
         if let Some(primary) = &mut self.primary {
-            primary.watch.alone_to = through;
+            primary.watch.alone_to = primary.watch.alone_to.max(through);
         }
     }
 
     /// True while this primary goes on alone on the word of its own journal.
-    pub(crate) fn is_degraded(&self) -> bool {
+    pub fn is_degraded(&self) -> bool {
         let index = self.primary.as_ref().and_then(|p| p.watch.degraded);
         index.is_some_and(|index| self.log.durable.index >= index)
     }
@@ -162,7 +166,7 @@ impl Replica {
         };
         let Some(wait) = view.degrade_ms else { return false };
         let now = self.now.mono_ms;
-        let wait = if self.has(Bug::DegradeTooEarly) { self.limits.shrink_ms } else { wait };
+        let wait = if self.has(Bug::DegradeTooEarly) { wait / 3 } else { wait };
         let vouched = |n: &NodeId| now.saturating_sub(ship.vouched_of(*n).max(primary.watch.began_ms)) < wait;
         let heard = self.staying().iter().filter(|n| vouched(n)).count();
         let asked = primary.watch.asked.filter(|(version, _)| *version == view.version);

@@ -29,8 +29,6 @@ pub struct Limits {
     pub silence_ms: u64,
     /// A switchover starts to hold requests when its target is at most this many records behind. Default 512.
     pub handover_lag: u64,
-    /// Under `auto_sync` a counted backup that is silent, or lacks a record, for this long is dropped. Default 10 s.
-    pub shrink_ms: u64,
     /// The registry counts as out of reach when it has not answered a shrink for this long. Default 1 500 ms.
     pub registry_ms: u64,
     /// How long a lease lasts, from the instant its renewal was sent. Default 15 s.
@@ -52,7 +50,6 @@ impl Default for Limits {
             hello_ms: 40,
             silence_ms: 1_000,
             handover_lag: 512,
-            shrink_ms: 10_000,
             registry_ms: 1_500,
             lease_ms: 15_000,
             grace_ms: 18_000,

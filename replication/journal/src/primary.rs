@@ -59,9 +59,8 @@ impl Primary {
     ) -> Self {
         // A removal that was asked for before the restart may still arrive at the registry: its backup must not be counted
         // until the placement has moved on.
-        let dropped = |b: &&BackupView| restarted && b.in_sync && (b.leaving || view.auto_sync);
+        let dropped = |b: &&BackupView| restarted && b.in_sync && (b.leaving || view.shrink_ms.is_some());
         let leaving = view.backups.iter().filter(dropped);
-        let replicated = if restarted { open_from } else { view.start.index };
         Self {
             epoch,
             epoch_start,
@@ -72,7 +71,7 @@ impl Primary {
             dependants: 0,
             promises: VecDeque::new(),
             handover: None,
-            watch: Watch::new(now_ms, replicated),
+            watch: Watch::new(now_ms, view.start.index, restarted.then_some(open_from)),
             lease: Lease::default(),
             uncounted: leaving.map(|b| (b.node, view.version)).collect(),
             step: None,

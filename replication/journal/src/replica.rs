@@ -388,6 +388,12 @@ impl Replica {
         self.log.applied_index
     }
 
+    /// As a follower: the epoch followed last, and how many milliseconds ago the newest acknowledgement was sent that its
+    /// primary has confirmed.
+    pub fn heard(&self) -> Option<(Epoch, u64)> {
+        self.confirmed.map(|(epoch, sent)| (epoch, self.now.mono_ms.saturating_sub(sent)))
+    }
+
     /// The placement as last told.
     pub fn view(&self) -> Option<&PlacementView> {
         self.view.as_ref()

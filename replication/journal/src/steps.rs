@@ -54,7 +54,7 @@ impl Replica {
         }
         // What a degraded primary committed alone is not what the remaining backups must hold.
         let version = view.version;
-        let committed = if view.auto_sync { primary.watch.replicated } else { self.log.committed };
+        let committed = if view.shrink_ms.is_some() { primary.watch.replicated } else { self.log.committed };
         let leaving = view.backups.iter().filter(|b| b.in_sync && b.leaving);
         for backup in leaving {
             if self.held_by(view.k, Some(backup.node)) >= committed {

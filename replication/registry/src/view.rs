@@ -24,6 +24,10 @@ const PUBLISH_LEAD_MS: i64 = 600_000;
 const DEGRADE_WAIT_MS: u64 = 60_000;
 const DEGRADE_WAIT_RELAXED_MS: u64 = 3_000;
 
+/// Wait before a silent backup is dropped: well before the primary would degrade, and well after a restart of the backup.
+const SHRINK_WAIT_MS: u64 = 20_000;
+const SHRINK_WAIT_RELAXED_MS: u64 = 1_500;
+
 impl State {
     /// The federation, once founded.
     pub fn federation(&self) -> Option<&Federation> {
@@ -144,6 +148,11 @@ impl State {
     /// which never changes: primary and judges of a failover must use the same number.
     pub fn degrade_wait_ms(&self) -> u64 {
         if self.mode().relaxed() { DEGRADE_WAIT_RELAXED_MS } else { DEGRADE_WAIT_MS }
+    }
+
+    /// How long a counted backup under `auto_sync` may be silent before its primary drops it. By mode.
+    pub fn shrink_wait_ms(&self) -> u64 {
+        if self.mode().relaxed() { SHRINK_WAIT_RELAXED_MS } else { SHRINK_WAIT_MS }
     }
 
     /// True when the primary of this placement, as far as the policy goes, may degrade.
