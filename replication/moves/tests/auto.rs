@@ -101,7 +101,7 @@ fn a_platform_that_fails_again_and_again_waits_longer_each_time_also_under_anoth
             }
         };
         waits.push(at);
-        w.now = at as i64 - 1;
+        w.now = at as i64 - 1_000;
         w.by_node(node("gz-a-2"), *op).unwrap();
         let (region, version, move_id) = (region("440300"), w.version(), MoveId([id; 16]));
         let op = Op::FailMove { region, version, move_id, reason: "drawn".into(), missing: vec![] };
