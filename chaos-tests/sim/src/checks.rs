@@ -1,7 +1,7 @@
 //! Where the world calls the invariants, and short texts for traces.
 
 use crate::disk::Disk;
-use crate::invariants::{i01, i02, i03, i06, i07, i08, i10, i11, i12, last};
+use crate::invariants::{carried, i01, i02, i03, i06, i07, i08, i10, i11, i12, last, lease, local};
 use crate::world::{Event, World};
 use eport_journal::{Input, Message};
 use eport_model::{Durability, JournalIndex, NodeId, Position, Record};
@@ -25,12 +25,21 @@ impl World {
         i06::check(self, node, record);
     }
 
-    pub(crate) fn acknowledged(&mut self, node: usize, position: Position, durability: Durability) {
+    pub(crate) fn acknowledged(
+        &mut self,
+        node: usize,
+        position: Position,
+        durability: Durability,
+        depends: bool,
+    ) {
         let Some(epoch) = self.hosts[node].replica.as_ref().map(eport_journal::Replica::epoch) else {
             return;
         };
         i01::check(self, node, epoch);
-        self.oracle.acks.push(crate::oracle::Ack { position, durability, epoch });
+        local::check(self, node, epoch, durability, depends);
+        lease::check(self, node, epoch);
+        let at = self.now;
+        self.oracle.acks.push(crate::oracle::Ack { position, durability, epoch, at });
     }
 
     pub(crate) fn tail_exported(&mut self, node: usize, after: JournalIndex) {
@@ -71,10 +80,13 @@ impl World {
         self.cover.hit("message.lower_epoch");
         // Whatever time alone makes due happens first, so that only the message is judged.
         self.input(to, Input::Tick);
+        self.hosts[to].told = None;
         let before = i12::fingerprint(self, to);
         let text = brief(&message);
+        let answers = !matches!(message, Message::StepDown { .. } | Message::Sealed(_));
         self.input(to, Input::Message { from: sender, message });
         i12::check(self, to, before, &text);
+        i12::check_answer(self, to, sender, answers, &text);
     }
 
     /// The registry changed the placement.
@@ -94,13 +106,20 @@ impl World {
                 self.cover.hit("step.in_sync_remove");
                 self.maybe_fail_again(primary, 30);
             }
-            Op::Proven { .. } => self.cover.hit("step.proven"),
+            Op::Proven { .. } => {
+                self.cover.hit("step.proven");
+                self.maybe_fail_again(primary, 5);
+            }
+            Op::Shrink { nodes, .. } => self.maybe_fail_again(primary, if nodes.is_empty() { 5 } else { 30 }),
             Op::CommitSwitch { .. } => self.cover.hit("switch.commit"),
             Op::AbortMove { .. } => self.cover.hit("switch.abort"),
             Op::FailMove { .. } => self.cover.hit("failover.fail"),
             Op::ConfirmOldPrimary { .. } => self.cover.hit("failover.confirm"),
-            Op::CommitFailover { .. } => {
+            Op::CommitFailover { move_id, .. } => {
                 self.cover.hit("failover.commit");
+                if self.registry.state.movement(*move_id).is_some_and(eport_moves::is_automatic) {
+                    self.cover.hit("auto.commit");
+                }
                 self.maybe_fail_again(primary, 15);
             }
             _ => {}
@@ -116,14 +135,17 @@ impl World {
         debug_assert_eq!(movement.state, MoveState::Done);
         let needed = self.oracle.quorum_before;
         let have = sealed.iter().filter(|n| self.oracle.counted_before.contains(n)).count();
-        let proven = have >= needed || sealed.contains(&movement.from);
+        let accepted = movement.accept_data_loss;
+        let proven = (have >= needed && !accepted) || sealed.contains(&movement.from);
         let epoch = movement.epoch_after;
-        if needed == 0 && !sealed.contains(&movement.from) {
-            self.oracle.unprotected = true;
+        if eport_moves::is_automatic(movement) {
+            self.oracle.automatic.extend(epoch);
         }
         if movement.accept_data_loss && !proven {
             self.cover.hit("failover.lossy");
             self.oracle.lossy.extend(epoch);
+        } else {
+            carried::check(self, move_id, sealed);
         }
     }
 
@@ -161,7 +183,7 @@ pub(crate) fn brief(message: &Message) -> String {
                 records.first().map_or(0, |r| r.index().as_u64())
             )
         }
-        Message::Beat { epoch, committed, last } => {
+        Message::Beat { epoch, committed, last, .. } => {
             format!("Beat e{epoch} committed {committed} last {last}")
         }
         Message::Ack(a) => format!("Ack e{} durable {} applied {}", a.epoch, a.durable, a.applied.index),

@@ -57,12 +57,29 @@ impl World {
             self.requests.insert(ticket, Call { client: None, probe: false, depends: true });
             self.after(6, Event::Request { node: target, input: Box::new(Input::Depend { ticket, on }) });
         }
+        if self.chance(30) {
+            // A read: answered at once by whoever thinks that it serves, on nobody's acknowledgement.
+            let (node, ticket) = (self.clients[client].target, self.number());
+            self.requests.insert(ticket, Call { client: None, probe: false, depends: true });
+            let ms = self.rng.random_range(1..500);
+            self.after(ms, Event::Request { node, input: Box::new(Input::Depend { ticket, on: 0 }) });
+        }
         if self.chance(25) {
             // A burst of other requests at the same moment.
             for _ in 0..self.rng.random_range(1..8) {
                 let key = self.number();
                 self.send_request(target, key, None, false);
             }
+        }
+    }
+
+    /// Clients that go on reading from a node for a second.
+    pub(crate) fn read_from(&mut self, node: usize) {
+        for _ in 0..12 {
+            let ticket = self.number();
+            self.requests.insert(ticket, Call { client: None, probe: false, depends: true });
+            let ms = self.rng.random_range(1..1_000);
+            self.after(ms, Event::Request { node, input: Box::new(Input::Depend { ticket, on: 0 }) });
         }
     }
 
@@ -127,7 +144,7 @@ impl World {
             Outcome::Failed => "answer.failed",
         });
         if let Outcome::Done { position, durability } = outcome {
-            self.acknowledged(node, position, durability);
+            self.acknowledged(node, position, durability, call.depends);
             if call.probe {
                 self.probe_answered();
             }

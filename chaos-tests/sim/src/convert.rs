@@ -1,7 +1,7 @@
 //! The registry's placement as a replica sees it, exactly as a node's agent converts it.
 
 use eport_journal::{BackupView, PlacementView, ViewState};
-use eport_registry::{Placement, PlacementState, Role, State};
+use eport_registry::{DurabilityMode, FailoverMode, Placement, PlacementState, Role, State};
 
 /// Sites are turned into "counts or not", the policy into numbers.
 pub(crate) fn view(state: &State, placement: &Placement) -> PlacementView {
@@ -21,6 +21,10 @@ pub(crate) fn view(state: &State, placement: &Placement) -> PlacementView {
         k: state.effective_k(placement),
         proven_k: placement.proven_k,
         start_k: placement.start_k,
+        shrink_ms: (placement.policy.durability == DurabilityMode::AutoSync).then(|| state.shrink_wait_ms()),
+        degrade_ms: state.may_degrade(placement).then(|| state.degrade_wait_ms()),
+        lease: placement.policy.failover == FailoverMode::Auto,
+        unseen: state.awaits_primary(placement),
         state: match placement.state {
             PlacementState::Active => ViewState::Active,
             PlacementState::Switching { move_id, to, deadline } => {

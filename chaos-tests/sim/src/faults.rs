@@ -1,6 +1,7 @@
 //! Faults, each with an end.
 
 use crate::world::{Event, World};
+use eport_registry::Isolation;
 use rand::Rng;
 
 /// A fault that ends by itself.
@@ -26,6 +27,9 @@ impl World {
         self.after(next, Event::Fault);
         let node = self.victim();
         let lasts = self.rng.random_range(100..2_500);
+        if self.profile.isolation == Isolation::Degrade && self.chance(15) {
+            return self.cut_off(node);
+        }
         match self.rng.random_range(0..100) {
             0..16 => self.crash(node, lasts),
             16..22 => self.power_loss(node, lasts),
@@ -39,6 +43,22 @@ impl World {
             88..93 => self.outage(lasts),
             93..97 => self.lose_replies(lasts),
             _ => self.break_storage(node),
+        }
+    }
+
+    /// A site loses its line for longer than a primary waits before it goes on alone.
+    fn cut_off(&mut self, node: usize) {
+        self.cover.hit("fault.cut_off");
+        self.note(|| format!("n{node} loses peers and registry"));
+        let lasts = self.rng.random_range(2_500..8_000);
+        self.net.isolate(node, true);
+        self.registry.cut[node] = true;
+        self.after(lasts, Event::EndFault(Fault::RegistryCut(node)));
+        self.after(lasts, Event::EndFault(Fault::Isolate(node)));
+        if self.chance(50) {
+            // The others miss it, now or later: before and after it went on alone.
+            let soon = self.rng.random_range(100..5_000);
+            self.after(soon, Event::Failover { lossy: false });
         }
     }
 

@@ -4,7 +4,7 @@ use crate::client::lineage;
 use crate::disk::{Disk, Op};
 use crate::world::{Event, World, region};
 use eport_journal::{Alarm, Input, Limits, Message, Now, Output, PlacementView, RegistryStep, Replica, Role};
-use eport_model::{JournalIndex, MoveId, NodeId, RecordKind};
+use eport_model::{Epoch, JournalIndex, MoveId, NodeId, RecordKind};
 use eport_registry::Op as Command;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -30,6 +30,10 @@ pub(crate) struct Host {
     /// Its storage failed: restarted when the run heals.
     pub(crate) broken: bool,
     pub(crate) restarting: bool,
+    /// To whom it has said StepDown since that was last looked at.
+    pub(crate) told: Option<NodeId>,
+    /// It may not write in this epoch before a linearizable read: its switchover is unresolved.
+    pub(crate) bound: Option<Epoch>,
     /// Commit as last seen in this incarnation, for the invariants.
     pub(crate) committed: JournalIndex,
     /// Up to which index its committed records were compared with everybody's.
@@ -52,6 +56,8 @@ impl Host {
             storage_fails: false,
             broken: false,
             restarting: false,
+            told: None,
+            bound: None,
             committed: JournalIndex::ZERO,
             checked: 0,
         }
@@ -72,8 +78,14 @@ impl Host {
 
 impl World {
     fn limits(&self) -> Limits {
+        let waits = Limits {
+            registry_ms: 400,
+            lease_ms: crate::auto::LEASE_MS,
+            grace_ms: crate::auto::GRACE_MS,
+            ..Limits::default()
+        };
         if !self.profile.tight {
-            return Limits { in_flight_max: 64, ..Limits::default() };
+            return Limits { in_flight_max: 64, ..waits };
         }
         Limits {
             window_bytes: 3_000,
@@ -82,7 +94,7 @@ impl World {
             cache_bytes: 2_500,
             in_flight_max: 6,
             handover_lag: 4,
-            ..Limits::default()
+            ..waits
         }
     }
 
@@ -100,6 +112,7 @@ impl World {
         let recovered = host.disk.recover();
         let unresolved = recovered.unresolved.is_some();
         host.committed = recovered.applied.index;
+        host.bound = unresolved.then(|| recovered.history.last_epoch());
         let (replica, outputs) = Replica::open(host.id, region(), lineage(), limits, recovered, self.now);
         host.replica = Some(replica);
         #[cfg(feature = "planted-bugs")]
@@ -140,6 +153,9 @@ impl World {
             return;
         }
         let Some(replica) = &mut host.replica else { return };
+        if matches!(input, Input::Placement { linearizable: true, .. }) {
+            host.bound = None;
+        }
         let outputs = replica.step(now, input);
         self.perform(node, outputs);
         self.schedule_tick(node);
@@ -206,6 +222,8 @@ impl World {
                 Input::Appended { last: records.last().map_or(disk.last(), |r| r.position()) }
             }
             Op::Seal(epoch) => {
+                let id = self.hosts[node].id;
+                self.oracle.seals.entry((epoch, id)).or_insert(self.now);
                 self.cover.hit("seal.persisted");
                 Input::SealPersisted { epoch }
             }
@@ -242,9 +260,11 @@ impl World {
                             RecordKind::Barrier { .. } => "record.barrier",
                             RecordKind::SwitchProposed { .. } => "record.switch_proposed",
                             RecordKind::Noop => "record.noop",
+                            RecordKind::Degrade { .. } => "record.degrade",
                             _ => "record.entry",
                         });
                     }
+                    crate::invariants::bound::check(self, node, &records);
                     self.disk_op(node, Op::Append(records));
                 }
                 Output::PersistSeal { epoch } => self.disk_op(node, Op::Seal(epoch)),
@@ -269,6 +289,7 @@ impl World {
                 Output::Answer { ticket, outcome } => self.answered(node, ticket, outcome),
                 Output::Registry(step) => self.registry_step(node, step),
                 Output::ReadPlacement => self.after(2, Event::ReadPlacement { node, incarnation }),
+                Output::RenewLease { epoch, sent_ms } => self.renew_lease(node, epoch, sent_ms),
                 Output::Role(role) => self.role_changed(node, &role),
                 Output::Alarm(alarm) => self.alarm(node, &alarm),
             }
@@ -276,6 +297,11 @@ impl World {
     }
 
     fn role_changed(&mut self, node: usize, role: &Role) {
+        if let Role::Opening { epoch } = role
+            && self.oracle.opened.contains_key(epoch)
+        {
+            self.cover.hit("lease.lapsed_or_restarted");
+        }
         self.cover.hit(match role {
             Role::Idle => "role.idle",
             Role::Primary { .. } => "role.primary",
@@ -285,6 +311,9 @@ impl World {
             Role::Sealed { .. } => "role.sealed",
             Role::Fenced { .. } => "role.fenced",
         });
+        if let Role::Primary { epoch } = role {
+            self.oracle.opened.entry(*epoch).or_insert(self.now);
+        }
         self.note(|| format!("n{node} is {role:?}"));
     }
 
@@ -296,6 +325,7 @@ impl World {
                 self.fail("no alarm", format!("n{node}: {alarm:?}"))
             }
             Alarm::Behind { .. } => self.cover.hit("alarm.behind"),
+            Alarm::Degraded { .. } => self.oracle.degraded = true,
             Alarm::SwitchStalled { .. } => self.cover.hit("alarm.switch_stalled"),
         }
     }
@@ -310,6 +340,9 @@ impl World {
             RegistryStep::InSyncRemove { version, node } => {
                 (Command::InSyncRemove { region, version, node }, MoveId::default())
             }
+            RegistryStep::Shrink { version, nodes, whole } => {
+                (Command::Shrink { region, version, nodes, whole }, MoveId::default())
+            }
             RegistryStep::Proven { version, k } => {
                 (Command::Proven { region, version, k }, MoveId::default())
             }
@@ -322,6 +355,9 @@ impl World {
         };
         let last_word = matches!(op, Command::CommitSwitch { .. });
         self.propose_from(node, op, move_id);
+        if last_word {
+            self.hosts[node].bound = Some(self.registry.placement().epoch);
+        }
         if last_word && self.healing.is_none() && self.chance(12) {
             self.cover.hit("switch.proposer_dies");
             let back = self.rng.random_range(30..400);
@@ -331,12 +367,21 @@ impl World {
 
     /// Puts a message on the wire.
     pub(crate) fn send(&mut self, from: usize, to: NodeId, message: Message) {
+        let receiver = to;
         let Some(to) = self.index_of(to) else { return };
         match &message {
-            Message::StepDown { .. } => self.cover.hit("message.step_down"),
+            Message::StepDown { .. } => {
+                self.hosts[from].told = Some(receiver);
+                self.cover.hit("message.step_down");
+            }
             Message::Copy { .. } => self.cover.hit("move.copy"),
             Message::Seal { .. } => self.cover.hit("move.seal"),
-            Message::Ack(ack) => crate::invariants::acks::check(self, from, ack),
+            Message::Ack(ack) => {
+                if ack.kept > 0 {
+                    self.cover.hit("lease.kept");
+                }
+                crate::invariants::acks::check(self, from, ack);
+            }
             _ => {}
         }
         if from == to {
@@ -370,11 +415,15 @@ impl World {
         if !matches!(message, Message::Beat { .. } | Message::Ack(_)) {
             self.note(|| format!("n{from}>n{to} {}", crate::checks::brief(&message)));
         }
+        let stops = matches!(message, Message::StepDown { .. }).then(|| message.epoch());
         let lower = message.epoch() < crate::world::floor_of(&self.hosts[to]);
         if lower && self.hosts[to].is_up() {
             self.deliver_lower(to, sender, message);
         } else {
             self.input(to, Input::Message { from: sender, message });
+        }
+        if let Some(epoch) = stops {
+            crate::invariants::step_down::check(self, to, epoch);
         }
     }
 

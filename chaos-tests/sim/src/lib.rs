@@ -6,6 +6,7 @@
 //! the platform must serve again and every copy must be the same. Invariants are checked at every step, one file each.
 #![forbid(unsafe_code)]
 
+mod auto;
 mod checks;
 mod client;
 mod convert;

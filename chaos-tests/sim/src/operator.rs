@@ -149,6 +149,9 @@ impl World {
         }
         let durability = match self.profile.lossy && self.chance(30) {
             true => DurabilityMode::Async,
+            false if self.profile.durability == DurabilityMode::AutoSync && self.chance(70) => {
+                DurabilityMode::AutoSync
+            }
             false => DurabilityMode::Sync,
         };
         let k = if durability == DurabilityMode::Async { 0 } else { self.rng.random_range(1..=2) };
@@ -164,7 +167,12 @@ impl World {
     ) {
         self.cover.hit("policy.change");
         let backups = named.into_iter().map(|node| PolicyBackup { node, role: Role::Sync }).collect();
-        let op = Op::SetPolicy { region: region(), version, policy: policy(durability, k), backups };
+        let op = Op::SetPolicy {
+            region: region(),
+            version,
+            policy: policy(&self.profile, durability, k),
+            backups,
+        };
         self.propose(None, OPERATOR.into(), op, ReplyTo::Nobody);
     }
 }

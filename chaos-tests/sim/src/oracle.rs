@@ -10,6 +10,8 @@ pub(crate) struct Ack {
     pub(crate) durability: Durability,
     /// Epoch in which the answer was given.
     pub(crate) epoch: Epoch,
+    /// When.
+    pub(crate) at: u64,
 }
 
 /// A record that was on somebody's disk.
@@ -36,9 +38,16 @@ pub(crate) struct Oracle {
     pub(crate) keys: HashSet<u64>,
     /// Epochs that a failover committed although acknowledged records might be missing.
     pub(crate) lossy: BTreeSet<Epoch>,
-    /// A failover was committed while nothing had ever been promised as replicated: no backup had been recorded in sync yet,
-    /// so its quorum was zero. Whatever the old primary held alone (its EpochStart) may be gone, and is exported.
-    pub(crate) unprotected: bool,
+    /// Some primary went on alone by a record of its own.
+    pub(crate) degraded: bool,
+    /// Epochs in which the registry has recorded that answers need no backup.
+    pub(crate) alone: BTreeSet<Epoch>,
+    /// When each promise became durable.
+    pub(crate) seals: BTreeMap<(Epoch, NodeId), u64>,
+    /// When the primary of each epoch first served.
+    pub(crate) opened: BTreeMap<Epoch, u64>,
+    /// Epochs that an automatic failover made.
+    pub(crate) automatic: BTreeSet<Epoch>,
     /// Some policy was `async` at some time.
     pub(crate) was_async: bool,
     /// Highest version and epochs seen in the registry.
@@ -53,6 +62,6 @@ pub(crate) struct Oracle {
 impl Oracle {
     /// True while no rule of the game allows an acknowledged record to vanish from the platform's history.
     pub(crate) fn is_lossless(&self) -> bool {
-        self.lossy.is_empty() && !self.was_async && !self.unprotected
+        self.lossy.is_empty() && !self.was_async && !self.degraded
     }
 }

@@ -1,6 +1,6 @@
 //! What a seed decides before the run: the shape of the federation and which faults are likely.
 
-use eport_registry::DurabilityMode;
+use eport_registry::{DurabilityMode, FailoverMode, Isolation};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
@@ -17,6 +17,10 @@ pub struct Profile {
     pub durability: DurabilityMode,
     /// Its k.
     pub k: usize,
+    /// What `auto_sync` does without the registry.
+    pub isolation: Isolation,
+    /// Who starts a failover.
+    pub failover: FailoverMode,
     /// Acknowledged records may be lost by `async` or by an accepted loss.
     pub lossy: bool,
     /// How long faults last, in simulated milliseconds.
@@ -43,8 +47,15 @@ impl Profile {
         let sites =
             (0..nodes).map(|n| if rng.random_range(0..6) == 0 { n / 2 } else { n }).collect::<Vec<_>>();
         let lossy = rng.random_range(0..10) < 3;
-        let durability =
-            if lossy && rng.random_range(0..2) == 0 { DurabilityMode::Async } else { DurabilityMode::Sync };
+        let durability = match rng.random_range(0..10) {
+            0..4 if lossy => DurabilityMode::Async,
+            0..4 => DurabilityMode::AutoSync,
+            _ => DurabilityMode::Sync,
+        };
+        let auto = durability != DurabilityMode::Async && rng.random_range(0..10) < 4;
+        let failover = if auto { FailoverMode::Auto } else { FailoverMode::Manual };
+        let degrade = durability == DurabilityMode::AutoSync && !auto && rng.random_range(0..10) < 7;
+        let isolation = if degrade { Isolation::Degrade } else { Isolation::Block };
         let others: Vec<usize> = (1..nodes).filter(|n| sites[*n] != sites[0]).collect();
         let wanted = rng.random_range(2..=4usize);
         let mut backups: Vec<usize> = others.into_iter().take(wanted.max(2)).collect();
@@ -60,8 +71,11 @@ impl Profile {
             backups,
             durability,
             k,
+            isolation,
+            failover,
             lossy,
-            chaos_ms: rng.random_range(4_000..12_000),
+            // A primary goes on alone only after seconds: such runs are longer.
+            chaos_ms: rng.random_range(4_000..12_000) * if degrade { 2 } else { 1 },
             fault_every_ms: rng.random_range(250..1_500),
             operator_every_ms: rng.random_range(700..3_000),
             clients: rng.random_range(2..=4),

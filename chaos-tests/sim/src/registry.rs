@@ -3,6 +3,7 @@
 //! Consensus itself is not simulated: commands take effect in one order, each at the instant it arrives. A command may arrive
 //! long after its caller has given up, or twice. Local copies lag; they never go back, also not through a restart.
 
+use crate::auto::Leader;
 use crate::convert;
 use crate::host::Host;
 use crate::plan::Profile;
@@ -38,6 +39,8 @@ pub(crate) struct Registry {
     /// The view of the newest placement.
     pub(crate) view: Option<PlacementView>,
     pub(crate) loses_replies: bool,
+    /// Who leads, and what it knows of leases.
+    pub(crate) leader: Leader,
 }
 
 fn node_id(n: usize) -> NodeId {
@@ -45,8 +48,11 @@ fn node_id(n: usize) -> NodeId {
 }
 
 /// The policy of the run's platform.
-pub(crate) fn policy(durability: DurabilityMode, k: usize) -> Policy {
-    Policy { durability, k, isolation: Isolation::Block, failover: FailoverMode::Manual, same_site: false }
+pub(crate) fn policy(profile: &Profile, durability: DurabilityMode, k: usize) -> Policy {
+    let degrades = durability == DurabilityMode::AutoSync && profile.failover == FailoverMode::Manual;
+    let isolation = if degrades { profile.isolation } else { Isolation::Block };
+    let failover = if durability == DurabilityMode::Async { FailoverMode::Manual } else { profile.failover };
+    Policy { durability, k, isolation, failover, same_site: false }
 }
 
 impl Registry {
@@ -57,6 +63,7 @@ impl Registry {
             cut: vec![false; profile.nodes],
             view: None,
             loses_replies: false,
+            leader: Leader::new(),
         };
         for (n, op) in founding(profile, Timestamp::from_millis(wall)).into_iter().enumerate() {
             let id = CommandId([n as u8; 16]);
@@ -122,7 +129,7 @@ fn founding(profile: &Profile, created: Timestamp) -> Vec<Op> {
             .iter()
             .map(|n| PolicyBackup { node: node_id(*n), role: Role::Sync })
             .collect(),
-        policy: policy(profile.durability, profile.k),
+        policy: policy(profile, profile.durability, profile.k),
     });
     ops
 }
@@ -140,7 +147,7 @@ impl World {
         let call = self.number();
         let mut id = [0x55; 16];
         id[..8].copy_from_slice(&call.to_be_bytes());
-        let delicate = matches!(op, Op::CommitSwitch { .. } | Op::InSyncRemove { .. });
+        let delicate = matches!(op, Op::CommitSwitch { .. } | Op::InSyncRemove { .. } | Op::Shrink { .. });
         let command =
             Command { id: CommandId(id), by, at: self.wall(), reason: String::new(), op, proof: None };
         self.calls.insert(call, reply_to);
@@ -185,6 +192,9 @@ impl World {
             self.cover.hit("registry.refused");
         }
         let after = self.registry.placement().version;
+        if let (Ok(_), Op::Shrink { nodes, .. }) = (&applied.outcome, &command.op) {
+            self.cover.hit(if nodes.is_empty() { "step.seen" } else { "step.shrink" });
+        }
         if after > before {
             self.committed_op(command);
             self.registry.refresh();

@@ -109,6 +109,17 @@ pub(crate) enum Event {
     Resume {
         node: usize,
     },
+    Lead,
+    AutoReserve {
+        term: u64,
+        command: Box<Command>,
+    },
+    Renewal {
+        node: usize,
+        incarnation: u64,
+        epoch: Epoch,
+        sent_ms: u64,
+    },
     Fault,
     EndFault(Fault),
     Operator,
@@ -238,6 +249,7 @@ impl World {
         self.after(500 + fault, Event::Fault);
         self.after(800 + operator, Event::Operator);
         self.after(self.profile.chaos_ms, Event::Heal);
+        self.after(10, Event::Lead);
     }
 
     pub(crate) fn at(&mut self, at: u64, event: Event) {
@@ -308,6 +320,11 @@ impl World {
             Event::Request { node, input } => self.request(node, *input),
             Event::Restart { node } => self.restart(node),
             Event::Resume { node } => self.resume(node),
+            Event::Lead => self.lead(),
+            Event::AutoReserve { term, command } => self.auto_reserve(term, &command),
+            Event::Renewal { node, incarnation, epoch, sent_ms } => {
+                self.renewal(node, incarnation, epoch, sent_ms);
+            }
             Event::Fault => self.fault(),
             Event::EndFault(fault) => self.end_fault(fault),
             Event::Operator => self.operator(),

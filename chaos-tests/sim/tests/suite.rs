@@ -80,6 +80,35 @@ mod planted {
     }
 
     #[test]
+    fn going_on_alone_silently_or_too_early_is_found() {
+        assert_eq!(found("silent_degrade", false, 500), "local only when it is recorded");
+        assert_eq!(found("degrade_too_early", false, 10_000), "a proven failover loses no earlier answer");
+    }
+
+    #[test]
+    fn every_way_to_stretch_a_lease_is_found() {
+        let bugs = [
+            "lease_checked_before_pause",
+            "lease_from_receipt",
+            "seal_while_keeping",
+            "new_leader_judges_at_once",
+        ];
+        for bug in bugs {
+            assert_eq!(found(bug, false, 20_000), "lease: no answer beside a new primary", "{bug}");
+        }
+    }
+
+    #[test]
+    fn rules_of_handover_and_fencing_are_found_where_they_are_broken() {
+        let waits = "unresolved switchover waits for a linearizable read";
+        assert_eq!(found("opens_unresolved", false, 3_000), waits);
+        assert_eq!(found("resume_on_local_view", false, 5_000), waits);
+        assert_eq!(found("inherited_by_count", false, 500), "inherited records commit with EpochStart");
+        assert_eq!(found("accepts_lower_epochs", false, 100), "I12 lower epoch changes nothing");
+        assert_eq!(found("step_down_ignored", false, 500), "a StepDown stops at once");
+    }
+
+    #[test]
     fn a_truncation_before_the_export_is_found() {
         assert_eq!(found("truncate_before_export", false, 100), "I10 export before truncation");
     }

@@ -27,6 +27,10 @@ pub fn observe<'a>(api: &Api, state: &'a State, region: RegionCode) -> Observed<
                 at: observed.now.plus_millis(-age_ms),
             };
             observed.replicas.insert(node, fact);
+            if let Some((epoch, quiet)) = p.heard {
+                let age_ms = u64::try_from(age_ms).unwrap_or(u64::MAX);
+                observed.heard.insert(node, (epoch, quiet.saturating_add(age_ms)));
+            }
         }
         let tables: BTreeMap<TableId, u64> =
             soft.tables.iter().filter_map(|t| Some((t.name.parse().ok()?, t.version))).collect();

@@ -134,14 +134,6 @@ pub async fn policy(
         _ if wanted.k == 0 && body.k.is_none() => wanted.k = 1,
         _ => {}
     }
-    if wanted.durability == DurabilityMode::AutoSync
-        || wanted.failover == FailoverMode::Auto
-        || wanted.isolation == Isolation::Degrade
-    {
-        // These promise what this version does not do yet; accepting the word would be a false promise at 3 a.m.
-        let detail = "auto_sync, degrade and automatic failover are not part of this version; use sync or async with block and manual";
-        return Err(ApiError::new(codes::REGISTRY_REFUSED, detail));
-    }
     let backups = match &body.backups {
         Some(list) => list
             .iter()
@@ -204,6 +196,12 @@ pub async fn start_move(
             if zh { refused.detail.zh.clone() } else { refused.detail.en.clone() },
         ));
     }
+    if let Intent::Failover { to, old_primary: OldPrimary::Unreachable, accept_data_loss: false } = intent
+        && current.policy.failover == FailoverMode::Auto
+        && let Some(joined) = outwait_lease(&api, region, to, plan.version, zh).await?
+    {
+        return Ok((StatusCode::ACCEPTED, Answer(joined)).into_response());
+    }
     let mut id = [0u8; 16];
     rand::rng().fill_bytes(&mut id);
     let (move_id, version) = (MoveId(id), body.expected_version.unwrap_or(plan.version));
@@ -232,6 +230,31 @@ pub async fn start_move(
     let record =
         view.state.movement(move_id).ok_or_else(|| ApiError::not_found(format!("move {move_id}")))?;
     Ok((StatusCode::ACCEPTED, Answer(answer(record, zh))).into_response())
+}
+
+/// A primary that cannot be reached may still hold a lease. The registry's leader replaces it when that is over, and is joined;
+/// when it has not after lease and grace, the operator's command goes on.
+async fn outwait_lease(
+    api: &Api,
+    region: eport_model::RegionCode,
+    to: Option<eport_model::NodeId>,
+    planned_on: u64,
+    zh: bool,
+) -> Result<Option<MoveAnswer>, ApiError> {
+    let profile = api.registry.profile();
+    let mut changes = api.registry.changes();
+    let until = tokio::time::Instant::now() + profile.lease() + profile.grace();
+    loop {
+        let now = placement(api, region)?;
+        if let Some(joined) = join(api, &now, to, Some(planned_on), zh)? {
+            return Ok(Some(joined));
+        }
+        match tokio::time::timeout_at(until, changes.changed()).await {
+            Ok(Ok(())) => {}
+            // The wait is over, or the registry is closing and the proposal will say so.
+            Ok(Err(_)) | Err(_) => return Ok(None),
+        }
+    }
 }
 
 fn intent(api: &Api, current: &Placement, body: &MoveRequest) -> Result<Intent, ApiError> {

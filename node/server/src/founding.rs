@@ -147,8 +147,11 @@ fn mode(path: &Path, word: &str) -> Result<Mode, Exit> {
 fn policy(path: &Path, durability: &str, k: u32) -> Result<Policy, Exit> {
     let (durability, k) = match durability {
         "sync" => (DurabilityMode::Sync, k as usize),
+        "auto_sync" => (DurabilityMode::AutoSync, k as usize),
         "async" => (DurabilityMode::Async, 0),
-        other => return Err(invalid(path, format!("durability {other:?} is neither sync nor async"))),
+        other => {
+            return Err(invalid(path, format!("durability {other:?} is none of sync, auto_sync, async")));
+        }
     };
     Ok(Policy {
         durability,

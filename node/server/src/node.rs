@@ -113,7 +113,11 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
         me: config.node.id,
         home: config.node.region,
         lineage: config.federation.lineage,
-        limits: eport_journal::Limits::default(),
+        limits: eport_journal::Limits {
+            lease_ms: millis(profile.lease()),
+            grace_ms: millis(profile.grace()),
+            ..eport_journal::Limits::default()
+        },
         incarnation,
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
@@ -375,4 +379,8 @@ async fn stop(running: Running) {
     running.registry.shutdown().await;
     running.transport.shutdown().await;
     info!("stopped");
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

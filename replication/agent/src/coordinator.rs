@@ -46,7 +46,16 @@ impl SealReports {
         let reports = self.lock();
         let mine = reports.iter().filter(|((r, _), _)| *r == region);
         mine.map(|((_, node), r)| {
-            (*node, SealedFact { epoch: r.epoch, move_id: r.move_id, last: r.last, applied: r.applied })
+            (
+                *node,
+                SealedFact {
+                    epoch: r.epoch,
+                    move_id: r.move_id,
+                    last: r.last,
+                    applied: r.applied,
+                    heard: r.heard,
+                },
+            )
         })
         .collect()
     }

@@ -90,7 +90,14 @@ impl Handler for Dispatcher {
                 Some(agent) => Box::pin(async move { agent.serve_catalog(payload).await }),
                 None => empty(),
             },
-            Purpose::Journal | Purpose::Move | Purpose::Control => empty(),
+            Purpose::Control => match self.agent.get() {
+                Some(agent) => {
+                    let answer = agent.serve_lease(from, &payload);
+                    Box::pin(async move { answer })
+                }
+                None => empty(),
+            },
+            Purpose::Journal | Purpose::Move => empty(),
         }
     }
 

@@ -7,6 +7,7 @@ use eport_registry::Placement;
 use eport_store::PlatformStore;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// A platform's replica on this node, seen from outside its task. Cheap to clone.
@@ -72,6 +73,10 @@ pub struct PlatformStatus {
     pub alarm: Option<String>,
     /// Digest at the newest checksum mark applied.
     pub state_digest: Option<StateDigest>,
+    /// As primary of a platform with automatic failover: when its lease ends.
+    pub lease_until: Option<Instant>,
+    /// As backup: the epoch followed and how many milliseconds ago its primary last confirmed to have heard it.
+    pub heard: Option<(Epoch, u64)>,
 }
 
 impl PlatformStatus {
@@ -80,9 +85,10 @@ impl PlatformStatus {
         self.placement.as_ref().map(|p| (p.primary, p.epoch))
     }
 
-    /// True when this replica takes writes.
+    /// True when this replica takes writes. The clock is read here: a process that was paused may wake up after its lease.
     pub fn is_open(&self) -> bool {
-        matches!(self.role, Role::Primary { .. })
+        let leased = self.lease_until.is_none_or(|until| Instant::now() < until);
+        matches!(self.role, Role::Primary { .. }) && leased
     }
 }
 

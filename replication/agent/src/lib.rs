@@ -14,6 +14,7 @@ mod coordinator;
 mod dispatch;
 mod error;
 mod handle;
+mod lease;
 mod node;
 mod platform;
 mod soft;

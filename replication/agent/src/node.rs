@@ -5,6 +5,7 @@
 
 use crate::clock::Clock;
 use crate::coordinator::{self, SealReports};
+use crate::lease::{self, Desk};
 use crate::platform::{Completion, Context, EVENTS, Event, Task, envelope, soft};
 use crate::soft::{PlatformSoft, SoftBoard, SoftState, TableSoft};
 use crate::view::placement_view;
@@ -77,6 +78,7 @@ struct Inner {
     broken: Mutex<BTreeMap<RegionCode, String>>,
     fetched: Mutex<BTreeMap<eport_model::Digest, (u64, f64)>>,
     reports: Arc<SealReports>,
+    desk: Arc<Desk>,
     news: Arc<Notify>,
     ready: watch::Sender<bool>,
     fatal: watch::Sender<Option<String>>,
@@ -117,6 +119,7 @@ impl Agent {
             broken: Mutex::default(),
             fetched: Mutex::default(),
             reports: Arc::default(),
+            desk: Arc::default(),
             news: Arc::default(),
             ready: watch::Sender::new(false),
             fatal: watch::Sender::new(None),
@@ -134,6 +137,7 @@ impl Agent {
         agent.spawn(agent.clone().keep_numbers());
         agent.spawn(catalog::follow(agent.clone()));
         agent.spawn(coordinator::follow(agent.clone()));
+        agent.spawn(lease::follow(agent.clone()));
         Ok(agent)
     }
 
@@ -339,6 +343,7 @@ impl Agent {
             tails: inner.data.tails(),
             reports: inner.reports.clone(),
             news: inner.news.clone(),
+            desk: inner.desk.clone(),
             stop: inner.stop.clone(),
         });
         let (task, status, outputs) = Task::new(
@@ -450,6 +455,19 @@ impl Agent {
         }
         let bytes = envelope(self.inner.config.lineage, region, version, &message);
         let _ = self.inner.transport.send(to, Purpose::Move, bytes);
+    }
+
+    pub(crate) fn desk(&self) -> &Desk {
+        &self.inner.desk
+    }
+
+    pub(crate) fn grace_ms(&self) -> u64 {
+        self.inner.config.limits.grace_ms
+    }
+
+    /// Answers a primary that asks to renew a lease.
+    pub(crate) fn serve_lease(&self, from: NodeId, payload: &[u8]) -> Bytes {
+        self.inner.desk.serve(&self.inner.registry, from, payload)
     }
 
     pub(crate) fn reports(&self) -> &SealReports {

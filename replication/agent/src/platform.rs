@@ -6,6 +6,7 @@
 //! bounded by the replica's in-flight limit and shipping windows.
 
 use crate::coordinator::SealReports;
+use crate::lease::Desk;
 use crate::soft::{BackupSoft, PlatformSoft};
 use crate::{Clock, PlatformStatus, StateDigest, steps};
 use bytes::Bytes;
@@ -88,6 +89,7 @@ pub(crate) enum Completion {
     Records { peer: NodeId, from: JournalIndex, records: Vec<Arc<Record>> },
     Found { index: JournalIndex, position: Option<Position> },
     Registry { move_id: MoveId, applied: Option<bool> },
+    Leased { epoch: Epoch, sent_ms: u64 },
     Failed { operation: &'static str, error: eport_store::Error },
 }
 
@@ -102,6 +104,7 @@ pub(crate) struct Context {
     pub(crate) tails: PathBuf,
     pub(crate) reports: Arc<SealReports>,
     pub(crate) news: Arc<Notify>,
+    pub(crate) desk: Arc<Desk>,
     pub(crate) stop: CancellationToken,
 }
 
@@ -160,6 +163,8 @@ impl Task {
             durability_now: "blocked",
             alarm: None,
             state_digest: None,
+            lease_until: None,
+            heard: None,
         });
         let task = Self {
             context,
@@ -296,6 +301,7 @@ impl Task {
             Completion::Records { peer, from, records } => Input::Records { peer, from, records },
             Completion::Found { index, position } => Input::Found { index, position },
             Completion::Registry { move_id, applied } => Input::RegistryAnswered { move_id, applied },
+            Completion::Leased { epoch, sent_ms } => Input::Leased { epoch, sent_ms },
             Completion::Failed { operation, error } => {
                 let text = format!("{operation}: {error}");
                 error!(region = %self.region, operation, %error, "storage failed");
@@ -335,6 +341,7 @@ impl Task {
                 Output::Answer { ticket, outcome } => self.answer(ticket, outcome),
                 Output::Registry(step) => self.registry_step(step),
                 Output::ReadPlacement => self.read_placement(),
+                Output::RenewLease { epoch, sent_ms } => self.renew_lease(epoch, sent_ms),
                 Output::Role(role) => {
                     info!(region = %self.region, ?role, "role");
                     self.role = role;
@@ -410,6 +417,16 @@ impl Task {
                 None
             });
             let _ = tx.send(Completion::Found { index, position });
+        });
+    }
+
+    /// Asks the leader of the registry; nothing comes back unless it grants.
+    fn renew_lease(&self, epoch: Epoch, sent_ms: u64) {
+        let (context, region, tx) = (self.context.clone(), self.region, self.done_tx.clone());
+        tokio::spawn(async move {
+            if context.desk.renew(&context.registry, &context.transport, context.me, region, epoch).await {
+                let _ = tx.send(Completion::Leased { epoch, sent_ms });
+            }
         });
     }
 
@@ -496,6 +513,11 @@ impl Task {
             Alarm::Behind { start, last } => {
                 format!("journal ends at {last}, its epoch started at {start}: an old copy?")
             }
+            Alarm::Degraded { index } => {
+                format!(
+                    "backups are silent and the registry is away: answers are local from record {index} on"
+                )
+            }
             Alarm::SwitchStalled { move_id, reason } => format!("switchover {move_id}: {reason}"),
         };
         error!(region = %self.region, alarm = %text, "alarm");
@@ -550,7 +572,9 @@ impl Task {
         let (Role::Primary { .. } | Role::Handover { .. }, Some(p)) = (&self.role, &self.placement) else {
             return "blocked";
         };
-        if p.policy.k == 0 {
+        // What an answer needs now: under `auto_sync` fewer than the policy names, and none while the primary goes on alone.
+        let need = self.replica.view().map_or(p.policy.k, |v| v.k);
+        if need == 0 || self.replica.is_degraded() {
             return "local";
         }
         let counts = |node: NodeId| {
@@ -561,7 +585,7 @@ impl Task {
         };
         let fresh = |node: NodeId| self.heard.get(&node).is_some_and(|at| at.elapsed() < SILENT);
         let counted = p.backups.iter().filter(|b| counts(b.node) && fresh(b.node)).count();
-        match counted >= p.policy.k {
+        match counted >= need {
             true if p.policy.same_site => "local",
             true => "replicated",
             false => "blocked",
@@ -588,6 +612,8 @@ impl Task {
             durability_now: self.durability_now(),
             alarm: self.alarm.clone(),
             state_digest: self.digest,
+            lease_until: self.replica.lease_until().map(|ms| self.context.clock.instant_of(ms)),
+            heard: self.replica.heard(),
         };
         self.status.send_replace(status);
     }
@@ -625,5 +651,6 @@ pub(crate) fn soft(region: RegionCode, status: &PlatformStatus) -> PlatformSoft 
         durability_now: status.durability_now.to_owned(),
         alarm: status.alarm.clone(),
         state_digest: status.state_digest.map(|d| (d.index, d.digest)),
+        heard: status.heard,
     }
 }

@@ -49,6 +49,9 @@ pub struct PlatformSoft {
     pub alarm: Option<String>,
     /// Digest of the state rows at the last checksum mark applied here.
     pub state_digest: Option<(JournalIndex, Digest)>,
+    /// As backup: the epoch followed and how many milliseconds ago the newest acknowledgement was sent that the primary has
+    /// confirmed.
+    pub heard: Option<(Epoch, u64)>,
 }
 
 impl PlatformSoft {
@@ -65,6 +68,7 @@ impl PlatformSoft {
             durability_now: "blocked".to_owned(),
             alarm: Some(format!("cannot be opened: {why}")),
             state_digest: None,
+            heard: None,
         }
     }
 }

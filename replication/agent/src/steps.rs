@@ -36,6 +36,11 @@ pub(crate) fn step_op(region: RegionCode, step: RegistryStep) -> (Op, MoveId, &'
             none,
             "remaining in-sync set holds every acknowledged record",
         ),
+        RegistryStep::Shrink { version, nodes, whole } => {
+            let reason =
+                if nodes.is_empty() { "policy seen" } else { "silent backups are no longer waited for" };
+            (Op::Shrink { region, version, nodes, whole }, none, reason)
+        }
         RegistryStep::Proven { version, k } => {
             (Op::Proven { region, version, k }, none, "k acknowledgements are proven")
         }

@@ -1,7 +1,7 @@
 //! From the registry's placement to what a replica needs to know of it.
 
 use eport_journal::{BackupView, PlacementView, ViewState};
-use eport_registry::{Placement, PlacementState, Role, State};
+use eport_registry::{DurabilityMode, FailoverMode, Placement, PlacementState, Role, State};
 
 /// Turns a placement into a view: sites become "counts or not".
 pub fn placement_view(state: &State, p: &Placement) -> PlacementView {
@@ -31,6 +31,10 @@ pub fn placement_view(state: &State, p: &Placement) -> PlacementView {
         k: state.effective_k(p),
         proven_k: p.proven_k,
         start_k: p.start_k,
+        shrink_ms: (p.policy.durability == DurabilityMode::AutoSync).then(|| state.shrink_wait_ms()),
+        degrade_ms: state.may_degrade(p).then(|| state.degrade_wait_ms()),
+        lease: p.policy.failover == FailoverMode::Auto,
+        unseen: state.awaits_primary(p),
         state: doing,
     }
 }

@@ -93,6 +93,24 @@ impl Profile {
         self.heartbeat() * 6
     }
 
+    /// How long a primary with automatic failover may answer without a renewal: several changes of leader fit.
+    pub fn lease(self) -> Duration {
+        Duration::from_millis(match self {
+            Self::Lan => 3_000,
+            Self::Default => 15_000,
+            Self::Wan => 33_000,
+        })
+    }
+
+    /// How long a primary must not have renewed before it is replaced: a lease, and room for clocks and scheduling.
+    pub fn grace(self) -> Duration {
+        Duration::from_millis(match self {
+            Self::Lan => 4_000,
+            Self::Default => 18_000,
+            Self::Wan => 38_000,
+        })
+    }
+
     /// openraft's real heartbeat period, and the age that its metrics may have.
     pub(crate) fn tick(self) -> Duration {
         self.heartbeat() * 3 / 2

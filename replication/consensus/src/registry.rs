@@ -192,6 +192,11 @@ impl Registry {
         voters
     }
 
+    /// The timing this node was opened with.
+    pub fn profile(&self) -> crate::Profile {
+        self.inner.config.profile
+    }
+
     /// On the leader: milliseconds since a majority last answered. May be one and a half heartbeats old.
     pub fn millis_since_quorum(&self) -> Option<u64> {
         self.inner.raft.metrics().borrow().millis_since_quorum_ack

@@ -15,17 +15,47 @@ pub enum Bug {
     CommitCountsUnrecorded,
     /// A follower removes a diverged tail before it is exported.
     TruncateBeforeExport,
+    /// Under `degrade` the primary goes on alone without a record that says so.
+    SilentDegrade,
+    /// Under `degrade` the primary goes on alone before its wait is over.
+    DegradeTooEarly,
+    /// The lease is checked when a request arrives, not when its answer leaves.
+    LeaseCheckedBeforePause,
+    /// A lease counts from the receipt of its grant, not from the sending of its renewal.
+    LeaseFromReceipt,
+    /// A backup that keeps a primary going without the registry promises another one all the same.
+    SealWhileKeeping,
+    /// A journal that ends in an unresolved switchover opens on a local placement.
+    OpensUnresolved,
+    /// Records of earlier epochs commit when enough copies of them are counted, without this epoch's EpochStart.
+    InheritedByCount,
+    /// After a proposal was sent a local placement is enough to write again.
+    ResumeOnLocalView,
+    /// Messages of lower epochs are taken.
+    AcceptsLowerEpochs,
+    /// A StepDown is not heard.
+    StepDownIgnored,
 }
 
 #[cfg(feature = "planted-bugs")]
 impl Bug {
     /// Every bug with its name.
-    pub const ALL: [(&'static str, Bug); 5] = [
+    pub const ALL: [(&'static str, Bug); 15] = [
         ("ack_before_fsync", Bug::AckBeforeFsync),
         ("hello_by_index_only", Bug::HelloByIndexOnly),
         ("no_seal", Bug::NoSeal),
         ("commit_counts_unrecorded", Bug::CommitCountsUnrecorded),
         ("truncate_before_export", Bug::TruncateBeforeExport),
+        ("silent_degrade", Bug::SilentDegrade),
+        ("degrade_too_early", Bug::DegradeTooEarly),
+        ("lease_checked_before_pause", Bug::LeaseCheckedBeforePause),
+        ("lease_from_receipt", Bug::LeaseFromReceipt),
+        ("seal_while_keeping", Bug::SealWhileKeeping),
+        ("opens_unresolved", Bug::OpensUnresolved),
+        ("inherited_by_count", Bug::InheritedByCount),
+        ("resume_on_local_view", Bug::ResumeOnLocalView),
+        ("accepts_lower_epochs", Bug::AcceptsLowerEpochs),
+        ("step_down_ignored", Bug::StepDownIgnored),
     ];
 
     /// The bug of that name.

@@ -27,6 +27,8 @@ pub(crate) struct Follower {
     patience_ms: u64,
     /// Last committed record at the source; believed only while streaming.
     source_committed: JournalIndex,
+    /// The newest request of its primary to keep it going that this follower agreed to.
+    pub(crate) kept: u64,
 }
 
 /// Where a failover's copy ends, and who wants to know.
@@ -87,6 +89,7 @@ impl Replica {
             progress_ms: self.now.mono_ms,
             patience_ms: self.limits.silence_ms,
             source_committed: JournalIndex::ZERO,
+            kept: 0,
         });
     }
 
@@ -242,9 +245,16 @@ impl Replica {
         &mut self,
         from: NodeId,
         epoch: Epoch,
-        committed: JournalIndex,
-        last: JournalIndex,
+        (committed, last): (JournalIndex, JournalIndex),
+        (heard, keep): (u64, u64),
     ) {
+        let confirmed = self.mono_of(heard);
+        if self.following(epoch, from).is_some_and(|f| f.phase == Phase::Streaming) {
+            if let Some(sent) = confirmed {
+                self.confirmed = Some((epoch, sent));
+            }
+            self.agree_to_keep(from, keep);
+        }
         let (now, silence) = (self.now.mono_ms, self.limits.silence_ms);
         let held = self.log.last.index;
         let Some(follower) = self.following(epoch, from) else { return };
@@ -372,7 +382,10 @@ impl Replica {
         }
         let (to, epoch) = (follower.source, follower.epoch);
         let durable = if self.has(Bug::AckBeforeFsync) { self.log.last } else { self.log.durable };
-        let ack = Ack { epoch, received: self.log.last.index, durable, applied: self.log.applied };
+        let kept = follower.kept;
+        let stamp = self.stamp();
+        let ack =
+            Ack { epoch, received: self.log.last.index, durable, applied: self.log.applied, stamp, kept };
         self.send(to, Message::Ack(ack));
     }
 

@@ -6,7 +6,7 @@
 //! may still be under way: this node then asks for the abort at the same version, so that one of the two is refused.
 
 use crate::replica::Replica;
-use crate::{Alarm, Output, PlacementView, RegistryStep};
+use crate::{Alarm, Bug, Output, PlacementView, RegistryStep};
 use eport_model::{Draft, MoveId, NodeId, Position, RecordKind, Timestamp};
 
 /// A switchover under way.
@@ -100,7 +100,8 @@ impl Replica {
                 self.still_pending(&handover, view, linearizable);
                 return;
             }
-            if matches!(handover.phase, Phase::Proposed(_) | Phase::Resolving) && !linearizable {
+            let bound = !self.has(Bug::ResumeOnLocalView);
+            if matches!(handover.phase, Phase::Proposed(_) | Phase::Resolving) && !linearizable && bound {
                 self.ask_placement();
                 return;
             }

@@ -29,6 +29,13 @@ pub struct Limits {
     pub silence_ms: u64,
     /// A switchover starts to hold requests when its target is at most this many records behind. Default 512.
     pub handover_lag: u64,
+    /// The registry counts as out of reach when it has not answered a shrink for this long. Default 1 500 ms.
+    pub registry_ms: u64,
+    /// How long a lease lasts, from the instant its renewal was sent. Default 15 s.
+    pub lease_ms: u64,
+    /// How long a backup that keeps a primary going while the registry is away promises no other one. Longer than the lease.
+    /// Default 18 s.
+    pub grace_ms: u64,
 }
 
 impl Default for Limits {
@@ -43,6 +50,9 @@ impl Default for Limits {
             hello_ms: 40,
             silence_ms: 1_000,
             handover_lag: 512,
+            registry_ms: 1_500,
+            lease_ms: 15_000,
+            grace_ms: 18_000,
         }
     }
 }
@@ -149,5 +159,12 @@ pub enum Input {
         move_id: MoveId,
         /// True when the command was applied, false when it was refused.
         applied: Option<bool>,
+    },
+    /// The registry's leader granted a renewal (answer to `Output::RenewLease`).
+    Leased {
+        /// The epoch it was asked for.
+        epoch: Epoch,
+        /// When the renewal was sent, as `Output::RenewLease` said.
+        sent_ms: u64,
     },
 }

@@ -10,9 +10,11 @@
 #![forbid(unsafe_code)]
 
 mod bugs;
+mod degrade;
 mod follower;
 mod handover;
 mod input;
+mod lease;
 mod log;
 mod message;
 mod opening;

@@ -33,6 +33,11 @@ pub enum Message {
         committed: JournalIndex,
         /// Last record fsynced at the source.
         last: JournalIndex,
+        /// Stamp of the newest acknowledgement received from this follower; 0 while the source could have answered `local` on
+        /// its own. So the follower knows until when its source has not.
+        heard: u64,
+        /// Set when the source asks to be kept going without the registry: the source's clock, to be named in the answer.
+        keep: u64,
     },
     /// Cumulative acknowledgement.
     Ack(Ack),
@@ -131,6 +136,10 @@ pub struct Ack {
     pub durable: Position,
     /// Last record applied.
     pub applied: Position,
+    /// The follower's clock when it sent this.
+    pub stamp: u64,
+    /// The newest `keep` of the source that the follower agrees to; 0 for none.
+    pub kept: u64,
 }
 
 /// What a sealed candidate holds.
@@ -146,4 +155,7 @@ pub struct SealReport {
     pub last: Position,
     /// Its last applied record.
     pub applied: JournalIndex,
+    /// The epoch it followed last, and how long before the promise it sent the newest acknowledgement that its primary has
+    /// confirmed; `None` when it knows of none, for example after a restart.
+    pub heard: Option<(Epoch, u64)>,
 }

@@ -6,7 +6,7 @@
 use crate::primary::Primary;
 use crate::replica::{Replica, Wanted};
 use crate::shipping::Shipping;
-use crate::{Alarm, Output, PlacementView, Role, ViewState};
+use crate::{Alarm, Bug, Output, PlacementView, Role, ViewState};
 use eport_model::{Draft, Epoch, JournalIndex, MoveId, Position, RecordKind};
 
 /// Why a replica follows nobody.
@@ -121,7 +121,8 @@ impl Replica {
             return; // Asked again when storage has answered.
         }
         let restarted = self.log.history().last_epoch() == view.epoch;
-        if restarted && self.unresolved.is_some() && !linearizable {
+        let unresolved = self.unresolved.is_some() && !self.has(Bug::OpensUnresolved);
+        if restarted && unresolved && !linearizable {
             self.ask_placement();
             return;
         }
@@ -136,7 +137,8 @@ impl Replica {
         if restarted {
             let entries = self.log.history().entries();
             let first = entries.last().map_or(view.start.index.next(), |e| e.first);
-            self.primary = Some(Primary::new(view.epoch, first, self.log.last.index, &view, true));
+            self.primary =
+                Some(Primary::new(view.epoch, first, self.log.last.index, &view, true, self.now.mono_ms));
             if let Some(move_id) = self.unresolved
                 && self.resolve_after_restart(move_id)
             {
@@ -144,7 +146,7 @@ impl Replica {
             }
         } else {
             let first = self.log.last.index.next();
-            self.primary = Some(Primary::new(view.epoch, first, first, &view, false));
+            self.primary = Some(Primary::new(view.epoch, first, first, &view, false, self.now.mono_ms));
             let move_id = if self.last_move.0 == view.epoch { self.last_move.1 } else { MoveId::default() };
             let previous = self.log.history().last_epoch();
             let kind = RecordKind::EpochStart { primary: self.me, previous, move_id };
@@ -213,7 +215,9 @@ impl Replica {
         if let Some(primary) = &self.primary {
             return match primary.holding() {
                 Some(to) => Role::Handover { epoch: primary.epoch, to },
-                None if primary.opened && !self.is_stopped() => Role::Primary { epoch: primary.epoch },
+                None if primary.opened && !self.is_stopped() && self.holds_lease() => {
+                    Role::Primary { epoch: primary.epoch }
+                }
                 None => Role::Opening { epoch: primary.epoch },
             };
         }

@@ -63,6 +63,13 @@ pub enum Output {
     Registry(RegistryStep),
     /// Read the placement with a quorum, then say `Input::Placement { linearizable: true, .. }`. Retry while it fails.
     ReadPlacement,
+    /// Ask the leader of the registry to renew the lease of `epoch`; a grant is told with `Input::Leased`. It may be lost.
+    RenewLease {
+        /// The epoch.
+        epoch: Epoch,
+        /// Now, on the monotonic clock: a granted lease counts from here.
+        sent_ms: u64,
+    },
     /// The role changed; the shell opens or closes the platform for requests.
     Role(Role),
     /// Something an operator must see.
@@ -113,6 +120,15 @@ pub enum RegistryStep {
         /// The backup.
         node: NodeId,
     },
+    /// Record that these silent backups are no longer waited for (`auto_sync`); with none, only that this version was seen.
+    Shrink {
+        /// Placement version.
+        version: u64,
+        /// The backups.
+        nodes: Vec<NodeId>,
+        /// Whatever was answered alone is held by enough of the backups by now.
+        whole: bool,
+    },
     /// Record that every acknowledged record is held by `k` counted in-sync backups (after `k` was raised).
     Proven {
         /// Placement version.
@@ -152,7 +168,8 @@ pub enum Role {
         /// The epoch.
         epoch: Epoch,
     },
-    /// Primary of `epoch`, not open yet: inherited records wait for EpochStart, or a restart waits for a linearizable read.
+    /// Primary of `epoch`, not open: inherited records wait for EpochStart, a restart waits for a linearizable read, or the
+    /// lease has run out.
     Opening {
         /// The epoch.
         epoch: Epoch,
@@ -210,6 +227,11 @@ pub enum Alarm {
         start: Position,
         /// What is here.
         last: Position,
+    },
+    /// The primary goes on alone: its backups are silent and the registry cannot be reached.
+    Degraded {
+        /// The record that says so.
+        index: JournalIndex,
     },
     /// A switchover could not go on.
     SwitchStalled {

@@ -23,6 +23,14 @@ pub struct PlacementView {
     pub proven_k: usize,
     /// Acknowledgements that the EpochStart of `epoch` needs: min(k, counted in-sync backups named when the epoch was committed).
     pub start_k: usize,
+    /// Set under `auto_sync`: a counted backup that is silent, or lacks a record, for so long is dropped, the registry first.
+    pub shrink_ms: Option<u64>,
+    /// Set when the primary may go on alone while the registry cannot be reached: how long after the last acknowledgement.
+    pub degrade_ms: Option<u64>,
+    /// The primary answers only while it holds a lease (`failover auto`).
+    pub lease: bool,
+    /// The primary has not shown yet that it knows this policy and has nothing left that a former one let it answer alone.
+    pub unseen: bool,
     /// What is going on.
     pub state: ViewState,
 }

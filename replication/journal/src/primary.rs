@@ -4,9 +4,11 @@
 //! Commit is a prefix. What was inherited from earlier epochs commits only together with this epoch's EpochStart, never by
 //! counting copies of an old record (a higher-epoch journal elsewhere could still replace it).
 
+use crate::degrade::Watch;
 use crate::handover::Handover;
+use crate::lease::Lease;
 use crate::replica::Replica;
-use crate::{Bug, Outcome, Output, PlacementView, RegistryStep, Ticket, ViewState};
+use crate::{BackupView, Bug, Outcome, Output, PlacementView, RegistryStep, Ticket, ViewState};
 use eport_model::{Draft, Durability, Epoch, JournalIndex, NodeId, Position, Record, RecordKind};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -34,6 +36,8 @@ pub(crate) struct Primary {
     /// Up to which index commits were made with which promise, in rising order.
     promises: VecDeque<(JournalIndex, Durability)>,
     pub(crate) handover: Option<Handover>,
+    pub(crate) watch: Watch,
+    pub(crate) lease: Lease,
     /// Leaving backups that no longer count, until the placement is above this version.
     pub(crate) uncounted: BTreeMap<NodeId, u64>,
     /// The in-sync step the registry has not answered yet, and since when.
@@ -51,10 +55,12 @@ impl Primary {
         open_from: JournalIndex,
         view: &PlacementView,
         restarted: bool,
+        now_ms: u64,
     ) -> Self {
         // A removal that was asked for before the restart may still arrive at the registry: its backup must not be counted
         // until the placement has moved on.
-        let leaving = view.backups.iter().filter(|b| restarted && b.leaving && b.in_sync);
+        let dropped = |b: &&BackupView| restarted && b.in_sync && (b.leaving || view.shrink_ms.is_some());
+        let leaving = view.backups.iter().filter(dropped);
         Self {
             epoch,
             epoch_start,
@@ -65,6 +71,8 @@ impl Primary {
             dependants: 0,
             promises: VecDeque::new(),
             handover: None,
+            watch: Watch::new(now_ms, view.start.index, restarted.then_some(open_from)),
+            lease: Lease::default(),
             uncounted: leaving.map(|b| (b.node, view.version)).collect(),
             step: None,
             step_version: 0,
@@ -106,7 +114,7 @@ impl Replica {
             return Some(Outcome::Failed);
         }
         let Some(primary) = &self.primary else { return Some(self.not_primary()) };
-        if !primary.opened || primary.holding().is_some() || self.is_stopped() {
+        if !primary.opened || primary.holding().is_some() || self.is_stopped() || !self.holds_lease() {
             return Some(Outcome::Held);
         }
         (self.in_flight() as usize >= self.limits.in_flight_max).then_some(Outcome::Overloaded)
@@ -118,7 +126,8 @@ impl Replica {
     }
 
     pub(crate) fn on_depend(&mut self, ticket: Ticket, on: Ticket) {
-        let proven = self.proven_durability();
+        let (proven, may_answer) = (self.proven_durability(), self.may_answer());
+        let applied = self.log.applied_index;
         let Some(primary) = &mut self.primary else {
             let outcome = self.not_primary();
             self.out.push(Output::Answer { ticket, outcome });
@@ -135,7 +144,13 @@ impl Replica {
                 primary.dependants += 1;
                 return;
             }
-            None => Outcome::Done { position: self.log.applied, durability: proven },
+            None if !may_answer => Outcome::Held,
+            None => {
+                if proven == Durability::Replicated {
+                    primary.watch.replicated = primary.watch.replicated.max(applied);
+                }
+                Outcome::Done { position: self.log.applied, durability: proven }
+            }
         };
         self.out.push(Output::Answer { ticket, outcome });
     }
@@ -173,6 +188,8 @@ impl Replica {
         if self.primary.is_none() {
             return;
         }
+        self.lease_work();
+        self.degrade_work();
         self.advance_commit();
         self.open_when_applied();
         self.advance_handover();
@@ -181,7 +198,8 @@ impl Replica {
 
     fn advance_commit(&mut self) {
         let Some(view) = &self.view else { return };
-        let (k, start_k) = (view.k, view.start_k);
+        let (k, start_k) = if self.is_degraded() { (0, 0) } else { (view.k, view.start_k) };
+        let by_count = self.has(Bug::InheritedByCount);
         let Some(epoch_start) = self.primary.as_ref().map(|p| p.epoch_start) else { return };
         let own = self.log.durable.index;
         let mut committed = self.log.committed;
@@ -189,7 +207,7 @@ impl Replica {
             committed = epoch_start;
             self.promise(committed, if start_k > 0 { Durability::Replicated } else { Durability::Local });
         }
-        if committed >= epoch_start {
+        if committed >= epoch_start || by_count {
             let reached = own.min(self.held_by(k, None));
             if reached > committed {
                 committed = reached;
@@ -198,6 +216,9 @@ impl Replica {
         }
         if committed > self.log.committed {
             self.log.committed = committed;
+            if self.is_degraded() {
+                self.note_alone(committed);
+            }
             self.commit_advanced();
         }
     }
@@ -205,6 +226,9 @@ impl Replica {
     fn promise(&mut self, through: JournalIndex, durability: Durability) {
         if let Some(primary) = &mut self.primary {
             primary.note_promise(through, durability);
+            if durability == Durability::Replicated {
+                primary.watch.replicated = primary.watch.replicated.max(through);
+            }
         }
     }
 
@@ -245,13 +269,16 @@ impl Replica {
     /// Answers everybody whose record is applied.
     pub(crate) fn answer_applied(&mut self) {
         let applied = self.log.applied_index;
+        // Here, and not before the append: whatever happened in between, also a pause, has taken its time.
+        let may_answer = self.may_answer();
         let Some(primary) = &mut self.primary else { return };
         while primary.waiters.front().is_some_and(|w| w.position.index <= applied) {
             let Some(waiter) = primary.waiters.pop_front() else { break };
             primary.tickets.remove(&waiter.ticket);
             primary.dependants -= waiter.dependants.len();
             let durability = primary.promise_of(waiter.position.index);
-            let outcome = Outcome::Done { position: waiter.position, durability };
+            let done = Outcome::Done { position: waiter.position, durability };
+            let outcome = if may_answer { done } else { Outcome::Unknown };
             for ticket in std::iter::once(waiter.ticket).chain(waiter.dependants) {
                 self.out.push(Output::Answer { ticket, outcome: outcome.clone() });
             }

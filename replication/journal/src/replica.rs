@@ -67,6 +67,14 @@ pub struct Replica {
     /// A new primary exports what lies beyond the start of its epoch.
     pub(crate) trimming: Option<Position>,
     pub(crate) ack_due: bool,
+    /// First stamp of this life of the process and the monotonic instant it stands for.
+    pub(crate) life: (u64, u64),
+    /// The epoch followed last and when the newest acknowledgement was sent that its primary has confirmed.
+    pub(crate) confirmed: Option<(Epoch, u64)>,
+    /// The same when the newest promise became durable: how long before it that was.
+    pub(crate) heard_before_seal: Option<(Epoch, u64)>,
+    /// No other primary is promised before this instant.
+    pub(crate) promised_until: u64,
     role: Role,
     #[cfg(feature = "planted-bugs")]
     pub(crate) bug: Option<crate::Bug>,
@@ -100,6 +108,7 @@ impl Replica {
         now_ms: u64,
     ) -> (Replica, Vec<Output>) {
         let log = Log::new(&recovered, &limits);
+        let promised_until = now_ms + limits.grace_ms;
         let mut replica = Replica {
             me,
             platform,
@@ -124,6 +133,10 @@ impl Replica {
             truncating: false,
             trimming: None,
             ack_due: false,
+            life: (0, 0),
+            confirmed: None,
+            heard_before_seal: None,
+            promised_until,
             role: Role::Idle,
             #[cfg(feature = "planted-bugs")]
             bug: None,
@@ -143,6 +156,9 @@ impl Replica {
     pub fn step(&mut self, now: Now, input: Input) -> Vec<Output> {
         // A monotonic clock that seems to go back is read as standing still.
         self.now = Now { mono_ms: now.mono_ms.max(self.now.mono_ms), wall: now.wall };
+        if self.life.0 == 0 {
+            self.life = (u64::try_from(now.wall.as_millis()).unwrap_or(0).max(1), self.now.mono_ms);
+        }
         match input {
             Input::Tick => {}
             Input::Placement { view, linearizable } => self.on_placement(view, linearizable),
@@ -160,6 +176,7 @@ impl Replica {
             Input::Truncated { last, last_time } => self.on_truncated(last, last_time),
             Input::Message { from, message } => self.on_message(from, message),
             Input::RegistryAnswered { move_id, applied } => self.on_registry_answered(move_id, applied),
+            Input::Leased { epoch, sent_ms } => self.on_leased(epoch, sent_ms),
         }
         self.settle();
         std::mem::take(&mut self.out)
@@ -173,7 +190,7 @@ impl Replica {
         let ship = self.ship.as_ref().map(|s| s.next_beat);
         let follow = self.follower.as_ref().and_then(|f| f.deadline(&self.limits));
         let handover = self.handover_deadline();
-        [ship, follow, handover].into_iter().flatten().min()
+        [ship, follow, handover, self.lease_deadline()].into_iter().flatten().min()
     }
 
     /// What every step ends with.
@@ -200,7 +217,7 @@ impl Replica {
         }
         let epoch = message.epoch();
         let floor = self.floor();
-        if epoch < floor {
+        if epoch < floor && !self.has(crate::Bug::AcceptsLowerEpochs) {
             // I12: it changes nothing here; the sender learns that its time is over. A StepDown is never answered.
             if !matches!(message, Message::StepDown { .. } | Message::Sealed(_)) {
                 self.send(from, Message::StepDown { epoch: floor });
@@ -208,14 +225,19 @@ impl Replica {
             return;
         }
         let seal = matches!(message, Message::Seal { .. });
-        if epoch > floor && !(seal && self.has(crate::Bug::NoSeal)) {
+        let ignored = matches!(message, Message::StepDown { .. }) && self.has(crate::Bug::StepDownIgnored);
+        // A promise that cannot be made yet leaves the old primary in place; the registry, when known, decides.
+        let waits = seal && self.keeps_another();
+        if epoch > floor && !(seal && self.has(crate::Bug::NoSeal)) && !ignored && !waits {
             self.hear(epoch);
         }
         match message {
             Message::Hello(hello) => self.on_hello(from, hello),
             Message::HelloAnswer { epoch, answer } => self.on_hello_answer(from, epoch, answer),
             Message::Batch { epoch, records, committed } => self.on_batch(from, epoch, records, committed),
-            Message::Beat { epoch, committed, last } => self.on_beat(from, epoch, committed, last),
+            Message::Beat { epoch, committed, last, heard, keep } => {
+                self.on_beat(from, epoch, (committed, last), (heard, keep));
+            }
             Message::Ack(ack) => self.on_ack(from, ack),
             Message::Seal { epoch, move_id } => self.on_seal(from, epoch, move_id),
             Message::Copy { epoch, move_id, source, to } => self.on_copy(from, epoch, move_id, source, to),
@@ -366,6 +388,12 @@ impl Replica {
     /// Index of the last applied record.
     pub fn applied_index(&self) -> JournalIndex {
         self.log.applied_index
+    }
+
+    /// As a follower: the epoch followed last, and how many milliseconds ago the newest acknowledgement was sent that its
+    /// primary has confirmed.
+    pub fn heard(&self) -> Option<(Epoch, u64)> {
+        self.confirmed.map(|(epoch, sent)| (epoch, self.now.mono_ms.saturating_sub(sent)))
     }
 
     /// The placement as last told.

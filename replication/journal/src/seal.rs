@@ -20,6 +20,9 @@ impl Replica {
         if self.view.as_ref().is_some_and(|v| v.epoch >= epoch) {
             return; // A late copy of a request whose failover has ended.
         }
+        if self.keeps_another() {
+            return; // Asked again until the grace is over.
+        }
         self.last_move = (epoch, move_id);
         self.owe_report(from, epoch, move_id);
         if self.sealed >= epoch {
@@ -32,6 +35,8 @@ impl Replica {
 
     pub(crate) fn on_seal_persisted(&mut self, epoch: Epoch) {
         self.sealed = self.sealed.max(epoch);
+        let now = self.now.mono_ms;
+        self.heard_before_seal = self.confirmed.map(|(followed, sent)| (followed, now.saturating_sub(sent)));
         self.reconsider(false);
         self.flush_reports();
     }
@@ -82,7 +87,8 @@ impl Replica {
     fn report(&mut self, to: NodeId, epoch: Epoch, move_id: MoveId) {
         let history = self.log.durable_history();
         let applied = self.log.applied_index;
-        let report = SealReport { epoch, move_id, history, last: self.log.durable, applied };
+        let heard = self.heard_before_seal;
+        let report = SealReport { epoch, move_id, history, last: self.log.durable, applied, heard };
         self.send(to, Message::Sealed(report));
     }
 }

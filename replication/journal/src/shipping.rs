@@ -29,6 +29,11 @@ struct Peer {
     durable: Position,
     applied: Position,
     heard_ms: u64,
+    /// Stamp of its newest acknowledgement and when that was received; when it was last told so.
+    stamp: (u64, u64),
+    vouched_ms: u64,
+    /// The newest request to keep this primary going that it has agreed to.
+    kept: u64,
     /// Beats in a row at which it held everything committed one beat before.
     caught_up: u8,
     stream: Option<Stream>,
@@ -112,6 +117,25 @@ impl Shipping {
 
     pub(crate) fn applied_at(&self, node: NodeId, position: Position) -> bool {
         self.peers.get(&node).is_some_and(|p| p.applied == position)
+    }
+
+    pub(crate) fn heard_of(&self, node: NodeId) -> u64 {
+        self.peers.get(&node).map_or(0, |p| p.heard_ms)
+    }
+
+    pub(crate) fn vouched_of(&self, node: NodeId) -> u64 {
+        self.peers.get(&node).map_or(0, |p| p.vouched_ms)
+    }
+
+    pub(crate) fn kept_by(&self, node: NodeId) -> u64 {
+        self.peers.get(&node).map_or(0, |p| p.kept)
+    }
+
+    /// The stamp to confirm to a peer, which is remembered as told.
+    fn vouch(&mut self, node: NodeId) -> u64 {
+        let Some(peer) = self.peers.get_mut(&node) else { return 0 };
+        peer.vouched_ms = peer.vouched_ms.max(peer.stamp.1);
+        peer.stamp.0
     }
 
     pub(crate) fn is_streaming(&self, node: NodeId) -> bool {
@@ -207,6 +231,8 @@ impl Replica {
         let Some(ship) = &mut self.ship else { return };
         let state = ship.peers.entry(peer).or_default();
         state.heard_ms = now;
+        // Another life of its process may speak now.
+        state.stamp.0 = 0;
         // A peer with a diverged tail says hello again when it is gone; shipping to it before would be refused.
         let clean = after.index == hello.last.index;
         // Hellos are repeated while their answer is on its way. Each new stream ships a whole window, so starting one for every
@@ -242,6 +268,10 @@ impl Replica {
             return;
         };
         peer.heard_ms = now;
+        if ack.stamp > peer.stamp.0 {
+            peer.stamp = (ack.stamp, now);
+        }
+        peer.kept = peer.kept.max(ack.kept);
         let known = |p: Position, stream: &Option<Stream>| {
             self.log.position_at(p.index).or_else(|| stream.as_ref().and_then(|s| s.position_at(p.index)))
         };
@@ -268,6 +298,7 @@ impl Replica {
         if applied_here == Some(ack.applied) && ack.applied.index > peer.applied.index {
             peer.applied = ack.applied;
         }
+        self.note_kept();
     }
 
     /// Records read from disk for a peer.
@@ -376,9 +407,11 @@ impl Replica {
 
     pub(crate) fn send_beats(&mut self, to: Vec<NodeId>) {
         let Some(epoch) = self.ship.as_ref().map(|s| s.epoch) else { return };
-        let (committed, last) = (self.log.committed, self.log.durable.index);
+        let (committed, last, keep) = (self.log.committed, self.log.durable.index, self.keep_wanted());
         for node in to {
-            self.send(node, Message::Beat { epoch, committed, last });
+            let vouches = self.may_vouch(node);
+            let heard = self.ship.as_mut().filter(|_| vouches).map_or(0, |s| s.vouch(node));
+            self.send(node, Message::Beat { epoch, committed, last, heard, keep });
         }
     }
 

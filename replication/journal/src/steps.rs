@@ -16,6 +16,7 @@ impl RegistryStep {
         match self {
             RegistryStep::InSyncAdd { version, .. }
             | RegistryStep::InSyncRemove { version, .. }
+            | RegistryStep::Shrink { version, .. }
             | RegistryStep::Proven { version, .. }
             | RegistryStep::CommitSwitch { version, .. }
             | RegistryStep::AbortSwitch { version, .. } => *version,
@@ -28,6 +29,7 @@ impl Replica {
     pub(crate) fn propose_steps(&mut self) {
         let Some(step) = self.due_step() else { return };
         let now = self.now.mono_ms;
+        self.note_asked(&step);
         if let Some(primary) = &mut self.primary {
             if let RegistryStep::InSyncRemove { version, node } = &step {
                 primary.uncounted.insert(*node, *version);
@@ -39,16 +41,20 @@ impl Replica {
 
     fn due_step(&self) -> Option<RegistryStep> {
         let (view, primary, ship) = (self.view.as_ref()?, self.primary.as_ref()?, self.ship.as_ref()?);
-        // `opened` proves that everything found at the start is committed, also what an earlier life of this primary
-        // acknowledged and this one no longer remembers as committed.
-        if !primary.opened
-            || primary.holding().is_some()
-            || primary.step.is_some()
-            || view.version <= primary.step_version
-        {
+        if primary.holding().is_some() || primary.step.is_some() || view.version <= primary.step_version {
             return None;
         }
-        let (version, committed) = (view.version, self.log.committed);
+        if let Some(shrink) = self.due_shrink() {
+            return Some(shrink);
+        }
+        // `opened` proves that everything found at the start is committed, also what an earlier life of this primary
+        // acknowledged and this one no longer remembers as committed.
+        if !primary.opened {
+            return None;
+        }
+        // What a degraded primary committed alone is not what the remaining backups must hold.
+        let version = view.version;
+        let committed = if view.shrink_ms.is_some() { primary.watch.replicated } else { self.log.committed };
         let leaving = view.backups.iter().filter(|b| b.in_sync && b.leaving);
         for backup in leaving {
             if self.held_by(view.k, Some(backup.node)) >= committed {
@@ -61,12 +67,13 @@ impl Replica {
                 return Some(RegistryStep::InSyncAdd { version, node: backup.node });
             }
         }
-        let proves = view.k > view.proven_k && self.held_by(view.k, None) >= committed;
+        let proves = view.k > view.proven_k && self.held_by(view.k, None) >= self.log.committed;
         proves.then_some(RegistryStep::Proven { version, k: view.k })
     }
 
     /// Counts, once a beat, which backups hold everything that was committed a beat ago.
     pub(crate) fn mark_beat(&mut self) {
+        self.watch_backups();
         let committed = self.log.committed;
         let silence = self.limits.silence_ms;
         let now = self.now.mono_ms;
@@ -95,6 +102,7 @@ impl Replica {
         {
             // Applied or refused: what comes next needs a newer placement.
             primary.step_version = primary.step_version.max(step.version());
+            self.registry_heard();
         }
     }
 

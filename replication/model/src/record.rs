@@ -89,6 +89,12 @@ pub enum RecordKind {
     ChecksumMark,
     /// Nothing; moves the head, for example after an aborted switchover.
     Noop,
+    /// From here on the primary answers `local`: its backups are silent and the registry, which was asked to record the
+    /// shrink of the in-sync set, cannot be reached. Fsynced before the first such answer.
+    Degrade {
+        /// Placement version at which the primary stopped to wait.
+        version: u64,
+    },
 }
 
 impl RecordKind {
@@ -101,6 +107,7 @@ impl RecordKind {
             RecordKind::SwitchProposed { .. } => "switch_proposed",
             RecordKind::ChecksumMark => "checksum_mark",
             RecordKind::Noop => "noop",
+            RecordKind::Degrade { .. } => "degrade",
         }
     }
 }

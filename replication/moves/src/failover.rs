@@ -68,6 +68,8 @@ pub enum Step {
         in_sync: Vec<NodeId>,
         /// Everybody who sealed.
         sealed: Vec<NodeId>,
+        /// Those of them that show that the old primary cannot have degraded before.
+        fresh: Vec<NodeId>,
     },
     /// Propose [`Op::ConfirmOldPrimary`]: it sealed, nobody else can serve.
     ConfirmOldPrimary {
@@ -103,8 +105,8 @@ impl Step {
     /// The registry command of a step that is one.
     pub fn command(&self, region: RegionCode, move_id: MoveId) -> Option<Op> {
         match self.clone() {
-            Step::Commit { version, primary, start, in_sync, sealed } => {
-                Some(Op::CommitFailover { region, version, move_id, primary, start, in_sync, sealed })
+            Step::Commit { version, primary, start, in_sync, sealed, fresh } => {
+                Some(Op::CommitFailover { region, version, move_id, primary, start, in_sync, sealed, fresh })
             }
             Step::ConfirmOldPrimary { version, start, in_sync } => {
                 Some(Op::ConfirmOldPrimary { region, version, move_id, start, in_sync })
@@ -191,6 +193,7 @@ impl Case<'_> {
             start: best,
             in_sync: holders.map(|(n, _)| *n).collect(),
             sealed: usable.keys().copied().collect(),
+            fresh: usable.iter().filter(|(_, s)| self.is_fresh(s)).map(|(n, _)| *n).collect(),
         }
     }
 
@@ -200,10 +203,6 @@ impl Case<'_> {
 
     fn reachable(&self, node: NodeId) -> bool {
         self.observed.reachable.contains(&node)
-    }
-
-    fn old_primary_in(&self, reports: &BTreeMap<NodeId, SealedFact>) -> bool {
-        reports.contains_key(&self.placement.primary)
     }
 
     /// Two reports that cannot both be true.
@@ -234,10 +233,15 @@ impl Case<'_> {
         counted.filter(|b| reports.contains_key(&b.node)).count()
     }
 
+    fn is_fresh(&self, report: &SealedFact) -> bool {
+        report.is_fresh(self.placement.epoch, self.observed.state.degrade_wait_ms())
+    }
+
     /// Every acknowledged record reaches at least one of these reports: the old primary holds all it acknowledged, and
-    /// n − proven_k + 1 answers meet every set of proven_k holders.
+    /// n − proven_k + 1 answers meet every set of proven_k holders, unless the old primary may have gone on alone before.
     fn proven(&self, reports: &BTreeMap<NodeId, SealedFact>) -> bool {
-        self.old_primary_in(reports) || self.have(reports) >= self.observed.state.seal_quorum(self.placement)
+        let fresh = |n: NodeId| reports.get(&n).is_some_and(|s| self.is_fresh(s));
+        self.observed.state.proves(self.placement, |n| reports.contains_key(&n), fresh)
     }
 
     fn enough(&self, reports: &BTreeMap<NodeId, SealedFact>) -> bool {

@@ -9,11 +9,13 @@
 //! A core: no I/O, no clock, no randomness. Basis: design §6, `replication.md` §4.6 and §4.8.
 #![forbid(unsafe_code)]
 
+mod auto;
 mod failover;
 mod observed;
 mod plan;
 mod status;
 
+pub use auto::{AutoLimits, Obstacle, Verdict, Watch, is_automatic};
 pub use eport_registry::{Check, ExpectedLoss, MoveKind, OldPrimary, Plan, PlanStep, Refused, Text};
 pub use failover::{CopyOrder, FailoverLimits, Step, next_step};
 pub use observed::{Observed, ReplicaFact, SealedFact};

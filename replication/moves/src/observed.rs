@@ -28,6 +28,17 @@ pub struct SealedFact {
     pub last: Position,
     /// Its last applied record.
     pub applied: JournalIndex,
+    /// The epoch it followed last, and how many milliseconds before its promise it sent the newest acknowledgement that the
+    /// primary of that epoch has confirmed.
+    pub heard: Option<(Epoch, u64)>,
+}
+
+impl SealedFact {
+    /// True when the primary of `epoch`, if it waits `wait_ms` before it degrades, cannot have done so before this promise. A
+    /// tenth of the wait is left for clocks that do not run alike.
+    pub fn is_fresh(&self, epoch: Epoch, wait_ms: u64) -> bool {
+        self.heard.is_some_and(|(followed, quiet)| followed == epoch && quiet < wait_ms - wait_ms / 10)
+    }
 }
 
 /// Everything a decision rests on, for one platform.
@@ -45,6 +56,9 @@ pub struct Observed<'a> {
     /// since: when a candidate goes away while copies run, the caller forgets all reports and asks again, because the
     /// choice then falls on somebody who was copying.
     pub sealed: BTreeMap<NodeId, SealedFact>,
+    /// Of backups of a primary that may degrade: the epoch followed and how many milliseconds ago the newest acknowledgement
+    /// was sent that the primary has confirmed.
+    pub heard: BTreeMap<NodeId, (Epoch, u64)>,
     /// Whether the primary answered when asked just now; `None` when nobody asked.
     pub primary_answers: Option<bool>,
     /// Newest table version installed on each node, where known.
@@ -60,6 +74,7 @@ impl<'a> Observed<'a> {
             reachable: BTreeSet::new(),
             replicas: BTreeMap::new(),
             sealed: BTreeMap::new(),
+            heard: BTreeMap::new(),
             primary_answers: None,
             installed: BTreeMap::new(),
         }

@@ -34,7 +34,8 @@ impl Scene {
 
     fn seal(mut self, id: &str, last: Position) -> Scene {
         let PlacementState::Recovering { epoch, .. } = self.world.placement().state else { panic!() };
-        let fact = SealedFact { epoch, move_id: self.move_id, last, applied: JournalIndex::ZERO };
+        let fact =
+            SealedFact { epoch, move_id: self.move_id, last, applied: JournalIndex::ZERO, heard: None };
         self.sealed.insert(node(id), fact);
         self
     }

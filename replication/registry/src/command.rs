@@ -186,6 +186,19 @@ pub enum Op {
         /// The backup.
         node: NodeId,
     },
+    /// The primary records that it no longer waits for these backups (`auto_sync`): the remaining ones hold every record
+    /// answered `replicated`. With no node it only raises the version: the primary shows that it has seen the policy, and
+    /// makes sure that no step of an earlier life of its process arrives later.
+    Shrink {
+        /// The platform.
+        region: RegionCode,
+        /// Placement version.
+        version: u64,
+        /// The backups.
+        nodes: Vec<NodeId>,
+        /// Whatever the primary answered alone is held by enough of the backups by now.
+        whole: bool,
+    },
     /// The primary records that every acknowledged record is held by `k` counted in-sync backups.
     Proven {
         /// The platform.
@@ -271,6 +284,8 @@ pub enum Op {
         in_sync: Vec<NodeId>,
         /// Everybody who sealed, the old primary included: the registry checks the quorum once more.
         sealed: Vec<NodeId>,
+        /// Those of them that show that the old primary cannot have answered `local` on its own before they sealed.
+        fresh: Vec<NodeId>,
     },
     /// End a failover by confirming the old primary in the reserved epoch: it sealed and answers.
     ConfirmOldPrimary {

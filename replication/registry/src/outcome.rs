@@ -126,6 +126,16 @@ pub enum Refusal {
         /// Answers needed.
         need: usize,
     },
+    /// The old primary may have answered on its own before the candidates sealed.
+    #[error(
+        "platform {region}: the old primary may have answered `local` on its own before; {need} in-sync backups must show that it was heard of late"
+    )]
+    Degraded {
+        /// The platform.
+        region: RegionCode,
+        /// Such backups needed.
+        need: usize,
+    },
     /// A table version may not take effect then.
     #[error("table {table} may not take effect at {effective_ms} ms, the earliest is {earliest_ms} ms")]
     EffectivePast {
@@ -194,7 +204,7 @@ impl Coded for Refusal {
             Refusal::NotEntitled { .. } => codes::NOT_ENTITLED,
             Refusal::MoveUnderWay { .. } => codes::MOVE_RUNNING,
             Refusal::NodeInUse { .. } => codes::NODE_IN_USE,
-            Refusal::SealQuorum { .. } => codes::MOVE_LOSS,
+            Refusal::SealQuorum { .. } | Refusal::Degraded { .. } => codes::MOVE_LOSS,
             Refusal::EffectivePast { .. } => codes::TABLE_EFFECTIVE_PAST,
             Refusal::IdReused(_) => codes::COMMAND_ID_REUSED,
             Refusal::Signature { why, .. } => why.code(),

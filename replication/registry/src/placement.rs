@@ -170,6 +170,11 @@ pub struct Placement {
     pub proven_k: usize,
     /// Acknowledgements that the EpochStart of `epoch` needs.
     pub start_k: usize,
+    /// The primary has named a version with this policy, so it knows it: a lease binds it from then on.
+    pub seen: bool,
+    /// Besides the seal quorum so many counted in-sync backups must show that their primary cannot have degraded before they
+    /// sealed. 0 when it may not degrade; after a change of policy it falls only when the primary has seen the change.
+    pub degrade_k: usize,
     /// What is going on.
     pub state: PlacementState,
     /// Committed epochs, oldest first; never pruned.

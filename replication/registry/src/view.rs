@@ -1,8 +1,9 @@
 //! Questions that can be answered from the state alone.
 
 use crate::{
-    Approval, Audit, Backup, CommandId, DurabilityMode, Federation, Head, Issuer, Mode, MoveKind, MoveRecord,
-    Node, NodeState, NumberBlock, Operator, Placement, Revocation, Site, State, TableId, TableVersion, Tail,
+    Approval, Audit, Backup, CommandId, DurabilityMode, Federation, Head, Isolation, Issuer, Mode, MoveKind,
+    MoveRecord, Node, NodeState, NumberBlock, Operator, Placement, Revocation, Site, State, TableId,
+    TableVersion, Tail,
 };
 use eport_model::{Epoch, MoveId, NodeId, RegionCode, SiteId, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,14 @@ pub enum Kind {
 
 /// Time between the commit of a table version and its effect, in production, unless the setting says otherwise.
 const PUBLISH_LEAD_MS: i64 = 600_000;
+
+/// Wait before a primary degrades, in production and in `dev` and `demo` (design §5).
+const DEGRADE_WAIT_MS: u64 = 60_000;
+const DEGRADE_WAIT_RELAXED_MS: u64 = 3_000;
+
+/// Wait before a silent backup is dropped: well before the primary would degrade, and well after a restart of the backup.
+const SHRINK_WAIT_MS: u64 = 20_000;
+const SHRINK_WAIT_RELAXED_MS: u64 = 1_500;
 
 impl State {
     /// The federation, once founded.
@@ -134,6 +143,44 @@ impl State {
                 placement.policy.k.min(staying)
             }
         }
+    }
+
+    /// How long a primary that may degrade waits after the last acknowledgement it received. By the mode of the federation,
+    /// which never changes: primary and judges of a failover must use the same number.
+    pub fn degrade_wait_ms(&self) -> u64 {
+        if self.mode().relaxed() { DEGRADE_WAIT_RELAXED_MS } else { DEGRADE_WAIT_MS }
+    }
+
+    /// How long a counted backup under `auto_sync` may be silent before its primary drops it. By mode.
+    pub fn shrink_wait_ms(&self) -> u64 {
+        if self.mode().relaxed() { SHRINK_WAIT_RELAXED_MS } else { SHRINK_WAIT_MS }
+    }
+
+    /// True when the primary of this placement, as far as the policy goes, may degrade.
+    pub fn may_degrade(&self, placement: &Placement) -> bool {
+        let policy = placement.policy;
+        policy.durability == DurabilityMode::AutoSync && policy.isolation == Isolation::Degrade
+    }
+
+    /// True when the primary still has to show that it knows the policy, or that nothing is left of what a former policy let
+    /// it answer alone.
+    pub fn awaits_primary(&self, placement: &Placement) -> bool {
+        !placement.seen || (placement.degrade_k > 0 && !self.may_degrade(placement))
+    }
+
+    /// True when these answers prove that no acknowledged record is lost by a failover: the old primary's own, or a seal
+    /// quorum of which enough show that their primary cannot have degraded before.
+    pub fn proves(
+        &self,
+        placement: &Placement,
+        sealed: impl Fn(NodeId) -> bool,
+        fresh: impl Fn(NodeId) -> bool,
+    ) -> bool {
+        let answers = self.in_sync_counted(placement).filter(|b| sealed(b.node));
+        let (have, undegraded) =
+            answers.fold((0, 0), |(all, new), b| (all + 1, new + usize::from(fresh(b.node))));
+        sealed(placement.primary)
+            || (have >= self.seal_quorum(placement) && undegraded >= placement.degrade_k)
     }
 
     /// A move.

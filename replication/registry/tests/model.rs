@@ -290,6 +290,7 @@ impl Journals {
             start: self.position(best),
             in_sync: in_sync.clone(),
             sealed: sealed.clone(),
+            fresh: Vec::new(),
         };
         match self.world.by_node(node("gz-a-2"), op) {
             Ok(_) => {

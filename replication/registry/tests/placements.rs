@@ -4,6 +4,7 @@
 
 mod common;
 use common::*;
+use eport_model::NodeId;
 use eport_registry::*;
 
 #[test]
@@ -158,4 +159,64 @@ fn a_platform_is_physical_when_a_home_node_is_or_was_its_primary() {
     w.by_node(node("sz-a-1"), op).unwrap();
     assert_eq!(w.state.kind(region), Kind::Physical, "being served elsewhere is no change of kind");
     assert!(w.state.is_away(w.placement()));
+}
+
+#[test]
+fn silent_backups_are_dropped_together_only_under_auto_sync_and_what_is_proven_goes_with_them() {
+    let mut w = World::with_platform();
+    let (region, both) = (region("440300"), vec![node("gz-a-1"), node("gz-c-1")]);
+    let shrink = |w: &mut World, nodes: Vec<NodeId>, whole| {
+        let version = w.version();
+        w.by_node(node("sz-a-1"), Op::Shrink { region, version, nodes, whole })
+    };
+    assert!(shrink(&mut w, both.clone(), false).is_err(), "sync waits");
+    w.set_policy(policy(DurabilityMode::AutoSync, 1), sync(&["gz-a-1", "gz-c-1"])).unwrap();
+    shrink(&mut w, both.clone(), false).unwrap();
+    let p = w.placement();
+    assert_eq!((w.state.effective_k(p), p.proven_k, w.state.seal_quorum(p)), (0, 0, 1));
+    assert!(p.backups.iter().all(|b| !b.in_sync), "they stay backups");
+    assert!(
+        !w.state.proves(p, |n| n != node("sz-a-1"), |_| true),
+        "only the primary itself proves anything now"
+    );
+    assert!(shrink(&mut w, both, false).is_err(), "they are not waited for any more");
+}
+
+#[test]
+fn a_policy_is_seen_by_a_step_of_the_primary_and_what_it_answered_alone_outlives_the_policy() {
+    let mut w = World::with_platform();
+    let backups = || sync(&["gz-a-1", "gz-c-1"]);
+    let degrade = Policy { isolation: Isolation::Degrade, ..policy(DurabilityMode::AutoSync, 1) };
+    assert!(w.set_policy(Policy { durability: DurabilityMode::Sync, ..degrade }, backups()).is_err());
+    w.set_policy(degrade, backups()).unwrap();
+    assert_eq!((w.placement().seen, w.placement().degrade_k), (false, 1));
+    let all = |n: NodeId| n != node("sz-a-1");
+    assert!(!w.state.proves(w.placement(), all, |_| false), "it may have gone on alone before they sealed");
+    assert!(w.state.proves(w.placement(), all, |n| n == node("gz-c-1")));
+    w.set_policy(policy(DurabilityMode::Sync, 1), backups()).unwrap();
+    assert_eq!(w.placement().degrade_k, 1, "the primary may not know yet");
+    let (region, nodes) = (region("440300"), Vec::new());
+    let op = |w: &World, whole| Op::Shrink { region, version: w.version(), nodes: nodes.clone(), whole };
+    let step = op(&w, false);
+    w.by_node(node("sz-a-1"), step).unwrap();
+    assert_eq!(
+        (w.placement().seen, w.placement().degrade_k),
+        (true, 1),
+        "it knows, and still holds such answers"
+    );
+    let step = op(&w, true);
+    w.by_node(node("sz-a-1"), step).unwrap();
+    assert_eq!(w.placement().degrade_k, 0);
+}
+
+#[test]
+fn a_fresh_platform_proves_nothing_before_its_primary_says_so() {
+    let mut w = World::founded(Mode::Dev);
+    w.create(policy(DurabilityMode::Sync, 1), &["gz-a-1", "gz-c-1"]).unwrap();
+    let others = |n: NodeId| n != node("sz-a-1");
+    assert!(!w.state.proves(w.placement(), others, |_| true));
+    w.in_sync_add("gz-a-1").unwrap();
+    assert!(!w.state.proves(w.placement(), others, |_| true));
+    w.proven(1).unwrap();
+    assert!(w.state.proves(w.placement(), others, |_| true));
 }

@@ -20,6 +20,9 @@ pub(crate) fn check(world: &mut World) {
     {
         world.fail("I2 rising epochs", format!("epoch {} has two primaries", placement.epoch));
     }
+    if world.registry.state.effective_k(&placement) == 0 {
+        world.oracle.alone.insert(placement.epoch);
+    }
     let counted = world.registry.state.in_sync_counted(&placement).map(|b| b.node).collect();
     world.oracle.counted_before = counted;
     world.oracle.quorum_before = world.registry.state.seal_quorum(&placement);

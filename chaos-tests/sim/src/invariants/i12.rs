@@ -32,3 +32,21 @@ pub(crate) fn check(world: &mut World, node: usize, before: Option<Fingerprint>,
         );
     }
 }
+
+/// Whoever speaks under a lower epoch learns that its time is over.
+pub(crate) fn check_answer(
+    world: &mut World,
+    node: usize,
+    to: eport_model::NodeId,
+    due: bool,
+    message: &str,
+) {
+    let told = world.hosts[node].told.take();
+    let fenced = matches!(world.hosts[node].role(), Some(Role::Fenced { .. }) | None);
+    if due && !fenced && told != Some(to) {
+        world.fail(
+            "I12 lower epoch changes nothing",
+            format!("n{node} on {message} of {to}: no StepDown, told {told:?}"),
+        );
+    }
+}

@@ -38,6 +38,7 @@ pub struct Host {
     pub exported: Vec<Arc<Record>>,
     pub alarms: Vec<Alarm>,
     pub asked: Vec<RegistryStep>,
+    pub renewals: Vec<(Epoch, u64)>,
     pub wants_placement: bool,
     pub reports: Vec<SealReport>,
     pub answers: BTreeMap<Ticket, Outcome>,
@@ -92,6 +93,7 @@ impl Host {
             exported: Vec::new(),
             alarms: Vec::new(),
             asked: Vec::new(),
+            renewals: Vec::new(),
             wants_placement: false,
             reports: Vec::new(),
             answers: BTreeMap::new(),
@@ -259,6 +261,7 @@ fn perform(
             assert!(host.answers.insert(ticket, outcome).is_none(), "answered twice")
         }
         Output::Registry(step) => host.asked.push(step),
+        Output::RenewLease { epoch, sent_ms } => host.renewals.push((epoch, sent_ms)),
         Output::ReadPlacement => host.wants_placement = true,
         Output::Role(_) => {}
         Output::Alarm(alarm) => host.alarms.push(alarm),
@@ -281,6 +284,10 @@ pub fn placement(version: u64, primary: &str, backups: &[&str], k: usize) -> Pla
         k,
         proven_k: k,
         start_k: k,
+        shrink_ms: None,
+        degrade_ms: None,
+        lease: false,
+        unseen: false,
         state: ViewState::Active,
     }
 }

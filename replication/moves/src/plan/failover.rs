@@ -125,7 +125,31 @@ fn quorum(observed: &Observed<'_>, placement: &Placement, candidates: &BTreeSet<
     let old =
         observed.reachable.contains(&placement.primary) || observed.sealed.contains_key(&placement.primary);
     let recovering = matches!(placement.state, PlacementState::Recovering { .. });
-    let ok = have >= need || (recovering && old);
+    // A primary that may degrade could have answered alone since its backups heard from it last.
+    let wait = state.degrade_wait_ms();
+    let recent = |n: &NodeId| {
+        let heard = observed.heard.get(n);
+        heard.is_some_and(|(epoch, ago)| *epoch == placement.epoch && *ago < wait - wait / 10)
+    };
+    let fresh =
+        state.in_sync_counted(placement).filter(|b| candidates.contains(&b.node) && recent(&b.node)).count();
+    let alone = fresh < placement.degrade_k;
+    let ok = (have >= need && !alone) || (recovering && old);
+    if have >= need && !ok {
+        let (zh, en) = contact(observed, placement).map_or_else(
+            || ("本纪元开始".to_owned(), "its epoch began".to_owned()),
+            |ms| {
+                (format!("{} 秒前最后一次联系", ms / 1_000), format!("the last contact {} s ago", ms / 1_000))
+            },
+        );
+        let zh = format!("旧主节点可能已单独应答：自{zh}起无法确认");
+        return check(
+            "seal_quorum",
+            false,
+            zh,
+            format!("the old primary may have answered alone: unknown since {en}"),
+        );
+    }
     let (zh, en) = if need > all && !ok {
         (
             "没有任何已确认记录可被证明：需要 --accept-data-loss".to_owned(),
@@ -138,6 +162,11 @@ fn quorum(observed: &Observed<'_>, placement: &Placement, candidates: &BTreeSet<
         )
     };
     check("seal_quorum", ok, zh, en)
+}
+
+/// Milliseconds since the old primary and one of its backups last heard of each other, as far as is known.
+fn contact(observed: &Observed<'_>, placement: &Placement) -> Option<u64> {
+    observed.heard.values().filter(|(epoch, _)| *epoch == placement.epoch).map(|(_, ago)| *ago).min()
 }
 
 /// Under `sync` with fewer than k backups left, writes wait after the failover; the operator learns it before.
@@ -206,7 +235,10 @@ fn expected_loss(
         .unwrap_or(JournalIndex::ZERO);
     let reached = best.map_or(JournalIndex::ZERO, |((_, index), _)| index);
     let committed: Option<Timestamp> = placement.history.last().map(|h| h.at);
-    ExpectedLoss { records: last.since(reached), since: best.map(|(_, at)| at).or(committed) }
+    let alone = placement.degrade_k > 0;
+    let ago = |ms: u64| observed.now.plus_millis(-i64::try_from(ms).unwrap_or(i64::MAX));
+    let known = if alone { contact(observed, placement).map(ago) } else { best.map(|(_, at)| at) };
+    ExpectedLoss { records: last.since(reached), since: known.or(committed) }
 }
 
 fn refused(

@@ -41,6 +41,8 @@ pub(super) fn commit(
     let named = super::sync::staying(state, &placement);
     placement.start_k = placement.policy.k.min(named);
     placement.proven_k = placement.start_k;
+    placement.seen = true;
+    placement.degrade_k = super::sync::degrade_k(state, &placement);
     placement.history.push(EpochRecord {
         epoch: new.epoch,
         primary: new.primary,

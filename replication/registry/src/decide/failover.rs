@@ -33,8 +33,8 @@ pub(super) fn decide(state: &State, c: &Command) -> Decision {
             };
             reserve(state, c, *region, *expected_version, &wanted)
         }
-        Op::CommitFailover { region, version, move_id, primary, start, in_sync, sealed } => {
-            let found = Found { primary: *primary, start: *start, in_sync, sealed };
+        Op::CommitFailover { region, version, move_id, primary, start, in_sync, sealed, fresh } => {
+            let found = Found { primary: *primary, start: *start, in_sync, sealed, fresh };
             commit(state, c, *region, *version, *move_id, &found)
         }
         Op::ConfirmOldPrimary { region, version, move_id, start, in_sync } => {
@@ -61,6 +61,7 @@ struct Found<'a> {
     start: Position,
     in_sync: &'a [NodeId],
     sealed: &'a [NodeId],
+    fresh: &'a [NodeId],
 }
 
 fn reserve(state: &State, c: &Command, region: RegionCode, expected: u64, wanted: &Wanted<'_>) -> Decision {
@@ -205,13 +206,15 @@ fn check_found(
     {
         return Err(Refusal::Rule(format!("the move names {to} as new primary, not {}", found.primary)));
     }
-    // The old primary holds everything it ever acknowledged; its seal alone proves as much as any quorum.
-    if loss || found.sealed.contains(&placement.primary) {
+    if loss || state.proves(placement, |n| found.sealed.contains(&n), |n| found.fresh.contains(&n)) {
         return Ok(());
     }
     let have = state.in_sync_counted(placement).filter(|b| found.sealed.contains(&b.node)).count();
     let need = state.seal_quorum(placement);
-    if have >= need { Ok(()) } else { Err(Refusal::SealQuorum { region: placement.region, have, need }) }
+    if have < need {
+        return Err(Refusal::SealQuorum { region: placement.region, have, need });
+    }
+    Err(Refusal::Degraded { region: placement.region, need: placement.degrade_k })
 }
 
 fn confirm(

@@ -41,7 +41,9 @@ pub(crate) fn decide(state: &State, c: &Command) -> Decision {
         Op::CreatePlatform { .. } | Op::SetPolicy { .. } | Op::SetStopped { .. } => {
             platform::decide(state, c)
         }
-        Op::InSyncAdd { .. } | Op::InSyncRemove { .. } | Op::Proven { .. } => sync::decide(state, c),
+        Op::InSyncAdd { .. } | Op::InSyncRemove { .. } | Op::Shrink { .. } | Op::Proven { .. } => {
+            sync::decide(state, c)
+        }
         Op::OpenSwitchover { .. }
         | Op::CommitSwitch { .. }
         | Op::AbortMove { .. }

@@ -1,7 +1,7 @@
 //! Rules about platforms and their policies.
 
 use super::check::{self, invalid};
-use super::sync::staying;
+use super::sync::{degrade_k, staying};
 use super::{Decision, epoch};
 use crate::rows::Row;
 use crate::{
@@ -52,9 +52,8 @@ fn create(
     let policy = checked(state, primary, policy, named, &[])?;
     let mut backups: Vec<Backup> = named.iter().map(fresh).collect();
     backups.sort_by_key(|b| b.node);
-    // Nothing was ever acknowledged, so "held by k in-sync backups" is true of everything that was: an answer needs k of
-    // them from the first record on. Under auto_sync an answer may need fewer, so there it has to be proven later.
-    let proven_k = if policy.durability == DurabilityMode::Sync { policy.k } else { 0 };
+    // Nothing is proven until the primary says so: before that its EpochStart, and what it answered from it, is nowhere else,
+    // and a failover without the primary would begin a second history beside it.
     let founding = EpochRecord {
         epoch: Epoch::INITIAL,
         primary,
@@ -74,8 +73,10 @@ fn create(
         start: Position::ZERO,
         backups,
         policy,
-        proven_k,
+        proven_k: 0,
         start_k: 0,
+        seen: true,
+        degrade_k: 0,
         state: PlacementState::Active,
         history: vec![founding],
     })
@@ -136,6 +137,9 @@ fn checked(
     if policy.failover == FailoverMode::Auto && policy.isolation == Isolation::Degrade {
         return Err(invalid("isolation", "degrade is allowed only with manual failover"));
     }
+    if policy.isolation == Isolation::Degrade && policy.durability != DurabilityMode::AutoSync {
+        return Err(invalid("isolation", "degrade belongs to auto_sync; sync waits and async never does"));
+    }
     let countable = named
         .iter()
         .filter(|b| b.role == Role::Sync && state.counts_under(policy.same_site, primary, b.node))
@@ -160,6 +164,8 @@ fn set_policy(
     let policy = checked(state, old.primary, policy, named, &old.backups)?;
     let mut new = Placement { policy, backups: merged(&old.backups, named), ..old.clone() };
     new.proven_k = proven_after(state, &old, &new);
+    new.seen = false;
+    new.degrade_k = old.degrade_k.max(degrade_k(state, &new));
     placed(new)
 }
 

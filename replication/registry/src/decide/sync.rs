@@ -8,33 +8,53 @@ use super::Decision;
 use super::check;
 use super::platform::placed;
 use crate::{Backup, Command, DurabilityMode, Op, Outcome, Placement, Refusal, Role, State};
-use eport_model::NodeId;
+use eport_model::{NodeId, RegionCode};
 
 pub(super) fn decide(state: &State, c: &Command) -> Decision {
-    match c.op {
+    match &c.op {
         Op::InSyncAdd { region, version, node } => {
-            let placement = check::at_version(state, region, version)?;
-            guard(state, c, &placement)?;
-            add(state, placement, node)
+            let placement = guarded(state, c, *region, *version)?;
+            add(state, placement, *node)
         }
         Op::InSyncRemove { region, version, node } => {
-            let placement = check::at_version(state, region, version)?;
-            guard(state, c, &placement)?;
-            remove(state, placement, node)
+            let placement = guarded(state, c, *region, *version)?;
+            remove(state, placement, *node)
+        }
+        Op::Shrink { region, version, nodes, whole } => {
+            let placement = guarded(state, c, *region, *version)?;
+            shrink(state, placement, nodes, *whole)
         }
         Op::Proven { region, version, k } => {
-            let placement = check::at_version(state, region, version)?;
-            guard(state, c, &placement)?;
-            proven(state, placement, k)
+            let placement = guarded(state, c, *region, *version)?;
+            proven(state, placement, *k)
         }
         _ => Err(Refusal::Rule("not a command about an in-sync set".to_owned())),
     }
 }
 
-/// Only the primary, and never while a move is under way: a reserved failover has already frozen the set it seals.
-fn guard(state: &State, c: &Command, placement: &Placement) -> Result<(), Refusal> {
+/// The placement at the named version. Only the primary, and never while a move is under way: a reserved failover has already
+/// frozen the set it seals.
+fn guarded(state: &State, c: &Command, region: RegionCode, version: u64) -> Result<Placement, Refusal> {
+    let placement = check::at_version(state, region, version)?;
     check::exactly(state, c, placement.primary)?;
-    check::no_move(placement)
+    check::no_move(&placement)?;
+    Ok(placement)
+}
+
+/// A step of the primary at the current version: it knows the policy. What a former policy let it answer alone is over only
+/// when it says that the backups hold that too.
+fn stepped(state: &State, mut placement: Placement, whole: bool) -> Decision {
+    placement.seen = true;
+    if whole || state.may_degrade(&placement) {
+        placement.degrade_k = degrade_k(state, &placement);
+    }
+    placed(placement)
+}
+
+/// Proofs that a failover needs against a primary that may degrade under the placement's policy: it degrades only when fewer
+/// than the acknowledgements an answer needs were heard.
+pub(super) fn degrade_k(state: &State, placement: &Placement) -> usize {
+    if state.may_degrade(placement) { state.effective_k(placement) } else { 0 }
 }
 
 /// Counted in-sync backups that the policy keeps.
@@ -64,7 +84,7 @@ fn add(state: &State, mut placement: Placement, node: NodeId) -> Decision {
         return Ok((outcome, vec![]));
     }
     backup.in_sync = true;
-    placed(placement)
+    stepped(state, placement, false)
 }
 
 fn remove(state: &State, mut placement: Placement, node: NodeId) -> Decision {
@@ -94,7 +114,27 @@ fn remove(state: &State, mut placement: Placement, node: NodeId) -> Decision {
         DurabilityMode::AutoSync => placement.proven_k = placement.proven_k.min(staying(state, &placement)),
         DurabilityMode::Sync | DurabilityMode::Async => {}
     }
-    placed(placement)
+    stepped(state, placement, false)
+}
+
+/// Backups that the primary no longer waits for stop counting all at once; they stay backups and may come back.
+fn shrink(state: &State, mut placement: Placement, nodes: &[NodeId], whole: bool) -> Decision {
+    if !nodes.is_empty() && placement.policy.durability != DurabilityMode::AutoSync {
+        return Err(Refusal::Rule("only under auto_sync are silent backups dropped".to_owned()));
+    }
+    for node in nodes {
+        let backup = entry(&mut placement, *node)?;
+        if !backup.in_sync || backup.leaving {
+            return Err(Refusal::Rule(format!("backup {node} is not waited for")));
+        }
+        backup.in_sync = false;
+    }
+    if !nodes.is_empty() {
+        let left = staying(state, &placement);
+        placement.proven_k = placement.proven_k.min(left);
+        placement.start_k = placement.start_k.min(left);
+    }
+    stepped(state, placement, whole)
 }
 
 fn proven(state: &State, mut placement: Placement, k: usize) -> Decision {
@@ -110,5 +150,5 @@ fn proven(state: &State, mut placement: Placement, k: usize) -> Decision {
         return Err(Refusal::Rule(format!("at most {most} can be proven now, not {k}")));
     }
     placement.proven_k = k;
-    placed(placement)
+    stepped(state, placement, false)
 }

@@ -131,6 +131,7 @@ impl World {
         for id in ["gz-a-1", "gz-c-1"] {
             w.in_sync_add(id).unwrap();
         }
+        w.proven(1).unwrap();
         w
     }
 
@@ -218,6 +219,7 @@ impl World {
             start,
             in_sync,
             sealed: sealed.iter().map(|n| node(n)).collect(),
+            fresh: Vec::new(),
         };
         self.by_node(node("gz-a-2"), op)
     }
