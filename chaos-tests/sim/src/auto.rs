@@ -67,7 +67,8 @@ impl World {
                 let mut id = [0x66; 16];
                 id[..8].copy_from_slice(&self.number().to_be_bytes());
                 let by = format!("platform/{}/node/{}", region(), self.hosts[node].id);
-                let command = Command { id: CommandId(id), by, at: self.wall(), reason, op: *op };
+                let command =
+                    Command { id: CommandId(id), by, at: self.wall(), reason, op: *op, proof: None };
                 let term = self.registry.leader.term;
                 let ms = self.rng.random_range(2..60);
                 self.cross_the_decision();

@@ -3,8 +3,9 @@
 use crate::Caller;
 use crate::auth::need;
 use crate::extract::Json;
-use crate::platforms_api::{COMMAND_TIMEOUT, command, region};
+use crate::platforms_api::{COMMAND_TIMEOUT, region};
 use crate::problem::ApiError;
+use crate::signing::{command, propose};
 use crate::state::Api;
 use axum::extract::{Path, State};
 use axum::http::{HeaderName, StatusCode, header};
@@ -72,8 +73,7 @@ pub async fn put_recovery_key(
     need(&api, &caller, Action::AdministerPlatform, None)?;
     let public = unhex(&body.public).ok_or_else(|| ApiError::bad("public: 64 hex digits are needed"))?;
     let holder = Holder { name: HolderName::Recovery(body.name.clone()), public, at: api.now() };
-    let put = command(&api, &caller, "recovery key", Op::PutHolder(holder));
-    api.registry.propose(put, COMMAND_TIMEOUT).await?;
+    propose(&api, command(&api, &caller, "recovery key", Op::PutHolder(holder))?).await?;
     Ok((StatusCode::CREATED, Answer(json!({ "name": body.name, "public": body.public }))).into_response())
 }
 
@@ -112,8 +112,7 @@ pub async fn rotate(
     let newest = newest.ok_or_else(|| ApiError::not_found(format!("data key of platform {region}")))?;
     let next = newest.saturating_add(1);
     let setting = Setting { name: data_keys_setting(region), value: next.to_string() };
-    let asked = command(&api, &caller, "data key rotation", Op::SetSetting(setting));
-    api.registry.propose(asked, COMMAND_TIMEOUT).await?;
+    propose(&api, command(&api, &caller, "data key rotation", Op::SetSetting(setting))?).await?;
     Ok((StatusCode::ACCEPTED, Answer(json!({ "region": region, "key": next }))).into_response())
 }
 

@@ -4,8 +4,8 @@ use crate::Caller;
 use crate::auth::need;
 use crate::extract::Json;
 use crate::federation;
-use crate::platforms_api::{COMMAND_TIMEOUT, command};
 use crate::problem::{ApiError, wants_chinese};
+use crate::signing::{command, propose};
 use crate::state::Api;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
@@ -195,7 +195,7 @@ pub async fn put_site(
     if let Some(room) = body.copies_max {
         site.copies_max = (room > 0).then_some(room);
     }
-    api.registry.propose(command(&api, &caller, "site set", Op::PutSite(site)), COMMAND_TIMEOUT).await?;
+    propose(&api, command(&api, &caller, "site set", Op::PutSite(site))?).await?;
     let view = api.registry.state();
     let shown = view.state.site(id).map(|s| site_doc(&view.state, s));
     shown.map(Answer).ok_or_else(|| ApiError::not_found(format!("site {id}")))

@@ -145,7 +145,7 @@ fn registry(recovery: &NodeKey, key: &DataKey) -> State {
             created: Timestamp::from_millis(1),
         }),
     );
-    apply(admin, Op::PutSite(Site { id: site, region: region(), name: "sz".into() }));
+    apply(admin, Op::PutSite(Site::new(site, region(), "sz")));
     apply(
         admin,
         Op::AddNode(Node {

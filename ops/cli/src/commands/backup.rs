@@ -11,9 +11,10 @@ use clap::{Args, Subcommand};
 use eport_api_types::{FederationStatus, from_rfc3339, rfc3339};
 use eport_authority::{NodeKey, PublicKey, Unwrap};
 use eport_backup::{Folder, Manifest, Restoration, Writer, restore};
-use eport_client::Client;
+use eport_client::{Client, Method};
 use eport_model::codes::{BACKUP_KEY, FILE_UNUSABLE, JOURNAL_CORRUPT, NOT_STORED};
 use eport_model::{Coded, Epoch, JournalIndex, Position, RegionCode, Timestamp, codec};
+use eport_registry::{HolderName, statement};
 use eport_store::{ExportManifest, Until};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -169,7 +170,9 @@ async fn make_key(client: &Client, file: &Path, name: &str, out: Out) -> Result<
     // A repeated command goes on with the files of the first.
     let key = NodeKey::open_or_create(file, &secret).map_err(|e| Error::coded(BACKUP_KEY, e.to_string()))?;
     let public: String = key.public().iter().map(|b| format!("{b:02x}")).collect();
-    let _: Value = client.command("/v1/recovery-keys", json!({ "name": name, "public": public })).await?;
+    let request = json!({ "name": name, "public": public });
+    let statement = statement::put_holder(&HolderName::Recovery(name.to_owned()), &key.public());
+    let _: Value = client.give(Method::POST, "/v1/recovery-keys", &request, &statement).await?;
     let document = json!({ "name": name, "public": public, "file": file, "secret": secret });
     out.result(&document, || {
         let text = (

@@ -3,15 +3,19 @@
 use crate::error::Error;
 use crate::output::{Out, cell};
 use crate::table::Table;
-use eport_client::Client;
+use eport_client::{Client, Method};
 use eport_model::RegionCode;
+use eport_registry::{data_keys_setting, statement};
 use serde_json::{Value, json};
 
 /// Shows the data keys; with `rotate` asks for the next one first. The primary makes it within moments.
 pub async fn run(client: &Client, region: RegionCode, rotate: bool, out: Out) -> Result<(), Error> {
     let path = format!("/v1/platforms/{region}/data-keys");
     if rotate {
-        let asked: Value = client.command(&path, json!({})).await?;
+        let known = client.list(&path, &[]).await?;
+        let newest = known.iter().filter_map(|k| k["id"].as_u64()).max().unwrap_or(0);
+        let statement = statement::setting(&data_keys_setting(region), &(newest + 1).to_string());
+        let asked: Value = client.give(Method::POST, &path, &json!({}), &statement).await?;
         out.result(&asked, || {
             let key = cell(&asked, "key");
             out.lang.pick((format!("key {key} is asked for\n"), format!("已请求生成密钥 {key}\n")))

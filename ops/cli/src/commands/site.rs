@@ -7,8 +7,9 @@ use crate::output::{Out, cell};
 use crate::table::Table;
 use clap::{Args, Subcommand};
 use eport_api_types::SiteRequest;
-use eport_client::Repeat;
+use eport_client::Method;
 use eport_model::{RegionCode, SiteId};
+use eport_registry::{Site, statement};
 use serde_json::Value;
 
 /// Arguments of `eport site`.
@@ -61,19 +62,49 @@ pub async fn run(args: SiteArgs, global: &Global, out: Out) -> Result<(), Error>
             out.items(&items, || table(&items));
         }
         SiteCommand::Set(set) => {
+            let known = client.list("/v1/sites", &[]).await?;
+            let wanted = wanted(&set, known.iter().find(|s| cell(s, "site") == set.site.to_string()))?;
             let request = SiteRequest {
-                region: set.region,
-                name: set.name,
+                region: Some(wanted.region),
+                name: Some(wanted.name.clone()),
                 labels: set.labels.into_iter().collect(),
-                copies_max: set.copies,
+                copies_max: Some(wanted.copies_max.unwrap_or(0)),
             };
-            let body = serde_json::to_value(&request).unwrap_or(Value::Null);
-            // The same request twice leaves the same site.
-            let site: Value = client.put(&format!("/v1/sites/{}", set.site), &body, Repeat::Safe).await?;
+            let path = format!("/v1/sites/{}", set.site);
+            let site: Value =
+                client.give(Method::PUT, &path, &request, &statement::put_site(&wanted)).await?;
             out.result(&site, || table(std::slice::from_ref(&site)).render());
         }
     }
     Ok(())
+}
+
+/// The site as it will be: what is signed names every part, so that nobody on the way can add to the change.
+fn wanted(set: &SetArgs, known: Option<&Value>) -> Result<Site, Error> {
+    let known_region = known.and_then(|s| cell(s, "region").parse().ok());
+    let Some(region) = set.region.or(known_region) else {
+        return Err(Error::usage(format!("site {} is not known; a new one needs --region", set.site)));
+    };
+    let mut site = Site::new(set.site, region, set.site.to_string());
+    if let Some(known) = known {
+        site.name = cell(known, "name");
+        let labels = known["labels"].as_object().into_iter().flatten();
+        site.labels = labels.map(|(k, v)| (k.clone(), v.as_str().unwrap_or_default().to_owned())).collect();
+        site.copies_max = known["copies_max"].as_u64().and_then(|n| u32::try_from(n).ok());
+    }
+    if let Some(name) = &set.name {
+        site.name.clone_from(name);
+    }
+    for (label, value) in &set.labels {
+        match value.is_empty() {
+            true => drop(site.labels.remove(label)),
+            false => drop(site.labels.insert(label.clone(), value.clone())),
+        }
+    }
+    if let Some(room) = set.copies {
+        site.copies_max = (room > 0).then_some(room);
+    }
+    Ok(site)
 }
 
 fn table(sites: &[Value]) -> Table {

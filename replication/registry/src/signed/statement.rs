@@ -5,9 +5,9 @@
 //! A new operation does not compile until it is given a kind here.
 
 use crate::{
-    Backup, CommandId, DurabilityMode, FailoverMode, Federation, Isolation, Issuer, IssuerState, MoveKind,
-    Node, NodeChange, NodeState, OldPrimary, Op, Operator, OperatorRole, Policy, PolicyBackup, Role, Setting,
-    Site, State, TableId, TailState,
+    Backup, CommandId, DurabilityMode, FailoverMode, Federation, HolderName, Isolation, Issuer, IssuerState,
+    MoveKind, Node, NodeChange, NodeState, OldPrimary, Op, Operator, OperatorRole, Policy, PolicyBackup,
+    Role, Setting, Site, State, TableId, TailState,
 };
 use eport_model::{Digest, MoveId, NodeId, RegionCode, Timestamp, codec};
 pub use eport_signature::Statement;
@@ -44,6 +44,7 @@ pub const KINDS: &[&str] = &[
     ISSUER_PUT,
     "certificate.revoke",
     OPERATOR_PUT,
+    "holder.put",
     "approval.approve",
     "approval.reject",
 ];
@@ -175,9 +176,17 @@ pub fn tail_state(tail: &str, state: TailState) -> Statement {
     Statement::new("tail.state").with("tail", tail).with("state", word)
 }
 
-fn put_site(site: &Site) -> Statement {
-    let Site { id, region, name } = site;
-    Statement::new("site.put").with("site", id).with("region", region).with("name", name)
+/// Add or change a site.
+pub fn put_site(site: &Site) -> Statement {
+    let Site { id, region, name, labels, copies_max } = site;
+    let labels: Vec<String> = labels.iter().map(|(label, value)| format!("{label}={value}")).collect();
+    let statement = Statement::new("site.put").with("site", id).with("region", region).with("name", name);
+    statement.with("labels", labels.join(",")).with("copies_max", or_dash(*copies_max))
+}
+
+/// Put a holder of data keys: a node's own key, or a recovery key of operators.
+pub fn put_holder(name: &HolderName, public: &[u8]) -> Statement {
+    Statement::new("holder.put").with("holder", name).with("public", Digest::of(public))
 }
 
 fn add_node(node: &Node) -> Statement {
@@ -309,6 +318,10 @@ impl Op {
             Op::NoteMoveStep { .. } => self.whole("step.note"),
             Op::PublishHeads(_) => self.whole("step.heads"),
             Op::ReserveNumbers { .. } => self.whole("step.numbers"),
+            Op::Shrink { .. } => self.whole("step.shrink"),
+            Op::PutHolder(holder) => put_holder(&holder.name, &holder.public),
+            Op::PutDataKey { .. } => self.whole("step.data-key"),
+            Op::AddWraps { .. } => self.whole("step.wraps"),
         }
     }
 
