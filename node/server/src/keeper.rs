@@ -234,6 +234,7 @@ impl Keeper {
             at: self.clock.wall(),
             reason: "data keys".into(),
             op,
+            proof: None,
         }
     }
 }
