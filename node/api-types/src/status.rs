@@ -108,6 +108,9 @@ pub struct PlatformStatus {
     pub durability: String,
     /// What an answer given now promises.
     pub durability_now: DurabilityNow,
+    /// So many backups are proven to hold whatever was answered `replicated`; 0: a failover needs the old primary's own answer.
+    #[serde(default)]
+    pub proven: usize,
     /// Policy: `block` or `degrade`.
     pub isolation: String,
     /// Policy: `auto` or `manual`.

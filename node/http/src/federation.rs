@@ -165,6 +165,7 @@ fn platform(state: &State, p: &Placement, heard: &Heard) -> PlatformStatus {
         version: p.version,
         durability: words::durability(p.policy.durability).to_owned(),
         durability_now,
+        proven: p.proven_k,
         isolation: words::isolation(p.policy.isolation).to_owned(),
         failover: words::failover(p.policy.failover).to_owned(),
         state: match p.state {

@@ -143,6 +143,9 @@ fn unmet(status: &FederationStatus, state: &DevState) -> Vec<String> {
         if p.durability == "sync" && p.durability_now != DurabilityNow::Replicated {
             out.push(format!("platform {} does not answer replicated yet", p.region));
         }
+        if p.durability != "async" && p.proven == 0 {
+            out.push(format!("platform {} could not be failed over yet", p.region));
+        }
     }
     out
 }
