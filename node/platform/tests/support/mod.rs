@@ -67,6 +67,8 @@ impl Fake {
             durability_now: "replicated",
             alarm: None,
             state_digest: None,
+            lease_until: None,
+            heard: None,
         });
         Arc::new(Self { journal: Mutex::default(), status, noted: AtomicU64::new(0) })
     }
