@@ -70,5 +70,10 @@ pub fn client_of(access: &Access, timeout: Duration, lang: Lang) -> Result<Clien
     let files = Files { cert: access.cert.clone(), key: access.key.clone(), ca: access.ca.clone() };
     let tls = client_config(&files)?;
     let settings = Settings { apis: access.apis.clone(), timeout, language: lang.pick(("en", "zh")) };
-    Ok(Client::new(settings, tls)?.with_signer(Signer::from_files(&files)?))
+    let client = Client::new(settings, tls)?;
+    // A key of another kind or form cannot sign commands but still reads and lodges; a node says when a signature is missing.
+    Ok(match Signer::from_files(&files) {
+        Ok(signer) => client.with_signer(signer),
+        Err(_) => client,
+    })
 }
