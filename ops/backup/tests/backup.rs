@@ -129,6 +129,7 @@ fn registry(recovery: &NodeKey, key: &DataKey) -> State {
             at: Timestamp::from_millis(1),
             reason: String::new(),
             op,
+            proof: None,
         };
         state.apply(&command).outcome.unwrap();
     };

@@ -171,7 +171,7 @@ async fn memory_stays_within_its_bound_whatever_is_sent() {
         assert!(Instant::now() < end, "{:?}", w.counts("gz-a"));
         w.a.send_to(&datagram, w.to_b()).await.unwrap();
         sent += 1;
-        if sent % 8 == 0 {
+        if sent.is_multiple_of(8) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }

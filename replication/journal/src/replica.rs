@@ -228,7 +228,8 @@ impl Replica {
         let ignored = matches!(message, Message::StepDown { .. }) && self.has(crate::Bug::StepDownIgnored);
         // A promise that cannot be made yet leaves the old primary in place; the registry, when known, decides.
         let waits = seal && self.keeps_another();
-        if epoch > floor && !(seal && self.has(crate::Bug::NoSeal)) && !ignored && !waits {
+        let unsealed = seal && self.has(crate::Bug::NoSeal);
+        if epoch > floor && !unsealed && !ignored && !waits {
             self.hear(epoch);
         }
         match message {

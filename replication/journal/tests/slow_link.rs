@@ -80,7 +80,7 @@ fn behind(count: usize) -> Net {
         let key = Bytes::from(format!("key-{n}"));
         let draft = Draft { effects: vec![Effect::Put { key, value }], ..entry("") };
         let ticket = net.ticket;
-        net.input(node("a"), Input::Propose { ticket, draft });
+        net.input(node("a"), Input::Propose { drafts: vec![(ticket, draft)] });
         net.wire.clear();
     }
     net.pass(3_000);
@@ -119,7 +119,7 @@ fn writes_that_go_on_reach_a_backup_behind_a_slow_line_soon() {
         let value = Bytes::from(vec![b'x'; 2_000]);
         let draft =
             Draft { effects: vec![Effect::Put { key: format!("more-{n}").into(), value }], ..entry("") };
-        net.input(node("a"), Input::Propose { ticket, draft });
+        net.input(node("a"), Input::Propose { drafts: vec![(ticket, draft)] });
         line.pass(&mut net, 50);
     }
     let lag = net.host("a").disk.len() - net.host("b").disk.len();

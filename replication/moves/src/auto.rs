@@ -180,7 +180,8 @@ fn obstacle(observed: &Observed<'_>, placement: &Placement, limits: &AutoLimits)
     }
     let serves = |n: NodeId| there(n) && state.node(n).is_some_and(|n| n.state == NodeState::Up);
     let backup = placement.backups.iter().any(|b| !b.leaving && serves(b.node));
-    if !backup && !(recovering && serves(placement.primary)) {
+    let waiting = recovering && serves(placement.primary);
+    if !backup && !waiting {
         return Some(Obstacle::NoTarget);
     }
     if site_busy(state, placement) {

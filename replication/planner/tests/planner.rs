@@ -242,7 +242,8 @@ fn random(dice: &mut Dice) -> Picture {
             nodes.push(id);
         }
     }
-    for n in 0..1 + dice.below(5) {
+    let count = 1 + dice.below(5);
+    for home in homes.into_iter().take(count) {
         let primary = nodes[dice.below(nodes.len())];
         let copies: Vec<Copy> = nodes
             .iter()
@@ -253,7 +254,6 @@ fn random(dice: &mut Dice) -> Picture {
         let durability =
             [DurabilityMode::Sync, DurabilityMode::AutoSync, DurabilityMode::Async][dice.below(3)];
         let k = if durability == DurabilityMode::Async { 0 } else { 1 + dice.below(2) };
-        let home = homes[n];
         let fact = PlatformFact {
             region: region(home),
             primary,

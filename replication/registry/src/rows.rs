@@ -61,10 +61,6 @@ pub(crate) struct Kept {
 
 /// One object of the state.
 #[derive(Clone, PartialEq, Eq, Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a decision holds a handful of rows for the length of one call"
-)]
 pub(crate) enum Row {
     Federation(Federation),
     Setting(Setting),
