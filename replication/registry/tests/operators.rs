@@ -472,5 +472,5 @@ fn audit_and_approvals_are_bounded_and_their_rows_are_deleted_too() {
         w.operator(set("publish_lead_ms", "5")).unwrap();
     }
     assert_eq!(w.state.audit().count(), AUDIT_KEPT);
-    assert_eq!(w.stored.keys().filter(|k| k[0] == 32).count(), AUDIT_KEPT);
+    assert_eq!(w.stored.keys().filter(|k| k[0] == 34).count(), AUDIT_KEPT);
 }
