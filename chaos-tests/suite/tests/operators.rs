@@ -50,7 +50,7 @@ fn a_second_operator_is_issued_and_listed(fed: &Federation) -> Result<()> {
 fn without_a_signature_nothing_is_taken_once_it_is_required(fed: &Federation) -> Result<()> {
     let (http, api) = (fed.http()?, fed.api("gz-c-1")?.to_owned());
     let version = fed.platform_at("gz-c-1", "440300")?["version"].clone();
-    let request = json!({ "kind": "switchover", "to": "gz-a-1", "expected_version": version });
+    let request = json!({ "kind": "switchover", "to": "gz-a-2", "expected_version": version });
     let url = format!("{api}/v1/platforms/440300/moves");
     let answer = http.post(&url, &request)?;
     ensure!(
@@ -67,7 +67,7 @@ fn without_a_signature_nothing_is_taken_once_it_is_required(fed: &Federation) ->
 }
 
 fn signed_commands_work_as_before(fed: &Federation) -> Result<()> {
-    let moved = fed.eport_at("gz-c-1", &["platform", "switchover", "440300", "--to", "gz-a-1"])?.ok_json()?;
+    let moved = fed.eport_at("gz-c-1", &["platform", "switchover", "440300", "--to", "gz-a-2"])?.ok_json()?;
     ensure!(moved["state"] == "done", "{moved}");
     let policy = ["platform", "policy", "440300", "--durability", "sync", "--k", "1"];
     fed.eport_at("gz-a-2", &policy)?.ok_json()?;
