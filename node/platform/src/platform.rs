@@ -95,7 +95,6 @@ impl Platform {
         if let Some(redirect) = self.redirect() {
             return redirect;
         }
-        self.wait_for_key().await;
         let mut answers = self.settle_all(vec![self.judge(caller, raw, signature)]).await;
         answers.pop().unwrap_or_else(|| SubmitAnswer::unavailable(codes::INTERNAL, "no answer"))
     }
@@ -105,7 +104,6 @@ impl Platform {
         if let Some(redirect) = self.redirect() {
             return vec![redirect; lines.len()];
         }
-        self.wait_for_key().await;
         let mut slots = Vec::with_capacity(lines.len());
         let mut sent = Vec::new();
         for chunk in lines.chunks(CHUNK) {
@@ -126,14 +124,6 @@ impl Platform {
         match self.judge(caller, raw, None) {
             Slot::Judged(prepared) => Ok(prepared.document.warnings.clone()),
             Slot::Answered(answer) => Err(Box::new(answer)),
-        }
-    }
-
-    /// A node may become primary a moment before its data key is opened: a request waits as it does for the move itself.
-    async fn wait_for_key(&self) {
-        let until = Instant::now() + self.inner.config.hold_max;
-        while self.inner.config.keys.get().is_none() && Instant::now() < until {
-            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 

@@ -69,10 +69,8 @@ impl Keeper {
             stopping: Notify::new(),
         });
         // Keys that the registry already names are there before the first request is.
-        let state = keeper.registry.state();
         for handle in agent.platforms() {
-            let keys = keeper.keys(handle.region());
-            keeper.renew(&state.state, handle.region(), &keys);
+            keeper.keys(handle.region());
         }
         tokio::spawn(keeper.clone().follow());
         keeper
@@ -83,12 +81,15 @@ impl Keeper {
         self.stopping.notify_one();
     }
 
-    /// The keys of a platform as they are now and will be.
+    /// The keys of a platform as they are now and will be. What the registry names already is opened before this returns: the
+    /// first request after a move asks here.
     pub(crate) fn keys(&self, region: RegionCode) -> Keys {
         let mut platforms = self.platforms.lock().unwrap_or_else(PoisonError::into_inner);
         let keys = platforms.entry(region).or_insert_with(|| {
+            let keys = Keys::new();
+            self.renew(&self.registry.state().state, region, &keys);
             self.asked.notify_one();
-            Keys::new()
+            keys
         });
         keys.clone()
     }
