@@ -7,8 +7,12 @@
 
 mod ledger;
 mod load;
+mod mount;
 mod moves;
+mod starter;
 
 pub use ledger::{Ledger, document, documents, lines};
 pub use load::{Attempt, Load};
+pub use mount::Mount;
 pub use moves::{check_same_plan, ended_move, newest_move, proof_of_equality, serves};
+pub use starter::starter;

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use eport_authority::{Authority, IssuingSpec, Key, LeafNames, Validity};
 use eport_cluster::{Federation, Http, Presented, Ran, wait_for, with_federation};
 use eport_model::{Epoch, Lineage, NodeId, RegionCode, TrustDomain};
-use eport_suite::{Ledger, document, documents, proof_of_equality};
+use eport_suite::{Ledger, Mount, document, documents, proof_of_equality, starter};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,15 +14,6 @@ use std::time::Duration;
 use time::OffsetDateTime;
 
 const R: &str = "440100";
-
-fn starter(fed: &Federation) -> Result<()> {
-    fed.eport(&["table", "import", "--starter"])?.expect(0, "starter import")?;
-    fed.wait_status("gz-a-1", "tables on every node", |s| {
-        let tables = s["tables"].as_array().cloned().unwrap_or_default();
-        !tables.is_empty() && tables.iter().all(|t| t["installed_nodes"] == 4)
-    })?;
-    Ok(())
-}
 
 fn follows(fed: &Federation, region: &str, backup: &str) -> Result<()> {
     fed.wait_platform("gz-a-1", region, &format!("has {backup} in sync"), |p| {
@@ -534,34 +525,6 @@ fn a_planted_difference_is_found_and_named(fed: &Federation) -> Result<()> {
     follows(fed, R, node)?;
     proof_of_equality(fed, R, 3)?;
     Ok(())
-}
-
-/// A mount that ends with its value.
-struct Mount(PathBuf);
-
-impl Mount {
-    fn run(args: &[&std::ffi::OsStr], at: &Path) -> Result<Option<Self>> {
-        let ran = Ran::of(Command::new("mount").args(args).arg(at))?;
-        Ok((ran.code == 0).then(|| Self(at.to_owned())))
-    }
-
-    fn bind_read_only(from: &Path, at: &Path) -> Result<Option<Self>> {
-        let Some(mount) = Self::run(&["--bind".as_ref(), from.as_os_str()], at)? else { return Ok(None) };
-        let ran = Ran::of(Command::new("mount").args(["-o", "remount,bind,ro"]).arg(at))?;
-        ensure!(ran.code == 0, "{ran:?}");
-        Ok(Some(mount))
-    }
-
-    fn memory(size: &str, at: &Path) -> Result<Option<Self>> {
-        let options = format!("size={size}");
-        Self::run(&["-t".as_ref(), "tmpfs".as_ref(), "-o".as_ref(), options.as_ref(), "tmpfs".as_ref()], at)
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
 }
 
 fn a_full_disk_of_a_backup_loses_nothing(fed: &Federation, ledger: &mut Ledger) -> Result<()> {

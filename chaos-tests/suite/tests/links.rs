@@ -4,7 +4,7 @@
 
 use anyhow::{Context, Result, ensure};
 use eport_cluster::{Federation, with_federation};
-use eport_suite::{Ledger, Load, documents, proof_of_equality};
+use eport_suite::{Ledger, Load, documents, proof_of_equality, starter};
 use serde_json::Value;
 
 /// The city, its node and its site.
@@ -12,15 +12,6 @@ const CITY: &str = "440300";
 const NODE: &str = "sz-a-1";
 const SITE: &str = "sz-a";
 const PROVINCE: &str = "gz-a";
-
-fn starter(fed: &Federation) -> Result<()> {
-    fed.eport(&["table", "import", "--starter"])?.expect(0, "starter import")?;
-    fed.wait_status("gz-a-1", "tables on every node", |s| {
-        let tables = s["tables"].as_array().cloned().unwrap_or_default();
-        !tables.is_empty() && tables.iter().all(|t| t["installed_nodes"] == 4)
-    })?;
-    Ok(())
-}
 
 /// `eport dev VERB …`: the links it names, as they are afterwards.
 fn links(fed: &Federation, args: &[&str]) -> Result<Vec<Value>> {

@@ -7,6 +7,7 @@ use eport_cluster::{Federation, Ran, wait_for, with_federation};
 use eport_model::{Lineage, RegionCode};
 use eport_suite::{
     Ledger, Load, check_same_plan, documents, ended_move, lines, newest_move, proof_of_equality, serves,
+    starter,
 };
 use serde_json::Value;
 use std::io::BufRead;
@@ -14,15 +15,6 @@ use std::process::Child;
 use std::time::Duration;
 
 const NONE: &str = "";
-
-fn starter(fed: &Federation) -> Result<()> {
-    fed.eport(&["table", "import", "--starter"])?.expect(0, "starter import")?;
-    fed.wait_status("gz-a-1", "tables on every node", |s| {
-        let tables = s["tables"].as_array().cloned().unwrap_or_default();
-        !tables.is_empty() && tables.iter().all(|t| t["installed_nodes"] == 4)
-    })?;
-    Ok(())
-}
 
 /// Waits until a node follows a platform as an in-sync backup with nothing missing.
 fn follows(fed: &Federation, node: &str, region: &str, backup: &str) -> Result<()> {

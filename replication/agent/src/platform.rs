@@ -5,9 +5,12 @@
 //! The completions channel has no fixed size: it holds at most one entry per storage operation under way, and those are
 //! bounded by the replica's in-flight limit and shipping windows.
 
+mod telling;
+
+pub(crate) use telling::soft;
+
 use crate::coordinator::SealReports;
 use crate::lease::Desk;
-use crate::soft::{BackupSoft, PlatformSoft};
 use crate::{Clock, PlatformStatus, StateDigest, steps};
 use bytes::Bytes;
 use eport_consensus::{ProposeError, Registry};
@@ -547,76 +550,6 @@ impl Task {
             let _ = tx.send(completion);
         })
     }
-
-    fn backups(&mut self) -> Vec<BackupSoft> {
-        let last = self.replica.last().index;
-        let now = Instant::now();
-        let mut out = Vec::new();
-        for p in self.replica.peers() {
-            let level = self.level.entry(p.node).or_insert(now);
-            if p.durable.index >= last {
-                *level = now;
-            }
-            out.push(BackupSoft {
-                node: p.node,
-                received: p.received,
-                durable: p.durable.index,
-                applied: p.applied.index,
-                behind_ms: u64::try_from(level.elapsed().as_millis()).unwrap_or(u64::MAX),
-            });
-        }
-        out
-    }
-
-    fn durability_now(&self) -> &'static str {
-        let (Role::Primary { .. } | Role::Handover { .. }, Some(p)) = (&self.role, &self.placement) else {
-            return "blocked";
-        };
-        // What an answer needs now: under `auto_sync` fewer than the policy names, and none while the primary goes on alone.
-        let need = self.replica.view().map_or(p.policy.k, |v| v.k);
-        if need == 0 || self.replica.is_degraded() {
-            return "local";
-        }
-        let counts = |node: NodeId| {
-            let view = self.replica.view();
-            view.is_some_and(|v| {
-                v.backups.iter().any(|b| b.node == node && b.in_sync && b.counted && !b.leaving)
-            })
-        };
-        let fresh = |node: NodeId| self.heard.get(&node).is_some_and(|at| at.elapsed() < SILENT);
-        let counted = p.backups.iter().filter(|b| counts(b.node) && fresh(b.node)).count();
-        match counted >= need {
-            true if p.policy.same_site => "local",
-            true => "replicated",
-            false => "blocked",
-        }
-    }
-
-    fn tell(&mut self) {
-        if self.told.elapsed() >= STATUS_EVERY || self.status.borrow().role != self.role {
-            self.tell_now();
-        }
-    }
-
-    fn tell_now(&mut self) {
-        self.told = Instant::now();
-        let status = PlatformStatus {
-            role: self.role.clone(),
-            generation: self.generation,
-            placement: self.placement.clone(),
-            numbers: self.numbers.clone(),
-            last: self.replica.last(),
-            committed: self.replica.committed(),
-            applied: self.replica.applied().index,
-            backups: self.backups(),
-            durability_now: self.durability_now(),
-            alarm: self.alarm.clone(),
-            state_digest: self.digest,
-            lease_until: self.replica.lease_until().map(|ms| self.context.clock.instant_of(ms)),
-            heard: self.replica.heard(),
-        };
-        self.status.send_replace(status);
-    }
 }
 
 /// A journal message on the wire.
@@ -627,30 +560,4 @@ pub(crate) fn envelope(
     message: &Message,
 ) -> Bytes {
     Envelope { lineage, platform, placement_version, body: codec::encode(message).into() }.encode()
-}
-
-/// A platform's status as other nodes hear it.
-pub(crate) fn soft(region: RegionCode, status: &PlatformStatus) -> PlatformSoft {
-    let (role, epoch) = match &status.role {
-        Role::Idle => ("idle", Epoch::NONE),
-        Role::Primary { epoch } => ("primary", *epoch),
-        Role::Opening { epoch } => ("opening", *epoch),
-        Role::Handover { epoch, .. } => ("handover", *epoch),
-        Role::Backup { epoch, .. } => ("backup", *epoch),
-        Role::Sealed { epoch } => ("sealed", *epoch),
-        Role::Fenced { epoch } => ("fenced", *epoch),
-    };
-    PlatformSoft {
-        region,
-        role: role.to_owned(),
-        epoch,
-        last: status.last,
-        committed: status.committed,
-        applied: status.applied,
-        backups: status.backups.clone(),
-        durability_now: status.durability_now.to_owned(),
-        alarm: status.alarm.clone(),
-        state_digest: status.state_digest.map(|d| (d.index, d.digest)),
-        heard: status.heard,
-    }
 }

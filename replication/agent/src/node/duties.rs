@@ -1,0 +1,163 @@
+//! What a node does by itself and what it says of itself: soft state to its peers, number blocks in time, its own row and
+//! journal heads in the registry.
+//!
+//! Always holds: every duty may be repeated at any time; one that fails is tried again and stops no other.
+
+use super::*;
+
+impl Agent {
+    /// What this node says of itself.
+    pub fn soft_state(&self) -> SoftState {
+        let view = self.inner.registry.state();
+        let mut platforms: Vec<PlatformSoft> = self
+            .platforms_read()
+            .iter()
+            .map(|(region, h)| soft(*region, &h.handle.status().borrow()))
+            .collect();
+        platforms.extend(self.broken().iter().map(|(region, why)| PlatformSoft::broken(*region, why)));
+        let fetched = self.inner.fetched.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut tables = Vec::new();
+        let now = self.inner.clock.wall();
+        for table in view.state.tables() {
+            // The version in force, or the newest held here when that one is missing: one line a table is what peers need.
+            let here = |v: &&eport_registry::TableVersion| self.inner.objects.has(&v.root);
+            let in_force = view.state.table_as_of(table, now).filter(here);
+            let held = in_force.or_else(|| view.state.table_versions(table).rev().find(here));
+            if let Some(v) = held {
+                let (bytes_fetched, seconds) = fetched.get(&v.root).copied().unwrap_or_default();
+                tables.push(TableSoft {
+                    name: table.to_string(),
+                    version: v.version,
+                    root: v.root,
+                    bytes_fetched,
+                    seconds,
+                });
+            }
+        }
+        SoftState {
+            incarnation: self.inner.config.incarnation,
+            version: self.inner.config.version.clone(),
+            wall: self.inner.clock.wall(),
+            ready: *self.inner.ready.borrow(),
+            registry_index: view.index,
+            platforms,
+            tables,
+        }
+    }
+
+    /// Tells one peer at once how this node is.
+    pub(crate) fn greet(&self, node: NodeId) {
+        let bytes = Bytes::from(codec::encode(&self.soft_state()));
+        let _ = self.inner.transport.send(node, Purpose::Control, bytes);
+    }
+
+    pub(super) async fn tell_peers(self) {
+        let mut every = tokio::time::interval(SOFT_EVERY);
+        every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            // At once when a role changed or a table arrived, so that nobody plans on an old picture.
+            tokio::select! {
+                _ = every.tick() => {}
+                () = self.inner.news.notified() => {}
+            }
+            let state = self.soft_state();
+            let bytes = Bytes::from(codec::encode(&state));
+            self.inner.board.put(self.me(), state);
+            let connected = self.inner.transport.connected().borrow().clone();
+            for node in connected {
+                let _ = self.inner.transport.send(node, Purpose::Control, bytes.clone());
+            }
+        }
+    }
+
+    pub(super) async fn keep_numbers(self) {
+        let mut every = tokio::time::interval(Duration::from_secs(2));
+        every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            every.tick().await;
+            self.refill_numbers().await;
+        }
+    }
+
+    /// Asks the registry for another number block when half of the newest one is given out.
+    async fn refill_numbers(&self) {
+        type Wanted = (RegionCode, u64, eport_model::Epoch, Vec<(u64, u64)>);
+        let wanted: Vec<Wanted> = self
+            .platforms_read()
+            .iter()
+            .filter_map(|(region, h)| {
+                let receiver = h.handle.status();
+                let status = receiver.borrow();
+                let epoch = status.placement.as_ref().map(|p| p.epoch)?;
+                status.is_open().then(|| {
+                    (*region, h.number_cursor.load(Ordering::Relaxed), epoch, status.numbers.clone())
+                })
+            })
+            .collect();
+        for (region, next, epoch, blocks) in wanted {
+            let Some((start, len)) = blocks.last().copied() else { continue };
+            if next < start.saturating_add(len / 2) {
+                continue;
+            }
+            let op = Op::ReserveNumbers { region, epoch, have: blocks.len() };
+            let command = self.command("number block half used", op);
+            if let Err(error) = self.inner.registry.propose(command, COMMAND_TIMEOUT).await {
+                warn!(%region, %error, "no further number block yet");
+            }
+        }
+    }
+
+    /// A registry command of this node.
+    pub(crate) fn command(&self, reason: &str, op: Op) -> eport_registry::Command {
+        steps::node_command(self.home(), self.me(), self.inner.clock.wall(), reason, op)
+    }
+
+    /// Tells the registry which software runs here. Repeated until the registry has taken it.
+    pub(super) async fn introduce(self) {
+        let change = NodeChange {
+            software: Some(self.inner.config.version.clone()),
+            incarnation: Some(self.inner.config.incarnation),
+            ..NodeChange::default()
+        };
+        let mut changes = self.inner.registry.changes();
+        while !self.inner.registry.state().state.is_member(self.me()) {
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+        let command = self.command("node started", Op::UpdateNode { node: self.me(), change });
+        while let Err(error) = self.inner.registry.propose(command.clone(), COMMAND_TIMEOUT).await {
+            if matches!(error, eport_consensus::ProposeError::Refused(_)) {
+                warn!(%error, "the registry refused this node's introduction");
+                return;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    /// Publishes the heads of all journals kept here: the outside anchor of `journal verify`.
+    pub(super) async fn publish_heads(self) {
+        let mut every = tokio::time::interval(HEADS_EVERY);
+        every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            every.tick().await;
+            let heads: Vec<HeadReport> = self
+                .platforms()
+                .iter()
+                .filter_map(|h| {
+                    let status = h.status().borrow().clone();
+                    let index = status.committed;
+                    let position = h.store().position(index).ok().flatten()?;
+                    status.is_open().then_some(HeadReport { region: h.region(), position })
+                })
+                .collect();
+            if heads.is_empty() {
+                continue;
+            }
+            let command = self.command("journal heads", Op::PublishHeads(heads));
+            if let Err(error) = self.inner.registry.propose(command, COMMAND_TIMEOUT).await {
+                debug!(%error, "journal heads not published");
+            }
+        }
+    }
+}
