@@ -6,7 +6,7 @@
 //!
 //! Always holds: what `append` answered is fsynced; a bad frame behind the last fsynced record is the torn end of a crash
 //! and is cut, any other is damage and refuses to open; a reader sees records that were here together, also while the
-//! journal is cut beside it. Decision 0014 says why the journal does not lie in RocksDB.
+//! journal is cut beside it. Decision 0018 says why the journal does not lie in RocksDB.
 
 mod files;
 mod frame;
