@@ -321,7 +321,9 @@ mod tests {
             (Node::Integer(a), Value::Number(b)) => Some(*a) == b.as_i64(),
             (Node::Inexact, Value::Number(b)) => b.as_i64().is_none_or(|n| n.abs() > INTEGER_MAX),
             (Node::Text(a), Value::String(b)) => a == b,
-            (Node::List(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
+            (Node::List(a), Value::Array(b)) => {
+                a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
+            }
             (Node::Object(a), Value::Object(b)) => {
                 a.len() == b.len() && a.iter().all(|(k, v)| b.get(k.as_ref()).is_some_and(|b| same(v, b)))
             }

@@ -312,9 +312,7 @@ fn a_suspended_operator_may_nothing_until_the_suspension_ends() {
     let mut o = Office::new();
     let bo = o.person("bo");
     let suspend = |suspended: bool| {
-        let Op::PutOperator(operator) = listed("cho", &[OperatorRole::Administrator]) else {
-            panic!()
-        };
+        let Op::PutOperator(operator) = listed("cho", &[OperatorRole::Administrator]) else { panic!() };
         Op::PutOperator(Operator { suspended, ..operator })
     };
     let cho = o.person("cho");

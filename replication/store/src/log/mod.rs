@@ -255,12 +255,8 @@ impl Log {
             let active = &places.active;
             if index >= active.first {
                 let at = active.offsets.get((index - active.first) as usize);
-                let run = |at: &u32| Run {
-                    file: active.file.clone(),
-                    at: u64::from(*at),
-                    end: active.end,
-                    cuts,
-                };
+                let run =
+                    |at: &u32| Run { file: active.file.clone(), at: u64::from(*at), end: active.end, cuts };
                 return Ok(at.map(run));
             }
             let n = places.sealed.partition_point(|first| *first <= index);
