@@ -14,6 +14,7 @@ pub mod moves;
 pub mod node;
 pub mod plan;
 pub mod platform;
+pub mod promote;
 pub mod publish;
 pub mod simple;
 pub mod site;
