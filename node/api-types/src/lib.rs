@@ -16,6 +16,7 @@ mod plan;
 mod problem;
 mod status;
 mod tables;
+mod tails;
 
 pub use dev::{DevNode, DevPath, DevRelay, DevUp, OperatorFiles, ProcessState, VersionInfo};
 pub use documents::{
@@ -40,4 +41,7 @@ pub use status::{
 pub use tables::{
     ChangedRow, FieldChange, ImportAnswer, ImportProblem, TableDiff, TableDoc, TableNode, TableRow,
     TableStatus, TableVersionItem,
+};
+pub use tails::{
+    TailCounts, TailDetail, TailDiscard, TailItem, TailRecord, TailResubmit, TailResubmitted,
 };

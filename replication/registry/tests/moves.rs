@@ -171,6 +171,7 @@ fn an_exported_tail_is_named_by_the_move_that_left_it() {
         node: node("sz-a-1"),
         digest: eport_model::Digest::of(b"tail"),
         state: TailState::Exported,
+        discarded: Vec::new(),
         at: eport_model::Timestamp::default(),
     };
     assert!(w.by_node(node("gz-a-1"), Op::RecordTail(tail.clone())).is_err(), "only its own node records it");

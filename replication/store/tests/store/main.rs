@@ -10,4 +10,5 @@ mod export;
 mod journal;
 mod objects;
 mod support;
+mod tails;
 mod writer;
