@@ -61,10 +61,18 @@ pub fn decode_with_limit<T: DeserializeOwned>(bytes: &[u8], limit: usize) -> Res
     if *format != FORMAT_BINCODE2 {
         return Err(DecodeError::Format { found: *format });
     }
+    decode_bare(rest)
+}
+
+/// Decodes what `encode_into` wrote; every byte must be used.
+pub fn decode_bare<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
+    if bytes.len() > DECODE_LEN_MAX {
+        return Err(DecodeError::TooLong { len: bytes.len(), limit: DECODE_LEN_MAX });
+    }
     let config = bincode::config::standard().with_limit::<DECODE_LEN_MAX>();
-    let (value, used) = bincode::serde::decode_from_slice::<T, _>(rest, config)
+    let (value, used) = bincode::serde::decode_from_slice::<T, _>(bytes, config)
         .map_err(|e| DecodeError::Malformed(e.to_string()))?;
-    match rest.len() - used {
+    match bytes.len() - used {
         0 => Ok(value),
         left => Err(DecodeError::Trailing(left)),
     }

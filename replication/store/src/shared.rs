@@ -21,11 +21,13 @@ pub struct Budget {
     pub buffer_bytes: usize,
     /// Files one database keeps open. Default 128: a full process of 40 platforms stays below 8 192 descriptors.
     pub open_files: i32,
+    /// A file of a journal is full, and the next begun, once it holds this many bytes. Default 64 MiB; at most 1 GiB.
+    pub journal_file_bytes: u64,
 }
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { cache_bytes: 64 << 20, buffer_bytes: 64 << 20, open_files: 128 }
+        Self { cache_bytes: 64 << 20, buffer_bytes: 64 << 20, open_files: 128, journal_file_bytes: 64 << 20 }
     }
 }
 
@@ -57,6 +59,11 @@ impl Shared {
             buffers: WriteBufferManager::new_write_buffer_manager(budget.buffer_bytes, false),
             env,
         })
+    }
+
+    /// The bounds.
+    pub(crate) fn budget(&self) -> &Budget {
+        &self.budget
     }
 
     /// Bytes in use now.
