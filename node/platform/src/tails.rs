@@ -6,7 +6,6 @@
 
 use crate::job::Settled;
 use crate::platform::Platform;
-use crate::prepare::Prepared;
 use crate::resubmit::{Conflict, TailDocument, alias_effect, tail_effect};
 use crate::rows::{self, ReferenceRow, TailOutcome, TailRow};
 use crate::{Error, SubmitAnswer};
@@ -80,7 +79,7 @@ impl Coded for TailError {
 enum Class {
     None,
     Present(String),
-    Clean(Box<Prepared>),
+    Clean,
     Conflict(Conflict),
 }
 
@@ -195,11 +194,11 @@ impl Platform {
             Err(conflict) => return Ok(Class::Conflict(conflict)),
         }
         match self.prepare_again(&tail.id, record, &document, "") {
-            Ok(prepared) => {
+            Ok(_) => {
                 if !tail.is_discarded(record.index()) {
                     ahead.insert(document.reference().clone(), document.after(known.as_ref()));
                 }
-                Ok(Class::Clean(Box::new(prepared)))
+                Ok(Class::Clean)
             }
             Err(conflict) => Ok(Class::Conflict(conflict)),
         }
@@ -248,7 +247,7 @@ impl Platform {
                 item.class = "present".into();
                 item.stored_as = Some(doc_id.clone());
             }
-            Class::Clean(_) => item.class = "clean".into(),
+            Class::Clean => item.class = "clean".into(),
             Class::Conflict(conflict) => {
                 item.class = "conflict".into();
                 item.code = Some(conflict.code.clone());
@@ -380,7 +379,7 @@ impl Platform {
         match class {
             Class::Present(doc_id) => Some(row(TailOutcome::Present, Some(doc_id.clone()), None)),
             Class::Conflict(conflict) => Some(row(TailOutcome::Conflict, None, Some(conflict))),
-            Class::None | Class::Clean(_) => None,
+            Class::None | Class::Clean => None,
         }
     }
 
