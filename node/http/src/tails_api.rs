@@ -31,6 +31,8 @@ use tracing::warn;
 
 /// Records of one page at most.
 const PAGE_MAX: usize = 1_000;
+/// Longest reason: the audit shows it whole.
+const REASON_LEN_MAX: usize = 400;
 /// Largest answer that is taken from a primary about its tails. 16 MiB.
 const ANSWER_LEN_MAX: usize = 16 << 20;
 
@@ -283,9 +285,13 @@ pub async fn discard(
     if tail.state != TailState::Exported {
         return Err(ApiError::new(codes::TAIL_CLOSED, format!("tail {id} is decided already")));
     }
+    if body.reason.len() > REASON_LEN_MAX {
+        return Err(ApiError::bad(format!("reason: at most {REASON_LEN_MAX} bytes are allowed")));
+    }
     let records = body.records.iter().map(|n| JournalIndex::from_u64(*n)).collect();
     let op = Op::DiscardTail { tail: id.clone(), records, reason: body.reason.clone() };
-    propose(&api, command(&api, &caller, "tail discard", op)?).await?;
+    let why = format!("tail discard: {}", body.reason);
+    propose(&api, command(&api, &caller, &why, op)?).await?;
     // The command may have been applied by the leader before this node.
     api.registry.linearizable(COMMAND_TIMEOUT).await?;
     Ok(Answer(item(&tail_of(&api, region, &id)?, None)).into_response())
