@@ -100,6 +100,17 @@ fn the_other_side_takes_over(fed: &Federation, ledger: &mut Ledger) -> Result<BT
 
 /// The tail is recorded, handed over, rewound, and the old primary is a backup like any other.
 fn the_old_primary_returns_and_follows(fed: &Federation) -> Result<String> {
+    // It dies when it has exported, and again when the new primary has the tail: each time it begins again where it can.
+    let primary = text(&fed.platform_at(ELSEWHERE, CITY)?, "primary");
+    for whole in [fed.node_dir(NODE).join("data/tails"), fed.node_dir(&primary).join("data/tails").join(NODE)] {
+        wait_for(&format!("a tail in {}", whole.display()), Duration::from_secs(90), || {
+            let found = std::fs::read_dir(&whole).map_err(|e| e.to_string())?;
+            let mut names = found.flatten().map(|e| e.file_name().to_string_lossy().into_owned());
+            names.any(|n| n.ends_with(".json")).then_some(()).ok_or_else(|| "no manifest".to_owned())
+        })?;
+        fed.dev("kill", NODE)?;
+        fed.dev("restart", NODE)?;
+    }
     let id = wait_for("the tail at the new primary", Duration::from_secs(90), || {
         let listed = fed.eport_at(ELSEWHERE, &["tail", "list"]).map_err(|e| format!("{e:#}"))?;
         let listed = listed.ok_json().map_err(|e| format!("{e:#}"))?;
