@@ -11,6 +11,9 @@ pub const FORMAT_BINCODE2: u8 = 1;
 /// Largest value any decoder accepts, unless the caller states a smaller limit. 64 MiB.
 pub const DECODE_LEN_MAX: usize = 64 << 20;
 
+/// Room for an encoding of unknown length: most rows fit.
+const ROOM: usize = 256;
+
 /// Why bytes could not be decoded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
@@ -41,7 +44,13 @@ pub enum DecodeError {
 
 /// Encodes a value. Our own types always encode: they hold no maps with unknown length and no unsupported shapes.
 pub fn encode<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
-    let mut out = vec![FORMAT_BINCODE2];
+    encode_with_room(value, ROOM)
+}
+
+/// As `encode`, with room for about so many bytes from the start, where the caller knows.
+pub fn encode_with_room<T: Serialize + ?Sized>(value: &T, room: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(room.max(1));
+    out.push(FORMAT_BINCODE2);
     encode_into(value, &mut out);
     out
 }

@@ -114,6 +114,12 @@ impl Shared {
         // An idle platform takes a few of these, whatever its buffers may grow to.
         o.set_arena_block_size(ARENA_BLOCK);
         o.set_max_write_buffer_number(4);
+        // Most lookups are for keys that are not there, such as the business key of a new document: a filter answers them
+        // without a walk through the buffer.
+        o.set_memtable_whole_key_filtering(true);
+        o.set_memtable_prefix_bloom_ratio(0.02);
+        // Rows are written once and read by key: fewer, larger merges cost less than the few more files a read passes.
+        o.set_level_zero_file_num_compaction_trigger(8);
         // New files are soon merged: compressing them would cost more than it saves.
         let (none, lz4) = (DBCompressionType::None, DBCompressionType::Lz4);
         o.set_compression_per_level(&[none, none, lz4, lz4, lz4, lz4, lz4]);

@@ -6,7 +6,7 @@
 //!
 //! Always holds: what `append` answered is fsynced; a bad frame behind the last fsynced record is the torn end of a crash
 //! and is cut, any other is damage and refuses to open; a reader sees records that were here together, also while the
-//! journal is cut beside it. Decision 0014 says why the journal does not lie in RocksDB.
+//! journal is cut beside it. Decision 0018 says why the journal does not lie in RocksDB.
 
 mod files;
 mod frame;
@@ -27,8 +27,10 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 const OPEN_FILES: usize = 4;
 /// What a look at a single record reads at once: most records are shorter.
 const SINGLE: usize = 8 << 10;
-/// A write buffer beyond this is given back after the write.
-const BUFFER_KEPT: usize = 512 << 10;
+/// What is encoded before it is written: a group goes to the file in pieces of this size, and then one fsync follows.
+const PIECE: usize = 512 << 10;
+/// A buffer that a large record has grown beyond this is given back.
+const BUFFER_KEPT: usize = 2 * PIECE;
 
 /// The files of one journal.
 pub(crate) struct Log {
@@ -132,19 +134,24 @@ impl Log {
             let places = self.look();
             (places.active.file.clone(), places.active.end, places.active.next() - 1)
         };
-        buffer.clear();
-        let mut offsets = Vec::new();
-        for record in records {
-            offsets.push(at + buffer.len() as u64);
-            frame::push(record, synced, buffer);
-        }
         let failed = |e| Error::io("append records", &self.dir, e);
-        let offsets = offsets.into_iter().map(u32::try_from).collect::<Result<Vec<_>, _>>();
-        let offsets = offsets.map_err(|_| failed(std::io::ErrorKind::FileTooLarge.into()))?;
-        file.write_all_at(buffer, at).and_then(|()| file.sync_data()).map_err(failed)?;
+        let (mut offsets, mut end) = (Vec::new(), at);
+        buffer.clear();
+        for record in records {
+            let place = u32::try_from(end + buffer.len() as u64);
+            offsets.push(place.map_err(|_| failed(std::io::ErrorKind::FileTooLarge.into()))?);
+            frame::push(record, synced, buffer);
+            if buffer.len() >= PIECE {
+                file.write_all_at(buffer, end).map_err(failed)?;
+                end += buffer.len() as u64;
+                buffer.clear();
+            }
+        }
+        file.write_all_at(buffer, end).and_then(|()| file.sync_data()).map_err(failed)?;
+        end += buffer.len() as u64;
         let mut places = self.change();
         places.active.offsets.extend(offsets);
-        places.active.end = at + buffer.len() as u64;
+        places.active.end = end;
         drop(places);
         if buffer.capacity() > BUFFER_KEPT {
             *buffer = Vec::new();
