@@ -171,7 +171,8 @@ impl World {
 
     pub(crate) fn final_checks(&mut self, primary: usize) {
         last::check(self, primary);
-        let whole = |n: &usize| self.hosts[*n].replica.as_ref().is_some_and(eport_journal::Replica::rows_whole);
+        let whole =
+            |n: &usize| self.hosts[*n].replica.as_ref().is_some_and(eport_journal::Replica::rows_whole);
         let nodes: Vec<usize> = (0..self.hosts.len()).filter(whole).collect();
         nodes.into_iter().for_each(|node| rows::check(self, node));
     }

@@ -115,7 +115,10 @@ impl World {
         let ms = self.rng.random_range(1..6);
         self.after(
             ms,
-            Event::Request { node, input: Box::new(Input::Propose { drafts: vec![(ticket, draft(key, ticket))] }) },
+            Event::Request {
+                node,
+                input: Box::new(Input::Propose { drafts: vec![(ticket, draft(key, ticket))] }),
+            },
         );
         ticket
     }

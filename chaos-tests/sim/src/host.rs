@@ -286,7 +286,9 @@ impl World {
                 Output::Apply { through } => self.disk_op(node, Op::Apply(through)),
                 Output::ExportTail { after } => self.disk_op(node, Op::Export(after)),
                 Output::UploadTail { after, to } => self.begin_upload(node, after, to),
-                Output::Rewind { after, source, epoch } => self.begin_rewind(node, after.index, source, epoch),
+                Output::Rewind { after, source, epoch } => {
+                    self.begin_rewind(node, after.index, source, epoch)
+                }
                 Output::EndRewind { at } => {
                     self.cover.hit("rewind.whole");
                     crate::invariants::rows::check(self, node);

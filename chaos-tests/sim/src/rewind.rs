@@ -94,9 +94,10 @@ impl World {
         if host.paused {
             return self.after(ms, Event::Fetch { node, incarnation });
         }
-        let over = host.known.as_ref().is_none_or(|v| {
-            v.epoch != fetching.epoch || matches!(v.state, ViewState::Recovering { .. })
-        });
+        let over = host
+            .known
+            .as_ref()
+            .is_none_or(|v| v.epoch != fetching.epoch || matches!(v.state, ViewState::Recovering { .. }));
         if over {
             self.cover.hit("rewind.given_up");
             self.hosts[node].fetching = None;

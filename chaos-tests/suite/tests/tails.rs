@@ -49,7 +49,9 @@ fn cut(fed: &Federation, cut: bool) -> Result<()> {
 fn level(fed: &Federation, node: &str) -> Result<()> {
     fed.wait_platform(node, CITY, "has its backups level", |p| {
         p["state"] == "active"
-            && p["backups"].as_array().is_some_and(|b| b.len() == 2 && b.iter().all(|b| b["lag_records"] == 0))
+            && p["backups"]
+                .as_array()
+                .is_some_and(|b| b.len() == 2 && b.iter().all(|b| b["lag_records"] == 0))
     })?;
     Ok(())
 }
@@ -81,10 +83,21 @@ fn alone_in_the_city(fed: &Federation) -> Result<BTreeMap<String, String>> {
 
 /// The province takes over and goes on: twenty traders send the same again, ten something else under the same key.
 fn the_other_side_takes_over(fed: &Federation, ledger: &mut Ledger) -> Result<BTreeMap<String, String>> {
-    let failover = ["--timeout", "90s", "platform", "failover", CITY, "--old-primary", "unreachable", "--accept-data-loss"];
+    let failover = [
+        "--timeout",
+        "90s",
+        "platform",
+        "failover",
+        CITY,
+        "--old-primary",
+        "unreachable",
+        "--accept-data-loss",
+    ];
     let moved = fed.eport_at(ELSEWHERE, &failover)?.expect(0, "failover")?.json()?;
     ensure!(moved["state"] == "done", "{moved}");
-    fed.wait_platform(ELSEWHERE, CITY, "is served elsewhere", |p| p["state"] == "active" && p["primary"] != NODE)?;
+    fed.wait_platform(ELSEWHERE, CITY, "is served elsewhere", |p| {
+        p["state"] == "active" && p["primary"] != NODE
+    })?;
     let mut again = documents("LOCAL", 30);
     for other in &mut again[20..] {
         other["body"]["packages"] = 121.into();
@@ -102,7 +115,8 @@ fn the_other_side_takes_over(fed: &Federation, ledger: &mut Ledger) -> Result<BT
 fn the_old_primary_returns_and_follows(fed: &Federation) -> Result<String> {
     // It dies when it has exported, and again when the new primary has the tail: each time it begins again where it can.
     let primary = text(&fed.platform_at(ELSEWHERE, CITY)?, "primary");
-    for whole in [fed.node_dir(NODE).join("data/tails"), fed.node_dir(&primary).join("data/tails").join(NODE)] {
+    for whole in [fed.node_dir(NODE).join("data/tails"), fed.node_dir(&primary).join("data/tails").join(NODE)]
+    {
         wait_for(&format!("a tail in {}", whole.display()), Duration::from_secs(90), || {
             let found = std::fs::read_dir(&whole).map_err(|e| e.to_string())?;
             let mut names = found.flatten().map(|e| e.file_name().to_string_lossy().into_owned());
@@ -182,7 +196,12 @@ fn nothing_is_missing(
     }
     ensure!(held.values().all(|ids| ids.len() == 1), "a document is there twice: {held:?}");
     let present = local.keys().filter(|r| held.contains_key(*r) && !conflicts.contains_key(*r)).count();
-    ensure!(present + conflicts.len() == local.len(), "{present} present, {} listed, {} answered", conflicts.len(), local.len());
+    ensure!(
+        present + conflicts.len() == local.len(),
+        "{present} present, {} listed, {} answered",
+        conflicts.len(),
+        local.len()
+    );
     ensure!(taken.iter().all(|(r, id)| held.get(r).is_some_and(|h| h[0] == *id)), "what the province took");
     let acknowledged = before + local.len() + taken.keys().filter(|r| !local.contains_key(*r)).count();
     ensure!(held.len() == acknowledged, "{} held, {acknowledged} acknowledged", held.len());
@@ -190,7 +209,8 @@ fn nothing_is_missing(
     let resubmitted = local.get("LOCAL-000060").context("LOCAL-000060")?;
     ensure!(held["LOCAL-000060"][0] == *resubmitted, "a clean document keeps its number");
     let renumbered = local.get("LOCAL-000001").context("LOCAL-000001")?;
-    let by_old = fed.eport(&["doc", "show", renumbered, "--platform", CITY])?.expect(0, "the old number")?.json()?;
+    let by_old =
+        fed.eport(&["doc", "show", renumbered, "--platform", CITY])?.expect(0, "the old number")?.json()?;
     ensure!(by_old["client_ref"] == "LOCAL-000001", "{by_old}");
     eprintln!(
         "tail {id}: {} answered in the city, {present} present ({} of them submitted again), {} listed for a person; {} held",
@@ -212,7 +232,10 @@ fn outcomes_survive_a_move_and_the_rest_is_decided(
     fed.wait_platform(ELSEWHERE, CITY, "has the old primary in sync", |p| {
         p["backups"].as_array().is_some_and(|b| b.iter().any(|b| b["node"] == NODE && b["in_sync"] == true))
     })?;
-    let moved = fed.eport(&["--timeout", "60s", "platform", "switchover", CITY, "--to", NODE])?.expect(0, "home")?.json()?;
+    let moved = fed
+        .eport(&["--timeout", "60s", "platform", "switchover", CITY, "--to", NODE])?
+        .expect(0, "home")?
+        .json()?;
     ensure!(moved["state"] == "done", "{moved}");
     let mut ledger = Ledger::default();
     serves(fed, CITY, "HOME", &mut ledger)?;
@@ -225,7 +248,8 @@ fn outcomes_survive_a_move_and_the_rest_is_decided(
     let reason = "trader confirmed the second version";
     fed.eport(&["tail", "discard", id, "--reason", reason, "--record", &one])?.expect(0, "discard one")?;
     let left = fed.eport(&["tail", "list"])?.ok_json()?;
-    let tail = left["items"].as_array().and_then(|l| l.iter().find(|t| t["id"] == id)).cloned().context("tail")?;
+    let tail =
+        left["items"].as_array().and_then(|l| l.iter().find(|t| t["id"] == id)).cloned().context("tail")?;
     ensure!(tail["documents"]["discarded"] == 1 && tail["documents"]["conflicts"] == 9, "{tail}");
     fed.eport(&["tail", "discard", id, "--reason", reason])?.expect(0, "discard the rest")?;
     let audit = fed.eport(&["audit"])?.ok_json()?;

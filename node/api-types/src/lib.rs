@@ -42,6 +42,4 @@ pub use tables::{
     ChangedRow, FieldChange, ImportAnswer, ImportProblem, TableDiff, TableDoc, TableNode, TableRow,
     TableStatus, TableVersionItem,
 };
-pub use tails::{
-    TailCounts, TailDetail, TailDiscard, TailItem, TailRecord, TailResubmit, TailResubmitted,
-};
+pub use tails::{TailCounts, TailDetail, TailDiscard, TailItem, TailRecord, TailResubmit, TailResubmitted};

@@ -20,7 +20,8 @@ use axum::{Extension, RequestExt};
 use bytes::Bytes;
 use eport_access::Action;
 use eport_api_types::{
-    Page, TailCounts, TailDetail, TailDiscard, TailItem, TailRecord, TailResubmit, TailResubmitted, Warning, rfc3339,
+    Page, TailCounts, TailDetail, TailDiscard, TailItem, TailRecord, TailResubmit, TailResubmitted, Warning,
+    rfc3339,
 };
 use eport_model::{JournalIndex, NodeId, RegionCode, codes};
 use eport_platform::{Platform, TailSource};
@@ -102,7 +103,9 @@ async fn counted(api: &Api, platform: &Platform, tail: &Tail) -> Result<TailItem
     if tail.state == TailState::Exported && counts.pending + counts.conflicts == 0 {
         match api.agent.resolve_tail(&tail).await {
             Ok(()) => tail.state = TailState::Resolved,
-            Err(error) => warn!(tail = %tail.id(), %error, "the registry does not know yet that a tail is decided"),
+            Err(error) => {
+                warn!(tail = %tail.id(), %error, "the registry does not know yet that a tail is decided")
+            }
         }
     }
     Ok(item(&tail, Some(counts)))
@@ -110,7 +113,8 @@ async fn counted(api: &Api, platform: &Platform, tail: &Tail) -> Result<TailItem
 
 async fn items_here(api: &Api, region: RegionCode) -> Result<Vec<TailItem>, ApiError> {
     let platform = platform(api, region)?;
-    let tails: Vec<Tail> = api.registry.state().state.tails().filter(|t| t.region == region).cloned().collect();
+    let tails: Vec<Tail> =
+        api.registry.state().state.tails().filter(|t| t.region == region).cloned().collect();
     let mut items = Vec::with_capacity(tails.len());
     for tail in tails {
         items.push(counted(api, &platform, &tail).await?);
@@ -119,10 +123,7 @@ async fn items_here(api: &Api, region: RegionCode) -> Result<Vec<TailItem>, ApiE
 }
 
 /// `GET /v1/tails`: every tail of the federation, with counts where the primary can be asked.
-pub async fn all(
-    State(api): State<Api>,
-    Extension(caller): Extension<Caller>,
-) -> Result<Response, ApiError> {
+pub async fn all(State(api): State<Api>, Extension(caller): Extension<Caller>) -> Result<Response, ApiError> {
     need(&api, &caller, Action::ReadAudit, None)?;
     let known: Vec<Tail> = api.registry.state().state.tails().cloned().collect();
     let regions: BTreeSet<RegionCode> = known.iter().map(|t| t.region).collect();
@@ -143,7 +144,12 @@ pub async fn all(
 }
 
 /// The list of one platform as its primary tells it.
-async fn ask(api: &Api, caller: &Caller, region: RegionCode, primary: NodeId) -> Result<Vec<TailItem>, ApiError> {
+async fn ask(
+    api: &Api,
+    caller: &Caller,
+    region: RegionCode,
+    primary: NodeId,
+) -> Result<Vec<TailItem>, ApiError> {
     let outline = Outline {
         method: Method::GET,
         path_and_query: format!("/v1/platforms/{region}/tails"),
@@ -206,7 +212,8 @@ pub async fn show(
     let after = match query.page_token.as_deref().filter(|t| !t.is_empty()) {
         None => JournalIndex::ZERO,
         Some(token) => {
-            let index = token.parse().map_err(|_| ApiError::bad("page_token: it is not a token of this list"))?;
+            let index =
+                token.parse().map_err(|_| ApiError::bad("page_token: it is not a token of this list"))?;
             JournalIndex::from_u64(index)
         }
     };
@@ -304,7 +311,9 @@ pub(crate) fn warnings(state: &Registered, chinese: bool) -> Vec<Warning> {
         let (id, region) = (t.id(), t.region);
         let text = match chinese {
             true => format!("平台 {region} 的分叉尾部 {id} 等待处理：eport tail show {id}"),
-            false => format!("diverged tail {id} of platform {region} waits for a decision: eport tail show {id}"),
+            false => {
+                format!("diverged tail {id} of platform {region} waits for a decision: eport tail show {id}")
+            }
         };
         Warning { code: codes::TAIL_WAITING.to_string(), text }
     };

@@ -65,7 +65,9 @@ impl Conflict {
                     .collect();
                 Self::failures(code, detail, &listed)
             }
-            SubmitAnswer::Unavailable { code, detail, .. } => Self { code: code.to_string(), detail: detail.clone() },
+            SubmitAnswer::Unavailable { code, detail, .. } => {
+                Self { code: code.to_string(), detail: detail.clone() }
+            }
             _ => Self::changed("it cannot be judged"),
         }
     }
@@ -91,7 +93,9 @@ pub(crate) struct TailDocument<'a> {
 impl<'a> TailDocument<'a> {
     /// The document of a record; `None` for a record that carries none.
     pub(crate) fn of(record: &'a Record) -> Result<Option<Self>, Error> {
-        let Some(request) = record.header.request.as_ref().filter(|r| r.body.is_some()) else { return Ok(None) };
+        let Some(request) = record.header.request.as_ref().filter(|r| r.body.is_some()) else {
+            return Ok(None);
+        };
         let puts = || {
             record.effects.iter().filter_map(|e| match e {
                 Effect::Put { key, value } => Some((key, value)),
@@ -154,7 +158,11 @@ impl<'a> TailDocument<'a> {
 /// The versions found then are those found now.
 fn unchanged(before: &[eport_model::Digest], known: Option<&ReferenceRow>) -> Result<(), &'static str> {
     let now = known.map_or(&[][..], |r| &r.contents);
-    if before == now { Ok(()) } else { Err("earlier versions of this document are not those it was based on") }
+    if before == now {
+        Ok(())
+    } else {
+        Err("earlier versions of this document are not those it was based on")
+    }
 }
 
 impl Platform {
@@ -214,8 +222,11 @@ impl Rules {
         moment: &Moment,
     ) -> Result<Verdict, Error> {
         let refused = |detail: &str| {
-            let failure =
-                Failure { path: String::new(), code: codes::TAIL_CHANGED.to_string(), detail: detail.to_owned() };
+            let failure = Failure {
+                path: String::new(),
+                code: codes::TAIL_CHANGED.to_string(),
+                detail: detail.to_owned(),
+            };
             Ok(Verdict::Settle(Settled::Refused(Refusal::Rules { failures: vec![failure] })))
         };
         if let Err(detail) = unchanged(&origin.before, known.as_ref()) {

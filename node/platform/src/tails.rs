@@ -184,7 +184,8 @@ impl Platform {
             None => self.reference(document.reference())?,
         };
         if let Some(row) = decided
-            && let (TailOutcome::Present | TailOutcome::Resubmitted, Some(doc_id)) = (row.outcome, &row.doc_id)
+            && let (TailOutcome::Present | TailOutcome::Resubmitted, Some(doc_id)) =
+                (row.outcome, &row.doc_id)
         {
             return Ok(Class::Present(doc_id.clone()));
         }
@@ -397,7 +398,8 @@ impl Platform {
             if let (Class::Present(now), Some(document)) = (class, TailDocument::of(record)?) {
                 effects.extend(alias_effect(&document.doc_id, now));
             }
-            effects.extend(self.outcome_row(class, by).map(|row| tail_effect(&tail.id, record.index(), &row)));
+            effects
+                .extend(self.outcome_row(class, by).map(|row| tail_effect(&tail.id, record.index(), &row)));
         }
         let Some(first) = outcomes.first().map(|(n, _)| group[*n].index()) else { return Ok(()) };
         let now = (self.inner.clock)();
@@ -416,7 +418,8 @@ impl Platform {
             let open = matches!(status.role, Role::Primary { .. });
             open.then_some(status.generation)
         };
-        let generation = generation.ok_or_else(|| not_now(codes::FENCED, "this node is not the open primary"))?;
+        let generation =
+            generation.ok_or_else(|| not_now(codes::FENCED, "this node is not the open primary"))?;
         let pending = self.inner.log.propose(vec![draft], generation);
         let pending = pending.map_err(|full| not_now(codes::OVERLOADED, &full.to_string()))?;
         for p in pending {
@@ -425,7 +428,12 @@ impl Platform {
                 Ok(Ok(Outcome::Held | Outcome::NotPrimary { .. })) => {
                     return Err(not_now(codes::FENCED, "the platform is changing its primary"));
                 }
-                _ => return Err(not_now(codes::WRITE_BLOCKED, "what was found is not confirmed by the backups yet")),
+                _ => {
+                    return Err(not_now(
+                        codes::WRITE_BLOCKED,
+                        "what was found is not confirmed by the backups yet",
+                    ));
+                }
             }
         }
         Ok(())

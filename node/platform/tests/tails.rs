@@ -61,7 +61,9 @@ fn classes(h: &Harness, tail: &TailSource) -> Vec<(String, String)> {
 async fn diverged(dir: &std::path::Path) -> (Harness, Harness, TailSource) {
     let old = start(config());
     accepted(&old, &document("A")).await;
-    for raw in [document("B"), document("C"), document("D"), document("E"), amendment("E", 2), amendment("A", 2)] {
+    for raw in
+        [document("B"), document("C"), document("D"), document("E"), amendment("E", 2), amendment("A", 2)]
+    {
         accepted(&old, &raw).await;
     }
     let tail = exported(&old, 1, dir);
@@ -77,10 +79,20 @@ async fn diverged(dir: &std::path::Path) -> (Harness, Harness, TailSource) {
 async fn each_record_of_a_tail_is_present_clean_or_in_conflict() {
     let dir = tempfile::tempdir().unwrap();
     let (_old, new, tail) = diverged(dir.path()).await;
-    let expected = [("B", "clean"), ("C", "present"), ("D", "conflict"), ("E", "clean"), ("E", "clean"), ("A", "conflict")];
+    let expected = [
+        ("B", "clean"),
+        ("C", "present"),
+        ("D", "conflict"),
+        ("E", "clean"),
+        ("E", "clean"),
+        ("A", "conflict"),
+    ];
     let expected: Vec<_> = expected.iter().map(|(r, c)| ((*r).to_owned(), (*c).to_owned())).collect();
     assert_eq!(classes(&new, &tail), expected);
-    assert_eq!(new.platform.tail_counts(&tail).unwrap(), TailCounts { total: 6, pending: 6, ..TailCounts::default() });
+    assert_eq!(
+        new.platform.tail_counts(&tail).unwrap(),
+        TailCounts { total: 6, pending: 6, ..TailCounts::default() }
+    );
     let (page, next) = new.platform.tail_records(&tail, at(2), 2).unwrap();
     assert_eq!((page.iter().map(|r| r.index).collect::<Vec<_>>(), next), (vec![3, 4], Some(at(4))));
     assert_eq!(new.log.journal().records.len(), 4, "looking changes nothing");
@@ -94,16 +106,25 @@ async fn a_clean_record_becomes_a_new_one_that_names_it_and_keeps_number_and_tim
     let (resubmitted, present, conflicts) =
         new.platform.resubmit_tail(&tail, &BTreeSet::new(), "operator/admin").await.unwrap();
     assert_eq!((resubmitted, present), (3, 1));
-    let listed: Vec<_> = conflicts.iter().map(|c| (c.client_ref.clone().unwrap(), c.code.clone().unwrap())).collect();
+    let listed: Vec<_> =
+        conflicts.iter().map(|c| (c.client_ref.clone().unwrap(), c.code.clone().unwrap())).collect();
     let duplicate = codes::DOCUMENT_DUPLICATE.to_string();
     assert_eq!(listed, [("D".to_owned(), duplicate.clone()), ("A".to_owned(), duplicate)]);
     let counts = new.platform.tail_counts(&tail).unwrap();
-    assert_eq!((counts.total, counts.present, counts.resubmitted, counts.conflicts, counts.pending), (6, 1, 3, 2, 0));
+    assert_eq!(
+        (counts.total, counts.present, counts.resubmitted, counts.conflicts, counts.pending),
+        (6, 1, 3, 2, 0)
+    );
     let (then, now) = (old.log.journal().records.clone(), new.log.journal().records.clone());
-    let b = now.iter().find(|r| r.header.request.as_ref().is_some_and(|q| q.replaces == Some(then[1].position())));
+    let b = now
+        .iter()
+        .find(|r| r.header.request.as_ref().is_some_and(|q| q.replaces == Some(then[1].position())));
     let request = b.unwrap().header.request.clone().unwrap();
     let first = then[1].header.request.clone().unwrap();
-    assert_eq!((request.id, request.caller, request.accepted_at), (first.id, first.caller, first.accepted_at));
+    assert_eq!(
+        (request.id, request.caller, request.accepted_at),
+        (first.id, first.caller, first.accepted_at)
+    );
     assert!(b.unwrap().header.time > first.accepted_at, "order is by its own record time");
     let number = |records: &[Arc<eport_model::Record>], n: usize| {
         let keys = records[n].effects.iter().map(|e| e.key().clone());
@@ -126,11 +147,16 @@ async fn a_tail_is_submitted_again_exactly_once_also_after_a_failover() {
     let none = BTreeSet::new();
     new.platform.resubmit_tail(&tail, &none, "operator/admin").await.unwrap();
     let records = new.log.journal().records.len();
-    let (resubmitted, present, conflicts) = new.platform.resubmit_tail(&tail, &none, "operator/admin").await.unwrap();
+    let (resubmitted, present, conflicts) =
+        new.platform.resubmit_tail(&tail, &none, "operator/admin").await.unwrap();
     assert_eq!((resubmitted, present, conflicts.len()), (0, 0, 2));
     let third = successor(&new, records, 3);
     let counts = third.platform.tail_counts(&tail).unwrap();
-    assert_eq!((counts.present, counts.resubmitted, counts.conflicts), (1, 3, 2), "outcomes are in the journal");
+    assert_eq!(
+        (counts.present, counts.resubmitted, counts.conflicts),
+        (1, 3, 2),
+        "outcomes are in the journal"
+    );
     let again = third.platform.resubmit_tail(&tail, &none, "operator/admin").await.unwrap();
     assert_eq!((again.0, again.1), (0, 0));
     // A failover that lost the re-submission: it is done again, and what traders sent meanwhile is found.
@@ -138,7 +164,10 @@ async fn a_tail_is_submitted_again_exactly_once_also_after_a_failover() {
     accepted(&fourth, &document("B")).await;
     let after = fourth.platform.resubmit_tail(&tail, &none, "operator/admin").await.unwrap();
     assert_eq!((after.0, after.1, after.2.len()), (2, 2, 2));
-    let of_b = fourth.platform.list(&eport_api_types::DocumentQuery { client_ref: Some("B".into()), ..Default::default() }, &eport_platform::Scope::All);
+    let of_b = fourth.platform.list(
+        &eport_api_types::DocumentQuery { client_ref: Some("B".into()), ..Default::default() },
+        &eport_platform::Scope::All,
+    );
     assert_eq!(of_b.unwrap().items.len(), 1);
 }
 

@@ -539,7 +539,9 @@ impl Task {
             }
             Alarm::NotWhole { at } => {
                 let wanted = at.map_or_else(|| "rows from a primary".to_owned(), |at| format!("record {at}"));
-                format!("rows of a diverged tail are not put back; this node cannot serve before it has {wanted}")
+                format!(
+                    "rows of a diverged tail are not put back; this node cannot serve before it has {wanted}"
+                )
             }
             Alarm::Degraded { index } => {
                 format!(

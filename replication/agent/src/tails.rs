@@ -120,7 +120,9 @@ pub(crate) async fn rows(
 ) -> Result<(Position, Vec<Option<Bytes>>), String> {
     let question = Ask::Rows { region, epoch, at_least, keys: keys.to_vec() };
     match ask(transport, source, &question).await? {
-        Answer::Rows { at, rows } if at.epoch == epoch && at.index >= at_least && rows.len() <= keys.len() => {
+        Answer::Rows { at, rows }
+            if at.epoch == epoch && at.index >= at_least && rows.len() <= keys.len() =>
+        {
             if rows.is_empty() && !keys.is_empty() {
                 return Err("no row was given".to_owned());
             }
@@ -133,9 +135,9 @@ pub(crate) async fn rows(
 /// True when what was asked of the primary of `epoch` has no sense any more.
 pub(crate) fn is_over(registry: &Registry, region: RegionCode, epoch: Epoch) -> bool {
     let view = registry.state();
-    view.state.placement(region).is_none_or(|p| {
-        p.epoch != epoch || matches!(p.state, PlacementState::Recovering { .. })
-    })
+    view.state
+        .placement(region)
+        .is_none_or(|p| p.epoch != epoch || matches!(p.state, PlacementState::Recovering { .. }))
 }
 
 /// Where tails lie on this node, and the order in which parts are taken.

@@ -205,7 +205,9 @@ impl Replica {
             return;
         }
         let (applied, level) = (self.log.applying, self.log.durable.index == after.index);
-        let Some((epoch, copies)) = self.follower.as_ref().map(|f| (f.epoch, f.until.is_some())) else { return };
+        let Some((epoch, copies)) = self.follower.as_ref().map(|f| (f.epoch, f.until.is_some())) else {
+            return;
+        };
         if copies && applied > after.index {
             // A copy comes from a candidate, which can put back no rows: this node waits for the new primary.
             self.follower = None;

@@ -44,7 +44,10 @@ impl Replica {
     /// Ends the rewind when the record that makes the rows whole is applied.
     pub(crate) fn rewind_work(&mut self) {
         let Some(Rewind { at: Some(at) }) = self.rewind else { return };
-        if self.truncating || self.log.applied_index < at.index || self.wanted.contains(&(at.index, Wanted::Rewound)) {
+        if self.truncating
+            || self.log.applied_index < at.index
+            || self.wanted.contains(&(at.index, Wanted::Rewound))
+        {
             return;
         }
         match self.log.position_at(at.index) {

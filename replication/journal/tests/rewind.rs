@@ -41,7 +41,11 @@ fn what_was_applied_is_uploaded_then_rewound_then_removed_and_the_copies_are_equ
     assert_eq!(a.exported.len(), 3);
     assert_eq!(a.uploads, [(second.start.index, node("b"))]);
     assert_eq!(a.rewinds, [(second.start, node("b"), epoch(2))]);
-    assert_eq!(a.disk.len() as u64, second.start.index.as_u64() + 3, "nothing is removed before its rows are put back");
+    assert_eq!(
+        a.disk.len() as u64,
+        second.start.index.as_u64() + 3,
+        "nothing is removed before its rows are put back"
+    );
     let at = net.host("b").replica.applied();
     net.rewound("a", Some(at));
     net.pass(1_000);
@@ -95,7 +99,8 @@ fn a_restart_in_the_middle_starts_again_and_a_node_without_its_rows_never_serves
     let (mut net, second) = returned(2);
     net.restart("a");
     assert!(!net.host("a").replica.rows_whole());
-    let named = PlacementView { start: net.host("a").replica.last(), ..moved(&second, "a", &["b"], second.start) };
+    let named =
+        PlacementView { start: net.host("a").replica.last(), ..moved(&second, "a", &["b"], second.start) };
     net.isolate("a");
     net.place("a", &named, true);
     net.pass(500);

@@ -26,8 +26,7 @@ pub use datadir::{DataDir, NodeFile};
 pub use error::{Cause, Error};
 pub use export::{
     EpochSpan, ExportManifest, Problem, Received, Restored, SegmentEntry, TailDocument, TailHead, TailInbox,
-    TailManifest, Until, VerifyReport, read_tail, tail_documents, tail_file_name,
-    verify_export,
+    TailManifest, Until, VerifyReport, read_tail, tail_documents, tail_file_name, verify_export,
 };
 pub use objects::{ObjectInfo, ObjectStore};
 pub use platform::{PlatformStore, Recovered, RewindMark, StateDigest, StateSnapshot};

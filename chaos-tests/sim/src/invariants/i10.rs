@@ -29,7 +29,8 @@ pub(crate) fn check(world: &mut World, node: usize, after: JournalIndex) {
 pub(crate) fn check_held(world: &mut World, node: usize, after: JournalIndex) {
     let host = &world.hosts[node];
     let trims = host.known.as_ref().is_some_and(|v| v.primary == host.id);
-    let alone = |d: &eport_model::Digest| !world.oracle.uploaded.contains(d) || !world.oracle.exported.contains(d);
+    let alone =
+        |d: &eport_model::Digest| !world.oracle.uploaded.contains(d) || !world.oracle.exported.contains(d);
     let lost = host.disk.after(after).iter().find(|r| alone(&r.digest)).map(|r| r.index());
     if let (Some(index), false) = (lost, trims) {
         let text = format!("n{node} removes or rewinds record {index}, whose export nobody else holds");

@@ -98,9 +98,7 @@ async fn resubmit(client: &Client, id: &str, records: Vec<u64>, out: Out) -> Res
         let head = out.lang.pick((
             format!(
                 "{} submitted again, {} present, {} in conflict\n",
-                answer["resubmitted_now"],
-                answer["present_now"],
-                answer["documents"]["conflicts"]
+                answer["resubmitted_now"], answer["present_now"], answer["documents"]["conflicts"]
             ),
             format!(
                 "重新提交 {} 份，已存在 {} 份，冲突 {} 份\n",
@@ -108,7 +106,11 @@ async fn resubmit(client: &Client, id: &str, records: Vec<u64>, out: Out) -> Res
             ),
         ));
         let conflicts = answer["conflicts"].as_array().cloned().unwrap_or_default();
-        if conflicts.is_empty() { head } else { format!("{head}{}", records_table(&conflicts, out.lang).render()) }
+        if conflicts.is_empty() {
+            head
+        } else {
+            format!("{head}{}", records_table(&conflicts, out.lang).render())
+        }
     });
     Ok(())
 }
@@ -142,7 +144,10 @@ async fn discard(
     let answer: Value = client.give(Method::POST, &format!("{path}/discard"), &body, &statement).await?;
     out.result(&answer, || {
         let (id, state) = (cell(&answer, "id"), cell(&answer, "state"));
-        out.lang.pick((format!("{count} discarded; {id} is {state}\n"), format!("已弃置 {count} 份；{id} 状态 {state}\n")))
+        out.lang.pick((
+            format!("{count} discarded; {id} is {state}\n"),
+            format!("已弃置 {count} 份；{id} 状态 {state}\n"),
+        ))
     });
     Ok(())
 }
@@ -157,7 +162,17 @@ fn waiting(shown: &Value, named: &[u64]) -> Vec<Value> {
 
 fn list(items: &[Value], lang: Lang) -> Table {
     let mut table = Table::new(lang.pick((
-        ["tail", "state", "documents", "present", "resubmitted", "conflicts", "discarded", "pending", "recorded"],
+        [
+            "tail",
+            "state",
+            "documents",
+            "present",
+            "resubmitted",
+            "conflicts",
+            "discarded",
+            "pending",
+            "recorded",
+        ],
         ["尾部", "状态", "单证", "已存在", "已重新提交", "冲突", "已弃置", "待处理", "记录时间"],
     )));
     for t in items {
@@ -212,7 +227,10 @@ mod tests {
 
     #[test]
     fn the_id_of_a_tail_names_its_platform() {
-        assert_eq!(path("tail-440300-1-9-12-sz-a-1").unwrap(), "/v1/platforms/440300/tails/tail%2D440300%2D1%2D9%2D12%2Dsz%2Da%2D1");
+        assert_eq!(
+            path("tail-440300-1-9-12-sz-a-1").unwrap(),
+            "/v1/platforms/440300/tails/tail%2D440300%2D1%2D9%2D12%2Dsz%2Da%2D1"
+        );
         assert!(path("440300").is_err() && path("tail-x-1").is_err());
     }
 
@@ -220,7 +238,9 @@ mod tests {
     fn only_what_is_not_decided_is_offered_for_discarding() {
         let record = |n: u64, outcome: &str| json!({"index": n, "outcome": outcome});
         let shown = json!({"items": [record(1, "none"), record(2, "pending"), record(3, "conflict"), record(4, "present")]});
-        let indexes = |named: &[u64]| waiting(&shown, named).iter().filter_map(|r| r["index"].as_u64()).collect::<Vec<_>>();
+        let indexes = |named: &[u64]| {
+            waiting(&shown, named).iter().filter_map(|r| r["index"].as_u64()).collect::<Vec<_>>()
+        };
         assert_eq!((indexes(&[]), indexes(&[3, 4])), (vec![2, 3], vec![3]));
     }
 }

@@ -53,12 +53,7 @@ impl Task {
     /// Puts back the rows that the tail has written.
     pub(super) fn rewind(&self, after: Position, source: NodeId, epoch: Epoch) {
         let tail = self.tail.as_ref().filter(|t| t.after.index == after.index).map(|t| t.file_name());
-        let job = Rewind {
-            context: self.context.clone(),
-            store: self.store.clone(),
-            source,
-            epoch,
-        };
+        let job = Rewind { context: self.context.clone(), store: self.store.clone(), source, epoch };
         let (tx, region) = (self.done_tx.clone(), self.region);
         info!(%region, %after, %source, %epoch, "rows of a diverged tail are put back");
         tokio::spawn(async move {
@@ -124,7 +119,8 @@ impl Rewind {
         loop {
             let Some((at, rows)) = self.ask(&keys, at_least).await else { return Ok(None) };
             let rest = keys.split_off(rows.len());
-            let taken: Vec<(Bytes, Option<Bytes>)> = std::mem::replace(&mut keys, rest).into_iter().zip(rows).collect();
+            let taken: Vec<(Bytes, Option<Bytes>)> =
+                std::mem::replace(&mut keys, rest).into_iter().zip(rows).collect();
             let store = self.store.clone();
             blocking(move || store.put_rows(&taken)).await?;
             newest = newest.filter(|n| n.index > at.index).or(Some(at));
@@ -137,7 +133,8 @@ impl Rewind {
     async fn ask(&self, keys: &[Bytes], at_least: JournalIndex) -> Option<(Position, Vec<Option<Bytes>>)> {
         let region = self.store.region();
         loop {
-            if self.context.stop.is_cancelled() || tails::is_over(&self.context.registry, region, self.epoch) {
+            if self.context.stop.is_cancelled() || tails::is_over(&self.context.registry, region, self.epoch)
+            {
                 return None;
             }
             let wanted = (region, self.epoch, at_least);

@@ -354,7 +354,9 @@ impl Op {
                 state.node(*node).map(|n| n.region)
             }
             Op::PublishTable { table, .. } => Some(table.owner),
-            Op::SetTailState { tail, .. } | Op::DiscardTail { tail, .. } => state.tail(tail).map(|t| t.region),
+            Op::SetTailState { tail, .. } | Op::DiscardTail { tail, .. } => {
+                state.tail(tail).map(|t| t.region)
+            }
             Op::RecordTail(tail) => Some(tail.region),
             Op::DecideApproval { approval, .. } => state.approval(*approval).and_then(|a| a.op.region(state)),
             _ => None,

@@ -27,7 +27,8 @@ impl PlatformStore {
     pub fn rewind_mark(&self) -> Result<Option<RewindMark>, Error> {
         let value = self.0.db.get_pinned_cf(self.family(META), meta::REWIND);
         let value = value.map_err(|e| self.unreadable("read meta", e))?;
-        let damaged = |e: String| Error::damaged(self.path(), None, format!("meta row {}: {e}", meta::REWIND));
+        let damaged =
+            |e: String| Error::damaged(self.path(), None, format!("meta row {}: {e}", meta::REWIND));
         value.map(|v| layout::decode_meta(&v).map_err(damaged)).transpose()
     }
 
@@ -95,7 +96,11 @@ impl PlatformStore {
     }
 
     /// These rows and the applied position as of one instant: as many from the front as fit into about `bytes_max`, at least one.
-    pub fn rows_as_of(&self, keys: &[Bytes], bytes_max: usize) -> Result<(Position, Vec<Option<Bytes>>), Error> {
+    pub fn rows_as_of(
+        &self,
+        keys: &[Bytes],
+        bytes_max: usize,
+    ) -> Result<(Position, Vec<Option<Bytes>>), Error> {
         let snapshot = self.snapshot();
         let (mut rows, mut bytes) = (Vec::new(), 0usize);
         for key in keys {

@@ -21,7 +21,8 @@ fn parts(manifest: &Path, head: &TailHead, len: u64) -> Vec<(u64, Vec<u8>)> {
 
 #[test]
 fn a_received_tail_is_whole_only_when_all_of_it_was_verified() {
-    let (dir, own, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (dir, own, other) =
+        (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let store = filled(dir.path(), 30);
     let tail = store.export_tail(at(12), own.path()).unwrap();
     let manifest = own.path().join(tail.file_name());
@@ -39,7 +40,10 @@ fn a_received_tail_is_whole_only_when_all_of_it_was_verified() {
         assert!(!inbox.manifest(&head).exists(), "part {n}");
         inbox.take(&head, *offset, bytes).unwrap();
         if n + 1 < parts.len() {
-            assert_eq!(inbox.take(&head, *offset, bytes).unwrap(), Received::Bytes(offset + bytes.len() as u64));
+            assert_eq!(
+                inbox.take(&head, *offset, bytes).unwrap(),
+                Received::Bytes(offset + bytes.len() as u64)
+            );
         }
     }
     assert_eq!(inbox.received(&head).unwrap(), Received::Whole);
@@ -54,7 +58,8 @@ fn a_received_tail_is_whole_only_when_all_of_it_was_verified() {
 
 #[test]
 fn a_damaged_upload_is_refused_and_can_be_sent_again() {
-    let (dir, own, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (dir, own, other) =
+        (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let store = filled(dir.path(), 20);
     let tail = store.export_tail(at(10), own.path()).unwrap();
     let (manifest, head) = (own.path().join(tail.file_name()), tail.head());
