@@ -20,7 +20,7 @@ fn at(index: u64) -> JournalIndex {
 
 /// The records of an old primary behind the fork, exported as its node exports them.
 fn exported(old: &Harness, fork: u64, dir: &std::path::Path) -> TailSource {
-    let shared = Shared::new(Budget { cache_bytes: 1 << 20, buffer_bytes: 4 << 20, open_files: 32 }).unwrap();
+    let shared = Shared::new(Budget::default()).unwrap();
     let (store, _) = PlatformStore::open(&dir.join("db"), Lineage::default(), region(), &shared).unwrap();
     let records = old.log.journal().records.clone();
     store.append(&records).unwrap();
