@@ -16,6 +16,7 @@ mod plan;
 mod problem;
 mod status;
 mod tables;
+mod tails;
 
 pub use dev::{DevNode, DevPath, DevRelay, DevUp, OperatorFiles, ProcessState, VersionInfo};
 pub use documents::{
@@ -41,3 +42,4 @@ pub use tables::{
     ChangedRow, FieldChange, ImportAnswer, ImportProblem, TableDiff, TableDoc, TableNode, TableRow,
     TableStatus, TableVersionItem,
 };
+pub use tails::{TailCounts, TailDetail, TailDiscard, TailItem, TailRecord, TailResubmit, TailResubmitted};

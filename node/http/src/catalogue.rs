@@ -161,6 +161,23 @@ pub const ROUTES: &[Route] = &[
         body: "",
         answer: "application/octet-stream",
     },
+    get("/v1/tails", &[], "Diverged tails of the federation with what became of their documents"),
+    get("/v1/platforms/{region}/tails", &[], "Diverged tails of a platform"),
+    get(
+        "/v1/platforms/{region}/tails/{id}",
+        &["limit", "page_token"],
+        "One tail and its records: present, clean or in conflict",
+    ),
+    post(
+        "/v1/platforms/{region}/tails/{id}/resubmit",
+        JSON,
+        "Submit its clean documents again: {\"records\": [index…]}; none for all",
+    ),
+    post(
+        "/v1/platforms/{region}/tails/{id}/discard",
+        JSON,
+        "Discard records, or all that is left: {\"reason\": text, \"records\": [index…]}",
+    ),
     get("/v1/platforms/{region}/data-keys", &[], "Data keys of a platform: numbers and holders"),
     post("/v1/platforms/{region}/data-keys", "", "Ask for the next data key; the primary makes it"),
     get("/v1/recovery-keys", &[], "Recovery keys of the federation"),

@@ -30,6 +30,7 @@ mod state;
 mod system;
 mod tables;
 mod tables_api;
+mod tails_api;
 mod words;
 
 pub use caller::Caller;

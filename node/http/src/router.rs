@@ -5,7 +5,7 @@ use crate::problem::ApiError;
 use crate::state::{Api, BODY_UNIT};
 use crate::{
     backup_api, documents_api, journal_api, openapi, operators_api, plan_api, platforms_api, signing, system,
-    tables_api,
+    tables_api, tails_api,
 };
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
@@ -62,6 +62,11 @@ pub fn router(api: Api) -> Router {
         .route("/v1/platforms/{region}/journal/head", get(journal_api::head))
         .route("/v1/platforms/{region}/journal/exports", post(journal_api::export))
         .route("/v1/platforms/{region}/journal/exports/{id}/{file}", get(journal_api::export_file))
+        .route("/v1/tails", get(tails_api::all))
+        .route("/v1/platforms/{region}/tails", get(tails_api::list))
+        .route("/v1/platforms/{region}/tails/{id}", get(tails_api::show))
+        .route("/v1/platforms/{region}/tails/{id}/resubmit", post(tails_api::resubmit))
+        .route("/v1/platforms/{region}/tails/{id}/discard", post(tails_api::discard))
         .route("/v1/platforms/{region}/data-keys", get(backup_api::data_keys).post(backup_api::rotate))
         .route("/v1/recovery-keys", get(backup_api::recovery_keys).post(backup_api::put_recovery_key))
         .route("/v1/registry/rows", get(backup_api::registry_rows))

@@ -2,7 +2,7 @@
 
 use crate::commands::{
     approval, backup, context, demo, dev, doc, init, journal, node, plan, platform, simple, site, status,
-    table, user,
+    table, tail, user,
 };
 use crate::lang::Lang;
 use clap::{Args, Parser, Subcommand};
@@ -95,6 +95,8 @@ pub enum Command {
     Platform(platform::PlatformArgs),
     /// Show the federation on one screen
     Status(status::StatusArgs),
+    /// Decide on records that a failover left behind
+    Tail(tail::TailArgs),
     /// Import and read code tables
     Table(table::TableArgs),
     /// Lodge and read documents

@@ -19,6 +19,7 @@ mod node;
 mod platform;
 mod soft;
 mod steps;
+mod tails;
 mod view;
 
 pub use clock::Clock;

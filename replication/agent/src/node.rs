@@ -10,11 +10,12 @@ use crate::coordinator::{self, SealReports};
 use crate::lease::{self, Desk};
 use crate::platform::{Completion, Context, EVENTS, Event, Task, envelope, soft};
 use crate::soft::{PlatformSoft, SoftBoard, SoftState, TableSoft};
+use crate::tails::Tails;
 use crate::view::placement_view;
 use crate::{Error, PlatformHandle, StateDigest, catalog, steps};
 use bytes::Bytes;
 use eport_consensus::Registry;
-use eport_journal::{Message, Recovered};
+use eport_journal::{Message, Recovered, Rewind};
 use eport_model::{Lineage, NodeId, RegionCode, codec};
 use eport_registry::{HeadReport, NodeChange, Op, Placement, PlacementState, State};
 use eport_store::{DataDir, JournalWriter, Marks, ObjectStore, PlatformStore, Shared, WriterLimits};
@@ -81,6 +82,7 @@ struct Inner {
     fetched: Mutex<BTreeMap<eport_model::Digest, (u64, f64)>>,
     reports: Arc<SealReports>,
     desk: Arc<Desk>,
+    tails: Tails,
     news: Arc<Notify>,
     ready: watch::Sender<bool>,
     fatal: watch::Sender<Option<String>>,
@@ -107,6 +109,7 @@ impl Agent {
         transport: Transport,
         board: Arc<SoftBoard>,
     ) -> Result<Self, Error> {
+        let tails = Tails::new(data.tails());
         let inner = Inner {
             config,
             clock: Clock::start(),
@@ -122,6 +125,7 @@ impl Agent {
             fetched: Mutex::default(),
             reports: Arc::default(),
             desk: Arc::default(),
+            tails,
             news: Arc::default(),
             ready: watch::Sender::new(false),
             fatal: watch::Sender::new(None),
@@ -137,6 +141,7 @@ impl Agent {
         agent.spawn(agent.clone().publish_heads());
         agent.spawn(agent.clone().introduce());
         agent.spawn(agent.clone().keep_numbers());
+        agent.spawn(agent.clone().keep_tails());
         agent.spawn(catalog::follow(agent.clone()));
         agent.spawn(coordinator::follow(agent.clone()));
         agent.spawn(lease::follow(agent.clone()));
@@ -325,6 +330,7 @@ impl Agent {
             sealed: found.sealed,
             applied: found.applied,
             unresolved: found.unresolved,
+            rewind: store.rewind_mark().map_err(fail)?.map(|m| Rewind { at: m.at }),
         };
         info!(%region, last = %recovered.last, applied = %recovered.applied.index, "platform opened");
         let (done_tx, done) = mpsc::unbounded_channel();
@@ -457,6 +463,15 @@ impl Agent {
         }
         let bytes = envelope(self.inner.config.lineage, region, version, &message);
         let _ = self.inner.transport.send(to, Purpose::Move, bytes);
+    }
+
+    pub(crate) fn tails(&self) -> &Tails {
+        &self.inner.tails
+    }
+
+    /// Bytes free where this node keeps its data; `None` when that cannot be measured.
+    pub(crate) fn free_bytes(&self) -> Option<u64> {
+        self.inner.data.free_bytes().ok()
     }
 
     pub(crate) fn desk(&self) -> &Desk {

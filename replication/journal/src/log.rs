@@ -1,7 +1,7 @@
 //! What a replica knows of its own journal: head, durable and applied positions, recent digests, recent records.
 //!
-//! Invariants: `applied_index ≤ applying ≤ committed ≤ durable.index ≤ last.index`; `committed` falls only with a truncation
-//! that keeps everything applied; `ring` is dense and ends at `last`; `cache` is dense and, unless empty, ends at `last`.
+//! Invariants: `applied_index ≤ applying ≤ committed ≤ durable.index ≤ last.index`; `committed` and the applied
+//! positions fall only with a truncation that keeps everything applied, or a rewind; `ring` is dense and ends at `last`; `cache` is dense and, unless empty, ends at `last`.
 //! Both are bounded by count (the cache also by bytes).
 
 use crate::{Limits, Recovered};
@@ -139,6 +139,16 @@ impl Log {
             self.ring.push_back(last);
         }
         self.drop_cache();
+    }
+
+    /// Rows are no longer those of records beyond `after`.
+    pub(crate) fn rewind(&mut self, after: Position) {
+        if self.applied_index > after.index {
+            self.applied = after;
+            self.applied_index = after.index;
+            self.applying = after.index;
+        }
+        self.committed = self.committed.min(after.index.max(self.applied_index));
     }
 
     /// Position of an own record, if its digest is at hand.

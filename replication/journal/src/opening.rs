@@ -120,6 +120,9 @@ impl Replica {
         if !self.log.settled() || self.truncating {
             return; // Asked again when storage has answered.
         }
+        if !self.rows_whole() {
+            return self.not_whole();
+        }
         let restarted = self.log.history().last_epoch() == view.epoch;
         let unresolved = self.unresolved.is_some() && !self.has(Bug::OpensUnresolved);
         if restarted && unresolved && !linearizable {

@@ -174,6 +174,8 @@ pub struct RequestRef {
     pub signature: Option<Bytes>,
     /// When the request was first accepted. Equals record time except for re-submitted tail records.
     pub accepted_at: Timestamp,
+    /// The record of a diverged tail that this one replaces, where the request was submitted again.
+    pub replaces: Option<crate::Position>,
 }
 
 /// Something the rules read to judge the request: a table version, a row's position. Unchanged means "clean" on re-submission.

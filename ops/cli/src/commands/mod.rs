@@ -20,4 +20,5 @@ pub mod simple;
 pub mod site;
 pub mod status;
 pub mod table;
+pub mod tail;
 pub mod user;

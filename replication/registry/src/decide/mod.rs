@@ -52,9 +52,11 @@ pub(crate) fn decide(state: &State, c: &Command) -> Decision {
         | Op::CommitFailover { .. }
         | Op::ConfirmOldPrimary { .. }
         | Op::FailMove { .. } => failover::decide(state, c),
-        Op::PublishHeads(_) | Op::RecordTail(_) | Op::SetTailState { .. } | Op::ReserveNumbers { .. } => {
-            journals::decide(state, c)
-        }
+        Op::PublishHeads(_)
+        | Op::RecordTail(_)
+        | Op::SetTailState { .. }
+        | Op::DiscardTail { .. }
+        | Op::ReserveNumbers { .. } => journals::decide(state, c),
         Op::PublishTable { .. } => tables::publish(state, c),
         Op::PutHolder(_) | Op::PutDataKey { .. } | Op::AddWraps { .. } => keys::decide(state, c),
         Op::PutOperator(operator) => approvals::put_operator(state, c, operator),

@@ -9,7 +9,7 @@ use crate::{
     MoveKind, Node, NodeChange, NodeState, OldPrimary, Op, Operator, OperatorRole, Policy, PolicyBackup,
     Role, Setting, Site, State, TableId, TailState,
 };
-use eport_model::{Digest, MoveId, NodeId, RegionCode, Timestamp, codec};
+use eport_model::{Digest, JournalIndex, MoveId, NodeId, RegionCode, Timestamp, codec};
 pub use eport_signature::Statement;
 
 /// Loss of acknowledged records was accepted: its own kind, so that two persons can be asked for it alone.
@@ -40,6 +40,7 @@ pub const KINDS: &[&str] = &[
     "platform.move-fail",
     "tail.record",
     "tail.state",
+    "tail.discard",
     "table.publish",
     ISSUER_PUT,
     "certificate.revoke",
@@ -176,6 +177,13 @@ pub fn tail_state(tail: &str, state: TailState) -> Statement {
     Statement::new("tail.state").with("tail", tail).with("state", word)
 }
 
+/// Discard records of a tail; without any, all that are left.
+pub fn discard_tail(tail: &str, records: &[JournalIndex], reason: &str) -> Statement {
+    let named: Vec<String> = records.iter().map(ToString::to_string).collect();
+    let which = if named.is_empty() { "all".to_owned() } else { named.join(",") };
+    Statement::new("tail.discard").with("tail", tail).with("records", which).with("reason", reason)
+}
+
 /// Add or change a site.
 pub fn put_site(site: &Site) -> Statement {
     let Site { id, region, name, labels, copies_max } = site;
@@ -297,6 +305,7 @@ impl Op {
             }
             Op::AbortMove { region, version, move_id, reason: _ } => abort_move(*region, *version, *move_id),
             Op::SetTailState { tail, state } => tail_state(tail, *state),
+            Op::DiscardTail { tail, records, reason } => discard_tail(tail, records, reason),
             Op::PublishTable { table, version, root, rows, effective, schema, report: _ } => {
                 publish_table(table, *version, *root, *rows, *effective, schema)
             }
@@ -345,7 +354,9 @@ impl Op {
                 state.node(*node).map(|n| n.region)
             }
             Op::PublishTable { table, .. } => Some(table.owner),
-            Op::SetTailState { tail, .. } => state.tail(tail).map(|t| t.region),
+            Op::SetTailState { tail, .. } | Op::DiscardTail { tail, .. } => {
+                state.tail(tail).map(|t| t.region)
+            }
             Op::RecordTail(tail) => Some(tail.region),
             Op::DecideApproval { approval, .. } => state.approval(*approval).and_then(|a| a.op.region(state)),
             _ => None,

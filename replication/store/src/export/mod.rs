@@ -4,14 +4,16 @@
 //! digest. What a verification proves rests on the chain alone; the manifest only tells where to look and what was promised.
 
 mod check;
+mod inbox;
 mod restore;
 mod segment;
 mod tail;
 mod verify;
 
 pub use check::{EpochSpan, Problem, VerifyReport};
+pub use inbox::{Received, TailHead, TailInbox};
 pub use restore::{Restored, Until};
-pub use tail::{TailDocument, TailManifest, read_tail};
+pub use tail::{TailDocument, TailManifest, read_tail, tail_documents, tail_file_name};
 pub use verify::verify_export;
 
 use crate::{Error, PlatformStore, durable};

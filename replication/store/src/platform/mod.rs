@@ -10,9 +10,11 @@ mod open;
 mod planted;
 mod promise;
 mod read;
+mod rewind;
 mod state;
 
 pub use open::Recovered;
+pub use rewind::RewindMark;
 pub use state::{StateDigest, StateSnapshot};
 
 use crate::Error;
@@ -33,6 +35,7 @@ pub(crate) mod meta {
     pub(crate) const HISTORY: &str = "history";
     pub(crate) const SEALED: &str = "sealed";
     pub(crate) const APPLIED: &str = "applied";
+    pub(crate) const REWIND: &str = "rewind";
 }
 
 /// One platform's database. Clones share it; it closes when the last is dropped.

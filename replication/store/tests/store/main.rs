@@ -11,4 +11,5 @@ mod journal;
 mod log;
 mod objects;
 mod support;
+mod tails;
 mod writer;
