@@ -510,10 +510,10 @@ fn an_async_primary_that_wakes_up_stops_and_exports_its_tail(fed: &Federation) -
         let m = history.into_iter().find(|m| m["move_id"] == id.as_str()).ok_or("no move")?;
         m["exported_tail"].as_str().map(str::to_owned).ok_or_else(|| m.to_string())
     })?;
-    let manifests = manifests(&fed.node_dir(old).join("data/tails"))?;
-    ensure!(manifests.len() == 1, "{reported}: {manifests:?}");
+    let exported = manifests(&fed.node_dir(old).join("data/tails"))?;
+    ensure!(exported.len() == 1, "{reported}: {exported:?}");
     // References are encrypted in the journal; the record that each was answered with names it without a doubt.
-    let named: std::collections::BTreeSet<(u64, String)> = manifests[0]["documents"]
+    let named: std::collections::BTreeSet<(u64, String)> = exported[0]["documents"]
         .as_array()
         .context("documents of the tail")?
         .iter()
@@ -529,7 +529,7 @@ fn an_async_primary_that_wakes_up_stops_and_exports_its_tail(fed: &Federation) -
         "{} of {} documents are not named in the tail {reported}: {lost:?} of {}",
         lost.len(),
         tail.len(),
-        manifests[0]
+        exported[0]
     );
     eprintln!("tail {reported} names {} documents", tail.len());
     // It answers no write any more, and knows who does.
