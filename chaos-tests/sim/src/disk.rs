@@ -144,6 +144,7 @@ impl Disk {
             last_time: self.last_time(),
             applied: self.position(self.applied).unwrap_or(Position::ZERO),
             unresolved,
+            lineage: self.records.last().map(|r| r.header.lineage),
         }
     }
 }

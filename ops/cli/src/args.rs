@@ -1,7 +1,7 @@
 //! The command tree: global flags and the groups of commands. Each group's arguments live with its code.
 
 use crate::commands::{
-    approval, backup, context, demo, dev, doc, init, journal, node, plan, platform, simple, site, status,
+    approval, backup, context, demo, dev, doc, init, journal, node, plan, platform, quorum, simple, site, status,
     table, user,
 };
 use crate::lang::Lang;
@@ -93,6 +93,8 @@ pub enum Command {
     Plan(plan::PlanArgs),
     /// Look after platforms and move them
     Platform(platform::PlatformArgs),
+    /// Look at the quorum of the registry and recover from its loss
+    Quorum(quorum::QuorumArgs),
     /// Show the federation on one screen
     Status(status::StatusArgs),
     /// Import and read code tables

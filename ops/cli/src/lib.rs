@@ -52,7 +52,7 @@ pub fn run(argv: Vec<OsString>) -> u8 {
 
 async fn dispatch(cli: Cli, out: Out) -> Result<(), Error> {
     use commands::{
-        approval, backup, context, demo, dev, doc, init, journal, node, plan, platform, simple, site, status,
+        approval, backup, context, demo, dev, doc, init, journal, node, plan, platform, quorum, simple, site, status,
         table, user,
     };
     let global = &cli.global;
@@ -64,6 +64,7 @@ async fn dispatch(cli: Cli, out: Out) -> Result<(), Error> {
         Command::Site(args) => site::run(args, global, out).await,
         Command::Plan(args) => plan::run(args, global, out).await,
         Command::Platform(args) => platform::run(args, global, out).await,
+        Command::Quorum(args) => quorum::run(args, global, out).await,
         Command::Status(args) => status::run(args, global, out).await,
         Command::Table(args) => table::run(args, global, out).await,
         Command::Doc(args) => doc::run(args, global, out).await,

@@ -1,7 +1,7 @@
 //! Everything a replica can be told.
 
 use crate::{Message, PlacementView};
-use eport_model::{Draft, Epoch, EpochHistory, JournalIndex, MoveId, NodeId, Position, Record, Timestamp};
+use eport_model::{Draft, Epoch, EpochHistory, JournalIndex, Lineage, MoveId, NodeId, Position, Record, Timestamp};
 use std::sync::Arc;
 
 /// Names a waiting caller; drawn by the shell, unique while it waits.
@@ -72,6 +72,8 @@ pub struct Recovered {
     pub applied: Position,
     /// Set when the journal ends in a Barrier or SwitchProposed of this move: open only after a linearizable read.
     pub unresolved: Option<MoveId>,
+    /// Lineage of the last record; `None` for an empty journal.
+    pub lineage: Option<Lineage>,
 }
 
 /// An event. Times are arguments of `Replica::step`.

@@ -83,6 +83,7 @@ impl Host {
             sealed,
             applied: position(&disk, applied).unwrap(),
             unresolved,
+            lineage: last.map(|r| r.header.lineage),
         };
         let (replica, _) = Replica::open(me, region(), lineage(), Limits::default(), recovered, now);
         Self {

@@ -55,6 +55,7 @@ impl PlatformStore {
             dir: dir.to_owned(),
             lineage,
             region,
+            ancestors: OnceLock::new(),
             append: Mutex::new(promise),
             apply: Mutex::new(()),
             head: Mutex::default(),
