@@ -143,5 +143,7 @@ pub fn warnings(api: &Api) -> Vec<Warning> {
     let foreign = |code: Code| code == codes::LINEAGE_SPLIT || code == codes::LINEAGE_FOREIGN;
     let failures = api.transport.failures().into_iter();
     let failures = failures.filter(|(_, f)| foreign(f.code) && f.at.elapsed() < FOREIGN_FOR);
-    failures.map(|(_, f)| Warning { code: f.code.to_string(), text: f.detail.clone() }).collect()
+    failures
+        .map(|(node, f)| Warning { code: f.code.to_string(), text: format!("{node} was sent away: {}", f.detail) })
+        .collect()
 }

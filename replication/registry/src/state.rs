@@ -187,7 +187,7 @@ impl State {
         first.chain(members).chain(placed).chain(moved).chain(heads).chain(numbers).chain(tables).chain(trust)
     }
 
-    fn insert(&mut self, row: Row) {
+    pub(crate) fn insert(&mut self, row: Row) {
         match row {
             Row::Federation(v) => self.federation = Some(v),
             Row::Setting(v) => drop(self.settings.insert(v.name, v.value)),

@@ -8,7 +8,7 @@ use eport_authority::{Authority, CommandKey, IssuingSpec, Key, LeafNames, Validi
 use eport_model::{
     Coded, Digest, Epoch, EpochHistory, JournalIndex, Lineage, NodeId, Timestamp, TrustDomain, codes,
 };
-use eport_registry::recover::*;
+use eport_registry::recover::{Refused, *};
 use eport_registry::*;
 use eport_signature::{Envelope, Statement, issuer_facts};
 use rustls_pki_types::CertificateDer;
@@ -468,7 +468,7 @@ fn the_new_lineage_raises_epochs_and_numbers_ends_memberships_and_serves_what_su
 
     // Stored and read back it is the same state, and a second break descends from both.
     let again = State::from_rows(state.rows()).unwrap();
-    assert_eq!(again, state);
+    assert!(again == state, "{again:?}");
     let second = Descent { lineage: Lineage::from_bytes([11; 16]), ..descent(&o, &verdict, &journals) };
     let (state, _) = descend(&state, &second);
     assert_eq!(state.parentage().ancestors, [o.next, Lineage::from_bytes([7; 16])]);

@@ -148,17 +148,19 @@ impl DataDir {
 
     /// Folder of the registry's database: one a lineage and node id, because a registry never goes on under another of either.
     pub fn registry(&self) -> PathBuf {
-        let NodeFile { lineage, ancestors, former, node, .. } = &self.identity;
-        match (ancestors.is_empty(), former.is_empty()) {
-            (true, true) => self.dir.join("registry"),
-            (false, true) => self.registry_of(*lineage),
-            (_, false) => self.dir.join(format!("registry-{lineage}-{node}")),
+        let NodeFile { lineage, ancestors, former, .. } = &self.identity;
+        if ancestors.is_empty() && former.is_empty() {
+            self.dir.join("registry")
+        } else {
+            self.registry_of(*lineage)
         }
     }
 
-    /// Folder of the registry's database in a lineage that this directory does not belong to yet, under the same node id.
+    /// Folder of the registry's database in a lineage that this directory may not belong to yet, under the same node id.
     pub fn registry_of(&self, lineage: Lineage) -> PathBuf {
-        self.dir.join(format!("registry-{lineage}"))
+        let NodeFile { former, node, .. } = &self.identity;
+        let id = if former.is_empty() { String::new() } else { format!("-{node}") };
+        self.dir.join(format!("registry-{lineage}{id}"))
     }
 
     /// Folders of platforms that are here, whoever serves them.

@@ -140,13 +140,11 @@ fn check_certificate(args: &RejoinArgs) -> Result<(), Error> {
 
 fn empty(dir: &Path) -> Result<PathBuf, Error> {
     let dir = std::path::absolute(dir).map_err(Error::file(dir))?;
-    match std::fs::read_dir(&dir) {
-        Ok(mut entries) if entries.next().is_some() => {
-            let detail = format!("{} is not empty", dir.display());
-            Err(Error::coded(codes::DIR_OF_ANOTHER_NODE, detail))
-        }
-        _ => Ok(dir),
+    if std::fs::read_dir(&dir).is_ok_and(|mut entries| entries.next().is_some()) {
+        let detail = format!("{} is not empty", dir.display());
+        return Err(Error::coded(codes::DIR_OF_ANOTHER_NODE, detail));
     }
+    Ok(dir)
 }
 
 /// The old configuration with the new identity. Paths become absolute: the new file may stand elsewhere. The key for encryption

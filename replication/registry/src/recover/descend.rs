@@ -6,6 +6,7 @@
 
 use super::{EPOCH_RAISE, LineageRecord, NUMBER_RAISE, Verdict};
 use crate::decide::epoch::next_block;
+use crate::rows::Row;
 use crate::{
     ApprovalState, Audit, AuditEvent, CommandId, EpochRecord, MoveState, NodeState, NumberBlock, Placement,
     PlacementState, SignedBy, State,
@@ -78,8 +79,8 @@ pub fn descend(old: &State, d: &Descent<'_>) -> (State, Vec<PlatformFate>) {
     let regions: Vec<RegionCode> = state.placements.keys().copied().collect();
     let fates = regions.into_iter().filter_map(|region| descend_platform(&mut state, d, region)).collect();
     let audit = audit(&state, &record);
-    state.audit.insert(audit.seq, audit);
-    state.lineages.insert(record.generation, record);
+    state.insert(Row::Audit(audit));
+    state.insert(Row::Lineage(record));
     (state, fates)
 }
 
