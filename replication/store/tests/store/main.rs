@@ -9,6 +9,7 @@ mod disk;
 mod export;
 mod journal;
 mod lineage;
+mod log;
 mod objects;
 mod support;
 mod writer;
