@@ -237,7 +237,9 @@ fn an_old_node_is_refused(fed: &Federation, old: &Path) -> Result<()> {
     })?;
     let its = fed.wait_status(node, "an API", |_| true)?;
     let new = fed.status_at(SURVIVOR)?;
-    ensure!(new["lineage"] != its["lineage"] && its["leader"].is_null(), "{its}");
+    ensure!(new["lineage"] != its["lineage"], "{its}");
+    let quorum = fed.eport_at(node, &["quorum", "status"])?.ok_json()?;
+    ensure!(quorum["quorum"] == false, "it decides nothing: {quorum}");
     let members = |s: &Value| {
         let nodes = s["nodes"].as_array().cloned().unwrap_or_default();
         nodes.iter().filter(|n| n["state"] == "up").map(|n| text(n, "node")).collect::<Vec<_>>()
