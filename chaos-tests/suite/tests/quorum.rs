@@ -400,7 +400,8 @@ fn and_gets_its_platform_back(fed: &Federation, ledger: &mut Ledger) -> Result<(
                 b.iter().any(|b| b["node"] == "gz-a-3" && b["in_sync"] == true && b["lag_records"] == 0)
             })
     })?;
-    let moved = fed.eport_at(SURVIVOR, &["platform", "failback", PROVINCE, "--to", "gz-a-3"])?.ok_json()?;
+    // The new id never was primary, so going home is a switchover and not a failback in the words of the command line.
+    let moved = fed.eport_at(SURVIVOR, &["platform", "switchover", PROVINCE, "--to", "gz-a-3"])?.ok_json()?;
     ensure!(moved["state"] == "done" && moved["to"] == "gz-a-3", "{moved}");
     fed.wait_platform(SURVIVOR, PROVINCE, "is home again", |p| p["state"] == "active" && p["primary"] == "gz-a-3")?;
     ledger.submit(fed, PROVINCE, &documents("HOME", 40))?;
