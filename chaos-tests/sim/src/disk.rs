@@ -199,6 +199,7 @@ impl Disk {
             applied: self.position(self.applied).unwrap_or(Position::ZERO),
             unresolved,
             rewind: self.marker.as_ref().map(|m| Rewind { at: m.at }),
+            lineage: self.records.last().map(|r| r.header.lineage),
         }
     }
 }

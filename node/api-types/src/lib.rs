@@ -14,6 +14,7 @@ mod operators;
 mod page;
 mod plan;
 mod problem;
+mod recovery;
 mod status;
 mod tables;
 mod tails;
@@ -34,6 +35,7 @@ pub use operators::{
 pub use page::Page;
 pub use plan::{BackupPlan, PlatformAdvice, PlatformLossDoc, ProposedBackup, SiteDoc, SiteLoss, SiteRequest};
 pub use problem::{CliError, CliErrorBody, Problem, Redirect};
+pub use recovery::{AdoptPlan, AdoptRequest, JournalCopy, LineageItem, NodeRequest};
 pub use status::{
     BackupStatus, DurabilityNow, FederationStatus, Mode, NodeState, NodeStatus, PlatformKind, PlatformState,
     PlatformStatus, TableSummary, Warning,

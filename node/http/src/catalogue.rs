@@ -54,6 +54,7 @@ pub const ROUTES: &[Route] = &[
     get("/docs", &[], "This description for people"),
     get("/v1/federation", &[], "The whole federation: nodes, platforms, tables, warnings"),
     get("/v1/nodes", &[], "Nodes"),
+    post("/v1/nodes", JSON, "Add a node that may join: {node, site, region, quic, api}"),
     post(
         "/v1/nodes/{node}/drain",
         JSON,
@@ -117,6 +118,11 @@ pub const ROUTES: &[Route] = &[
     get("/v1/platforms/{region}/moves", &[], "History: epochs and moves, newest first"),
     post("/v1/platforms/{region}/moves", JSON, "Plan or start a move"),
     get("/v1/platforms/{region}/moves/{id}", &[], "One move"),
+    post(
+        "/v1/platforms/{region}/adopt",
+        JSON,
+        "Take a surviving journal as the platform's; its last record is the fork point",
+    ),
     post("/v1/platforms/{region}/verify", "", "Compare state digests of all holders at one applied index"),
     post("/v1/platforms/{region}/documents", JSON, "Lodge one document"),
     Route {

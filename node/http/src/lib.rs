@@ -24,6 +24,7 @@ mod operators_api;
 mod plan_api;
 mod platforms_api;
 mod problem;
+mod recovery_api;
 mod router;
 mod signing;
 mod state;

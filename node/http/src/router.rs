@@ -4,8 +4,8 @@ use crate::catalogue::{Open, ROUTES};
 use crate::problem::ApiError;
 use crate::state::{Api, BODY_UNIT};
 use crate::{
-    backup_api, documents_api, journal_api, openapi, operators_api, plan_api, platforms_api, signing, system,
-    tables_api, tails_api,
+    backup_api, documents_api, journal_api, openapi, operators_api, plan_api, platforms_api, recovery_api,
+    signing, system, tables_api, tails_api,
 };
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
@@ -33,7 +33,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/version", get(system::version))
         .route("/v1/trust-bundle", get(system::trust_bundle))
         .route("/v1/federation", get(system::federation))
-        .route("/v1/nodes", get(system::nodes))
+        .route("/v1/nodes", get(system::nodes).post(recovery_api::add_node))
         .route("/v1/nodes/{node}/drain", post(system::drain))
         .route("/v1/sites", get(plan_api::sites))
         .route("/v1/sites/{site}", put(plan_api::put_site))
@@ -50,6 +50,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/platforms/{region}/policy", put(platforms_api::policy))
         .route("/v1/platforms/{region}/moves", get(platforms_api::history).post(platforms_api::start_move))
         .route("/v1/platforms/{region}/moves/{id}", get(platforms_api::show_move))
+        .route("/v1/platforms/{region}/adopt", post(recovery_api::adopt))
         .route("/v1/platforms/{region}/verify", post(journal_api::verify))
         .route("/v1/platforms/{region}/documents", get(documents_api::list).post(documents_api::lodge))
         .route("/v1/platforms/{region}/documents:batch", post(documents_api::batch))

@@ -3,7 +3,7 @@
 //! The statement is made from what the operator asked for, never from what a node says was asked; a node that changes a
 //! command on the way breaks the signature. The key stays in `authority`'s type.
 
-use crate::tls::{Files, subject_of};
+use crate::tls::{Files, leaf_of, subject_of};
 use crate::{Client, Error};
 use eport_authority::CommandKey;
 use eport_identity::Lineage;
@@ -16,6 +16,18 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub struct Signer {
     by: String,
     key: CommandKey,
+    cert: std::path::PathBuf,
+}
+
+/// A signature that travels with its certificate: for files that are judged where no connection proves who signed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Detached {
+    /// The signer's certificate, DER.
+    pub certificate: Vec<u8>,
+    /// When it was made, milliseconds since 1970.
+    pub at_ms: i64,
+    /// The signature, DER.
+    pub signature: Vec<u8>,
 }
 
 impl Signer {
@@ -23,7 +35,22 @@ impl Signer {
     pub fn from_files(files: &Files) -> Result<Self, Error> {
         let key = CommandKey::load(&files.key)
             .map_err(|e| Error::Setup { detail: e.to_string(), code: Code(e.code()) })?;
-        Ok(Self { by: subject_of(&files.cert)?, key })
+        Ok(Self { by: subject_of(&files.cert)?, key, cert: files.cert.clone() })
+    }
+
+    /// Path of the subject that signs, for example `operator/admin`.
+    pub fn by(&self) -> &str {
+        &self.by
+    }
+
+    /// Signs a statement for a file, now.
+    pub fn detached(&self, lineage: Lineage, id: [u8; 16], statement: &Statement) -> Result<Detached, Error> {
+        let at_ms = now_ms();
+        let envelope = Envelope { lineage, id, by: &self.by, at_ms };
+        let signature = self.key.sign(&statement.bytes(&envelope));
+        let signature =
+            signature.map_err(|e| Error::Setup { detail: e.to_string(), code: Code(e.code()) })?;
+        Ok(Detached { certificate: leaf_of(&self.cert)?, at_ms, signature })
     }
 
     fn header(&self, lineage: Lineage, statement: &Statement) -> Result<String, Error> {

@@ -58,6 +58,13 @@ fn unusable(cert: &Path, reason: String) -> Error {
     Error::Setup { detail: format!("{}: {reason}", cert.display()), code: eport_model::codes::KEY_UNREADABLE }
 }
 
+/// The first certificate of a PEM file, DER.
+pub(crate) fn leaf_of(cert: &Path) -> Result<Vec<u8>, Error> {
+    let pem = std::fs::read(cert).map_err(|e| unusable(cert, e.to_string()))?;
+    let der = CertificateDer::from_pem_slice(&pem);
+    der.map(|der| der.to_vec()).map_err(|_| unusable(cert, "no certificate in PEM".into()))
+}
+
 /// The URI of a certificate behind `spiffe://`.
 fn uri_of(cert: &Path) -> Result<String, Error> {
     let fail = |reason: String| unusable(cert, reason);

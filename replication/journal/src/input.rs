@@ -1,7 +1,9 @@
 //! Everything a replica can be told.
 
 use crate::{Message, PlacementView};
-use eport_model::{Draft, Epoch, EpochHistory, JournalIndex, MoveId, NodeId, Position, Record, Timestamp};
+use eport_model::{
+    Draft, Epoch, EpochHistory, JournalIndex, Lineage, MoveId, NodeId, Position, Record, Timestamp,
+};
 use std::sync::Arc;
 
 /// Names a waiting caller; drawn by the shell, unique while it waits.
@@ -74,6 +76,8 @@ pub struct Recovered {
     pub unresolved: Option<MoveId>,
     /// Set when the rows of a diverged tail are not put back yet.
     pub rewind: Option<Rewind>,
+    /// Lineage of the last record; `None` for an empty journal.
+    pub lineage: Option<Lineage>,
 }
 
 /// A rewind that is not over: rows that a diverged tail had written are, or will be, those of another position than the rest.

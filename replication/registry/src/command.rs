@@ -324,6 +324,17 @@ pub enum Op {
         /// What was found or done.
         detail: String,
     },
+    /// Take a surviving journal as the platform's: its last record is the fork point, its node the new primary.
+    AdoptJournal {
+        /// The platform.
+        region: RegionCode,
+        /// Placement version.
+        version: u64,
+        /// The node that keeps it.
+        node: NodeId,
+        /// Its last record.
+        start: Position,
+    },
     /// A node publishes the heads of its journals.
     PublishHeads(Vec<HeadReport>),
     /// A node records a tail it exported.

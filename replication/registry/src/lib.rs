@@ -18,6 +18,7 @@ mod operators;
 mod outcome;
 mod placement;
 mod records;
+pub mod recover;
 mod rows;
 mod signed;
 mod state;
@@ -38,6 +39,7 @@ pub use placement::{
     Backup, DurabilityMode, EpochRecord, FailoverMode, Isolation, Placement, PlacementState, Policy, Role,
 };
 pub use records::{Head, NumberBlock, Tail, TailState};
+pub use recover::{LineageRecord, Parentage};
 pub use rows::{RowChange, RowError};
 pub use signed::{
     APPROVAL_LIFE_MS, OPERATOR_SIGNATURES, Proof, SIGNATURE_WINDOW_MS, SignatureFault, TWO_PERSONS, statement,

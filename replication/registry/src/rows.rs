@@ -4,8 +4,8 @@
 //! gives that state: live and replayed states are built by the same function.
 
 use crate::{
-    Approval, Audit, CommandId, Federation, Head, Issuer, MoveRecord, Node, NumberBlock, Operator, Outcome,
-    Placement, Refusal, Revocation, Setting, Site, TableVersion, Tail,
+    Approval, Audit, CommandId, Federation, Head, Issuer, LineageRecord, MoveRecord, Node, NumberBlock,
+    Operator, Outcome, Placement, Refusal, Revocation, Setting, Site, TableVersion, Tail,
 };
 use eport_model::{Code, Coded, Digest, codec, codes};
 use serde::de::DeserializeOwned;
@@ -80,6 +80,7 @@ pub(crate) enum Row {
     Operator(Operator),
     Approval(Approval),
     Audit(Audit),
+    Lineage(LineageRecord),
 }
 
 const FEDERATION: u8 = 1;
@@ -100,6 +101,7 @@ const DATA_KEY: u8 = 33;
 const OPERATOR: u8 = 30;
 const APPROVAL: u8 = 31;
 const AUDIT: u8 = 34;
+const LINEAGE: u8 = 50;
 
 fn key(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
     let mut out = vec![kind];
@@ -137,6 +139,7 @@ impl Row {
             Row::Operator(o) => key(OPERATOR, &[o.id.as_bytes()]),
             Row::Approval(a) => key(APPROVAL, &[&a.id.0]),
             Row::Audit(a) => key(AUDIT, &[&a.seq.to_be_bytes()]),
+            Row::Lineage(l) => key(LINEAGE, &[&l.generation.to_be_bytes()]),
         }
     }
 
@@ -161,6 +164,7 @@ impl Row {
             Row::Operator(v) => codec::encode(v),
             Row::Approval(v) => codec::encode(v),
             Row::Audit(v) => codec::encode(v),
+            Row::Lineage(v) => codec::encode(v),
         }
     }
 
@@ -186,6 +190,7 @@ impl Row {
             OPERATOR => Row::Operator(read(kind, value)?),
             APPROVAL => Row::Approval(read(kind, value)?),
             AUDIT => Row::Audit(read(kind, value)?),
+            LINEAGE => Row::Lineage(read(kind, value)?),
             other => return Err(RowError::Kind(Some(other))),
         };
         if row.key() == key { Ok(row) } else { Err(RowError::Key(kind)) }

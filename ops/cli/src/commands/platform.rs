@@ -98,6 +98,8 @@ pub enum PlatformCommand {
         #[command(flatten)]
         flags: MoveArgs,
     },
+    /// Make a surviving journal the platform's, after the loss of its primary together with the quorum
+    Adopt(super::adopt::AdoptArgs),
     /// List the moves of a platform
     History {
         /// Region code
@@ -224,6 +226,7 @@ pub async fn run(mut args: PlatformArgs, global: &Global, out: Out) -> Result<()
     let client = connect::client(global)?;
     let limit = global.limit();
     match args.command {
+        PlatformCommand::Adopt(args) => super::adopt::adopt(&args, &client, out).await,
         PlatformCommand::List => {
             let items = client.list("/v1/platforms", &[]).await?;
             out.items(&items, || super::status::platforms(&items, out.lang));

@@ -93,6 +93,7 @@ impl Host {
             applied: position(&disk, applied).unwrap(),
             unresolved,
             rewind,
+            lineage: last.map(|r| r.header.lineage),
         };
         let (replica, _) = Replica::open(me, region(), lineage(), Limits::default(), recovered, now);
         Self {

@@ -9,7 +9,7 @@ use crate::{
     MoveKind, Node, NodeChange, NodeState, OldPrimary, Op, Operator, OperatorRole, Policy, PolicyBackup,
     Role, Setting, Site, State, TableId, TailState,
 };
-use eport_model::{Digest, JournalIndex, MoveId, NodeId, RegionCode, Timestamp, codec};
+use eport_model::{Digest, JournalIndex, MoveId, NodeId, Position, RegionCode, Timestamp, codec};
 pub use eport_signature::Statement;
 
 /// Loss of acknowledged records was accepted: its own kind, so that two persons can be asked for it alone.
@@ -20,6 +20,8 @@ pub const SETTING_GUARD: &str = "setting.guard";
 pub const OPERATOR_PUT: &str = "operator.put";
 /// An issuer is added or changed.
 pub const ISSUER_PUT: &str = "issuer.put";
+/// A surviving journal is adopted.
+pub const PLATFORM_ADOPT: &str = "platform.adopt";
 
 /// Every kind of command that an operator gives.
 pub const KINDS: &[&str] = &[
@@ -38,6 +40,7 @@ pub const KINDS: &[&str] = &[
     FAILOVER_WITH_LOSS,
     "platform.move-abort",
     "platform.move-fail",
+    PLATFORM_ADOPT,
     "tail.record",
     "tail.state",
     "tail.discard",
@@ -96,6 +99,17 @@ pub fn failover(
     let statement =
         Statement::new(kind).with("region", region).with("old_primary", word).with("to", or_dash(to));
     statement.on_version(version)
+}
+
+/// Take a surviving journal as the platform's.
+pub fn adopt(region: RegionCode, version: u64, node: NodeId, start: Position) -> Statement {
+    Statement::new(PLATFORM_ADOPT)
+        .with("region", region)
+        .with("node", node)
+        .with("epoch", start.epoch)
+        .with("index", start.index)
+        .with("digest", start.digest)
+        .on_version(version)
 }
 
 /// Change the hard state of a node.
@@ -197,7 +211,8 @@ pub fn put_holder(name: &HolderName, public: &[u8]) -> Statement {
     Statement::new("holder.put").with("holder", name).with("public", Digest::of(public))
 }
 
-fn add_node(node: &Node) -> Statement {
+/// Add a node.
+pub fn add_node(node: &Node) -> Statement {
     let Node { id, site, region, quic, api, cert_serial, state: _, software: _, incarnation: _, joined: _ } =
         node;
     let statement = Statement::new("node.add").with("node", id).with("site", site).with("region", region);
@@ -303,6 +318,7 @@ impl Op {
             Op::ReserveFailover { region, to, expected_version, accept_data_loss, old_primary, .. } => {
                 failover(*region, *expected_version, *to, *old_primary, *accept_data_loss)
             }
+            Op::AdoptJournal { region, version, node, start } => adopt(*region, *version, *node, *start),
             Op::AbortMove { region, version, move_id, reason: _ } => abort_move(*region, *version, *move_id),
             Op::SetTailState { tail, state } => tail_state(tail, *state),
             Op::DiscardTail { tail, records, reason } => discard_tail(tail, records, reason),
@@ -348,6 +364,7 @@ impl Op {
             | Op::OpenSwitchover { region, .. }
             | Op::ReserveFailover { region, .. }
             | Op::AbortMove { region, .. }
+            | Op::AdoptJournal { region, .. }
             | Op::FailMove { region, .. } => Some(*region),
             Op::AddNode(node) => Some(node.region),
             Op::UpdateNode { node, .. } | Op::SetNodeState { node, .. } => {

@@ -82,7 +82,7 @@ impl PlatformStore {
         let before = self.position(from.previous())?.ok_or(Error::NoRecord { index: from.previous() })?;
         let mut manifest = ExportManifest {
             format: FORMAT,
-            lineage: self.lineage(),
+            lineage: self.written_lineage()?,
             region: self.region(),
             before,
             last: before,
@@ -112,7 +112,7 @@ impl PlatformStore {
     pub fn verify(&self, head: Option<Position>) -> Result<VerifyReport, Error> {
         let last = self.last();
         let mut check = check::ChainCheck::new(head);
-        check.expect(self.lineage(), self.region(), Some(Position::ZERO));
+        check.expect(self.written_lineage()?, self.region(), Some(Position::ZERO));
         let read = self.for_each_record(JournalIndex::from_u64(1), |record| {
             check.record(&record, None);
             Ok(true)

@@ -3,6 +3,7 @@
 //! Invariants: `applied <= last`; the journal is dense from 1 and chained; `last`, `applied` and `sealed` in memory are what
 //! is on disk. One thread appends and one applies; readers are many. Lock order: `append` before `apply` before `head`.
 
+mod ancestry;
 mod append;
 mod apply;
 mod local;
@@ -48,6 +49,8 @@ struct Inner {
     dir: PathBuf,
     lineage: Lineage,
     region: RegionCode,
+    /// Lineages before this one whose records may stand in the journal.
+    ancestors: OnceLock<Vec<Lineage>>,
     /// Held while the journal changes: append, seal, truncate.
     append: Mutex<Appending>,
     /// Held while state rows change.

@@ -67,6 +67,7 @@ impl PlatformStore {
             dir: dir.to_owned(),
             lineage,
             region,
+            ancestors: OnceLock::new(),
             append: Mutex::new(Appending { promise, buffer: Vec::new() }),
             apply: Mutex::new(()),
             head: Mutex::new(head),

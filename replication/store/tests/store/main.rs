@@ -8,6 +8,7 @@ mod datadir;
 mod disk;
 mod export;
 mod journal;
+mod lineage;
 mod log;
 mod objects;
 mod support;
