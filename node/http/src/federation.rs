@@ -36,6 +36,7 @@ pub fn federation(api: &Api, chinese: bool) -> FederationStatus {
     warnings.extend(alarms(&heard));
     warnings.extend(crate::backup_api::key_warnings(api));
     warnings.extend(crate::operators_api::warnings(state, api.now(), chinese));
+    warnings.extend(crate::drills_api::warnings(state, api.now(), chinese));
     FederationStatus {
         federation: state.federation().map(|f| f.name.clone()).unwrap_or_default(),
         lineage: api.agent.lineage(),

@@ -1,7 +1,7 @@
 //! The command tree: global flags and the groups of commands. Each group's arguments live with its code.
 
 use crate::commands::{
-    approval, backup, context, demo, dev, doc, init, journal, node, plan, platform, simple, site, status,
+    approval, backup, context, demo, dev, doc, drill, init, journal, node, plan, platform, simple, site, status,
     table, user,
 };
 use crate::lang::Lang;
@@ -103,6 +103,8 @@ pub enum Command {
     Journal(journal::JournalArgs),
     /// Back up registry and platforms, verify and restore
     Backup(backup::BackupArgs),
+    /// Rehearse losses: plan, run, judge and report drills; history, schedule, calendar
+    Drill(drill::DrillArgs),
     /// Look at commands that wait for a second person, approve or reject them
     Approval(approval::ApprovalArgs),
     /// Approve a command as the second person; the same as approval approve

@@ -80,6 +80,8 @@ pub(crate) enum Row {
     Operator(Operator),
     Approval(Approval),
     Audit(Audit),
+    Drill(crate::Drill),
+    DrillSchedule(crate::DrillSchedule),
 }
 
 const FEDERATION: u8 = 1;
@@ -100,6 +102,8 @@ const DATA_KEY: u8 = 33;
 const OPERATOR: u8 = 30;
 const APPROVAL: u8 = 31;
 const AUDIT: u8 = 34;
+const DRILL: u8 = 44;
+const DRILL_SCHEDULE: u8 = 45;
 
 fn key(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
     let mut out = vec![kind];
@@ -137,6 +141,10 @@ impl Row {
             Row::Operator(o) => key(OPERATOR, &[o.id.as_bytes()]),
             Row::Approval(a) => key(APPROVAL, &[&a.id.0]),
             Row::Audit(a) => key(AUDIT, &[&a.seq.to_be_bytes()]),
+            Row::Drill(d) => key(DRILL, &[&d.id.0]),
+            Row::DrillSchedule(s) => {
+                key(DRILL_SCHEDULE, &[&s.region.as_u32().to_be_bytes(), s.name.as_bytes()])
+            }
         }
     }
 
@@ -161,6 +169,8 @@ impl Row {
             Row::Operator(v) => codec::encode(v),
             Row::Approval(v) => codec::encode(v),
             Row::Audit(v) => codec::encode(v),
+            Row::Drill(v) => codec::encode(v),
+            Row::DrillSchedule(v) => codec::encode(v),
         }
     }
 
@@ -186,6 +196,8 @@ impl Row {
             OPERATOR => Row::Operator(read(kind, value)?),
             APPROVAL => Row::Approval(read(kind, value)?),
             AUDIT => Row::Audit(read(kind, value)?),
+            DRILL => Row::Drill(read(kind, value)?),
+            DRILL_SCHEDULE => Row::DrillSchedule(read(kind, value)?),
             other => return Err(RowError::Kind(Some(other))),
         };
         if row.key() == key { Ok(row) } else { Err(RowError::Key(kind)) }

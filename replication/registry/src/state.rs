@@ -3,7 +3,7 @@
 use crate::rows::{Kept, Row};
 use crate::signed;
 use crate::{
-    Approval, Audit, Command, CommandId, DataKey, Federation, Head, Holder, HolderName, Issuer, MoveRecord,
+    Approval, Audit, Command, CommandId, DRILLS_KEPT, DataKey, Drill, DrillSchedule, Federation, Head, Holder, HolderName, Issuer, MoveRecord,
     Node, NumberBlock, Operator, Outcome, Placement, Refusal, Revocation, RowChange, RowError, Site, TableId,
     TableVersion, Tail, decide,
 };
@@ -38,6 +38,8 @@ pub struct State {
     pub(crate) operators: BTreeMap<String, Operator>,
     pub(crate) approvals: BTreeMap<CommandId, Approval>,
     pub(crate) audit: BTreeMap<u64, Audit>,
+    pub(crate) drills: BTreeMap<CommandId, Drill>,
+    pub(crate) drill_schedules: BTreeMap<(RegionCode, String), DrillSchedule>,
     audit_ids: BTreeMap<CommandId, u64>,
     kept: BTreeMap<u64, Kept>,
     kept_ids: BTreeMap<CommandId, u64>,
@@ -105,7 +107,7 @@ impl State {
         rows
     }
 
-    /// Forgets the oldest audit rows and the oldest decided approvals beyond their bounds.
+    /// Forgets the oldest audit rows, decided approvals and finished drills beyond their bounds, and schedules without interval.
     fn prune(&mut self) -> Vec<RowChange> {
         let mut rows = Vec::new();
         while self.audit.len() > AUDIT_KEPT {
@@ -117,6 +119,18 @@ impl State {
             let oldest = self.approvals.values().min_by_key(|a| (a.expires, a.id)).map(|a| a.id);
             let Some(gone) = oldest.and_then(|id| self.approvals.remove(&id)) else { break };
             rows.push(RowChange { key: Row::Approval(gone).key(), value: None });
+        }
+        while self.drills.len() > DRILLS_KEPT {
+            let over = self.drills.values().filter(|d| !d.is_running());
+            let oldest = over.min_by_key(|d| (d.begun, d.id)).map(|d| d.id);
+            let Some(gone) = oldest.and_then(|id| self.drills.remove(&id)) else { break };
+            rows.push(RowChange { key: Row::Drill(gone).key(), value: None });
+        }
+        let stopped: Vec<_> =
+            self.drill_schedules.iter().filter(|(_, s)| s.every_days == 0).map(|(k, _)| k.clone()).collect();
+        for key in stopped {
+            let Some(gone) = self.drill_schedules.remove(&key) else { continue };
+            rows.push(RowChange { key: Row::DrillSchedule(gone).key(), value: None });
         }
         rows
     }
@@ -180,7 +194,9 @@ impl State {
         let trust = issuers.chain(revoked).chain(kept).chain(holders).chain(data_keys);
         let persons = self.operators.values().cloned().map(Row::Operator);
         let persons = persons.chain(self.approvals.values().cloned().map(Row::Approval));
-        let trust = trust.chain(persons).chain(self.audit.values().cloned().map(Row::Audit));
+        let drills = self.drills.values().cloned().map(Row::Drill);
+        let drills = drills.chain(self.drill_schedules.values().cloned().map(Row::DrillSchedule));
+        let trust = trust.chain(persons).chain(self.audit.values().cloned().map(Row::Audit)).chain(drills);
         first.chain(members).chain(placed).chain(moved).chain(heads).chain(numbers).chain(tables).chain(trust)
     }
 
@@ -201,6 +217,8 @@ impl State {
             Row::Holder(v) => drop(self.holders.insert(v.name.clone(), v)),
             Row::DataKey(v) => drop(self.data_keys.insert((v.region, v.id), v)),
             Row::Operator(v) => drop(self.operators.insert(v.id.clone(), v)),
+            Row::Drill(v) => drop(self.drills.insert(v.id, v)),
+            Row::DrillSchedule(v) => drop(self.drill_schedules.insert((v.region, v.name.clone()), v)),
             Row::Approval(v) => drop(self.approvals.insert(v.id, v)),
             Row::Audit(v) => {
                 self.audit_ids.insert(v.decided_by_command, v.seq);

@@ -6,6 +6,7 @@ pub mod context;
 pub mod demo;
 pub mod dev;
 pub mod doc;
+pub mod drill;
 pub mod init;
 pub mod journal;
 pub mod keys;
