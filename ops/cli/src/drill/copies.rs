@@ -4,6 +4,7 @@
 //! digest covers the document and chains everything before it.
 
 use crate::commands::{backup, journal};
+use crate::drill::stop::wait_for;
 use crate::error::Error;
 use crate::load::log::{Attempt, Line};
 use eport_api_types::{FederationStatus, PlatformStatus};
@@ -12,6 +13,7 @@ use eport_model::codes::{DRILL_FAILED, JOURNAL_CORRUPT};
 use eport_model::{Coded, Epoch, JournalIndex, Lineage, NodeId, Position, RegionCode};
 use eport_store::{Budget, PlatformStore, Shared};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 /// Where a promise says that its document is.
 pub fn position(a: &Attempt) -> Option<Position> {
@@ -39,11 +41,25 @@ pub struct Backups {
 }
 
 impl Backups {
-    /// Makes a backup; answers its name. In a local federation without a recovery key one is made first.
-    pub async fn make(&self, client: &Client, local: bool) -> Result<String, Error> {
+    /// Makes a backup; answers its name. In a local federation without a recovery key one is made first, and waited for until
+    /// the platform's data keys are wrapped for it: a backup made before could not be read.
+    pub async fn make(
+        &self,
+        client: &Client,
+        region: RegionCode,
+        local: bool,
+        until: Instant,
+    ) -> Result<String, Error> {
         if local && !self.key.exists() {
             backup::put_key(client, &self.key, "drill").await?;
         }
+        wait_for(until, async || {
+            let path = format!("/v1/platforms/{region}/data-keys");
+            let keys = client.list(&path, &[]).await.map_err(|e| e.to_string())?;
+            let lacking = keys.iter().find(|k| k["lacking"].as_array().is_some_and(|l| !l.is_empty()));
+            lacking.map_or(Ok(()), |k| Err(format!("data key {} lacks {}", k["id"], k["lacking"])))
+        })
+        .await?;
         backup::create(client, &self.dir, false).await.map(|made| made.name())
     }
 

@@ -156,9 +156,9 @@ impl<'a> Scene<'a> {
         let mut done = Vec::new();
         for p in &self.plan.platforms {
             let to = p.to.ok_or_else(|| Error::coded(DRILL_FAILED, format!("{} has no target", p.region)))?;
-            let moved =
-                moving::carry_out(&self.client, p.region, &moving::planned("switchover", to), self.until);
-            done.push(told(p.region, &moved.await?));
+            let request = moving::planned("switchover", to);
+            let moved = moving::carry_out(&self.client, p.region, &request, self.until).await?;
+            done.push(told(p.region, &moved));
         }
         Ok(done.join(", "))
     }
@@ -224,6 +224,12 @@ impl<'a> Scene<'a> {
         .await
     }
 
+    /// For calls that move whole journals.
+    fn patient(&self) -> Client {
+        let left = self.until.saturating_duration_since(Instant::now());
+        self.client.with_timeout(left.max(Duration::from_secs(1)))
+    }
+
     fn promised(&self) -> Result<Vec<(String, Position)>, Error> {
         let mut all = Vec::new();
         for canary in self.canaries.iter().filter(|c| c.region == self.plan.region) {
@@ -239,7 +245,8 @@ impl<'a> Scene<'a> {
     /// What was promised before the backup began must be in it.
     async fn back_up(&mut self) -> Result<String, Error> {
         let promised = self.promised()?;
-        let name = self.backups()?.make(&self.client, self.place.dir().is_some()).await?;
+        let (client, local) = (self.patient(), self.place.dir().is_some());
+        let name = self.backups()?.make(&client, self.plan.region, local, self.until).await?;
         let count = promised.len();
         let said = format!("backup {name} after {count} acknowledged canaries");
         self.made = Some((name, promised));
@@ -266,7 +273,7 @@ impl<'a> Scene<'a> {
         let platform = platform.ok_or_else(|| Error::coded(DRILL_FAILED, "the platform is gone"))?;
         // What was promised just now may still be on its way to a standby that is not waited for.
         self.follow().await?;
-        let seen = copies::standbys(&self.client, &status, platform, &promised).await?;
+        let seen = copies::standbys(&self.patient(), &status, platform, &promised).await?;
         Ok(format!("{} hold all {} acknowledged canaries", names(&seen), promised.len()))
     }
 
