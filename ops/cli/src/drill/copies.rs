@@ -56,8 +56,12 @@ impl Backups {
         wait_for(until, async || {
             let path = format!("/v1/platforms/{region}/data-keys");
             let keys = client.list(&path, &[]).await.map_err(|e| e.to_string())?;
-            let lacking = keys.iter().find(|k| k["lacking"].as_array().is_some_and(|l| !l.is_empty()));
-            lacking.map_or(Ok(()), |k| Err(format!("data key {} lacks {}", k["id"], k["lacking"])))
+            let opens = |k: &serde_json::Value| {
+                let of = k["holders"].as_array().into_iter().flatten().filter_map(|h| h.as_str());
+                of.into_iter().any(|h| h.starts_with("recovery/"))
+            };
+            let without = keys.iter().find(|k| !opens(k));
+            without.map_or(Ok(()), |k| Err(format!("data key {} is not wrapped for recovery", k["id"])))
         })
         .await?;
         backup::create(client, &self.dir, false).await.map(|made| made.name())
