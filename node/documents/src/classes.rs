@@ -45,6 +45,12 @@ pub(crate) fn of(text: &str) -> u8 {
     text.as_bytes().iter().fold(0, |found, b| found | CLASSES[usize::from(*b)])
 }
 
+/// How many bytes from the start need no escape in JSON.
+pub(crate) fn plain(bytes: &[u8]) -> usize {
+    let ends = |b: &u8| CLASSES[usize::from(*b)] & ESCAPED != 0;
+    bytes.iter().position(ends).unwrap_or(bytes.len())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

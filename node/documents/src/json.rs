@@ -4,10 +4,8 @@
 //! most `DEPTH_MAX`, and nothing is allocated beyond the input's size. Any other number is kept only as a mark that one stood
 //! there, so that a refusal can list it among the other failures: no field type accepts it (decimals travel as strings).
 
-use crate::classes;
-use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use crate::{classes, parse};
 use std::borrow::Cow;
-use std::fmt;
 
 /// Deepest nesting of arrays and objects.
 pub const DEPTH_MAX: usize = 16;
@@ -44,10 +42,7 @@ impl<'a> Node<'a> {
     pub fn parse(input: &'a [u8]) -> Result<Self, JsonError> {
         let text = std::str::from_utf8(input)
             .map_err(|e| JsonError(format!("byte {} is not UTF-8", e.valid_up_to() + 1)))?;
-        let mut de = serde_json::Deserializer::from_str(text);
-        let node = Seed { depth: 0 }.deserialize(&mut de).map_err(|e| JsonError(e.to_string()))?;
-        de.end().map_err(|e| JsonError(e.to_string()))?;
-        Ok(node)
+        parse::parse(text)
     }
 
     /// The kind, as messages name it.
@@ -126,7 +121,6 @@ fn write_integer(n: i64, out: &mut Vec<u8>) {
 }
 
 fn write_plain(s: &str, out: &mut Vec<u8>) {
-    debug_assert!(classes::of(s) & classes::ESCAPED == 0);
     out.reserve(s.len() + 2);
     out.push(b'"');
     out.extend_from_slice(s.as_bytes());
@@ -162,118 +156,6 @@ fn write_text(s: &str, out: &mut Vec<u8>) {
     }
     out.extend_from_slice(&bytes[plain..]);
     out.push(b'"');
-}
-
-/// Text that borrows where the input has no escapes (`Cow` alone would always copy).
-struct TextSeed;
-
-impl<'de> DeserializeSeed<'de> for TextSeed {
-    type Value = Cow<'de, str>;
-    fn deserialize<D: Deserializer<'de>>(self, d: D) -> Result<Self::Value, D::Error> {
-        d.deserialize_str(self)
-    }
-}
-
-impl<'de> Visitor<'de> for TextSeed {
-    type Value = Cow<'de, str>;
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a string")
-    }
-    fn visit_borrowed_str<E>(self, s: &'de str) -> Result<Self::Value, E> {
-        Ok(Cow::Borrowed(s))
-    }
-    fn visit_str<E>(self, s: &str) -> Result<Self::Value, E> {
-        Ok(Cow::Owned(s.to_owned()))
-    }
-}
-
-#[derive(Clone, Copy)]
-struct Seed {
-    depth: usize,
-}
-
-impl Seed {
-    fn deeper<E: serde::de::Error>(self) -> Result<Seed, E> {
-        if self.depth >= DEPTH_MAX {
-            return Err(E::custom(format!("nested deeper than {DEPTH_MAX}")));
-        }
-        Ok(Seed { depth: self.depth + 1 })
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for Seed {
-    type Value = Node<'de>;
-    fn deserialize<D: Deserializer<'de>>(self, d: D) -> Result<Self::Value, D::Error> {
-        d.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Seed {
-    type Value = Node<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
-    }
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(Node::Null)
-    }
-    fn visit_bool<E>(self, b: bool) -> Result<Self::Value, E> {
-        Ok(Node::Bool(b))
-    }
-    fn visit_i64<E>(self, n: i64) -> Result<Self::Value, E> {
-        Ok(if n < -INTEGER_MAX { Node::Inexact } else { Node::Integer(n) })
-    }
-    fn visit_u64<E>(self, n: u64) -> Result<Self::Value, E> {
-        Ok(i64::try_from(n).ok().filter(|n| *n <= INTEGER_MAX).map_or(Node::Inexact, Node::Integer))
-    }
-    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
-        Ok(Node::Inexact)
-    }
-    fn visit_borrowed_str<E>(self, s: &'de str) -> Result<Self::Value, E> {
-        Ok(Node::Text(Cow::Borrowed(s)))
-    }
-    fn visit_str<E>(self, s: &str) -> Result<Self::Value, E> {
-        Ok(Node::Text(Cow::Owned(s.to_owned())))
-    }
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        let inner = self.deeper()?;
-        let mut items = Vec::new();
-        while let Some(item) = seq.next_element_seed(inner)? {
-            items.push(item);
-        }
-        Ok(Node::List(items))
-    }
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let inner = self.deeper()?;
-        let mut members: Vec<(Cow<'de, str>, Node<'de>)> = Vec::with_capacity(8);
-        let mut seen = Seen::default();
-        while let Some(key) = map.next_key_seed(TextSeed)? {
-            if seen.repeated(&members, &key) {
-                return Err(A::Error::custom(format!("member {key:?} stands twice")));
-            }
-            members.push((key, map.next_value_seed(inner)?));
-        }
-        Ok(Node::Object(members))
-    }
-}
-
-/// Finds repeated members: by looking through a few, by a set of hashes-free ordered keys once they are many.
-#[derive(Default)]
-struct Seen {
-    many: Option<std::collections::BTreeSet<String>>,
-}
-
-impl Seen {
-    /// Above this many members a scan for each new one would cost more than a set.
-    const SCAN_MAX: usize = 32;
-
-    fn repeated(&mut self, members: &[(Cow<'_, str>, Node<'_>)], key: &str) -> bool {
-        if members.len() < Self::SCAN_MAX {
-            return members.iter().any(|(k, _)| k == key);
-        }
-        let many = self.many.get_or_insert_with(|| members.iter().map(|(k, _)| k.to_string()).collect());
-        !many.insert(key.to_owned())
-    }
 }
 
 #[cfg(test)]

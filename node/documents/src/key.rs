@@ -17,9 +17,27 @@ pub struct BusinessKey {
     pub doc_version: u32,
 }
 
+impl BusinessKey {
+    /// The printed form of a key, from its parts.
+    pub fn print(lodged_by: &str, doc_type: &str, client_ref: &str, doc_version: u32) -> String {
+        // Longer than any version and the three separators together.
+        let mut out = String::with_capacity(lodged_by.len() + doc_type.len() + client_ref.len() + 13);
+        for part in [lodged_by, doc_type, client_ref] {
+            out.push_str(part);
+            out.push('|');
+        }
+        // Nearly every document has one digit here.
+        match u8::try_from(doc_version) {
+            Ok(digit @ 0..=9) => out.push(char::from(b'0' + digit)),
+            _ => out.push_str(&doc_version.to_string()),
+        }
+        out
+    }
+}
+
 impl fmt::Display for BusinessKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}|{}|{}|{}", self.lodged_by, self.doc_type, self.client_ref, self.doc_version)
+        f.write_str(&Self::print(&self.lodged_by, &self.doc_type, &self.client_ref, self.doc_version))
     }
 }
 

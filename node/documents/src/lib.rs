@@ -13,6 +13,7 @@ pub mod json;
 mod key;
 mod number;
 mod pack;
+mod parse;
 mod state;
 mod tables;
 mod validate;

@@ -56,13 +56,14 @@ pub(crate) fn blind(ring: &KeyRing, client_ref: &str) -> Blind {
 /// The request id of a record: the business key with the client reference blinded. Equal for equal keys, on every node and
 /// for ever; it tells who lodged and what type, not the lodger's number.
 pub(crate) fn request_id(lodged_by: &str, doc_type: &str, reference: &Blind, doc_version: u32) -> String {
-    let blinded = BusinessKey {
-        lodged_by: lodged_by.to_owned(),
-        doc_type: doc_type.to_owned(),
-        client_ref: format!("#{}", hex::encode(reference)),
-        doc_version,
-    };
-    blinded.to_string()
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let mut blinded = String::with_capacity(1 + reference.len() * 2);
+    blinded.push('#');
+    for byte in reference {
+        blinded.push(char::from(HEX[usize::from(byte >> 4)]));
+        blinded.push(char::from(HEX[usize::from(byte & 15)]));
+    }
+    BusinessKey::print(lodged_by, doc_type, &blinded, doc_version)
 }
 
 /// Encrypts one part of a record.

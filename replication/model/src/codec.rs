@@ -11,6 +11,9 @@ pub const FORMAT_BINCODE2: u8 = 1;
 /// Largest value any decoder accepts, unless the caller states a smaller limit. 64 MiB.
 pub const DECODE_LEN_MAX: usize = 64 << 20;
 
+/// Room for an encoding of unknown length: most rows fit.
+const ROOM: usize = 256;
+
 /// Why bytes could not be decoded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
@@ -41,7 +44,13 @@ pub enum DecodeError {
 
 /// Encodes a value. Our own types always encode: they hold no maps with unknown length and no unsupported shapes.
 pub fn encode<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
-    let mut out = vec![FORMAT_BINCODE2];
+    encode_with_room(value, ROOM)
+}
+
+/// As `encode`, with room for about so many bytes from the start, where the caller knows.
+pub fn encode_with_room<T: Serialize + ?Sized>(value: &T, room: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(room.max(1));
+    out.push(FORMAT_BINCODE2);
     encode_into(value, &mut out);
     out
 }
@@ -61,10 +70,18 @@ pub fn decode_with_limit<T: DeserializeOwned>(bytes: &[u8], limit: usize) -> Res
     if *format != FORMAT_BINCODE2 {
         return Err(DecodeError::Format { found: *format });
     }
+    decode_bare(rest)
+}
+
+/// Decodes what `encode_into` wrote; every byte must be used.
+pub fn decode_bare<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
+    if bytes.len() > DECODE_LEN_MAX {
+        return Err(DecodeError::TooLong { len: bytes.len(), limit: DECODE_LEN_MAX });
+    }
     let config = bincode::config::standard().with_limit::<DECODE_LEN_MAX>();
-    let (value, used) = bincode::serde::decode_from_slice::<T, _>(rest, config)
+    let (value, used) = bincode::serde::decode_from_slice::<T, _>(bytes, config)
         .map_err(|e| DecodeError::Malformed(e.to_string()))?;
-    match rest.len() - used {
+    match bytes.len() - used {
         0 => Ok(value),
         left => Err(DecodeError::Trailing(left)),
     }

@@ -217,7 +217,8 @@ pub struct RecordHeader {
 impl RecordHeader {
     /// The chain digest: SHA-256 of the header's canonical bytes.
     pub fn digest(&self) -> Digest {
-        Digest::of(&codec::encode(self))
+        let room = 512 + 33 * (self.effects.len() + self.bodies.len()) + 128 * self.reads.len();
+        Digest::of(&codec::encode_with_room(self, room))
     }
 
     /// Place and proof of this record.

@@ -38,6 +38,16 @@ pub enum Error {
         /// The newest format known here.
         known: u32,
     },
+    /// The directory was written by older software, whose format this version cannot read.
+    #[error("{} has format {found}; this version reads format {known}", path.display())]
+    OlderFormat {
+        /// The file or directory.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The format read here.
+        known: u32,
+    },
     /// The file system refuses writes.
     #[error("{} cannot be written", path.display())]
     ReadOnly {
@@ -146,6 +156,7 @@ impl Coded for Error {
             Error::InUse { .. } => codes::DIR_IN_USE,
             Error::OtherOwner { .. } => codes::DIR_OF_ANOTHER_NODE,
             Error::NewerFormat { .. } => codes::DIR_NEWER_FORMAT,
+            Error::OlderFormat { .. } => codes::DIR_OLDER_FORMAT,
             Error::ReadOnly { .. } => codes::DIR_READ_ONLY,
             Error::DiskFull { .. } | Error::LowSpace { .. } => codes::DISK_FULL,
             Error::Failed { .. } | Error::Stopped => codes::STORAGE_FAILED,

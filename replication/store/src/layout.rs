@@ -1,13 +1,14 @@
-//! How records, bodies and meta values lie in the database.
+//! How records, bodies and meta values lie on disk.
 //!
 //! Always holds: header, every effect and every body carry their own crc32c, which also covers their place (index and
-//! part number), so a value found under another key is damage and not a record. Keys sort by index.
+//! part number), so a value found in another place is damage and not a record. A body is erased where it lies: its bytes
+//! become zeros and its state says so, nothing moves.
 //!
 //! ```text
-//! journal  index u64 BE            -> version u8, parts u32, then for each part: crc u32, len u32, bytes
-//!                                     part 0 = record digest (32) and encoded header; part n = effect n
-//! bodies   index u64 BE, n u16 BE  -> crc u32, state u8 (0 kept, 1 erased), bytes
-//! meta     name                    -> crc u32, encoded value
+//! record = len u32 of the row, row, then for each body: len u32, crc u32, state u8 (0 kept, 1 erased), bytes
+//! row    = version u8, parts u32, then for each part: crc u32, len u32, bytes
+//!          part 0 = record digest (32) and encoded header; part n = effect n
+//! meta   = name -> crc u32, encoded value (in the database)
 //! ```
 
 use bytes::Bytes;
@@ -17,31 +18,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// Version of the whole layout; in the meta family under `format`.
-pub(crate) const FORMAT: u32 = 1;
-/// Version of a journal row.
+pub(crate) const FORMAT: u32 = 2;
+/// Version of a record's row.
 const ROW_VERSION: u8 = 1;
 /// Part number of a body in its checksum; effects count from 1 and never reach it.
 const BODY_PART: u32 = 1 << 31;
 /// Largest record accepted, as weighed by `Record::weight`: what one frame of the codec holds, with room for headers.
 pub(crate) const RECORD_LEN_MAX: usize = codec::DECODE_LEN_MAX - (1 << 20);
-
-/// Key of a journal row.
-pub(crate) fn journal_key(index: JournalIndex) -> [u8; 8] {
-    index.as_u64().to_be_bytes()
-}
-
-/// The index a journal key names.
-pub(crate) fn journal_index(key: &[u8]) -> Option<JournalIndex> {
-    key.try_into().ok().map(|k| JournalIndex::from_u64(u64::from_be_bytes(k)))
-}
-
-/// Key of a body.
-pub(crate) fn body_key(index: JournalIndex, n: u16) -> [u8; 10] {
-    let mut key = [0; 10];
-    key[..8].copy_from_slice(&index.as_u64().to_be_bytes());
-    key[8..].copy_from_slice(&n.to_be_bytes());
-    key
-}
 
 fn part_crc(index: JournalIndex, part: u32, bytes: &[u8]) -> u32 {
     let mut place = [0; 12];
@@ -61,9 +44,21 @@ fn push_part(out: &mut Vec<u8>, index: JournalIndex, part: u32, write: impl FnOn
     out[at + 4..at + 8].copy_from_slice(&len.to_le_bytes());
 }
 
-/// The journal row of a record, without its bodies. Clears `out` first.
-pub(crate) fn encode_row(record: &Record, out: &mut Vec<u8>) {
-    out.clear();
+/// Appends the stored form of a record.
+pub(crate) fn push_record(record: &Record, out: &mut Vec<u8>) {
+    let at = out.len();
+    out.extend_from_slice(&[0; 4]);
+    push_row(record, out);
+    let len = (out.len() - at - 4) as u32;
+    out[at..at + 4].copy_from_slice(&len.to_le_bytes());
+    for (n, body) in record.bodies.iter().enumerate() {
+        let erased = body.is_empty() && record.header.bodies.get(n).is_some_and(|b| b.len > 0);
+        push_body(record.index(), n as u32, body, erased, out);
+    }
+}
+
+/// All of a record except its bodies.
+fn push_row(record: &Record, out: &mut Vec<u8>) {
     out.push(ROW_VERSION);
     out.extend_from_slice(&(record.effects.len() as u32 + 1).to_le_bytes());
     push_part(out, record.index(), 0, |o| {
@@ -73,6 +68,17 @@ pub(crate) fn encode_row(record: &Record, out: &mut Vec<u8>) {
     for (n, effect) in record.effects.iter().enumerate() {
         push_part(out, record.index(), n as u32 + 1, |o| push_effect(effect, o));
     }
+}
+
+/// An empty body whose header names a length is an erased one.
+fn push_body(index: JournalIndex, n: u32, body: &[u8], erased: bool, out: &mut Vec<u8>) {
+    let at = out.len();
+    out.extend_from_slice(&(body.len() as u32).to_le_bytes());
+    out.extend_from_slice(&[0; 4]);
+    out.push(u8::from(erased));
+    out.extend_from_slice(body);
+    let crc = part_crc(index, BODY_PART | n, &out[at + 8..]);
+    out[at + 4..at + 8].copy_from_slice(&crc.to_le_bytes());
 }
 
 fn push_effect(effect: &Effect, out: &mut Vec<u8>) {
@@ -86,30 +92,23 @@ fn push_effect(effect: &Effect, out: &mut Vec<u8>) {
     out.extend_from_slice(value);
 }
 
-/// What a journal row holds: all of a record except its bodies.
-pub(crate) struct Row {
-    pub(crate) header: RecordHeader,
-    pub(crate) digest: Digest,
-    pub(crate) effects: Vec<Effect>,
+/// Takes `n` bytes from the front, sharing the memory of the whole.
+fn take(rest: &mut Bytes, n: usize) -> Result<Bytes, String> {
+    if n > rest.len() {
+        return Err(format!("{} bytes are missing", n - rest.len()));
+    }
+    Ok(rest.split_to(n))
 }
 
-/// Takes `n` bytes from the front.
-fn take<'a>(rest: &mut &'a [u8], n: usize) -> Result<&'a [u8], String> {
-    let (head, tail) =
-        rest.split_at_checked(n).ok_or_else(|| format!("{} bytes are missing", n - rest.len()))?;
-    *rest = tail;
-    Ok(head)
-}
-
-fn take_u32(rest: &mut &[u8]) -> Result<u32, String> {
+fn take_u32(rest: &mut Bytes) -> Result<u32, String> {
     take(rest, 4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]))
 }
 
-fn take_part<'a>(rest: &mut &'a [u8], index: JournalIndex, part: u32) -> Result<&'a [u8], String> {
+fn take_part(rest: &mut Bytes, index: JournalIndex, part: u32) -> Result<Bytes, String> {
     let crc = take_u32(rest)?;
     let len = take_u32(rest)? as usize;
     let bytes = take(rest, len)?;
-    if part_crc(index, part, bytes) != crc {
+    if part_crc(index, part, &bytes) != crc {
         return Err(match part {
             0 => "the checksum of the header does not match".to_owned(),
             n => format!("the checksum of effect {n} does not match"),
@@ -118,81 +117,92 @@ fn take_part<'a>(rest: &mut &'a [u8], index: JournalIndex, part: u32) -> Result<
     Ok(bytes)
 }
 
-/// Reads only the header of a journal row stored under `index`, with the number of effects that follow.
-fn decode_front(index: JournalIndex, bytes: &[u8]) -> Result<(RecordHeader, Digest, u32, &[u8]), String> {
-    let mut rest = bytes;
-    let version = take(&mut rest, 1)?[0];
+/// Splits the stored form of a record into its row and the bodies behind it.
+fn split(mut bytes: Bytes) -> Result<(Bytes, Bytes), String> {
+    let len = take_u32(&mut bytes)? as usize;
+    let row = take(&mut bytes, len)?;
+    Ok((row, bytes))
+}
+
+/// Reads the front of a row: header, digest, and how many effects follow in `row`.
+fn take_front(index: JournalIndex, row: &mut Bytes) -> Result<(RecordHeader, Digest, u32), String> {
+    let version = take(row, 1)?[0];
     if version != ROW_VERSION {
         return Err(format!("row version {version} is not known"));
     }
-    let parts = take_u32(&mut rest)?;
-    let mut front = take_part(&mut rest, index, 0)?;
-    let digest = take(&mut front, 32)?.try_into().map_err(|_| "no digest".to_owned())?;
-    // The codec wants its format byte in front; inside a row it is implied by the row version.
-    let mut framed = Vec::with_capacity(front.len() + 1);
-    framed.push(codec::FORMAT_BINCODE2);
-    framed.extend_from_slice(front);
-    let header: RecordHeader = codec::decode(&framed).map_err(|e| format!("header: {e}"))?;
+    let parts = take_u32(row)?;
+    let mut front = take_part(row, index, 0)?;
+    let digest = take(&mut front, 32)?;
+    let digest = <[u8; 32]>::try_from(&digest[..]).map_err(|_| "no digest".to_owned())?;
+    let header: RecordHeader = codec::decode_bare(&front).map_err(|e| format!("header: {e}"))?;
     if header.index != index {
         return Err(format!("the row holds record {}", header.index));
     }
     if u64::from(parts) != header.effects.len() as u64 + 1 {
         return Err("the number of effects does not match the header".to_owned());
     }
-    Ok((header, Digest::from_bytes(digest), parts - 1, rest))
+    Ok((header, Digest::from_bytes(digest), parts - 1))
 }
 
-/// Reads a journal row stored under `index`, checking every checksum.
-pub(crate) fn decode_row(index: JournalIndex, bytes: &[u8]) -> Result<Row, String> {
-    let (header, digest, count, mut rest) = decode_front(index, bytes)?;
+/// Reads the stored form of record `index`, checking every checksum.
+pub(crate) fn decode_record(index: JournalIndex, bytes: Bytes) -> Result<Record, String> {
+    let (mut row, mut rest) = split(bytes)?;
+    let (header, digest, count) = take_front(index, &mut row)?;
     // No capacity from the count: it is bounded by the header's list, which exists in memory already.
     let mut effects = Vec::with_capacity(header.effects.len());
     for n in 1..=count {
-        effects.push(decode_effect(take_part(&mut rest, index, n)?)?);
+        effects.push(decode_effect(take_part(&mut row, index, n)?)?);
     }
-    if !rest.is_empty() {
-        return Err(format!("{} bytes are left over", rest.len()));
+    let mut bodies = Vec::with_capacity(header.bodies.len());
+    for n in 0..header.bodies.len() {
+        bodies.push(take_body(index, n as u32, &mut rest)?);
     }
-    Ok(Row { header, digest, effects })
+    match row.len() + rest.len() {
+        0 => Ok(Record { header, effects, bodies, digest }),
+        left => Err(format!("{left} bytes are left over")),
+    }
 }
 
-/// Reads header and digest of a journal row only.
-pub(crate) fn decode_header(index: JournalIndex, bytes: &[u8]) -> Result<(RecordHeader, Digest), String> {
-    decode_front(index, bytes).map(|(header, digest, ..)| (header, digest))
+/// Reads only header and digest of record `index`.
+pub(crate) fn decode_header(index: JournalIndex, bytes: Bytes) -> Result<(RecordHeader, Digest), String> {
+    let (mut row, _) = split(bytes)?;
+    take_front(index, &mut row).map(|(header, digest, _)| (header, digest))
 }
 
-fn decode_effect(bytes: &[u8]) -> Result<Effect, String> {
-    let mut rest = bytes;
+/// Reads only body `n` of record `index`: `None` when it has no such body, empty when it is erased.
+pub(crate) fn decode_body(index: JournalIndex, n: u16, bytes: Bytes) -> Result<Option<Bytes>, String> {
+    let (_, mut rest) = split(bytes)?;
+    for _ in 0..n {
+        if rest.is_empty() {
+            return Ok(None);
+        }
+        let len = take_u32(&mut rest)? as usize;
+        take(&mut rest, len.saturating_add(5))?;
+    }
+    if rest.is_empty() { Ok(None) } else { take_body(index, u32::from(n), &mut rest).map(Some) }
+}
+
+fn decode_effect(mut rest: Bytes) -> Result<Effect, String> {
     let tag = take(&mut rest, 1)?[0];
     let len = take_u32(&mut rest)? as usize;
-    let key = Bytes::copy_from_slice(take(&mut rest, len)?);
+    let key = take(&mut rest, len)?;
     match (tag, rest.is_empty()) {
-        (1, _) => Ok(Effect::Put { key, value: Bytes::copy_from_slice(rest) }),
+        (1, _) => Ok(Effect::Put { key, value: rest }),
         (2, true) => Ok(Effect::Delete { key }),
         _ => Err(format!("effect kind {tag} is not known")),
     }
 }
 
-/// The stored form of a body. An empty body whose header names a length is an erased one. Clears `out` first.
-pub(crate) fn encode_body(index: JournalIndex, n: u16, body: &[u8], erased: bool, out: &mut Vec<u8>) {
-    out.clear();
-    out.extend_from_slice(&[0; 4]);
-    out.push(u8::from(erased));
-    out.extend_from_slice(body);
-    let crc = part_crc(index, BODY_PART | u32::from(n), &out[4..]);
-    out[..4].copy_from_slice(&crc.to_le_bytes());
-}
-
-/// Reads a stored body; an erased one is empty.
-pub(crate) fn decode_body(index: JournalIndex, n: u16, bytes: &[u8]) -> Result<Bytes, String> {
-    let mut rest = bytes;
-    let crc = take_u32(&mut rest)?;
-    if part_crc(index, BODY_PART | u32::from(n), rest) != crc {
+fn take_body(index: JournalIndex, n: u32, rest: &mut Bytes) -> Result<Bytes, String> {
+    let len = take_u32(rest)? as usize;
+    let crc = take_u32(rest)?;
+    let mut stored = take(rest, len.saturating_add(1))?;
+    if part_crc(index, BODY_PART | n, &stored) != crc {
         return Err(format!("the checksum of body {n} does not match"));
     }
-    match take(&mut rest, 1)?[0] {
-        0 => Ok(Bytes::copy_from_slice(rest)),
-        1 if rest.is_empty() => Ok(Bytes::new()),
+    match take(&mut stored, 1)?[0] {
+        0 => Ok(stored),
+        1 if stored.iter().all(|b| *b == 0) => Ok(Bytes::new()),
         state => Err(format!("body {n} has unknown state {state}")),
     }
 }
@@ -207,9 +217,8 @@ pub(crate) fn encode_meta<T: Serialize>(value: &T) -> Vec<u8> {
 
 /// Reads a meta value.
 pub(crate) fn decode_meta<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
-    let mut rest = bytes;
-    let crc = take_u32(&mut rest)?;
-    if crc32c::crc32c(rest) != crc {
+    let (crc, rest) = bytes.split_first_chunk::<4>().ok_or("the checksum is missing")?;
+    if crc32c::crc32c(rest) != u32::from_le_bytes(*crc) {
         return Err("the checksum does not match".to_owned());
     }
     codec::decode(rest).map_err(|e| e.to_string())
@@ -231,40 +240,45 @@ mod tests {
         Record::seal(draft, Lineage::default(), region, Epoch::INITIAL, &Position::ZERO, Timestamp::default())
     }
 
+    fn stored(record: &Record) -> Vec<u8> {
+        let mut out = Vec::new();
+        push_record(record, &mut out);
+        out
+    }
+
     #[test]
     fn a_record_comes_back_as_it_was_written() {
         let record = record();
-        let mut row = Vec::new();
-        encode_row(&record, &mut row);
-        let back = decode_row(record.index(), &row).unwrap();
-        assert_eq!(
-            (back.header, back.digest, back.effects),
-            (record.header.clone(), record.digest, record.effects)
-        );
-        encode_body(record.header.index, 0, b"body", false, &mut row);
-        assert_eq!(decode_body(record.header.index, 0, &row).unwrap(), record.bodies[0]);
+        let bytes = Bytes::from(stored(&record));
+        let index = record.index();
+        assert_eq!(decode_record(index, bytes.clone()).unwrap(), record);
+        assert_eq!(decode_header(index, bytes.clone()).unwrap(), (record.header.clone(), record.digest));
+        assert_eq!(decode_body(index, 0, bytes.clone()).unwrap().as_ref(), record.bodies.first());
+        assert_eq!(decode_body(index, 1, bytes).unwrap(), None);
+    }
+
+    #[test]
+    fn an_erased_body_is_empty_and_its_record_still_proves_itself() {
+        let mut record = record();
+        record.bodies[0] = Bytes::new();
+        let back = decode_record(record.index(), Bytes::from(stored(&record))).unwrap();
+        assert_eq!(back, record);
+        back.verify().unwrap();
     }
 
     #[test]
     fn no_flipped_bit_no_cut_and_no_other_place_passes() {
         let record = record();
-        let (mut row, mut body) = (Vec::new(), Vec::new());
-        encode_row(&record, &mut row);
-        encode_body(record.index(), 0, b"body", false, &mut body);
-        for at in 0..row.len() * 8 {
-            let mut bad = row.clone();
+        let good = stored(&record);
+        for at in 0..good.len() * 8 {
+            let mut bad = good.clone();
             bad[at / 8] ^= 1 << (at % 8);
-            assert!(decode_row(record.index(), &bad).is_err(), "bit {at}");
+            assert!(decode_record(record.index(), Bytes::from(bad)).is_err(), "bit {at}");
         }
-        for at in 0..body.len() * 8 {
-            let mut bad = body.clone();
-            bad[at / 8] ^= 1 << (at % 8);
-            assert!(decode_body(record.index(), 0, &bad).is_err(), "bit {at} of the body");
+        for cut in 0..good.len() {
+            let bad = Bytes::copy_from_slice(&good[..cut]);
+            assert!(decode_record(record.index(), bad).is_err(), "cut at {cut}");
         }
-        for cut in 0..row.len() {
-            assert!(decode_row(record.index(), &row[..cut]).is_err(), "cut at {cut}");
-        }
-        assert!(decode_row(record.index().next(), &row).is_err());
-        assert!(decode_body(record.index(), 1, &body).is_err());
+        assert!(decode_record(record.index().next(), Bytes::from(good)).is_err());
     }
 }

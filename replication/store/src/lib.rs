@@ -1,6 +1,6 @@
-//! RocksDB storage of journals, platform state, registry log and catalog objects.
+//! Storage of journals (files), platform state and registry (RocksDB), and catalog objects.
 //!
-//! [`PlatformStore`] is one database a platform: its journal, the rows its effects write, and node-local rows.
+//! [`PlatformStore`] is one store a platform: its journal, the rows its effects write, and node-local rows.
 //! [`JournalWriter`] puts threads in front of it, so that many appends share one fsync and applying delays none.
 //! [`RegistryStore`] is the registry's database; [`ObjectStore`] keeps digest-addressed objects; [`DataDir`] guards the
 //! node's folder.
@@ -14,6 +14,7 @@ mod durable;
 mod error;
 mod export;
 mod layout;
+mod log;
 mod objects;
 mod platform;
 pub mod registry;

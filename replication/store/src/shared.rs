@@ -21,11 +21,13 @@ pub struct Budget {
     pub buffer_bytes: usize,
     /// Files one database keeps open. Default 128: a full process of 40 platforms stays below 8 192 descriptors.
     pub open_files: i32,
+    /// A file of a journal is full, and the next begun, once it holds this many bytes. Default 64 MiB; at most 1 GiB.
+    pub journal_file_bytes: u64,
 }
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { cache_bytes: 64 << 20, buffer_bytes: 64 << 20, open_files: 128 }
+        Self { cache_bytes: 64 << 20, buffer_bytes: 64 << 20, open_files: 128, journal_file_bytes: 64 << 20 }
     }
 }
 
@@ -57,6 +59,11 @@ impl Shared {
             buffers: WriteBufferManager::new_write_buffer_manager(budget.buffer_bytes, false),
             env,
         })
+    }
+
+    /// The bounds.
+    pub(crate) fn budget(&self) -> &Budget {
+        &self.budget
     }
 
     /// Bytes in use now.
@@ -107,6 +114,12 @@ impl Shared {
         // An idle platform takes a few of these, whatever its buffers may grow to.
         o.set_arena_block_size(ARENA_BLOCK);
         o.set_max_write_buffer_number(4);
+        // Most lookups are for keys that are not there, such as the business key of a new document: a filter answers them
+        // without a walk through the buffer.
+        o.set_memtable_whole_key_filtering(true);
+        o.set_memtable_prefix_bloom_ratio(0.02);
+        // Rows are written once and read by key: fewer, larger merges cost less than the few more files a read passes.
+        o.set_level_zero_file_num_compaction_trigger(8);
         // New files are soon merged: compressing them would cost more than it saves.
         let (none, lz4) = (DBCompressionType::None, DBCompressionType::Lz4);
         o.set_compression_per_level(&[none, none, lz4, lz4, lz4, lz4, lz4]);

@@ -47,4 +47,8 @@ codes! { STORAGE_CODES {
         "A record or object is too large" / "记录或对象过大",
         "The size exceeds what the storage accepts; the limit is in the detail." / "大小超过存储上限，上限见详情。",
         "Split the content, or shorten the request." / "请拆分内容或缩短请求。";
+    DIR_OLDER_FORMAT = 1112, 500, 7, false,
+        "The data directory has an older format" / "数据目录格式较旧",
+        "The directory was written by an older version whose format this one cannot read." / "该目录由较旧版本写入，本版本无法读取其格式。",
+        "Start the version that wrote it and take a backup, or let this node fetch its copies from the other holders into an empty directory." / "请用写入该目录的版本启动并做备份，或让本节点在空目录中从其他持有者取回副本。";
 } }

@@ -1,6 +1,9 @@
-//! Writes to the journal: append, seal, truncate. Each is one atomic, fsynced batch.
+//! Writes to the journal: append, seal, truncate, each fsynced.
+//!
+//! The epoch history lies in the database, the records in files. It is written first when an epoch begins and last when the
+//! journal is cut: after a crash it may name an epoch whose first record is not there, which opening drops, never lack one.
 
-use super::{BODIES, JOURNAL, META, PlatformStore, hold, meta};
+use super::{Appending, META, PlatformStore, hold, meta};
 use crate::Error;
 use crate::layout::{self, RECORD_LEN_MAX};
 use eport_model::{Epoch, EpochHistory, HistoryError, JournalIndex, Position, Record, Timestamp};
@@ -16,17 +19,14 @@ impl PlatformStore {
 
     /// Appends several requests' records with one fsync.
     pub(crate) fn append_groups(&self, groups: &[&[Arc<Record>]]) -> Result<(), Error> {
-        let mut promise = hold(&self.0.append);
+        let mut appending = hold(&self.0.append);
         self.writable()?;
         let before = hold(&self.0.head).clone();
         let (mut last, mut last_time, mut history) = (before.last, before.last_time, before.history);
         let epochs = history.entries().len();
-        let mut batch = WriteBatch::default();
-        let mut row = Vec::new();
         for record in groups.iter().copied().flatten() {
             self.check_next(record, &last)?;
             note_epoch(&mut history, record, &last)?;
-            self.stage(record, &mut batch, &mut row)?;
             last = record.position();
             last_time = record.header.time;
         }
@@ -34,9 +34,11 @@ impl PlatformStore {
             return Ok(());
         }
         if history.entries().len() != epochs {
-            batch.put_cf(self.family(META), meta::HISTORY, layout::encode_meta(&history));
+            self.write_history(&history)?;
         }
-        self.write("append records", batch, true)?;
+        let Appending { promise, buffer } = &mut *appending;
+        let records = groups.iter().copied().flatten().map(|r| &**r);
+        self.0.log.append(records, buffer).map_err(|e| self.poisoned(e))?;
         promise.note(last.index, &last.digest);
         let mut head = hold(&self.0.head);
         head.last = last;
@@ -44,6 +46,12 @@ impl PlatformStore {
         head.sealed = head.sealed.max(last.epoch);
         head.history = history;
         Ok(())
+    }
+
+    fn write_history(&self, history: &EpochHistory) -> Result<(), Error> {
+        let mut batch = WriteBatch::default();
+        batch.put_cf(self.family(META), meta::HISTORY, layout::encode_meta(history));
+        self.write("write epoch history", batch, true)
     }
 
     fn check_next(&self, record: &Record, last: &Position) -> Result<(), Error> {
@@ -60,20 +68,6 @@ impl PlatformStore {
             return Err(Error::TooLarge { what: "record", len: len as u64, limit: RECORD_LEN_MAX as u64 });
         }
         record.follows(last).map_err(|source| Error::OutOfOrder { last: *last, source })
-    }
-
-    fn stage(&self, record: &Record, batch: &mut WriteBatch, row: &mut Vec<u8>) -> Result<(), Error> {
-        let index = record.index();
-        layout::encode_row(record, row);
-        batch.put_cf(self.family(JOURNAL), layout::journal_key(index), &row);
-        for (n, body) in record.bodies.iter().enumerate() {
-            let n = n as u16;
-            let erased =
-                body.is_empty() && record.header.bodies.get(usize::from(n)).is_some_and(|b| b.len > 0);
-            layout::encode_body(index, n, body, erased, row);
-            batch.put_cf(self.family(BODIES), layout::body_key(index, n), &row);
-        }
-        Ok(())
     }
 
     /// Fsyncs the promise not to follow epochs below `epoch`. A lower or equal promise is kept already.
@@ -94,7 +88,7 @@ impl PlatformStore {
     /// Removes every record after `after` and fsyncs. Refuses to go below what is applied. Returns the new end.
     /// The caller has exported the tail before.
     pub fn truncate_after(&self, after: JournalIndex) -> Result<(Position, Timestamp), Error> {
-        let mut promise = hold(&self.0.append);
+        let mut appending = hold(&self.0.append);
         let _apply = hold(&self.0.apply);
         self.writable()?;
         let head = hold(&self.0.head).clone();
@@ -105,17 +99,15 @@ impl PlatformStore {
             return Ok((head.last, head.last_time));
         }
         let (last, last_time) = self.place_of(after)?;
-        promise.lower(&self.0.dir, last.index, &last.digest)?;
+        appending.promise.lower(&self.0.dir, last.index, &last.digest)?;
         let mut history = head.history;
         history.truncate_after(after);
-        let (from, end) = (after.next(), [0xff; 16]);
-        let mut batch = WriteBatch::default();
-        batch.delete_range_cf(self.family(JOURNAL), &layout::journal_key(from)[..], &end[..]);
-        batch.delete_range_cf(self.family(BODIES), &layout::body_key(from, 0)[..], &end[..]);
-        batch.put_cf(self.family(META), meta::HISTORY, layout::encode_meta(&history));
         // The epoch of a removed record stays promised: this node has acted under it.
+        let mut batch = WriteBatch::default();
         batch.put_cf(self.family(META), meta::SEALED, layout::encode_meta(&head.sealed));
-        self.write("truncate journal", batch, true)?;
+        self.write("seal epoch", batch, true)?;
+        self.0.log.cut(after).map_err(|e| self.poisoned(e))?;
+        self.write_history(&history)?;
         let mut head = hold(&self.0.head);
         (head.last, head.last_time, head.history) = (last, last_time, history);
         Ok((last, last_time))

@@ -20,6 +20,7 @@ impl PlatformStore {
         };
         let mut batch = WriteBatch::default();
         let state = self.family(STATE);
+        let mut effects = Vec::with_capacity(records.len() * 4);
         for record in records {
             let index = record.index();
             record.follows(&applied).map_err(|source| Error::OutOfOrder { last: applied, source })?;
@@ -28,20 +29,54 @@ impl PlatformStore {
                 let source = RecordDefect::Gap { index, expected: last.index };
                 return Err(Error::OutOfOrder { last, source });
             }
-            for effect in &record.effects {
-                match effect {
-                    Effect::Put { key, value } => batch.put_cf(state, key, value),
-                    Effect::Delete { key } => batch.delete_cf(state, key),
-                }
-            }
+            effects.extend(&record.effects);
             applied = record.position();
         }
         if records.is_empty() {
             return Ok(applied);
         }
+        for effect in last_of_each_row(effects) {
+            match effect {
+                Effect::Put { key, value } => batch.put_cf(state, key, value),
+                Effect::Delete { key } => batch.delete_cf(state, key),
+            }
+        }
         batch.put_cf(self.family(META), meta::APPLIED, layout::encode_meta(&applied));
         self.write("apply effects", batch, false)?;
         hold(&self.0.head).applied = applied;
         Ok(applied)
+    }
+}
+
+/// The last effect on each row, in key order: the batch is atomic, so what comes before it is never seen, and rows that lie
+/// together are written together.
+fn last_of_each_row(mut effects: Vec<&Effect>) -> Vec<&Effect> {
+    // Reversed and sorted stably, the last effect on a row comes first and the others go.
+    effects.reverse();
+    effects.sort_by(|a, b| a.key().cmp(b.key()));
+    effects.dedup_by(|later, first| later.key() == first.key());
+    effects
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    #[test]
+    fn the_last_effect_on_a_row_is_the_one_that_is_written() {
+        let key = |k: &str| Bytes::from(k.to_owned());
+        let put = |k: &str, v: &str| Effect::Put { key: key(k), value: key(v) };
+        let all = [
+            put("b", "1"),
+            put("a", "1"),
+            Effect::Delete { key: key("a") },
+            put("b", "2"),
+            put("c", "1"),
+            put("a", "3"),
+            Effect::Delete { key: key("c") },
+        ];
+        let kept: Vec<Effect> = last_of_each_row(all.iter().collect()).into_iter().cloned().collect();
+        assert_eq!(kept, [put("a", "3"), put("b", "2"), Effect::Delete { key: key("c") }]);
     }
 }

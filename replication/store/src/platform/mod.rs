@@ -1,4 +1,4 @@
-//! One platform's database: its journal, the state rows its effects write, and node-local rows.
+//! One platform's store: the files of its journal, and a database with the state rows its effects write and node-local rows.
 //!
 //! Invariants: `applied <= last`; the journal is dense from 1 and chained; `last`, `applied` and `sealed` in memory are what
 //! is on disk. One thread appends and one applies; readers are many. Lock order: `append` before `apply` before `head`.
@@ -16,13 +16,12 @@ pub use open::Recovered;
 pub use state::{StateDigest, StateSnapshot};
 
 use crate::Error;
+use crate::log::Log;
 use eport_model::{Coded, Epoch, EpochHistory, Lineage, Position, RegionCode, Timestamp};
 use rocksdb::{ColumnFamily, DB};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-pub(crate) const JOURNAL: &str = "journal";
-pub(crate) const BODIES: &str = "bodies";
 pub(crate) const STATE: &str = "state";
 pub(crate) const META: &str = "meta";
 pub(crate) const LOCAL: &str = "local";
@@ -42,17 +41,25 @@ pub struct PlatformStore(Arc<Inner>);
 
 struct Inner {
     db: DB,
+    log: Log,
     dir: PathBuf,
     lineage: Lineage,
     region: RegionCode,
-    /// Held while the journal changes: append, seal, truncate. Guards the note of what was fsynced.
-    append: Mutex<promise::Promise>,
+    /// Held while the journal changes: append, seal, truncate.
+    append: Mutex<Appending>,
     /// Held while state rows change.
     apply: Mutex<()>,
     /// What is on disk; held only to look or to note a finished write.
     head: Mutex<Head>,
     /// The first failed write, after which nothing is written.
     poison: OnceLock<Error>,
+}
+
+/// What the appending thread needs.
+struct Appending {
+    promise: promise::Promise,
+    /// Frames of the group that is written.
+    buffer: Vec<u8>,
 }
 
 /// Where journal and state end.
@@ -118,7 +125,7 @@ impl PlatformStore {
 
     /// Writes what is only in memory and log into tables, so that the next start replays nothing. For an orderly stop.
     pub fn flush(&self) -> Result<(), Error> {
-        let families = [JOURNAL, BODIES, STATE, META, LOCAL].map(|name| self.family(name));
+        let families = [STATE, META, LOCAL].map(|name| self.family(name));
         let mut options = rocksdb::FlushOptions::default();
         options.set_wait(true);
         self.0.db.flush_cfs_opt(&families, &options).map_err(|e| self.poison("flush", e))
@@ -142,7 +149,10 @@ impl PlatformStore {
 
     /// Notes a failed write. What it left in the log is unknown, so no later write may build upon it.
     fn poison(&self, operation: &'static str, source: rocksdb::Error) -> Error {
-        let error = Error::rocks(operation, &self.0.dir, source);
+        self.poisoned(Error::rocks(operation, &self.0.dir, source))
+    }
+
+    fn poisoned(&self, error: Error) -> Error {
         if self.0.poison.set(error.clone()).is_ok() {
             tracing::error!(region = %self.0.region, code = %error.code(), %error, "storage stopped writing");
         }

@@ -1,24 +1,25 @@
 //! Opening a platform's database and checking what a crash, or somebody else, left in it.
 //!
-//! RocksDB cuts a torn end of its log (a batch is whole or absent) and refuses damage anywhere else. On top of that the
-//! last records must verify, chain, and agree with the meta rows; nothing acknowledged is ever cut here.
+//! Journal and database each cut the torn end of a crash and refuse damage anywhere else. On top of that the last records
+//! must verify, chain, and agree with the meta rows; nothing acknowledged is ever cut here.
 
 use super::promise::{Kept, Promise};
-use super::{Head, Inner, META, PlatformStore, meta};
+use super::{Appending, Head, Inner, META, PlatformStore, meta};
+use crate::log::Log;
 use crate::layout::{self, FORMAT};
 use crate::{Error, Shared, durable};
 use eport_model::{
     Epoch, EpochHistory, JournalIndex, Lineage, MoveId, Position, Record, RecordKind, RegionCode, Timestamp,
 };
-use rocksdb::{ColumnFamilyDescriptor, DB, DBCompressionType, Options};
+use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB};
 use serde::de::DeserializeOwned;
 use std::path::Path;
 use std::sync::{Mutex, OnceLock};
 
 /// How many records at the end are verified in full when a platform opens.
 const VERIFIED_AT_OPEN: u64 = 64;
-/// Bodies from this size on live in blob files, outside the sorted tables.
-const BLOB_LEN_MIN: u64 = 512;
+/// Folder of the journal's files, inside the database's.
+const LOG: &str = "journal";
 
 /// What was found on disk when the platform was opened.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -49,26 +50,28 @@ impl PlatformStore {
         durable::create_dir(dir)?;
         let db = DB::open_cf_descriptors(&shared.database(), dir, families(shared))
             .map_err(|e| Error::rocks("open database", dir, e))?;
+        let meta = Meta { db: &db, dir };
+        meta.claim(lineage, region)?;
+        let head = Head {
+            history: meta.read(meta::HISTORY)?.unwrap_or_default(),
+            sealed: meta.read(meta::SEALED)?.unwrap_or_default(),
+            applied: meta.read(meta::APPLIED)?.unwrap_or_default(),
+            ..Head::default()
+        };
         let (promise, kept) = Promise::open(dir)?;
-        let mut inner = Inner {
+        let fsynced = kept.map_or(JournalIndex::ZERO, |k| k.index).max(head.applied.index);
+        let log = Log::open(&dir.join(LOG), region, shared.budget().journal_file_bytes, fsynced)?;
+        let store = PlatformStore(std::sync::Arc::new(Inner {
             db,
+            log,
             dir: dir.to_owned(),
             lineage,
             region,
-            append: Mutex::new(promise),
+            append: Mutex::new(Appending { promise, buffer: Vec::new() }),
             apply: Mutex::new(()),
-            head: Mutex::default(),
+            head: Mutex::new(head),
             poison: OnceLock::new(),
-        };
-        claim(&inner)?;
-        let head = Head {
-            history: read_meta(&inner, meta::HISTORY)?.unwrap_or_default(),
-            sealed: read_meta(&inner, meta::SEALED)?.unwrap_or_default(),
-            applied: read_meta(&inner, meta::APPLIED)?.unwrap_or_default(),
-            ..Head::default()
-        };
-        inner.head = Mutex::new(head);
-        let store = PlatformStore(std::sync::Arc::new(inner));
+        }));
         let end = store.verify_end()?;
         let recovered = store.settle(end.as_deref())?;
         store.check_promise(kept)?;
@@ -77,7 +80,10 @@ impl PlatformStore {
 
     /// Verifies the last records and returns the very last.
     fn verify_end(&self) -> Result<Option<std::sync::Arc<Record>>, Error> {
-        let Some(last) = self.last_index()? else { return Ok(None) };
+        let last = self.0.log.last();
+        if last == JournalIndex::ZERO {
+            return Ok(None);
+        }
         let from = JournalIndex::from_u64(last.as_u64().saturating_sub(VERIFIED_AT_OPEN - 1).max(1));
         let mut before = self.position(from.previous())?;
         let mut end = None;
@@ -120,6 +126,9 @@ impl PlatformStore {
         head.last = end.map_or(Position::ZERO, Record::position);
         head.last_time = end.map_or_else(Timestamp::default, |r| r.header.time);
         head.sealed = head.sealed.max(head.last.epoch);
+        // An epoch is noted before its first record is written.
+        let last = head.last.index;
+        head.history.truncate_after(last);
         let damaged = |detail: String| Error::damaged(&self.0.dir, None, detail);
         if head.history.last_epoch() != head.last.epoch {
             let (history, last) = (head.history.last_epoch(), head.last.epoch);
@@ -152,65 +161,58 @@ fn unresolved(record: &Record) -> Option<MoveId> {
     }
 }
 
-/// Writes format and owner into a new database, and checks them in an old one.
-fn claim(inner: &Inner) -> Result<(), Error> {
-    let owner = (inner.lineage, inner.region);
-    match read_meta::<u32>(inner, meta::FORMAT)? {
-        Some(found) if found > FORMAT => {
-            return Err(Error::NewerFormat { path: inner.dir.clone(), found, known: FORMAT });
+/// The meta rows of a database that is being opened.
+struct Meta<'a> {
+    db: &'a DB,
+    dir: &'a Path,
+}
+
+impl Meta<'_> {
+    /// Writes format and owner into a new database, and checks them in an old one.
+    fn claim(&self, lineage: Lineage, region: RegionCode) -> Result<(), Error> {
+        let path = self.dir.to_owned();
+        match self.read::<u32>(meta::FORMAT)? {
+            Some(found) if found > FORMAT => return Err(Error::NewerFormat { path, found, known: FORMAT }),
+            Some(found) if found < FORMAT => return Err(Error::OlderFormat { path, found, known: FORMAT }),
+            Some(_) => {}
+            None => return self.found(lineage, region),
         }
-        Some(_) => {}
-        None => return found_database(inner, owner),
+        match self.read::<(Lineage, RegionCode)>(meta::OWNER)? {
+            Some(found) if found == (lineage, region) => Ok(()),
+            Some((found_lineage, found_region)) => Err(Error::OtherOwner {
+                path,
+                found: format!("platform {found_region} of federation {found_lineage}"),
+                expected: format!("platform {region} of federation {lineage}"),
+            }),
+            None => Err(Error::damaged(self.dir, None, "the database does not say whose it is")),
+        }
     }
-    match read_meta::<(Lineage, RegionCode)>(inner, meta::OWNER)? {
-        Some(found) if found == owner => Ok(()),
-        Some((lineage, region)) => Err(Error::OtherOwner {
-            path: inner.dir.clone(),
-            found: format!("platform {region} of federation {lineage}"),
-            expected: format!("platform {} of federation {}", inner.region, inner.lineage),
-        }),
-        None => Err(Error::damaged(&inner.dir, None, "the database does not say whose it is")),
+
+    fn found(&self, lineage: Lineage, region: RegionCode) -> Result<(), Error> {
+        let mut batch = rocksdb::WriteBatch::default();
+        batch.put_cf(self.family(), meta::FORMAT, layout::encode_meta(&FORMAT));
+        batch.put_cf(self.family(), meta::OWNER, layout::encode_meta(&(lineage, region)));
+        let mut options = rocksdb::WriteOptions::default();
+        options.set_sync(true);
+        self.db.write_opt(batch, &options).map_err(|e| Error::rocks("found database", self.dir, e))
     }
-}
 
-fn found_database(inner: &Inner, owner: (Lineage, RegionCode)) -> Result<(), Error> {
-    let cf = inner.db.cf_handle(META).expect("every family exists once the database is open");
-    let mut batch = rocksdb::WriteBatch::default();
-    batch.put_cf(cf, meta::FORMAT, layout::encode_meta(&FORMAT));
-    batch.put_cf(cf, meta::OWNER, layout::encode_meta(&owner));
-    let mut options = rocksdb::WriteOptions::default();
-    options.set_sync(true);
-    inner.db.write_opt(batch, &options).map_err(|e| Error::rocks("found database", &inner.dir, e))
-}
+    fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Error> {
+        let value = self.db.get_pinned_cf(self.family(), name);
+        let value = value.map_err(|e| Error::rocks("read meta", self.dir, e))?;
+        let decode = |v: rocksdb::DBPinnableSlice<'_>| {
+            layout::decode_meta(&v)
+                .map_err(|e| Error::damaged(self.dir, None, format!("meta row {name}: {e}")))
+        };
+        value.map(decode).transpose()
+    }
 
-fn read_meta<T: DeserializeOwned>(inner: &Inner, name: &str) -> Result<Option<T>, Error> {
-    let cf = inner.db.cf_handle(META).expect("every family exists once the database is open");
-    let value = inner.db.get_pinned_cf(cf, name).map_err(|e| Error::rocks("read meta", &inner.dir, e))?;
-    let decode = |v: rocksdb::DBPinnableSlice<'_>| {
-        layout::decode_meta(&v).map_err(|e| Error::damaged(&inner.dir, None, format!("meta row {name}: {e}")))
-    };
-    value.map(decode).transpose()
+    fn family(&self) -> &ColumnFamily {
+        self.db.cf_handle(META).expect("every family exists once the database is open")
+    }
 }
 
 fn families(shared: &Shared) -> Vec<ColumnFamilyDescriptor> {
-    // Journal rows arrive in key order and are read in long runs; state rows are read one by one.
-    let mut bodies = shared.family(32 << 20);
-    with_blobs(&mut bodies);
-    let mut rows = vec![ColumnFamilyDescriptor::new(super::BODIES, bodies)];
-    for (name, buffer) in
-        [(super::JOURNAL, 16 << 20), (super::STATE, 16 << 20), (META, 256 << 10), (super::LOCAL, 256 << 10)]
-    {
-        rows.push(ColumnFamilyDescriptor::new(name, shared.family(buffer)));
-    }
-    rows
-}
-
-fn with_blobs(options: &mut Options) {
-    options.set_enable_blob_files(true);
-    options.set_min_blob_size(BLOB_LEN_MIN);
-    // Bodies are written once and are to be encrypted: compressing them is left to archives.
-    options.set_blob_compression_type(DBCompressionType::None);
-    options.set_blob_file_size(64 << 20);
-    // Erased bodies must leave the disk, not only the index.
-    options.set_enable_blob_gc(true);
+    let sizes = [(super::STATE, 16 << 20), (META, 256 << 10), (super::LOCAL, 256 << 10)];
+    sizes.map(|(name, buffer)| ColumnFamilyDescriptor::new(name, shared.family(buffer))).into()
 }

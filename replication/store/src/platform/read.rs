@@ -1,10 +1,9 @@
 //! Reading the journal. Every checksum is checked on the way; a gap or a mismatch is an error, never a shorter answer.
 
-use super::{BODIES, JOURNAL, PlatformStore};
+use super::PlatformStore;
 use crate::{Error, layout};
 use bytes::Bytes;
 use eport_model::{Digest, JournalIndex, Position, Record, RecordHeader};
-use rocksdb::{IteratorMode, ReadOptions, Snapshot};
 use std::sync::Arc;
 
 impl PlatformStore {
@@ -24,19 +23,12 @@ impl PlatformStore {
 
     /// One record with its bodies.
     pub fn record(&self, index: JournalIndex) -> Result<Option<Record>, Error> {
-        let mut found = None;
-        self.for_each_record(index, |record| {
-            found = Some(record);
-            Ok(false)
-        })?;
-        Ok(found.map(Arc::unwrap_or_clone))
+        self.one(index, layout::decode_record)
     }
 
     /// One body; an erased one is empty.
     pub fn body(&self, index: JournalIndex, n: u16) -> Result<Option<Bytes>, Error> {
-        let value = self.0.db.get_pinned_cf(self.family(BODIES), layout::body_key(index, n));
-        let value = value.map_err(|e| self.unreadable("read body", e))?;
-        value.map(|v| layout::decode_body(index, n, &v).map_err(|e| self.damaged(index, e))).transpose()
+        self.one(index, |index, bytes| layout::decode_body(index, n, bytes)).map(Option::flatten)
     }
 
     /// Epoch and digest of a stored record; `Position::ZERO` for index 0.
@@ -49,21 +41,16 @@ impl PlatformStore {
 
     /// Header and digest of a stored record.
     pub fn header(&self, index: JournalIndex) -> Result<Option<(RecordHeader, Digest)>, Error> {
-        let value = self.0.db.get_pinned_cf(self.family(JOURNAL), layout::journal_key(index));
-        let value = value.map_err(|e| self.unreadable("read record", e))?;
-        value.map(|v| layout::decode_header(index, &v).map_err(|e| self.damaged(index, e))).transpose()
+        self.one(index, layout::decode_header)
     }
 
-    /// Index of the last stored record, from the keys alone.
-    pub(super) fn last_index(&self) -> Result<Option<JournalIndex>, Error> {
-        let Some(row) = self.0.db.iterator_cf(self.family(JOURNAL), IteratorMode::End).next() else {
-            return Ok(None);
-        };
-        let (key, _) = row.map_err(|e| self.unreadable("read journal end", e))?;
-        match layout::journal_index(&key) {
-            Some(index) => Ok(Some(index)),
-            None => Err(Error::damaged(self.path(), None, "a journal key is not an index")),
-        }
+    fn one<T>(
+        &self,
+        index: JournalIndex,
+        decode: impl FnOnce(JournalIndex, Bytes) -> Result<T, String>,
+    ) -> Result<Option<T>, Error> {
+        let stored = self.0.log.get(index)?;
+        stored.map(|bytes| decode(index, bytes).map_err(|e| self.damaged(index, e))).transpose()
     }
 
     /// Calls `each` with the records from `from` on, as of now, until it answers false.
@@ -72,39 +59,11 @@ impl PlatformStore {
         from: JournalIndex,
         mut each: impl FnMut(Arc<Record>) -> Result<bool, Error>,
     ) -> Result<(), Error> {
-        // A snapshot keeps rows and bodies together while a truncation runs beside us.
-        let snapshot = self.0.db.snapshot();
-        let mut expected = from.max(JournalIndex::from_u64(1));
-        let mut options = ReadOptions::default();
-        options.set_total_order_seek(true);
-        options.fill_cache(false);
-        let start = layout::journal_key(expected);
-        let mode = IteratorMode::From(&start, rocksdb::Direction::Forward);
-        for row in snapshot.iterator_cf_opt(self.family(JOURNAL), options, mode) {
-            let (key, value) = row.map_err(|e| self.unreadable("read records", e))?;
-            if layout::journal_index(&key) != Some(expected) {
-                return Err(self.damaged(expected, "it is missing while later ones are stored".to_owned()));
-            }
-            if !each(Arc::new(self.assemble(&snapshot, expected, &value)?))? {
-                return Ok(());
-            }
-            expected = expected.next();
-        }
-        Ok(())
-    }
-
-    fn assemble(&self, snapshot: &Snapshot<'_>, index: JournalIndex, value: &[u8]) -> Result<Record, Error> {
-        let row = layout::decode_row(index, value).map_err(|e| self.damaged(index, e))?;
-        let mut bodies = Vec::with_capacity(row.header.bodies.len());
-        for n in 0..row.header.bodies.len() {
-            let n =
-                u16::try_from(n).map_err(|_| self.damaged(index, "it names too many bodies".to_owned()))?;
-            let stored = snapshot.get_pinned_cf(self.family(BODIES), layout::body_key(index, n));
-            let stored = stored.map_err(|e| self.unreadable("read body", e))?;
-            let stored = stored.ok_or_else(|| self.damaged(index, format!("body {n} is missing")))?;
-            bodies.push(layout::decode_body(index, n, &stored).map_err(|e| self.damaged(index, e))?);
-        }
-        Ok(Record { header: row.header, effects: row.effects, bodies, digest: row.digest })
+        self.0.log.for_each(from, |index, bytes| {
+            // A record that waits for its readers keeps only its own bytes, not the whole piece that was read.
+            let bytes = Bytes::copy_from_slice(&bytes);
+            each(Arc::new(layout::decode_record(index, bytes).map_err(|e| self.damaged(index, e))?))
+        })
     }
 
     pub(super) fn unreadable(&self, operation: &'static str, e: rocksdb::Error) -> Error {

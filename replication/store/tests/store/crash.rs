@@ -6,6 +6,7 @@ use rand::{Rng, SeedableRng};
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 
+/// The log of the database, which holds state rows that no fsync has reached.
 fn live_log(dir: &Path) -> PathBuf {
     files(dir, &[".log"]).pop().expect("a database that was written to has a log")
 }
@@ -32,7 +33,7 @@ fn a_copy_of_an_open_store_holds_every_acknowledged_record() {
 }
 
 #[test]
-fn a_log_cut_anywhere_behind_the_last_fsync_loses_nothing_acknowledged() {
+fn a_database_log_cut_anywhere_behind_the_last_fsync_loses_nothing_acknowledged() {
     for seed in 0..12u64 {
         let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
         let (dir, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -63,7 +64,7 @@ fn a_log_cut_anywhere_behind_the_last_fsync_loses_nothing_acknowledged() {
 }
 
 #[test]
-fn a_log_that_lost_fsynced_bytes_is_reported_and_not_taken_for_a_torn_one() {
+fn a_journal_that_lost_fsynced_bytes_is_reported_and_not_taken_for_a_torn_one() {
     for seed in 0..12u64 {
         let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
         let (dir, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -71,7 +72,7 @@ fn a_log_that_lost_fsynced_bytes_is_reported_and_not_taken_for_a_torn_one() {
         let (store, _) = open(dir.path());
         records.chunks(4).for_each(|c| store.append(c).unwrap());
         copy_dir(dir.path(), copy.path());
-        let log = live_log(copy.path());
+        let log = journal_files(copy.path()).pop().unwrap();
         cut(&log, rng.random_range(0..log.metadata().unwrap().len()));
         let refused =
             try_open(copy.path()).err().unwrap_or_else(|| panic!("seed {seed}: opened with a loss"));
@@ -101,21 +102,40 @@ fn power_lost_between_the_note_and_its_disk_is_no_alarm() {
 
 #[test]
 fn a_crash_during_a_truncation_leaves_the_old_end_or_the_new_one() {
-    let (dir, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let records = Chain::new().start(30, 600);
-    let (store, _) = open(dir.path());
-    store.append(&records).unwrap();
-    let before = live_log(dir.path()).metadata().unwrap().len();
+    // The journal spans several files, and two epochs end in what is cut off.
+    let dir = tempfile::tempdir().unwrap();
+    let mut chain = Chain::new();
+    let mut records = chain.start(20, 600);
+    records.push(chain.epoch(4));
+    records.extend((0..20).map(|_| chain.document(600)));
+    let (store, _) = open_small(dir.path(), 6_000).unwrap();
+    records.chunks(3).for_each(|c| store.append(c).unwrap());
+    let all = journal_files(dir.path());
+    assert!(all.len() > 4, "{} files", all.len());
+    let before = tempfile::tempdir().unwrap();
+    copy_dir(dir.path(), before.path());
     store.truncate_after(at(12)).unwrap();
-    let after = live_log(dir.path()).metadata().unwrap().len();
-    for (len, want) in [(before, 30), ((before + after) / 2, 30), (after, 12)] {
-        std::fs::remove_dir_all(copy.path()).unwrap();
-        copy_dir(dir.path(), copy.path());
-        cut(&live_log(copy.path()), len);
-        let (revived, found) = open(copy.path());
-        assert_eq!(found.last.index, at(want));
-        assert_eq!(all_records(&revived).len() as u64, want);
+    let left = journal_files(dir.path());
+    drop(store);
+    // Whole files go from the end; then the last one left is shortened; then the history follows.
+    for gone in 0..=(all.len() - left.len()) {
+        let copy = tempfile::tempdir().unwrap();
+        copy_dir(before.path(), copy.path());
+        std::fs::copy(dir.path().join("PROMISE"), copy.path().join("PROMISE")).unwrap();
+        for file in all.iter().rev().take(gone) {
+            std::fs::remove_file(copy.path().join("journal").join(file.file_name().unwrap())).unwrap();
+        }
+        let (revived, found) = open_small(copy.path(), 6_000).unwrap();
+        assert!(found.last.index >= at(12), "{gone} files gone: {}", found.last);
+        let kept = all_records(&revived);
+        assert_eq!(kept[..], records[..found.last.index.as_u64() as usize]);
+        assert_eq!(found.history.last_epoch(), found.last.epoch);
+        let mut chain = Chain::behind(found.last);
+        revived.append(&[chain.document(10)]).unwrap();
     }
+    let (revived, found) = open_small(dir.path(), 6_000).unwrap();
+    assert_eq!((found.last, found.sealed.as_u64()), (records[11].position(), 4));
+    assert_eq!(all_records(&revived)[..], records[..12]);
 }
 
 #[test]

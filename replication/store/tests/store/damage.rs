@@ -28,13 +28,13 @@ fn filled(dir: &Path, records: &[Arc<Record>]) -> PlatformStore {
 }
 
 /// Flips one bit of one of the files for each seed; returns how often it was reported.
-fn flip_bits(origin: &Path, endings: &[&str], want: &(Vec<Arc<Record>>, Rows), seeds: u64) -> u64 {
+fn flip_bits(origin: &Path, folder: &str, endings: &[&str], want: &(Vec<Arc<Record>>, Rows), seeds: u64) -> u64 {
     let mut reported = 0;
     for seed in 0..seeds {
         let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
         let copy = tempfile::tempdir().unwrap();
         copy_dir(origin, copy.path());
-        let files = files(copy.path(), endings);
+        let files = files(&copy.path().join(folder), endings);
         let file = &files[rng.random_range(0..files.len())];
         let mut bytes = std::fs::read(file).unwrap();
         let at = rng.random_range(0..bytes.len());
@@ -52,39 +52,58 @@ fn flip_bits(origin: &Path, endings: &[&str], want: &(Vec<Arc<Record>>, Rows), s
 }
 
 #[test]
-fn a_flipped_bit_in_the_log_is_reported_and_never_served() {
+fn a_flipped_bit_in_the_journal_is_reported_and_never_served() {
     let dir = tempfile::tempdir().unwrap();
     let records = Chain::new().start(100, 700);
     let store = filled(dir.path(), &records);
     let want = (records, store.scan(b"", None, usize::MAX).unwrap());
-    let reported = flip_bits(dir.path(), &[".log"], &want, 40);
-    assert!(reported >= 35, "{reported} of 40: nearly every bit of the log matters");
+    let reported = flip_bits(dir.path(), "journal", &[".log"], &want, 40);
+    assert!(reported >= 35, "{reported} of 40: nearly every bit of the journal matters");
 }
 
 #[test]
-fn a_flipped_bit_in_tables_and_blobs_is_reported_and_never_served() {
+fn a_flipped_bit_in_a_full_file_of_the_journal_is_reported_or_does_not_matter() {
+    let dir = tempfile::tempdir().unwrap();
+    let records = Chain::new().start(100, 700);
+    let (store, _) = open_small(dir.path(), 20_000).unwrap();
+    records.chunks(5).for_each(|c| store.append(c).unwrap());
+    store.apply(&records).unwrap();
+    assert!(journal_files(dir.path()).len() > 3);
+    let want = (records, store.scan(b"", None, usize::MAX).unwrap());
+    let reported = flip_bits(dir.path(), "journal", &[".log"], &want, 60);
+    assert!(reported >= 50, "{reported} of 60");
+}
+
+#[test]
+fn a_flipped_bit_in_tables_is_reported_and_never_served() {
     let dir = tempfile::tempdir().unwrap();
     let records = Chain::new().start(100, 700);
     let store = filled(dir.path(), &records);
     let want = (records, store.scan(b"", None, usize::MAX).unwrap());
     drop(store);
-    // Opening again writes what the log holds into tables and blob files.
+    // Opening again writes what the log holds into tables.
     drop(open(dir.path()));
-    assert!(!files(dir.path(), &[".blob"]).is_empty() && !files(dir.path(), &[".sst"]).is_empty());
-    let reported = flip_bits(dir.path(), &[".sst", ".blob"], &want, 60);
+    assert!(!files(dir.path(), &[".sst"]).is_empty());
+    let reported = flip_bits(dir.path(), "", &[".sst"], &want, 60);
     assert!(reported >= 20, "{reported} of 60");
 }
 
 #[test]
-fn a_lost_table_or_blob_file_is_reported() {
+fn a_lost_file_is_reported() {
     let dir = tempfile::tempdir().unwrap();
     let records = Chain::new().start(60, 700);
-    drop(filled(dir.path(), &records));
+    let (store, _) = open_small(dir.path(), 10_000).unwrap();
+    records.chunks(5).for_each(|c| store.append(c).unwrap());
+    store.apply(&records).unwrap();
+    drop(store);
     drop(open(dir.path()));
-    for file in files(dir.path(), &[".sst", ".blob"]) {
+    let mut all = files(dir.path(), &[".sst"]);
+    all.extend(journal_files(dir.path()));
+    assert!(all.len() > 4);
+    for file in all {
         let copy = tempfile::tempdir().unwrap();
         copy_dir(dir.path(), copy.path());
-        std::fs::remove_file(copy.path().join(file.file_name().unwrap())).unwrap();
+        std::fs::remove_file(copy.path().join(file.strip_prefix(dir.path()).unwrap())).unwrap();
         let error = serve(copy.path(), records.len()).expect_err("a lost file was not missed");
         assert_eq!(error.code(), codes::RECORD_DAMAGED, "{}: {error}", file.display());
     }

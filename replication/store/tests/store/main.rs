@@ -8,6 +8,7 @@ mod datadir;
 mod disk;
 mod export;
 mod journal;
+mod log;
 mod objects;
 mod support;
 mod writer;

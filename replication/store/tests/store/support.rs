@@ -25,8 +25,12 @@ pub fn at(index: u64) -> JournalIndex {
     JournalIndex::from_u64(index)
 }
 
+fn budget() -> Budget {
+    Budget { cache_bytes: 8 << 20, buffer_bytes: 16 << 20, open_files: 64, ..Budget::default() }
+}
+
 pub fn shared() -> Shared {
-    Shared::new(Budget { cache_bytes: 8 << 20, buffer_bytes: 16 << 20, open_files: 64 }).unwrap()
+    Shared::new(budget()).unwrap()
 }
 
 pub fn open(dir: &Path) -> (PlatformStore, Recovered) {
@@ -35,6 +39,17 @@ pub fn open(dir: &Path) -> (PlatformStore, Recovered) {
 
 pub fn try_open(dir: &Path) -> Result<(PlatformStore, Recovered), Error> {
     PlatformStore::open(dir, lineage(), region(), &shared())
+}
+
+/// Opens with journal files that are full after `bytes`.
+pub fn open_small(dir: &Path, bytes: u64) -> Result<(PlatformStore, Recovered), Error> {
+    let shared = Shared::new(Budget { journal_file_bytes: bytes, ..budget() }).unwrap();
+    PlatformStore::open(dir, lineage(), region(), &shared)
+}
+
+/// The journal's files, in order.
+pub fn journal_files(dir: &Path) -> Vec<std::path::PathBuf> {
+    files(&dir.join("journal"), &[".log"])
 }
 
 /// Makes records one behind the other.
