@@ -44,14 +44,20 @@ fn drills_pass_on_a_real_federation_and_their_reports_are_signed_filed_and_canno
         let plan = fed.eport(&["drill", "plan", "primary-kill", CITY])?.ok_json()?;
         ensure!(plan["may_run"] == true && plan["victims"][0] == HOME, "{plan:#}");
         let stale = fed.eport(&["drill", "run", "primary-kill", CITY, "--plan", "0123456789abcdef"])?;
-        ensure!(stale.expect(4, "another plan")?.error_code() == "EP8105", "the plan must be the one looked at");
+        ensure!(
+            stale.expect(4, "another plan")?.error_code() == "EP8105",
+            "the plan must be the one looked at"
+        );
         fed.eport(&["drill", "schedule", "add", "primary-kill", CITY, "--every", "30", "--owner", "ops"])?
             .expect(0, "schedule")?;
         for name in ["standby-read-check", "switchover", "link-cut", "restore-test"] {
             passes(fed, name)?;
         }
         let killed = passes(fed, "primary-kill")?;
-        ensure!(killed["rto_seconds"].as_f64() > Some(0.0) && killed["write_pause_ms"].is_f64(), "{killed:#}");
+        ensure!(
+            killed["rto_seconds"].as_f64() > Some(0.0) && killed["write_pause_ms"].is_f64(),
+            "{killed:#}"
+        );
         check_report(fed, &killed)?;
         let id = killed["drill_id"].as_str().context("drill_id")?;
         let history = fed.eport_at(WATCH, &["drill", "history"])?.ok_json()?;
@@ -118,7 +124,10 @@ fn kill(pid: u32) -> Result<()> {
 /// The newest drill once it is over.
 fn ended(fed: &Federation) -> Result<Value> {
     eport_cluster::wait_for("the end of the drill", Duration::from_secs(150), || {
-        let list = fed.eport_at(WATCH, &["drill", "history"]).and_then(|r| r.ok_json()).map_err(|e| format!("{e:#}"))?;
+        let list = fed
+            .eport_at(WATCH, &["drill", "history"])
+            .and_then(|r| r.ok_json())
+            .map_err(|e| format!("{e:#}"))?;
         let newest = list["items"][0].clone();
         if newest["state"] == "ended" { Ok(newest) } else { Err(newest.to_string()) }
     })

@@ -102,15 +102,16 @@ impl Signed {
     /// registry's knowledge and is not looked at here.
     pub fn verify(&self, statement: &Statement, ca: &Path) -> Result<(), Error> {
         let untrue = |detail: String| Error::Setup { detail, code: codes::SIGNATURE_MISMATCH };
-        let bytes = |text: &str| hex::decode(text).map_err(|_| untrue("the signature file is damaged".into()));
+        let bytes =
+            |text: &str| hex::decode(text).map_err(|_| untrue("the signature file is damaged".into()));
         let (certificate, signature) = (bytes(&self.certificate)?, bytes(&self.signature)?);
         let id: [u8; 16] =
             bytes(&self.id)?.try_into().map_err(|_| untrue("the signature file is damaged".into()))?;
         let issuers = certificates(ca)?;
-        let domain = domain_of_der(&certificate).ok_or_else(|| untrue("the signer names no domain".into()))?;
-        let refused = |r: eport_signature::Refused| {
-            Error::Setup { detail: r.to_string(), code: Code(r.code()) }
-        };
+        let domain =
+            domain_of_der(&certificate).ok_or_else(|| untrue("the signer names no domain".into()))?;
+        let refused =
+            |r: eport_signature::Refused| Error::Setup { detail: r.to_string(), code: Code(r.code()) };
         let who = signatory(&certificate, issuers.iter().map(Vec::as_slice), &domain, self.at_ms)
             .map_err(refused)?;
         if who.subject.to_string() != self.by {

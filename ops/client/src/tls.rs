@@ -57,8 +57,8 @@ pub(crate) fn subject_of(cert: &Path) -> Result<String, Error> {
 /// The first certificate of a file, DER.
 pub(crate) fn leaf_of(cert: &Path) -> Result<Vec<u8>, Error> {
     let pem = std::fs::read(cert).map_err(|e| unusable(cert, e.to_string()))?;
-    let der = CertificateDer::from_pem_slice(&pem)
-        .map_err(|_| unusable(cert, "no certificate in PEM".into()))?;
+    let der =
+        CertificateDer::from_pem_slice(&pem).map_err(|_| unusable(cert, "no certificate in PEM".into()))?;
     Ok(der.to_vec())
 }
 

@@ -32,9 +32,10 @@ pub fn html(r: &Report) -> String {
     let figures = r.figures().into_iter().map(|(n, v)| vec![n.zh, n.en, v]);
     table(&mut out, &["指标", "figure", ""], figures);
     out.push_str("<h2>判定 · Criteria</h2>\n");
-    let criteria = r.criteria.iter().map(|c| {
-        vec![c.title.zh.clone(), c.title.en.clone(), c.wanted.clone(), c.found.clone(), mark(c.ok)]
-    });
+    let criteria = r
+        .criteria
+        .iter()
+        .map(|c| vec![c.title.zh.clone(), c.title.en.clone(), c.wanted.clone(), c.found.clone(), mark(c.ok)]);
     table(&mut out, &["判定项", "criterion", "目标 wanted", "实际 found", ""], criteria);
     out.push_str("<h2>步骤 · Steps</h2>\n");
     let steps = r.steps.iter().map(|s| {
@@ -51,9 +52,8 @@ pub fn html(r: &Report) -> String {
     }
     if !r.before.is_empty() {
         out.push_str("<h2>起始与结束状态 · Before and after</h2>\n");
-        let rows = r.before.iter().map(|b| {
-            state_cells(b, r.after.iter().find(|a| a.region == b.region)).to_vec()
-        });
+        let rows =
+            r.before.iter().map(|b| state_cells(b, r.after.iter().find(|a| a.region == b.region)).to_vec());
         let heads = ["平台 platform", "主节点 primary", "纪元 epoch", "记录 records", "同步备份 in sync"];
         table(&mut out, &heads, rows);
     }

@@ -56,18 +56,41 @@ fn body(out: &mut String, r: &Report) -> std::fmt::Result {
     for (name, value) in r.figures() {
         writeln!(out, "| {} | {} | {} |", name.zh, name.en, cell(&value))?;
     }
-    writeln!(out, "\n## 判定 · Criteria\n\n| 判定项 | criterion | 目标 wanted | 实际 found | |\n| --- | --- | --- | --- | --- |")?;
+    writeln!(
+        out,
+        "\n## 判定 · Criteria\n\n| 判定项 | criterion | 目标 wanted | 实际 found | |\n| --- | --- | --- | --- | --- |"
+    )?;
     for c in &r.criteria {
         let mark = if c.ok { "✓" } else { "✗" };
-        writeln!(out, "| {} | {} | {} | {} | {mark} |", c.title.zh, c.title.en, cell(&c.wanted), cell(&c.found))?;
+        writeln!(
+            out,
+            "| {} | {} | {} | {} | {mark} |",
+            c.title.zh,
+            c.title.en,
+            cell(&c.wanted),
+            cell(&c.found)
+        )?;
     }
-    writeln!(out, "\n## 步骤 · Steps\n\n| 步骤 step | 开始 started | 秒 s | 结果 result | |\n| --- | --- | ---: | --- | --- |")?;
+    writeln!(
+        out,
+        "\n## 步骤 · Steps\n\n| 步骤 step | 开始 started | 秒 s | 结果 result | |\n| --- | --- | ---: | --- | --- |"
+    )?;
     for s in &r.steps {
         let mark = if s.ok { "✓" } else { "✗" };
-        writeln!(out, "| {} | {} | {:.3} | {} | {mark} |", cell(&s.name), cell(&s.started), s.seconds, cell(&s.result))?;
+        writeln!(
+            out,
+            "| {} | {} | {:.3} | {} | {mark} |",
+            cell(&s.name),
+            cell(&s.started),
+            s.seconds,
+            cell(&s.result)
+        )?;
     }
     if !r.parts.is_empty() {
-        writeln!(out, "\n## 各项演练 · Parts\n\n| 演练 drill | 名称 name | 结论 verdict | 报告摘要 report digest |\n| --- | --- | --- | --- |")?;
+        writeln!(
+            out,
+            "\n## 各项演练 · Parts\n\n| 演练 drill | 名称 name | 结论 verdict | 报告摘要 report digest |\n| --- | --- | --- | --- |"
+        )?;
         for p in &r.parts {
             let verdict = verdict_words(p.verdict);
             let words = format!("{} {}", verdict.zh, verdict.en);
@@ -75,7 +98,10 @@ fn body(out: &mut String, r: &Report) -> std::fmt::Result {
         }
     }
     if !r.before.is_empty() {
-        writeln!(out, "\n## 起始与结束状态 · Before and after\n\n| 平台 platform | 主节点 primary | 纪元 epoch | 记录 records | 同步备份 in sync |\n| --- | --- | ---: | ---: | --- |")?;
+        writeln!(
+            out,
+            "\n## 起始与结束状态 · Before and after\n\n| 平台 platform | 主节点 primary | 纪元 epoch | 记录 records | 同步备份 in sync |\n| --- | --- | ---: | ---: | --- |"
+        )?;
         for (before, after) in r.before.iter().map(|b| (b, r.after.iter().find(|a| a.region == b.region))) {
             row(out, before, after)?;
         }

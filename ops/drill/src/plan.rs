@@ -156,9 +156,8 @@ fn site(status: &FederationStatus, id: NodeId) -> Option<SiteId> {
 }
 
 fn victims(target: Target, status: &FederationStatus, about: &PlatformStatus) -> Vec<NodeId> {
-    let members = || {
-        status.nodes.iter().filter(|n| !matches!(n.state, NodeState::Removed | NodeState::Revoked))
-    };
+    let members =
+        || status.nodes.iter().filter(|n| !matches!(n.state, NodeState::Removed | NodeState::Revoked));
     let mut out: Vec<NodeId> = match target {
         Target::Primary => vec![about.primary],
         Target::Site => {
@@ -239,7 +238,9 @@ fn does(action: Action, count: u64, plan: &Plan) -> Text {
             format!("wait until {behind} is {count} records behind"),
         ),
         Action::Heal => Text::new(format!("恢复链路 {link}"), format!("mend the link {link}")),
-        Action::Follow => Text::new("等待所有备份同步且无滞后", "wait until every backup is in sync and level"),
+        Action::Follow => {
+            Text::new("等待所有备份同步且无滞后", "wait until every backup is in sync and level")
+        }
         Action::Failback => Text::new(format!("切回 {homes}"), format!("move back {homes}")),
         Action::BackUp => Text::new("生成备份", "make a backup"),
         Action::Restore => Text::new(

@@ -59,7 +59,8 @@ pub(crate) fn check(
     if script.target.moves() {
         out.extend(plan.platforms.iter().map(|p| {
             let name = p.to.map_or_else(|| "-".to_owned(), |n| n.to_string());
-            let (zh, en) = (format!("平台 {} 的接管节点：{name}", p.region), format!("{} goes to {name}", p.region));
+            let (zh, en) =
+                (format!("平台 {} 的接管节点：{name}", p.region), format!("{} goes to {name}", p.region));
             condition("target", p.to.is_some(), zh, en)
         }));
     }
@@ -81,7 +82,12 @@ pub(crate) fn check(
     }
     if script.target.kills() || script.target == Target::Link {
         out.push(match facts.hands {
-            Hands::Own => condition("hands", true, "本机联邦：由演练自行执行", "local federation: the drill acts by itself"),
+            Hands::Own => condition(
+                "hands",
+                true,
+                "本机联邦：由演练自行执行",
+                "local federation: the drill acts by itself",
+            ),
             Hands::Operator => condition(
                 "hands",
                 true,
@@ -137,7 +143,12 @@ fn canaries(facts: &Facts<'_>) -> Condition {
         [] => condition("canary", true, "测试单证会被接受", "canary documents would be accepted"),
         refused => {
             let why = refused.join("; ");
-            condition("canary", false, format!("测试单证会被拒绝：{why}"), format!("canaries would be refused: {why}"))
+            condition(
+                "canary",
+                false,
+                format!("测试单证会被拒绝：{why}"),
+                format!("canaries would be refused: {why}"),
+            )
         }
     }
 }
@@ -155,8 +166,7 @@ fn lossless(p: &PlatformStatus) -> Condition {
 
 fn quorum(plan: &Plan, status: &FederationStatus) -> Condition {
     let voters: Vec<_> = status.nodes.iter().filter(|n| n.voter).collect();
-    let left =
-        voters.iter().filter(|n| n.state == NodeState::Up && !plan.victims.contains(&n.node)).count();
+    let left = voters.iter().filter(|n| n.state == NodeState::Up && !plan.victims.contains(&n.node)).count();
     let need = voters.len() / 2 + 1;
     condition(
         "quorum",
@@ -170,9 +180,10 @@ fn writes_survive_cut(plan: &Plan, concerned: &[&PlatformStatus], status: &Feder
     let site = |id: NodeId| status.nodes.iter().find(|n| n.node == id).map(|n| n.site);
     let (ok, left) = match (plan.link, concerned.first()) {
         (Some((home, away)), Some(p)) => {
-            let others = p.backups.iter().filter(|b| {
-                b.in_sync && site(b.node).is_some_and(|s| s != home && s != away)
-            });
+            let others = p
+                .backups
+                .iter()
+                .filter(|b| b.in_sync && site(b.node).is_some_and(|s| s != home && s != away));
             let left = others.count();
             (left > 0 || p.durability != "sync", left)
         }

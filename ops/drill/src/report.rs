@@ -158,7 +158,10 @@ impl Report {
         let ms = |v: Option<f64>| v.map_or_else(|| "-".to_owned(), |ms| format!("{ms:.0} ms"));
         let seconds = |v: Option<f64>| v.map_or_else(|| "-".to_owned(), |s| format!("{s:.3} s"));
         vec![
-            (Text::new("丢失记录 RPO", "records lost (RPO)"), format!("{} / {:.1} s", self.rpo_records, self.rpo_seconds)),
+            (
+                Text::new("丢失记录 RPO", "records lost (RPO)"),
+                format!("{} / {:.1} s", self.rpo_records, self.rpo_seconds),
+            ),
             (Text::new("恢复时间 RTO", "recovery time (RTO)"), seconds(self.rto_seconds)),
             (Text::new("最长写入停顿", "longest write pause"), ms(self.write_pause_ms)),
             (Text::new("提交的测试单证", "canaries submitted"), d.submitted.to_string()),

@@ -376,7 +376,8 @@ fn the_calendar_repeats_a_schedule_and_counts_a_late_one_from_now() {
         due: due.into(),
         is_due: false,
     };
-    let all = [item("switchover", 30, "2026-03-10T00:00:00Z"), item("restore-test", 31, "2026-02-01T00:00:00Z")];
+    let all =
+        [item("switchover", 30, "2026-03-10T00:00:00Z"), item("restore-test", 31, "2026-02-01T00:00:00Z")];
     let dates = calendar(&all, at("2026-03-01T00:00:00Z"), at("2026-04-30T00:00:00Z"));
     let seen: Vec<(&str, &str, bool)> =
         dates.iter().map(|d| (d.name.as_str(), &d.due[..10], d.late)).collect();

@@ -74,7 +74,13 @@ impl World {
 
     fn rule(&self, from: &str, rule: Rule) {
         let (from, to) = if from == "gz-a" { ("gz-a", "sz-a") } else { ("sz-a", "gz-a") };
-        let change = Change { from: from.parse().unwrap(), to: to.parse().unwrap(), rule, seed: Some(5), cut_ms: None };
+        let change = Change {
+            from: from.parse().unwrap(),
+            to: to.parse().unwrap(),
+            rule,
+            seed: Some(5),
+            cut_ms: None,
+        };
         self.relay().set(&[change]).unwrap();
     }
 
@@ -335,7 +341,9 @@ async fn a_cut_with_a_bound_is_mended_by_the_relay_itself_unless_another_rule_ca
     assert_eq!(rule().delay_ms, 1, "only the cut goes away");
     w.relay().set(&[cut(Some(40))]).unwrap();
     w.relay().set(&[cut(None)]).unwrap();
-    w.relay().set(&[Change { from: "sz-a".parse().unwrap(), to: "gz-a".parse().unwrap(), ..cut(Some(80)) }]).unwrap();
+    w.relay()
+        .set(&[Change { from: "sz-a".parse().unwrap(), to: "gz-a".parse().unwrap(), ..cut(Some(80)) }])
+        .unwrap();
     let other = || w.relay().links().into_iter().find(|l| l.from.as_str() == "sz-a").unwrap().rule;
     while other().cut {
         assert!(Instant::now() < end, "nobody mended the other direction");

@@ -1,6 +1,7 @@
 //! `eport drill`: rehearse losses, with plan, canaries, verdict and a signed report; history, schedule, calendar.
 
 use crate::args::{Global, parse_duration};
+use crate::commands::drill_schedule::{ScheduleCommand, schedule, show_calendar};
 use crate::connect;
 use crate::drill::facts::{Looked, look};
 use crate::drill::mend::{Close, close, item};
@@ -11,12 +12,12 @@ use crate::exit;
 use crate::output::{Out, cell};
 use crate::table::Table;
 use clap::{Args, Subcommand};
-use eport_api_types::{DrillItem, DrillScheduleItem, DrillScheduleRequest, DrillStop, from_rfc3339, rfc3339};
+use eport_api_types::{DrillItem, DrillStop};
 use eport_client::{Client, Method};
-use eport_drill::{Plan, Script, Verdict, calendar, script, scripts};
+use eport_drill::{Plan, Script, Verdict, script, scripts};
+use eport_model::RegionCode;
 use eport_model::codes::{DRILL_CHANGED, DRILL_FAILED, NOT_FOUND};
-use eport_model::{RegionCode, Timestamp};
-use eport_registry::{CommandId, DrillFigures, DrillSchedule, DrillVerdict, statement};
+use eport_registry::{CommandId, DrillFigures, DrillVerdict, statement};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -138,39 +139,15 @@ pub struct WishArgs {
     pub backups: Option<PathBuf>,
 }
 
-/// Commands of `drill schedule`.
-#[derive(Subcommand, Debug)]
-pub enum ScheduleCommand {
-    /// List the schedules
-    List,
-    /// Add a schedule, or change it
-    Add {
-        /// Name of the drill
-        name: String,
-        /// Region code
-        region: RegionCode,
-        /// Days from one drill to the next
-        #[arg(long, value_name = "DAYS")]
-        every: u32,
-        /// When the first one is due, RFC 3339; default now
-        #[arg(long, value_name = "TIME")]
-        first: Option<String>,
-        /// Who looks after it
-        #[arg(long, default_value = "")]
-        owner: String,
-    },
-    /// Remove a schedule
-    Remove {
-        /// Name of the drill
-        name: String,
-        /// Region code
-        region: RegionCode,
-    },
-}
-
 impl WishArgs {
     fn wish(self, region: Option<RegionCode>) -> Wish {
-        Wish { region, limit: self.limit, to: self.to, recovery_key: self.recovery_key, backups: self.backups }
+        Wish {
+            region,
+            limit: self.limit,
+            to: self.to,
+            recovery_key: self.recovery_key,
+            backups: self.backups,
+        }
     }
 }
 
@@ -195,9 +172,7 @@ pub async fn run(args: DrillArgs, global: &Global, out: Out) -> Result<(), Error
             let found = files::verify(&file, &connect::access(global)?.ca)?;
             print_verified(&found, out)
         }
-        DrillCommand::History { name, region } => {
-            history(&connect::client(global)?, name, region, out).await
-        }
+        DrillCommand::History { name, region } => history(&connect::client(global)?, name, region, out).await,
         DrillCommand::Schedule { command } => schedule(&connect::client(global)?, command, out).await,
         DrillCommand::Calendar { days } => show_calendar(&connect::client(global)?, days, out).await,
         DrillCommand::Guard { note } => guard::run(&note, global, out).await,
@@ -208,9 +183,11 @@ fn broken(e: eport_drill::ScriptError) -> Error {
     Error::coded(DRILL_FAILED, e.to_string())
 }
 
-fn named(name: &str) -> Result<Script, Error> {
+/// A script by its name, or an error that names those there are.
+pub(crate) fn named(name: &str) -> Result<Script, Error> {
     script(name).map_err(broken)?.ok_or_else(|| {
-        let known: Vec<String> = scripts().map(|all| all.into_iter().map(|s| s.name).collect()).unwrap_or_default();
+        let known: Vec<String> =
+            scripts().map(|all| all.into_iter().map(|s| s.name).collect()).unwrap_or_default();
         Error::coded(NOT_FOUND, format!("there is no drill {name:?}; there are {}", known.join(", ")))
     })
 }
@@ -229,7 +206,13 @@ fn list(out: Out) -> Result<(), Error> {
         for s in &all {
             let rto = s.objectives.rto_seconds.map_or_else(|| "-".to_owned(), |r| format!("{r:.0}"));
             let title = out.lang.pick((s.title.en.clone(), s.title.zh.clone()));
-            table.row([s.name.clone(), title, s.limit_s.to_string(), rto, s.objectives.rpo_records.to_string()]);
+            table.row([
+                s.name.clone(),
+                title,
+                s.limit_s.to_string(),
+                rto,
+                s.objectives.rpo_records.to_string(),
+            ]);
         }
         table
     });
@@ -431,7 +414,13 @@ fn print_verified(found: &files::Verified, out: Out) -> Result<(), Error> {
             false => ("the report does not verify; it names", "报告未通过核验；所称签名者："),
         };
         let problems: String = found.problems.iter().map(|p| format!("  {p}\n")).collect();
-        format!("{} ({}): {} {}\n{problems}", found.drill_id, found.verdict, out.lang.pick(verdict), found.signed_by)
+        format!(
+            "{} ({}): {} {}\n{problems}",
+            found.drill_id,
+            found.verdict,
+            out.lang.pick(verdict),
+            found.signed_by
+        )
     });
     if found.ok { Ok(()) } else { Err(Error::Exit(exit::DIFFERENCE)) }
 }
@@ -440,7 +429,10 @@ fn print_item(drill: &DrillItem, out: Out) {
     let document = serde_json::to_value(drill).unwrap_or(Value::Null);
     out.result(&document, || {
         let mut table = Table::new(["", ""]);
-        for k in ["drill_id", "name", "region", "state", "verdict", "by", "begun", "deadline", "ended", "ended_by", "note"] {
+        for k in [
+            "drill_id", "name", "region", "state", "verdict", "by", "begun", "deadline", "ended", "ended_by",
+            "note",
+        ] {
             table.row([k.to_owned(), cell(&document, k)]);
         }
         for s in &drill.start {
@@ -452,7 +444,8 @@ fn print_item(drill: &DrillItem, out: Out) {
 
 fn report(id: &str, dir: Option<PathBuf>, out: Out) -> Result<(), Error> {
     id_of(id)?;
-    let local = std::env::var_os("EPORT_DIR").filter(|d| !d.is_empty()).map(|d| PathBuf::from(d).join("drills"));
+    let local =
+        std::env::var_os("EPORT_DIR").filter(|d| !d.is_empty()).map(|d| PathBuf::from(d).join("drills"));
     let dir = dir.or(local).unwrap_or_else(|| "eport-drills".into()).join(id);
     let read = |name: &str| {
         let path = dir.join(name);
@@ -476,74 +469,24 @@ async fn history(
     query.extend(region.map(|r| ("region", r.to_string())));
     let items = client.list("/v1/drills", &query).await?;
     out.items(&items, || {
-        let mut table = Table::new(["drill", "name", "region", "begun", "state", "verdict", ">RPO", ">RTO ms", ">pause ms", "by"]);
+        let mut table = Table::new([
+            "drill",
+            "name",
+            "region",
+            "begun",
+            "state",
+            "verdict",
+            ">RPO",
+            ">RTO ms",
+            ">pause ms",
+            "by",
+        ]);
         for d in &items {
             let f = &d["figures"];
             let [id, name, region, begun, state, verdict, by] =
                 ["drill_id", "name", "region", "begun", "state", "verdict", "by"].map(|k| cell(d, k));
             let [rpo, rto, pause] = ["rpo_records", "rto_ms", "write_pause_ms"].map(|k| cell(f, k));
             table.row([id, name, region, begun, state, verdict, rpo, rto, pause, by]);
-        }
-        table
-    });
-    Ok(())
-}
-
-async fn schedule(client: &Client, command: Option<ScheduleCommand>, out: Out) -> Result<(), Error> {
-    match command {
-        None | Some(ScheduleCommand::List) => {
-            let items = client.list("/v1/drill-schedules", &[]).await?;
-            out.items(&items, || {
-                let mut table = Table::new(["name", "region", ">days", "due", "late", "owner"]);
-                for s in &items {
-                    table.row(["name", "region", "every_days", "due", "is_due", "owner"].map(|k| cell(s, k)));
-                }
-                table
-            });
-            Ok(())
-        }
-        Some(ScheduleCommand::Add { name, region, every, first, owner }) => {
-            named(&name)?;
-            let first = first.unwrap_or_else(run::now);
-            let at = from_rfc3339(&first).ok_or_else(|| Error::usage(format!("{first:?} is no RFC 3339 instant")))?;
-            let wanted = DrillSchedule {
-                name: name.clone(),
-                region,
-                every_days: every,
-                first: at,
-                owner: owner.clone(),
-                since: Timestamp::default(),
-            };
-            let body = DrillScheduleRequest { every_days: every, first: rfc3339(at), owner };
-            let path = format!("/v1/drill-schedules/{region}/{name}");
-            let statement = statement::drill_schedule(&wanted);
-            let done: DrillScheduleItem = client.give(Method::PUT, &path, &body, &statement).await?;
-            let document = serde_json::to_value(&done).unwrap_or(Value::Null);
-            out.result(&document, || format!("{name} {region}: {}\n", done.due));
-            Ok(())
-        }
-        Some(ScheduleCommand::Remove { name, region }) => {
-            let path = format!("/v1/drill-schedules/{region}/{name}");
-            let statement = statement::drill_unschedule(region, &name);
-            let done: Value = client.give(Method::DELETE, &path, &json!({}), &statement).await?;
-            out.result(&done, || format!("{name} {region}: -\n"));
-            Ok(())
-        }
-    }
-}
-
-async fn show_calendar(client: &Client, days: u32, out: Out) -> Result<(), Error> {
-    let items = client.list("/v1/drill-schedules", &[]).await?;
-    let schedules: Vec<DrillScheduleItem> =
-        items.into_iter().filter_map(|s| serde_json::from_value(s).ok()).collect();
-    let now = from_rfc3339(&run::now()).unwrap_or_default();
-    let until = now.plus_millis(i64::from(days.min(3_650)) * 86_400_000);
-    let dates = calendar(&schedules, now, until);
-    let items: Vec<Value> = dates.iter().filter_map(|d| serde_json::to_value(d).ok()).collect();
-    out.items(&items, || {
-        let mut table = Table::new(["due", "name", "region", "late", "owner"]);
-        for d in &items {
-            table.row(["due", "name", "region", "late", "owner"].map(|k| cell(d, k)));
         }
         table
     });

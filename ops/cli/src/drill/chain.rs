@@ -3,13 +3,11 @@
 use crate::connect::{Access, client_of};
 use crate::drill::facts::look;
 use crate::drill::files;
-use crate::drill::run::{self, Over, Wish};
 use crate::drill::moving;
+use crate::drill::run::{self, Over, Wish};
 use crate::error::Error;
 use crate::output::Out;
-use eport_drill::{
-    Documents, Ending, Measured, Plan, Report, ReportStep, Script, Verdict, judge, script,
-};
+use eport_drill::{Documents, Ending, Measured, Plan, Report, ReportStep, Script, Verdict, judge, script};
 use eport_model::Coded;
 use eport_model::codes::{DRILL_FAILED, NOT_FOUND};
 use std::time::{Duration, Instant};
@@ -25,7 +23,8 @@ pub async fn run(access: &Access, chain: &Script, plan: &Plan, wish: &Wish, out:
     let mut all = Measured::default();
     for name in &chain.chain {
         let missing = || Error::coded(NOT_FOUND, format!("there is no drill {name}"));
-        let single = script(name).map_err(|e| Error::coded(DRILL_FAILED, e.to_string()))?.ok_or_else(missing)?;
+        let single =
+            script(name).map_err(|e| Error::coded(DRILL_FAILED, e.to_string()))?.ok_or_else(missing)?;
         let (at, since) = (run::now(), Instant::now());
         let wish = Wish { to: wish.to.as_ref().map(|d| d.join(name)), limit: None, ..wish.clone() };
         let done = match look(&client, &single, &wish).await {
@@ -89,9 +88,8 @@ pub async fn run(access: &Access, chain: &Script, plan: &Plan, wish: &Wish, out:
         parts,
     };
     report.set_measured(all);
-    let base = std::env::var_os("EPORT_DIR").map_or_else(|| "eport-drills".into(), |d| {
-        std::path::PathBuf::from(d).join("drills")
-    });
+    let base = std::env::var_os("EPORT_DIR")
+        .map_or_else(|| "eport-drills".into(), |d| std::path::PathBuf::from(d).join("drills"));
     let dir = wish.to.clone().unwrap_or_else(|| base.join(&item.drill_id));
     std::fs::create_dir_all(&dir).map_err(Error::file(&dir))?;
     let written = files::write(&client, &dir, &report).await?;

@@ -105,7 +105,8 @@ fn in_store(
     for (reference, at) in promised {
         let there = store.position(at.index).map_err(coded)?;
         if there.as_ref() != Some(at) {
-            let detail = format!("{reference} was answered at {at} and is not in the backup, which ends at {last}");
+            let detail =
+                format!("{reference} was answered at {at} and is not in the backup, which ends at {last}");
             return Err(Error::coded(DRILL_FAILED, detail));
         }
     }

@@ -25,9 +25,10 @@ pub struct Looked {
 pub async fn look(client: &Client, script: &Script, wish: &Wish) -> Result<Looked, Error> {
     let status = moving::status(client).await?;
     let place = Place::find(status.lineage);
-    let region = wish.region.or_else(|| default_region(&status)).ok_or_else(|| {
-        Error::usage("name the platform: eport drill run NAME REGION")
-    })?;
+    let region = wish
+        .region
+        .or_else(|| default_region(&status))
+        .ok_or_else(|| Error::usage("name the platform: eport drill run NAME REGION"))?;
     let mut facts = Facts {
         status: &status,
         running: running(client).await?,

@@ -53,10 +53,9 @@ pub async fn write(client: &Client, dir: &Path, report: &Report) -> Result<Repor
     write_atomic(&file("report.html"), html(report).as_bytes())?;
     let signature = match client.sign(&statement(&report.drill_id, digest)).await? {
         Some(signed) => {
-            let kept =
-                SignatureFile { format: 1, drill_id: report.drill_id.clone(), report: digest, signed };
-            let text = serde_json::to_vec_pretty(&kept)
-                .map_err(|e| Error::coded(DRILL_FAILED, e.to_string()))?;
+            let kept = SignatureFile { format: 1, drill_id: report.drill_id.clone(), report: digest, signed };
+            let text =
+                serde_json::to_vec_pretty(&kept).map_err(|e| Error::coded(DRILL_FAILED, e.to_string()))?;
             write_atomic(&file("report.sig"), &text)?;
             Some(file("report.sig"))
         }

@@ -34,8 +34,7 @@ impl Guard {
     /// Puts a guard on duty. What it owes is written down first.
     pub fn post(dir: &Path, debt: &Debt, access: &connect::Access) -> Result<Self, Error> {
         let note = dir.join("debt.json");
-        let text =
-            serde_json::to_vec_pretty(debt).map_err(|e| Error::coded(FILE_UNUSABLE, e.to_string()))?;
+        let text = serde_json::to_vec_pretty(debt).map_err(|e| Error::coded(FILE_UNUSABLE, e.to_string()))?;
         write_atomic(&note, &text)?;
         let log = dir.join("guard.log");
         let file = std::fs::File::create(&log).map_err(Error::file(&log))?;

@@ -99,10 +99,14 @@ pub struct Close {
 }
 
 /// Ends a drill in the registry. One that is over already stays as it ended.
-pub async fn close(client: &Client, drill_id: &str, close: &Close, until: Instant) -> Result<DrillItem, Error> {
-    let id: CommandId = drill_id
-        .parse()
-        .map_err(|e: eport_model::ParseError| Error::coded(NOT_FOUND, e.to_string()))?;
+pub async fn close(
+    client: &Client,
+    drill_id: &str,
+    close: &Close,
+    until: Instant,
+) -> Result<DrillItem, Error> {
+    let id: CommandId =
+        drill_id.parse().map_err(|e: eport_model::ParseError| Error::coded(NOT_FOUND, e.to_string()))?;
     let note: String = close.note.chars().take(200).collect();
     let f = &close.figures;
     let body = DrillEnd {

@@ -54,7 +54,13 @@ impl Place {
     }
 
     /// Ends processes at once. Elsewhere it waits until the federation misses them.
-    pub async fn kill(&self, nodes: &[NodeId], client: &Client, until: Instant, out: Out) -> Result<(), Error> {
+    pub async fn kill(
+        &self,
+        nodes: &[NodeId],
+        client: &Client,
+        until: Instant,
+        out: Out,
+    ) -> Result<(), Error> {
         match self {
             Place::Local(dir) => {
                 let state = DevState::load(dir)?;
@@ -78,7 +84,13 @@ impl Place {
     }
 
     /// Starts processes that do not run, and waits until the federation hears of them.
-    pub async fn start(&self, nodes: &[NodeId], client: &Client, until: Instant, out: Out) -> Result<(), Error> {
+    pub async fn start(
+        &self,
+        nodes: &[NodeId],
+        client: &Client,
+        until: Instant,
+        out: Out,
+    ) -> Result<(), Error> {
         match self {
             Place::Local(dir) => {
                 let _lock = lock(dir).await?;

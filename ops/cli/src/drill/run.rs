@@ -18,8 +18,8 @@ use crate::output::Out;
 use eport_api_types::{DrillBegin, DrillItem, DrillPlatformRef, FederationStatus, rfc3339};
 use eport_client::{Client, Method};
 use eport_drill::{
-    Canary as Seen, Documents, Ending, FigureRow, Measured, Plan, Report, ReportStep, StateRow, Verdict, judge,
-    measure,
+    Canary as Seen, Documents, Ending, FigureRow, Measured, Plan, Report, ReportStep, StateRow, Verdict,
+    judge, measure,
 };
 use eport_model::codes::DRILL_PRECONDITION;
 use eport_model::{Coded, RegionCode, Timestamp};
@@ -108,7 +108,13 @@ pub async fn run(access: &Access, looked: &Looked, wish: &Wish, out: Out) -> Res
     let measured = judge_canaries(&client, canaries, &windows, &item, &flock(&item, plan, &all, &dir)).await;
     let mut measured = measured.unwrap_or_else(|e| {
         let result = e.to_string();
-        went.steps.push(ReportStep { name: "reconcile".into(), started: now(), seconds: 0.0, result, ok: false });
+        went.steps.push(ReportStep {
+            name: "reconcile".into(),
+            started: now(),
+            seconds: 0.0,
+            result,
+            ok: false,
+        });
         Measured::default()
     });
     if restored_ms.is_some() {
@@ -140,8 +146,12 @@ pub fn everywhere(access: &Access, status: &FederationStatus) -> Access {
 
 /// The same without those that are killed, so that no measured time is that of a connection attempt.
 fn without(access: &Access, status: &FederationStatus, plan: &Plan) -> Access {
-    let dead: Vec<&str> =
-        status.nodes.iter().filter(|n| plan.victims.contains(&n.node)).filter_map(|n| n.api.as_deref()).collect();
+    let dead: Vec<&str> = status
+        .nodes
+        .iter()
+        .filter(|n| plan.victims.contains(&n.node))
+        .filter_map(|n| n.api.as_deref())
+        .collect();
     let apis: Vec<String> = access.apis.iter().filter(|a| !dead.contains(&a.as_str())).cloned().collect();
     if apis.is_empty() { access.clone() } else { Access { apis, ..access.clone() } }
 }
@@ -159,7 +169,10 @@ pub async fn begin(client: &Client, plan: &Plan) -> Result<DrillItem, Error> {
         name: plan.name.clone(),
         region: plan.region,
         script: plan.script,
-        platforms: platforms.iter().map(|p| DrillPlatformRef { region: p.region, version: p.version }).collect(),
+        platforms: platforms
+            .iter()
+            .map(|p| DrillPlatformRef { region: p.region, version: p.version })
+            .collect(),
         disturbs,
         limit_ms,
     };
@@ -225,7 +238,9 @@ async fn perform(scene: &mut Scene<'_>, stop: &Stop) -> Went {
             went.aborted = Some(why);
             break;
         }
-        scene.out.say(format!("  {}: {}", step.name, step.does.en), format!("  {}：{}", step.name, step.does.zh));
+        scene
+            .out
+            .say(format!("  {}: {}", step.name, step.does.en), format!("  {}：{}", step.name, step.does.zh));
         let (started, begun) = (now(), Instant::now());
         let left = scene.until.saturating_duration_since(begun).max(Duration::from_millis(1));
         let late = format!("the step did not end in {} s", left.as_secs());
@@ -342,7 +357,11 @@ pub async fn end(
     written: &ReportFiles,
     until: Instant,
 ) -> Result<DrillItem, Error> {
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "times of a drill are short and positive")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "times of a drill are short and positive"
+    )]
     let whole = |ms: f64| ms.round().max(0.0) as u64;
     let d = &report.documents;
     let figures = DrillFigures {

@@ -147,8 +147,11 @@ impl<'a> Scene<'a> {
         for (canary, goal) in self.canaries.iter().zip(goals) {
             canary.reach(goal, self.until).await?;
         }
-        let seen: Vec<String> =
-            self.canaries.iter().map(|c| format!("{}: {} acknowledged", c.region, c.acknowledged())).collect();
+        let seen: Vec<String> = self
+            .canaries
+            .iter()
+            .map(|c| format!("{}: {} acknowledged", c.region, c.acknowledged()))
+            .collect();
         Ok(seen.join(", "))
     }
 
@@ -190,7 +193,11 @@ impl<'a> Scene<'a> {
 
     /// Every backup that was there before is in sync again and at most two seconds of canaries behind.
     async fn follow(&self) -> Result<String, Error> {
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate is small and positive")]
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a rate is small and positive"
+        )]
         let most = (self.plan.rate * LEVEL_SECONDS).ceil().max(10.0) as u64;
         for p in &self.plan.platforms {
             let before = self.platform_before(p.region)?;
@@ -213,7 +220,8 @@ impl<'a> Scene<'a> {
     }
 
     async fn behind(&self, count: u64) -> Result<String, Error> {
-        let node = self.plan.behind.ok_or_else(|| Error::coded(DRILL_FAILED, "no backup is behind the cut"))?;
+        let node =
+            self.plan.behind.ok_or_else(|| Error::coded(DRILL_FAILED, "no backup is behind the cut"))?;
         let region = self.plan.region;
         wait_for(self.until, async || {
             let now = moving::platform(&self.client, region).await.map_err(|e| e.to_string())?;
@@ -259,8 +267,7 @@ impl<'a> Scene<'a> {
         let (backups, region, lineage) = (self.backups()?.clone(), self.plan.region, self.before.lineage);
         let begun = Instant::now();
         let count = promised.len();
-        let task =
-            tokio::task::spawn_blocking(move || backups.restore(&name, lineage, region, &promised));
+        let task = tokio::task::spawn_blocking(move || backups.restore(&name, lineage, region, &promised));
         let (found, last) = task.await.map_err(|e| Error::coded(DRILL_FAILED, e.to_string()))??;
         self.restored_ms = Some(begun.elapsed().as_secs_f64() * 1_000.0);
         Ok(format!("{found} of {count} canaries are in the restored journal, which ends at {last}"))

@@ -15,7 +15,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(60);
 const ASK_EVERY: Duration = Duration::from_millis(500);
 
 /// Waits until a look succeeds; after `until` the last thing seen is the error.
-pub async fn wait_for<T>(until: Instant, mut look: impl AsyncFnMut() -> Result<T, String>) -> Result<T, Error> {
+pub async fn wait_for<T>(
+    until: Instant,
+    mut look: impl AsyncFnMut() -> Result<T, String>,
+) -> Result<T, Error> {
     loop {
         match look().await {
             Ok(found) => return Ok(found),

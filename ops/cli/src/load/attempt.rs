@@ -75,10 +75,6 @@ mod tests {
         let lost = Err(Error::NoAnswer { api: "https://a".into(), detail: "reset".into() });
         assert_eq!(attempt(1, 1, &document, "https://a", (1.0, 2.0), &lost).outcome, Outcome::Unknown);
         let unsent = Err(Error::Unreachable { api: "https://a".into(), detail: "refused".into() });
-        assert_eq!(
-            attempt(1, 1, &document, "https://a", (1.0, 2.0), &unsent).outcome,
-            Outcome::Unavailable
-        );
+        assert_eq!(attempt(1, 1, &document, "https://a", (1.0, 2.0), &unsent).outcome, Outcome::Unavailable);
     }
-
 }

@@ -217,8 +217,14 @@ impl One {
             let api = self.client.api().to_owned();
             let sent_ms = self.clock.now_ms();
             let result = self.client.lodge(&self.platform, &self.document, Repeat::Never).await;
-            let line =
-                attempt::attempt(number, attempt, &self.document, &api, (sent_ms, self.clock.now_ms()), &result);
+            let line = attempt::attempt(
+                number,
+                attempt,
+                &self.document,
+                &api,
+                (sent_ms, self.clock.now_ms()),
+                &result,
+            );
             let outcome = line.outcome;
             let _ = self.lines.send(Line::Attempt(Box::new(line))).await;
             let late = self.give_up.borrow().is_some_and(|at| Instant::now() >= at);
