@@ -236,7 +236,8 @@ pub async fn put_schedule(
     Json(body): Json<DrillScheduleRequest>,
 ) -> Result<Answer<DrillScheduleItem>, ApiError> {
     need(&api, &caller, Action::AdministerPlatform, None)?;
-    let first = from_rfc3339(&body.first).ok_or_else(|| ApiError::bad("first: an RFC 3339 instant is needed"))?;
+    let first =
+        from_rfc3339(&body.first).ok_or_else(|| ApiError::bad("first: an RFC 3339 instant is needed"))?;
     let region = region(&place)?;
     let schedule = DrillSchedule {
         name: name.clone(),

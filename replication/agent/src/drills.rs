@@ -32,8 +32,9 @@ async fn act(agent: &Agent, said: &mut String) {
     let view = agent.registry().state();
     let mut id = [0u8; 16];
     rand::rng().fill_bytes(&mut id);
-    let step =
-        drill_step(&view.state, agent.clock().wall(), MoveId(id), |region| agent.observe(&view.state, region));
+    let step = drill_step(&view.state, agent.clock().wall(), MoveId(id), |region| {
+        agent.observe(&view.state, region)
+    });
     match step {
         DrillStep::Nothing => said.clear(),
         DrillStep::Wait { region, why } => {

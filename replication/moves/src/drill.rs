@@ -8,8 +8,7 @@
 use crate::{Intent, Observed, plan};
 use eport_model::{MoveId, RegionCode, Timestamp};
 use eport_registry::{
-    Drill, DrillFigures, DrillStart, DrillVerdict, MoveKind, MoveRecord, MoveState, Op, PlacementState,
-    State,
+    Drill, DrillFigures, DrillStart, DrillVerdict, MoveKind, MoveRecord, MoveState, Op, PlacementState, State,
 };
 
 /// A way back that ended otherwise is tried again after this time.

@@ -103,8 +103,12 @@ fn a_way_back_that_was_given_up_is_tried_again_but_not_at_once() {
     let DrillStep::Propose { op, .. } = step(&w, 1_000, &ALL) else { panic!() };
     let outcome = w.by_node(node("gz-c-1"), *op).unwrap();
     let version = w.version();
-    let abort =
-        Op::AbortMove { region: region("440300"), version, move_id: move_id(&outcome), reason: "late".into() };
+    let abort = Op::AbortMove {
+        region: region("440300"),
+        version,
+        move_id: move_id(&outcome),
+        reason: "late".into(),
+    };
     w.by_node(node("gz-a-1"), abort).unwrap();
     assert!(matches!(step(&w, 0, &ALL), DrillStep::Wait { .. }));
     assert!(matches!(step(&w, 5_000, &ALL), DrillStep::Propose { .. }));

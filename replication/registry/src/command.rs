@@ -1,8 +1,8 @@
 //! Commands: everything that can change the registry.
 
 use crate::{
-    DrillFigures, DrillPlatform, DrillSchedule, DrillVerdict, Federation, Issuer, MoveKind, Node, NodeState, OldPrimary, Operator, Plan, Policy, Proof, Role, Setting,
-    Site, TableId, Tail, TailState,
+    DrillFigures, DrillPlatform, DrillSchedule, DrillVerdict, Federation, Issuer, MoveKind, Node, NodeState,
+    OldPrimary, Operator, Plan, Policy, Proof, Role, Setting, Site, TableId, Tail, TailState,
 };
 use eport_model::{Digest, Epoch, MoveId, NodeId, ParseError, Position, RegionCode, Subject, Timestamp};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};

@@ -3,9 +3,9 @@
 use crate::rows::{Kept, Row};
 use crate::signed;
 use crate::{
-    Approval, Audit, Command, CommandId, DRILLS_KEPT, DataKey, Drill, DrillSchedule, Federation, Head, Holder, HolderName, Issuer, MoveRecord,
-    Node, NumberBlock, Operator, Outcome, Placement, Refusal, Revocation, RowChange, RowError, Site, TableId,
-    TableVersion, Tail, decide,
+    Approval, Audit, Command, CommandId, DRILLS_KEPT, DataKey, Drill, DrillSchedule, Federation, Head,
+    Holder, HolderName, Issuer, MoveRecord, Node, NumberBlock, Operator, Outcome, Placement, Refusal,
+    Revocation, RowChange, RowError, Site, TableId, TableVersion, Tail, decide,
 };
 use eport_model::{Digest, DigestHasher, MoveId, NodeId, RegionCode, SiteId, Subject, codec};
 use std::collections::BTreeMap;

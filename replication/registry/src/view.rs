@@ -1,9 +1,9 @@
 //! Questions that can be answered from the state alone.
 
 use crate::{
-    Approval, Audit, Backup, CommandId, Drill, DrillSchedule, DrillStart, DurabilityMode, Federation, Head, Isolation, Issuer, Mode, MoveKind,
-    MoveRecord, Node, NodeState, NumberBlock, Operator, Placement, Revocation, Site, State, TableId,
-    TableVersion, Tail,
+    Approval, Audit, Backup, CommandId, Drill, DrillSchedule, DrillStart, DurabilityMode, Federation, Head,
+    Isolation, Issuer, Mode, MoveKind, MoveRecord, Node, NodeState, NumberBlock, Operator, Placement,
+    Revocation, Site, State, TableId, TableVersion, Tail,
 };
 use eport_model::{Epoch, MoveId, NodeId, RegionCode, SiteId, Timestamp};
 use serde::{Deserialize, Serialize};

@@ -130,7 +130,8 @@ fn a_node_moves_back_and_closes_after_the_deadline_and_never_before() {
     assert!(w.by_node(node("gz-c-1"), end_op(id, DrillVerdict::Aborted)).is_err(), "time is left");
     w.operator(Op::StopDrill { drill: id, reason: "enough".into() }).unwrap();
     assert!(w.state.drill(id).unwrap().is_overdue(Timestamp::from_millis(w.now)), "its deadline is now");
-    let Op::OpenSwitchover { region, move_id, kind, deadline, expected_version, plan, .. } = op.clone() else {
+    let Op::OpenSwitchover { region, move_id, kind, deadline, expected_version, plan, .. } = op.clone()
+    else {
         unreachable!()
     };
     let elsewhere =
@@ -188,7 +189,8 @@ fn a_schedule_counts_from_the_last_complete_drill_and_an_aborted_one_does_not_co
         since: Timestamp::default(),
     };
     w.operator(Op::PutDrillSchedule(schedule.clone())).unwrap();
-    let due = |w: &World| w.state.drill_due(w.state.drill_schedule(region("440300"), "primary-kill").unwrap());
+    let due =
+        |w: &World| w.state.drill_due(w.state.drill_schedule(region("440300"), "primary-kill").unwrap());
     assert_eq!(due(&w), schedule.first);
     let aborted = begin(&mut w, 600_000).unwrap();
     w.operator(end_op(aborted, DrillVerdict::Aborted)).unwrap();

@@ -18,14 +18,8 @@ const NOTE_LEN_MAX: usize = 512;
 pub(super) fn decide(state: &State, c: &Command) -> Decision {
     match &c.op {
         Op::BeginDrill { name, region, script, platforms, disturbs, limit_ms } => {
-            let wanted = Wanted {
-                name,
-                region: *region,
-                script: *script,
-                platforms,
-                disturbs,
-                limit_ms: *limit_ms,
-            };
+            let wanted =
+                Wanted { name, region: *region, script: *script, platforms, disturbs, limit_ms: *limit_ms };
             begin(state, c, &wanted)
         }
         Op::StopDrill { drill, reason } => stop(state, c, *drill, reason),
@@ -179,5 +173,8 @@ fn put_schedule(state: &State, c: &Command, schedule: &DrillSchedule) -> Decisio
 fn remove_schedule(state: &State, c: &Command, region: RegionCode, name: &str) -> Decision {
     check::operator(c)?;
     let known = state.drill_schedule(region, name).ok_or_else(|| check::not_found("schedule", name))?;
-    Ok((Outcome::Done, vec![Row::DrillSchedule(DrillSchedule { every_days: 0, since: c.at, ..known.clone() })]))
+    Ok((
+        Outcome::Done,
+        vec![Row::DrillSchedule(DrillSchedule { every_days: 0, since: c.at, ..known.clone() })],
+    ))
 }

@@ -5,9 +5,10 @@
 //! A new operation does not compile until it is given a kind here.
 
 use crate::{
-    Backup, CommandId, DrillFigures, DrillPlatform, DrillSchedule, DrillVerdict, DurabilityMode, FailoverMode, Federation, HolderName, Isolation, Issuer, IssuerState,
-    MoveKind, Node, NodeChange, NodeState, OldPrimary, Op, Operator, OperatorRole, Policy, PolicyBackup,
-    Role, Setting, Site, State, TableId, TailState,
+    Backup, CommandId, DrillFigures, DrillPlatform, DrillSchedule, DrillVerdict, DurabilityMode,
+    FailoverMode, Federation, HolderName, Isolation, Issuer, IssuerState, MoveKind, Node, NodeChange,
+    NodeState, OldPrimary, Op, Operator, OperatorRole, Policy, PolicyBackup, Role, Setting, Site, State,
+    TableId, TailState,
 };
 use eport_model::{Digest, MoveId, NodeId, RegionCode, Timestamp, codec};
 pub use eport_signature::Statement;
@@ -430,9 +431,7 @@ impl Op {
             Op::BeginDrill { region, platforms, .. } => {
                 platforms.iter().all(|p| p.region == *region).then_some(*region)
             }
-            Op::StopDrill { drill, .. } | Op::EndDrill { drill, .. } => {
-                state.drill(*drill).map(|d| d.region)
-            }
+            Op::StopDrill { drill, .. } | Op::EndDrill { drill, .. } => state.drill(*drill).map(|d| d.region),
             Op::PutDrillSchedule(schedule) => Some(schedule.region),
             Op::RemoveDrillSchedule { region, .. } => Some(*region),
             Op::AddNode(node) => Some(node.region),
