@@ -7,6 +7,7 @@
 
 mod dev;
 mod documents;
+mod drills;
 mod instant;
 mod journal;
 mod moves;
@@ -23,6 +24,10 @@ pub use dev::{DevNode, DevPath, DevRelay, DevUp, OperatorFiles, ProcessState, Ve
 pub use documents::{
     BatchLine, CountAnswer, DocumentAccepted, DocumentDetail, DocumentItem, DocumentQuery, Event, Failure,
     Receipt, TableUsed, VersionItem,
+};
+pub use drills::{
+    DrillBegin, DrillEnd, DrillItem, DrillNumbers, DrillPlatformRef, DrillScheduleItem, DrillScheduleRequest,
+    DrillStartItem, DrillStop,
 };
 pub use instant::{from_rfc3339, rfc3339};
 pub use journal::{EpochSpan, JournalHead, JournalVerify, PlatformVerify, ReplicaDigest};

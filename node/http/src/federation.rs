@@ -38,6 +38,7 @@ pub fn federation(api: &Api, chinese: bool) -> FederationStatus {
     warnings.extend(crate::recovery_api::warnings(api));
     warnings.extend(crate::operators_api::warnings(state, api.now(), chinese));
     warnings.extend(crate::tails_api::warnings(state, chinese));
+    warnings.extend(crate::drills_api::warnings(state, api.now(), chinese));
     FederationStatus {
         federation: state.federation().map(|f| f.name.clone()).unwrap_or_default(),
         lineage: api.agent.lineage(),

@@ -12,6 +12,7 @@ mod caller;
 mod catalogue;
 mod chains;
 mod documents_api;
+mod drills_api;
 mod extract;
 mod federation;
 mod forward;

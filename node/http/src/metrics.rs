@@ -91,12 +91,40 @@ pub fn page(api: &Api) -> String {
         answers,
     );
     platforms(api, &mut registry);
+    drills(api, &mut registry);
     let mut text = String::new();
     // Writing into a string fails only when a label cannot be formatted; ours are plain text.
     if encode(&mut text, &registry).is_err() {
         text.push_str("# EOF\n");
     }
     text
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct DrillLabels {
+    region: String,
+    drill: String,
+}
+
+/// The reminder: when drills are due, and whether one is not over although it should be.
+fn drills(api: &Api, registry: &mut Registry) {
+    let (view, now) = (api.registry.state(), api.now());
+    let due: Family<DrillLabels, Gauge> = Family::default();
+    for s in view.state.drill_schedules() {
+        let labels = DrillLabels { region: s.region.to_string(), drill: s.name.clone() };
+        let left = view.state.drill_due(s).as_millis().saturating_sub(now.as_millis());
+        due.get_or_create(&labels).set(left.div_euclid(1_000));
+    }
+    registry.register("drill_due_seconds", "Seconds until a scheduled drill is due; below 0 it is late", due);
+    let flag = |on: bool| {
+        let g: Gauge = Gauge::default();
+        g.set(i64::from(on));
+        g
+    };
+    let running = view.state.running_drill();
+    registry.register("drill_running", "1 while a drill runs", flag(running.is_some()));
+    let overdue = running.is_some_and(|d| d.is_overdue(now));
+    registry.register("drill_overdue", "1 while a drill is past its deadline and not over", flag(overdue));
 }
 
 fn platforms(api: &Api, registry: &mut Registry) {

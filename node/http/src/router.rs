@@ -4,8 +4,8 @@ use crate::catalogue::{Open, ROUTES};
 use crate::problem::ApiError;
 use crate::state::{Api, BODY_UNIT};
 use crate::{
-    backup_api, documents_api, journal_api, openapi, operators_api, plan_api, platforms_api, recovery_api,
-    signing, system, tables_api, tails_api,
+    backup_api, documents_api, drills_api, journal_api, openapi, operators_api, plan_api, platforms_api,
+    recovery_api, signing, system, tables_api, tails_api,
 };
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
@@ -45,6 +45,15 @@ pub fn router(api: Api) -> Router {
         .route("/v1/users/{id}", put(operators_api::put_user))
         .route("/v1/settings", get(operators_api::settings))
         .route("/v1/settings/{name}", put(operators_api::put_setting))
+        .route("/v1/drills", get(drills_api::list).post(drills_api::begin))
+        .route("/v1/drills/{id}", get(drills_api::show))
+        .route("/v1/drills/{id}/stop", post(drills_api::stop))
+        .route("/v1/drills/{id}/end", post(drills_api::end))
+        .route("/v1/drill-schedules", get(drills_api::schedules))
+        .route(
+            "/v1/drill-schedules/{region}/{name}",
+            put(drills_api::put_schedule).delete(drills_api::remove_schedule),
+        )
         .route("/v1/platforms", get(platforms_api::list).post(platforms_api::create))
         .route("/v1/platforms/{region}", get(platforms_api::show))
         .route("/v1/platforms/{region}/policy", put(platforms_api::policy))

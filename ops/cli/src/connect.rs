@@ -25,6 +25,26 @@ pub struct Access {
     pub ca: PathBuf,
 }
 
+impl Access {
+    /// The global flags with which another `eport` calls the same federation with the same certificate.
+    pub fn flags(&self) -> Vec<std::ffi::OsString> {
+        let files = [("--cert", &self.cert), ("--key", &self.key), ("--ca", &self.ca)];
+        let mut flags: Vec<std::ffi::OsString> = vec!["--json".into()];
+        for (flag, file) in files {
+            flags.extend([flag.into(), file.clone().into_os_string()]);
+        }
+        if let Some(api) = self.apis.first() {
+            flags.extend(["--api".into(), api.into()]);
+        }
+        flags
+    }
+
+    /// Further addresses, as the flags of those commands that take them.
+    pub fn further(&self) -> Vec<std::ffi::OsString> {
+        self.apis.iter().skip(1).flat_map(|api| ["--also-api".into(), api.into()]).collect()
+    }
+}
+
 /// Finds out how to call the federation that the flags mean.
 pub fn access(global: &Global) -> Result<Access, Error> {
     let mut access = base(global)?;

@@ -54,15 +54,33 @@ pub(crate) fn subject_of(cert: &Path) -> Result<String, Error> {
     path.ok_or_else(|| unusable(cert, "it names no subject".into()))
 }
 
-fn unusable(cert: &Path, reason: String) -> Error {
-    Error::Setup { detail: format!("{}: {reason}", cert.display()), code: eport_model::codes::KEY_UNREADABLE }
-}
-
-/// The first certificate of a PEM file, DER.
+/// The first certificate of a file, DER.
 pub(crate) fn leaf_of(cert: &Path) -> Result<Vec<u8>, Error> {
     let pem = std::fs::read(cert).map_err(|e| unusable(cert, e.to_string()))?;
-    let der = CertificateDer::from_pem_slice(&pem);
-    der.map(|der| der.to_vec()).map_err(|_| unusable(cert, "no certificate in PEM".into()))
+    let der =
+        CertificateDer::from_pem_slice(&pem).map_err(|_| unusable(cert, "no certificate in PEM".into()))?;
+    Ok(der.to_vec())
+}
+
+/// Every certificate of a PEM file, DER.
+pub(crate) fn certificates(path: &Path) -> Result<Vec<Vec<u8>>, Error> {
+    let pem = std::fs::read(path).map_err(|e| unusable(path, e.to_string()))?;
+    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    let all = all.map_err(|_| unusable(path, "no certificates in PEM".into()))?;
+    Ok(all.into_iter().map(|der| der.to_vec()).collect())
+}
+
+/// The trust domain in the URI of a certificate.
+pub(crate) fn domain_of_der(der: &[u8]) -> Option<eport_model::TrustDomain> {
+    let (_, parsed) = X509Certificate::from_der(der).ok()?;
+    let names = parsed.subject_alternative_name().ok().flatten()?;
+    let uris = names.value.general_names.iter();
+    let uri = uris.filter_map(|n| if let GeneralName::URI(uri) = n { Some(*uri) } else { None }).next()?;
+    uri.strip_prefix("spiffe://")?.split('/').next()?.parse().ok()
+}
+
+fn unusable(cert: &Path, reason: String) -> Error {
+    Error::Setup { detail: format!("{}: {reason}", cert.display()), code: eport_model::codes::KEY_UNREADABLE }
 }
 
 /// The URI of a certificate behind `spiffe://`.

@@ -152,6 +152,17 @@ impl Cable {
         self.news.notify_one();
     }
 
+    /// Mends a cut after a time, unless another rule was put in force meanwhile.
+    pub fn mend_after(self: &Arc<Self>, time: std::time::Duration) {
+        let (cable, mut rules) = (self.clone(), self.rule.subscribe());
+        tokio::spawn(async move {
+            if tokio::time::timeout(time, rules.changed()).await.is_err() {
+                tracing::info!(from = %cable.from, to = %cable.to, "nobody mended the link: its time is over");
+                cable.set(Rule { cut: false, ..cable.rule() }, None);
+            }
+        });
+    }
+
     pub fn count(&self, change: impl FnOnce(&mut Counts)) {
         change(&mut self.state().counts);
     }

@@ -44,6 +44,9 @@ pub struct Change {
     /// Begin the draws anew from here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
+    /// A cut is mended after so many milliseconds, unless another rule was put in force meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut_ms: Option<u64>,
 }
 
 /// An answer.

@@ -163,6 +163,9 @@ fn set(cables: &Cables, changes: &[Change]) -> Result<(), String> {
     }
     for (cable, change) in fitting {
         cable.set(change.rule, change.seed);
+        if let Some(ms) = change.cut_ms.filter(|_| change.rule.cut) {
+            cable.mend_after(std::time::Duration::from_millis(ms));
+        }
         tracing::info!(from = %change.from, to = %change.to, rule = ?change.rule, "rule in force");
     }
     Ok(())

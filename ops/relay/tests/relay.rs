@@ -74,7 +74,13 @@ impl World {
 
     fn rule(&self, from: &str, rule: Rule) {
         let (from, to) = if from == "gz-a" { ("gz-a", "sz-a") } else { ("sz-a", "gz-a") };
-        let change = Change { from: from.parse().unwrap(), to: to.parse().unwrap(), rule, seed: Some(5) };
+        let change = Change {
+            from: from.parse().unwrap(),
+            to: to.parse().unwrap(),
+            rule,
+            seed: Some(5),
+            cut_ms: None,
+        };
         self.relay().set(&[change]).unwrap();
     }
 
@@ -277,6 +283,7 @@ async fn rules_are_set_over_the_socket_of_the_folder_all_or_none() {
         to: to.parse().unwrap(),
         rule,
         seed: None,
+        cut_ms: None,
     };
     let slow = Rule { delay_ms: 5, ..Rule::default() };
     let set = |changes| Question::Set { changes };
@@ -311,4 +318,36 @@ async fn a_plan_without_a_way_back_or_with_one_address_twice_is_refused() {
     assert!(Relay::start(&twice, dir.path()).await.is_err());
     let taken = Relay::start(&w.plan, dir.path()).await;
     assert_eq!(taken.err().map(|e| eport_model::Coded::code(&e)), Some(eport_model::codes::PORT_TAKEN));
+}
+
+#[tokio::test]
+async fn a_cut_with_a_bound_is_mended_by_the_relay_itself_unless_another_rule_came() {
+    let w = World::new().await;
+    let cut = |ms| Change {
+        from: "gz-a".parse().unwrap(),
+        to: "sz-a".parse().unwrap(),
+        rule: Rule { cut: true, delay_ms: 1, ..Rule::default() },
+        seed: None,
+        cut_ms: ms,
+    };
+    let rule = || w.relay().links().into_iter().find(|l| l.from.as_str() == "gz-a").unwrap().rule;
+    w.relay().set(&[cut(Some(30))]).unwrap();
+    assert!(rule().cut);
+    let end = Instant::now() + LIMIT;
+    while rule().cut {
+        assert!(Instant::now() < end, "nobody mended it");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    assert_eq!(rule().delay_ms, 1, "only the cut goes away");
+    w.relay().set(&[cut(Some(40))]).unwrap();
+    w.relay().set(&[cut(None)]).unwrap();
+    w.relay()
+        .set(&[Change { from: "sz-a".parse().unwrap(), to: "gz-a".parse().unwrap(), ..cut(Some(80)) }])
+        .unwrap();
+    let other = || w.relay().links().into_iter().find(|l| l.from.as_str() == "sz-a").unwrap().rule;
+    while other().cut {
+        assert!(Instant::now() < end, "nobody mended the other direction");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    assert!(rule().cut, "the later cut has no bound: the timer of the earlier one is void");
 }

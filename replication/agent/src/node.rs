@@ -152,6 +152,7 @@ impl Agent {
         agent.spawn(catalog::follow(agent.clone()));
         agent.spawn(coordinator::follow(agent.clone()));
         agent.spawn(lease::follow(agent.clone()));
+        agent.spawn(crate::drills::follow(agent.clone()));
         Ok(agent)
     }
 

@@ -10,12 +10,14 @@
 #![forbid(unsafe_code)]
 
 mod auto;
+mod drill;
 mod failover;
 mod observed;
 mod plan;
 mod status;
 
 pub use auto::{AutoLimits, Obstacle, Verdict, Watch, is_automatic};
+pub use drill::{DrillStep, drill_step};
 pub use eport_registry::{Check, ExpectedLoss, MoveKind, OldPrimary, Plan, PlanStep, Refused, Text};
 pub use failover::{CopyOrder, FailoverLimits, Step, next_step};
 pub use observed::{Observed, ReplicaFact, SealedFact};

@@ -1,8 +1,8 @@
 //! Commands: everything that can change the registry.
 
 use crate::{
-    Federation, Issuer, MoveKind, Node, NodeState, OldPrimary, Operator, Plan, Policy, Proof, Role, Setting,
-    Site, TableId, Tail, TailState,
+    DrillFigures, DrillPlatform, DrillSchedule, DrillVerdict, Federation, Issuer, MoveKind, Node, NodeState,
+    OldPrimary, Operator, Plan, Policy, Proof, Role, Setting, Site, TableId, Tail, TailState,
 };
 use eport_model::{
     Digest, Epoch, JournalIndex, MoveId, NodeId, ParseError, Position, RegionCode, Subject, Timestamp,
@@ -426,5 +426,51 @@ pub enum Op {
         digest: Digest,
         /// Approve or reject.
         approve: bool,
+    },
+    /// Begin a drill. The command's id is the drill's; the primaries of its platforms now are the start state.
+    BeginDrill {
+        /// Name of the script.
+        name: String,
+        /// The platform it is about.
+        region: RegionCode,
+        /// Digest of the script.
+        script: Digest,
+        /// Platforms it may move, at the versions its plan was made on.
+        platforms: Vec<DrillPlatform>,
+        /// Processes and links it disturbs, for people.
+        disturbs: Vec<String>,
+        /// After so many milliseconds anybody may put the start state back.
+        limit_ms: u64,
+    },
+    /// Ask a running drill to stop: its deadline is now.
+    StopDrill {
+        /// The drill.
+        drill: CommandId,
+        /// Why.
+        reason: String,
+    },
+    /// End a drill: by an operator, or as aborted by a node after the deadline.
+    EndDrill {
+        /// The drill.
+        drill: CommandId,
+        /// What it showed.
+        verdict: DrillVerdict,
+        /// What was measured.
+        figures: DrillFigures,
+        /// SHA-256 of the report.
+        report: Option<Digest>,
+        /// What is to be said of its end.
+        note: String,
+        /// End it although a platform is not back at its start primary.
+        keep: bool,
+    },
+    /// Put a schedule.
+    PutDrillSchedule(DrillSchedule),
+    /// Forget a schedule.
+    RemoveDrillSchedule {
+        /// The platform.
+        region: RegionCode,
+        /// Name of the script.
+        name: String,
     },
 }

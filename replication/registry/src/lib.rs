@@ -11,6 +11,7 @@
 
 mod command;
 mod decide;
+mod drills;
 mod federation;
 mod keys;
 mod movement;
@@ -26,6 +27,10 @@ mod tables;
 mod view;
 
 pub use command::{Command, CommandId, HeadReport, NodeChange, Op, PolicyBackup};
+pub use drills::{
+    DRILL_LIMIT_MS, DRILL_PLATFORMS_MAX, DRILL_SCHEDULES_MAX, DRILLS_KEPT, Drill, DrillFigures,
+    DrillPlatform, DrillSchedule, DrillStart, DrillState, DrillVerdict,
+};
 pub use federation::{Federation, Issuer, IssuerState, Mode, Node, NodeState, Revocation, Setting, Site};
 pub use keys::{
     DataKey, Holder, HolderName, KEY_PUBLIC_LEN, KeyDuty, WRAP_LEN_MAX, Wrap, data_keys_setting, wrap_context,

@@ -50,6 +50,13 @@ pub enum Outcome {
         /// After this it can no longer be approved.
         expires: Timestamp,
     },
+    /// A drill began or was asked to stop.
+    Drill {
+        /// The drill.
+        drill: CommandId,
+        /// After this anybody may put its start state back.
+        deadline: Timestamp,
+    },
 }
 
 /// Why a command was refused. Nothing was changed.
@@ -193,6 +200,24 @@ pub enum Refusal {
         "two persons must approve this, and no second operator with the role administrator or approver is listed"
     )]
     SecondPersonMissing,
+    /// Another drill runs.
+    #[error("drill {drill} ({name}) is under way")]
+    DrillUnderWay {
+        /// The drill.
+        drill: CommandId,
+        /// Its script.
+        name: String,
+    },
+    /// The start state is not back.
+    #[error("drill {drill} cannot end: platform {region} is not back at {primary}")]
+    DrillAway {
+        /// The drill.
+        drill: CommandId,
+        /// The platform.
+        region: RegionCode,
+        /// Who served it before.
+        primary: NodeId,
+    },
 }
 
 impl Coded for Refusal {
@@ -212,6 +237,8 @@ impl Coded for Refusal {
             Refusal::ApprovalChanged { .. } => codes::APPROVAL_CHANGED,
             Refusal::ApprovalOver { .. } => codes::APPROVAL_OVER,
             Refusal::SecondPersonMissing => codes::SECOND_PERSON_MISSING,
+            Refusal::DrillUnderWay { .. } => codes::DRILL_RUNNING,
+            Refusal::DrillAway { .. } => codes::DRILL_AWAY,
             Refusal::NotFounded
             | Refusal::MoveNotUnderWay { .. }
             | Refusal::Invalid { .. }

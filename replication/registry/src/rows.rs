@@ -81,6 +81,8 @@ pub(crate) enum Row {
     Approval(Approval),
     Audit(Audit),
     Lineage(LineageRecord),
+    Drill(crate::Drill),
+    DrillSchedule(crate::DrillSchedule),
 }
 
 const FEDERATION: u8 = 1;
@@ -102,6 +104,8 @@ const OPERATOR: u8 = 30;
 const APPROVAL: u8 = 31;
 const AUDIT: u8 = 34;
 const LINEAGE: u8 = 50;
+const DRILL: u8 = 44;
+const DRILL_SCHEDULE: u8 = 45;
 
 fn key(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
     let mut out = vec![kind];
@@ -140,6 +144,10 @@ impl Row {
             Row::Approval(a) => key(APPROVAL, &[&a.id.0]),
             Row::Audit(a) => key(AUDIT, &[&a.seq.to_be_bytes()]),
             Row::Lineage(l) => key(LINEAGE, &[&l.generation.to_be_bytes()]),
+            Row::Drill(d) => key(DRILL, &[&d.id.0]),
+            Row::DrillSchedule(s) => {
+                key(DRILL_SCHEDULE, &[&s.region.as_u32().to_be_bytes(), s.name.as_bytes()])
+            }
         }
     }
 
@@ -165,6 +173,8 @@ impl Row {
             Row::Approval(v) => codec::encode(v),
             Row::Audit(v) => codec::encode(v),
             Row::Lineage(v) => codec::encode(v),
+            Row::Drill(v) => codec::encode(v),
+            Row::DrillSchedule(v) => codec::encode(v),
         }
     }
 
@@ -191,6 +201,8 @@ impl Row {
             APPROVAL => Row::Approval(read(kind, value)?),
             AUDIT => Row::Audit(read(kind, value)?),
             LINEAGE => Row::Lineage(read(kind, value)?),
+            DRILL => Row::Drill(read(kind, value)?),
+            DRILL_SCHEDULE => Row::DrillSchedule(read(kind, value)?),
             other => return Err(RowError::Kind(Some(other))),
         };
         if row.key() == key { Ok(row) } else { Err(RowError::Key(kind)) }

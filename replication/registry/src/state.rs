@@ -3,9 +3,9 @@
 use crate::rows::{Kept, Row};
 use crate::signed;
 use crate::{
-    Approval, Audit, Command, CommandId, DataKey, Federation, Head, Holder, HolderName, Issuer,
-    LineageRecord, MoveRecord, Node, NumberBlock, Operator, Outcome, Placement, Refusal, Revocation,
-    RowChange, RowError, Site, TableId, TableVersion, Tail, decide,
+    Approval, Audit, Command, CommandId, DRILLS_KEPT, DataKey, Drill, DrillSchedule, Federation, Head,
+    Holder, HolderName, Issuer, LineageRecord, MoveRecord, Node, NumberBlock, Operator, Outcome, Placement,
+    Refusal, Revocation, RowChange, RowError, Site, TableId, TableVersion, Tail, decide,
 };
 use eport_model::{Digest, DigestHasher, MoveId, NodeId, RegionCode, SiteId, Subject, codec};
 use std::collections::BTreeMap;
@@ -39,6 +39,8 @@ pub struct State {
     pub(crate) approvals: BTreeMap<CommandId, Approval>,
     pub(crate) audit: BTreeMap<u64, Audit>,
     pub(crate) lineages: BTreeMap<u64, LineageRecord>,
+    pub(crate) drills: BTreeMap<CommandId, Drill>,
+    pub(crate) drill_schedules: BTreeMap<(RegionCode, String), DrillSchedule>,
     audit_ids: BTreeMap<CommandId, u64>,
     kept: BTreeMap<u64, Kept>,
     kept_ids: BTreeMap<CommandId, u64>,
@@ -106,7 +108,7 @@ impl State {
         rows
     }
 
-    /// Forgets the oldest audit rows and the oldest decided approvals beyond their bounds.
+    /// Forgets the oldest audit rows, decided approvals and finished drills beyond their bounds, and schedules without interval.
     fn prune(&mut self) -> Vec<RowChange> {
         let mut rows = Vec::new();
         while self.audit.len() > AUDIT_KEPT {
@@ -118,6 +120,18 @@ impl State {
             let oldest = self.approvals.values().min_by_key(|a| (a.expires, a.id)).map(|a| a.id);
             let Some(gone) = oldest.and_then(|id| self.approvals.remove(&id)) else { break };
             rows.push(RowChange { key: Row::Approval(gone).key(), value: None });
+        }
+        while self.drills.len() > DRILLS_KEPT {
+            let over = self.drills.values().filter(|d| !d.is_running());
+            let oldest = over.min_by_key(|d| (d.begun, d.id)).map(|d| d.id);
+            let Some(gone) = oldest.and_then(|id| self.drills.remove(&id)) else { break };
+            rows.push(RowChange { key: Row::Drill(gone).key(), value: None });
+        }
+        let stopped: Vec<_> =
+            self.drill_schedules.iter().filter(|(_, s)| s.every_days == 0).map(|(k, _)| k.clone()).collect();
+        for key in stopped {
+            let Some(gone) = self.drill_schedules.remove(&key) else { continue };
+            rows.push(RowChange { key: Row::DrillSchedule(gone).key(), value: None });
         }
         rows
     }
@@ -183,6 +197,9 @@ impl State {
         let persons = persons.chain(self.approvals.values().cloned().map(Row::Approval));
         let trust = trust.chain(persons).chain(self.audit.values().cloned().map(Row::Audit));
         let trust = trust.chain(self.lineages.values().cloned().map(Row::Lineage));
+        let drills = self.drills.values().cloned().map(Row::Drill);
+        let drills = drills.chain(self.drill_schedules.values().cloned().map(Row::DrillSchedule));
+        let trust = trust.chain(drills);
         first.chain(members).chain(placed).chain(moved).chain(heads).chain(numbers).chain(tables).chain(trust)
     }
 
@@ -203,6 +220,8 @@ impl State {
             Row::Holder(v) => drop(self.holders.insert(v.name.clone(), v)),
             Row::DataKey(v) => drop(self.data_keys.insert((v.region, v.id), v)),
             Row::Operator(v) => drop(self.operators.insert(v.id.clone(), v)),
+            Row::Drill(v) => drop(self.drills.insert(v.id, v)),
+            Row::DrillSchedule(v) => drop(self.drill_schedules.insert((v.region, v.name.clone()), v)),
             Row::Approval(v) => drop(self.approvals.insert(v.id, v)),
             Row::Audit(v) => {
                 self.audit_ids.insert(v.decided_by_command, v.seq);

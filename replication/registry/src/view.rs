@@ -1,9 +1,9 @@
 //! Questions that can be answered from the state alone.
 
 use crate::{
-    Approval, Audit, Backup, CommandId, DurabilityMode, Federation, Head, Isolation, Issuer, Mode, MoveKind,
-    MoveRecord, Node, NodeState, NumberBlock, Operator, Placement, Revocation, Site, State, TableId,
-    TableVersion, Tail,
+    Approval, Audit, Backup, CommandId, Drill, DrillSchedule, DrillStart, DurabilityMode, Federation, Head,
+    Isolation, Issuer, Mode, MoveKind, MoveRecord, Node, NodeState, NumberBlock, Operator, Placement,
+    Revocation, Site, State, TableId, TableVersion, Tail,
 };
 use eport_model::{Epoch, MoveId, NodeId, RegionCode, SiteId, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -263,6 +263,46 @@ impl State {
     /// An approval.
     pub fn approval(&self, id: CommandId) -> Option<&Approval> {
         self.approvals.get(&id)
+    }
+
+    /// All drills by id.
+    pub fn drills(&self) -> impl Iterator<Item = &Drill> {
+        self.drills.values()
+    }
+
+    /// A drill.
+    pub fn drill(&self, id: CommandId) -> Option<&Drill> {
+        self.drills.get(&id)
+    }
+
+    /// The drill under way.
+    pub fn running_drill(&self) -> Option<&Drill> {
+        self.drills.values().find(|d| d.is_running())
+    }
+
+    /// The platforms of a drill that are not served by their start primary now, or are being moved.
+    pub fn drill_away(&self, drill: &Drill) -> Vec<DrillStart> {
+        let back = |s: &&DrillStart| {
+            // A platform that is gone is nobody's to put back.
+            self.placement(s.region).is_none_or(|p| p.primary == s.primary && p.state.move_id().is_none())
+        };
+        drill.start.iter().filter(|s| !back(s)).copied().collect()
+    }
+
+    /// All schedules of drills, by platform and name.
+    pub fn drill_schedules(&self) -> impl Iterator<Item = &DrillSchedule> {
+        self.drill_schedules.values()
+    }
+
+    /// A schedule.
+    pub fn drill_schedule(&self, region: RegionCode, name: &str) -> Option<&DrillSchedule> {
+        self.drill_schedules.get(&(region, name.to_owned()))
+    }
+
+    /// When a schedule's next drill is due.
+    pub fn drill_due(&self, schedule: &DrillSchedule) -> Timestamp {
+        let same = |d: &&Drill| d.name == schedule.name && d.region == schedule.region && d.is_complete();
+        schedule.due(self.drills.values().filter(same).map(|d| d.begun).max())
     }
 
     /// The audit, oldest first.

@@ -165,7 +165,8 @@ fn open_key(file: &Path) -> Result<NodeKey, Error> {
     NodeKey::open(file, &secret_of(file)).map_err(|e| Error::coded(BACKUP_KEY, e.to_string()))
 }
 
-async fn make_key(client: &Client, file: &Path, name: &str, out: Out) -> Result<(), Error> {
+/// Makes a recovery key, or takes the one in the file, and tells the registry its public half. Answers that half in hex.
+pub async fn put_key(client: &Client, file: &Path, name: &str) -> Result<String, Error> {
     let secret = secret_of(file);
     // A repeated command goes on with the files of the first.
     let key = NodeKey::open_or_create(file, &secret).map_err(|e| Error::coded(BACKUP_KEY, e.to_string()))?;
@@ -173,6 +174,11 @@ async fn make_key(client: &Client, file: &Path, name: &str, out: Out) -> Result<
     let request = json!({ "name": name, "public": public });
     let statement = statement::put_holder(&HolderName::Recovery(name.to_owned()), &key.public());
     let _: Value = client.give(Method::POST, "/v1/recovery-keys", &request, &statement).await?;
+    Ok(public)
+}
+
+async fn make_key(client: &Client, file: &Path, name: &str, out: Out) -> Result<(), Error> {
+    let (public, secret) = (put_key(client, file, name).await?, secret_of(file));
     let document = json!({ "name": name, "public": public, "file": file, "secret": secret });
     out.result(&document, || {
         let text = (
@@ -195,7 +201,7 @@ async fn recovery_public(client: &Client) -> Result<PublicKey, Error> {
 }
 
 /// Makes a backup: every platform's new records, then the registry.
-async fn create(client: &Client, dir: &Path, full: bool) -> Result<Manifest, Error> {
+pub async fn create(client: &Client, dir: &Path, full: bool) -> Result<Manifest, Error> {
     let recovery = recovery_public(client).await?;
     let status = client.get::<FederationStatus>("/v1/federation", &[]).await?;
     let folder = Folder::open(dir, Some(status.lineage)).map_err(coded)?;
@@ -325,6 +331,19 @@ fn verify(dir: &Path, key: Option<&Path>, out: Out) -> Result<(), Error> {
         format!("{}\n{}", out.lang.pick(verdict), lines.collect::<String>())
     });
     if ok { Ok(()) } else { Err(Error::Exit(exit::DIFFERENCE)) }
+}
+
+/// Restores platforms of a backup into an empty folder, to the end.
+pub fn restore_into(
+    dir: &Path,
+    backup: &str,
+    regions: &[RegionCode],
+    key: &Path,
+    to: &Path,
+) -> Result<Restoration, Error> {
+    let folder = Folder::open(dir, None).map_err(coded)?;
+    let manifest = folder.find(Some(backup)).map_err(coded)?;
+    restore(&folder, manifest, regions, Until::End, &open_key(key)?, to).map_err(coded)
 }
 
 /// Restores a backup into a folder that goes away.

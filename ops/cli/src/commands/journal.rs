@@ -121,7 +121,17 @@ pub async fn export_from(
     if std::fs::read_dir(to).map_err(Error::file(to))?.next().is_some() {
         return Err(Error::coded(FILE_UNUSABLE, format!("{} is not empty", to.display())));
     }
-    let client = at_primary(client, region).await?;
+    export_at(&at_primary(client, region).await?, region, to, from).await
+}
+
+/// As `export_from`, of the copy that the one node keeps which this client calls.
+pub async fn export_at(
+    client: &Client,
+    region: RegionCode,
+    to: &Path,
+    from: JournalIndex,
+) -> Result<Value, Error> {
+    std::fs::create_dir_all(to).map_err(Error::file(to))?;
     let base = format!("/v1/platforms/{region}/journal/exports");
     let made: Value = client.command(&format!("{base}?from={from}"), json!({})).await?;
     let id = made["id"].as_str().unwrap_or_default().to_owned();

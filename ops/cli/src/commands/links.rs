@@ -143,7 +143,7 @@ async fn change(
             let detail = format!("there is no link from {from} to {to}; the sites are {}", sites.join(", "));
             Error::coded(DEV_NOT_FOUND, detail)
         })?;
-        changes.push(Change { from: *from, to: *to, rule: rule(link.rule), seed });
+        changes.push(Change { from: *from, to: *to, rule: rule(link.rule), seed, cut_ms: None });
     }
     let now = relay::links(dir, &Question::Set { changes }).await?;
     let shown: Vec<LinkState> = now.into_iter().filter(|l| ends.contains(&(l.from, l.to))).collect();

@@ -7,6 +7,8 @@ pub mod context;
 pub mod demo;
 pub mod dev;
 pub mod doc;
+pub mod drill;
+pub mod drill_schedule;
 pub mod init;
 pub mod journal;
 pub mod keys;

@@ -1,5 +1,6 @@
 //! The demonstration: the whole story on this machine, its judgement and its report.
 
-pub mod reconcile;
 pub mod report;
 pub mod story;
+
+pub use eport_drill::reconcile;

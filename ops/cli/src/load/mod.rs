@@ -4,8 +4,10 @@
 //! The load is open: documents start by the clock, not by the answers, so a pause shows. A document whose outcome is
 //! unknown is repeated with its key until it is answered.
 
+mod attempt;
 pub mod documents;
-pub mod log;
+
+pub use eport_drill::log;
 
 use crate::args::{Global, parse_duration};
 use crate::connect;
@@ -15,7 +17,7 @@ use clap::Args;
 use documents::Generator;
 use eport_client::{Client, Repeat};
 use eport_model::RegionCode;
-use log::{Attempt, Line, Outcome, Start, Summary};
+use log::{Line, Outcome, Start, Summary};
 use serde_json::Value;
 use std::io::Write;
 use std::path::PathBuf;
@@ -53,6 +55,12 @@ pub struct LoadArgs {
     /// Start of every client_ref
     #[arg(long, default_value = "LOAD")]
     pub prefix: String,
+    /// Further addresses of nodes, beside --api
+    #[arg(long, value_name = "URL")]
+    pub also_api: Vec<String>,
+    /// End when standard input ends: whoever started the load is gone
+    #[arg(long)]
+    pub with_parent: bool,
     /// File for the log, JSON lines
     #[arg(long, value_name = "FILE")]
     pub log: PathBuf,
@@ -92,7 +100,12 @@ pub async fn run(args: LoadArgs, global: &Global, out: Out) -> Result<(), Error>
     if args.count.is_none() && args.duration.is_none() && args.stop_file.is_none() {
         return Err(Error::usage("say when to end: --count, --for or --stop-file"));
     }
-    let client = connect::client(global)?.with_timeout(ATTEMPT_LIMIT);
+    let mut access = connect::access(global)?;
+    access.apis.extend(args.also_api.iter().cloned());
+    let client = connect::client_of(&access, ATTEMPT_LIMIT, global.language())?;
+    if args.with_parent {
+        end_with_parent();
+    }
     let clock = Clock::start();
     let (lines, queue) = mpsc::channel(LOG_QUEUE);
     let file = std::fs::File::create(&args.log).map_err(Error::file(&args.log))?;
@@ -118,6 +131,15 @@ pub async fn run(args: LoadArgs, global: &Global, out: Out) -> Result<(), Error>
         )
     });
     Ok(())
+}
+
+/// Ends this process when nobody holds the other end of its standard input any more.
+fn end_with_parent() {
+    std::thread::spawn(|| {
+        let mut byte = [0u8; 1];
+        while matches!(std::io::Read::read(&mut std::io::stdin(), &mut byte), Ok(n) if n > 0) {}
+        std::process::exit(i32::from(crate::exit::UNAVAILABLE));
+    });
 }
 
 fn write_log(file: std::fs::File, mut queue: mpsc::Receiver<Line>) -> std::io::Result<()> {
@@ -195,8 +217,14 @@ impl One {
             let api = self.client.api().to_owned();
             let sent_ms = self.clock.now_ms();
             let result = self.client.lodge(&self.platform, &self.document, Repeat::Never).await;
-            let line =
-                Attempt::of(number, attempt, &self.document, &api, (sent_ms, self.clock.now_ms()), &result);
+            let line = attempt::attempt(
+                number,
+                attempt,
+                &self.document,
+                &api,
+                (sent_ms, self.clock.now_ms()),
+                &result,
+            );
             let outcome = line.outcome;
             let _ = self.lines.send(Line::Attempt(Box::new(line))).await;
             let late = self.give_up.borrow().is_some_and(|at| Instant::now() >= at);

@@ -2,13 +2,14 @@
 //!
 //! Codes are grouped by area, one file each; a code is never reused. `docs/errors/` is generated from this table.
 //! Ranges: 10 daemon and configuration · 11 storage · 12 identity and TLS · 13 wire and transport · 20 registry ·
-//! 21 moves · 30 journals · 40 tables · 50 documents · 60 HTTP API · 70 command line · 80 backups.
+//! 21 moves · 30 journals · 40 tables · 50 documents · 60 HTTP API · 70 command line · 80 backups · 81 drills.
 
 mod api;
 mod backup;
 mod cli;
 mod daemon;
 mod documents;
+mod drills;
 mod identity;
 mod journal;
 mod moves;
@@ -22,6 +23,7 @@ pub use backup::*;
 pub use cli::*;
 pub use daemon::*;
 pub use documents::*;
+pub use drills::*;
 pub use identity::*;
 pub use journal::*;
 pub use moves::*;
@@ -113,6 +115,7 @@ pub fn all() -> impl Iterator<Item = &'static CodeInfo> {
         API_CODES,
         CLI_CODES,
         BACKUP_CODES,
+        DRILLS_CODES,
     ]
     .into_iter()
     .flatten()

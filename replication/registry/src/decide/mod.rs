@@ -3,6 +3,7 @@
 mod adopt;
 pub(crate) mod approvals;
 mod check;
+mod drills;
 pub(crate) mod epoch;
 mod failover;
 mod federation;
@@ -64,6 +65,11 @@ pub(crate) fn decide(state: &State, c: &Command) -> Decision {
         Op::PublishTable { .. } => tables::publish(state, c),
         Op::PutHolder(_) | Op::PutDataKey { .. } | Op::AddWraps { .. } => keys::decide(state, c),
         Op::PutOperator(operator) => approvals::put_operator(state, c, operator),
+        Op::BeginDrill { .. }
+        | Op::StopDrill { .. }
+        | Op::EndDrill { .. }
+        | Op::PutDrillSchedule(_)
+        | Op::RemoveDrillSchedule { .. } => drills::decide(state, c),
         // An approval is decided before this, where the signature was judged.
         Op::DecideApproval { .. } => Err(Refusal::Rule("an approval is decided by an operator".to_owned())),
     }

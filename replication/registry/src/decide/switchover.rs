@@ -1,4 +1,4 @@
-//! Rules about planned moves: opened by an operator, committed only by the old primary, aborted by anyone before that.
+//! Rules about planned moves: opened by an operator (or by a node, back from an overdue drill), committed only by the old primary, aborted by anyone before that.
 
 use super::Decision;
 use super::check::{self, invalid};
@@ -16,7 +16,7 @@ const STEPS_MAX: usize = 64;
 pub(super) fn decide(state: &State, c: &Command) -> Decision {
     match &c.op {
         Op::OpenSwitchover { region, move_id, kind, to, deadline, expected_version, plan } => {
-            check::operator(c)?;
+            entitled(state, c, *region, *to)?;
             let placement = check::at_version(state, *region, *expected_version)?;
             open(
                 state,
@@ -34,6 +34,18 @@ pub(super) fn decide(state: &State, c: &Command) -> Decision {
         Op::NoteMoveStep { move_id, name, detail } => note(state, c, *move_id, name, detail),
         _ => Err(Refusal::Rule("not a command about a planned move".to_owned())),
     }
+}
+
+/// Operators open planned moves. A node may open one way only: back to where a platform was before a drill whose deadline
+/// has passed; whoever began the drill signed for that.
+fn entitled(state: &State, c: &Command, region: RegionCode, to: NodeId) -> Result<(), Refusal> {
+    let back = |d: &&crate::Drill| {
+        d.is_overdue(c.at) && d.start.iter().any(|s| s.region == region && s.primary == to)
+    };
+    if check::member(state, c).is_some() && state.running_drill().as_ref().is_some_and(back) {
+        return Ok(());
+    }
+    check::operator(c)
 }
 
 struct Wanted<'a> {

@@ -5,9 +5,10 @@
 //! A new operation does not compile until it is given a kind here.
 
 use crate::{
-    Backup, CommandId, DurabilityMode, FailoverMode, Federation, HolderName, Isolation, Issuer, IssuerState,
-    MoveKind, Node, NodeChange, NodeState, OldPrimary, Op, Operator, OperatorRole, Policy, PolicyBackup,
-    Role, Setting, Site, State, TableId, TailState,
+    Backup, CommandId, DrillFigures, DrillPlatform, DrillSchedule, DrillVerdict, DurabilityMode,
+    FailoverMode, Federation, HolderName, Isolation, Issuer, IssuerState, MoveKind, Node, NodeChange,
+    NodeState, OldPrimary, Op, Operator, OperatorRole, Policy, PolicyBackup, Role, Setting, Site, State,
+    TableId, TailState,
 };
 use eport_model::{Digest, JournalIndex, MoveId, NodeId, Position, RegionCode, Timestamp, codec};
 pub use eport_signature::Statement;
@@ -51,6 +52,11 @@ pub const KINDS: &[&str] = &[
     "holder.put",
     "approval.approve",
     "approval.reject",
+    "drill.begin",
+    "drill.stop",
+    "drill.end",
+    "drill.schedule",
+    "drill.unschedule",
 ];
 
 /// Create a platform.
@@ -211,6 +217,78 @@ pub fn put_holder(name: &HolderName, public: &[u8]) -> Statement {
     Statement::new("holder.put").with("holder", name).with("public", Digest::of(public))
 }
 
+/// Begin a drill.
+pub fn begin_drill(
+    name: &str,
+    region: RegionCode,
+    script: Digest,
+    platforms: &[DrillPlatform],
+    disturbs: &[String],
+    limit_ms: u64,
+) -> Statement {
+    let platforms: Vec<String> = platforms.iter().map(|p| format!("{}@{}", p.region, p.version)).collect();
+    Statement::new("drill.begin")
+        .with("name", name)
+        .with("region", region)
+        .with("script", script)
+        .with("platforms", platforms.join(","))
+        .with("disturbs", disturbs.join(","))
+        .with("limit_ms", limit_ms)
+}
+
+/// Ask a drill to stop.
+pub fn stop_drill(drill: CommandId, reason: &str) -> Statement {
+    Statement::new("drill.stop").with("drill", drill).with("reason", reason)
+}
+
+/// End a drill with what it showed; the digest commits to the whole report.
+pub fn end_drill(
+    drill: CommandId,
+    verdict: DrillVerdict,
+    figures: &DrillFigures,
+    report: Option<Digest>,
+    note: &str,
+    keep: bool,
+) -> Statement {
+    let DrillFigures {
+        rpo_records,
+        rpo_ms,
+        rto_ms,
+        write_pause_ms,
+        submitted,
+        acknowledged,
+        present,
+        missing,
+        duplicated,
+    } = figures;
+    Statement::new("drill.end")
+        .with("drill", drill)
+        .with("verdict", verdict.word())
+        .with("rpo", format!("{rpo_records} records, {rpo_ms} ms"))
+        .with("rto_ms", or_dash(*rto_ms))
+        .with("write_pause_ms", or_dash(*write_pause_ms))
+        .with("documents", format!("{submitted}/{acknowledged}/{present}/{missing}/{duplicated}"))
+        .with("report", or_dash(report))
+        .with("note", note)
+        .with("keep", keep)
+}
+
+/// Put a schedule of drills.
+pub fn drill_schedule(schedule: &DrillSchedule) -> Statement {
+    let DrillSchedule { name, region, every_days, first, owner, since: _ } = schedule;
+    Statement::new("drill.schedule")
+        .with("name", name)
+        .with("region", region)
+        .with("every_days", every_days)
+        .with("first_ms", first.as_millis())
+        .with("owner", owner)
+}
+
+/// Forget a schedule of drills.
+pub fn drill_unschedule(region: RegionCode, name: &str) -> Statement {
+    Statement::new("drill.unschedule").with("region", region).with("name", name)
+}
+
 /// Add a node.
 pub fn add_node(node: &Node) -> Statement {
     let Node { id, site, region, quic, api, cert_serial, state: _, software: _, incarnation: _, joined: _ } =
@@ -347,6 +425,15 @@ impl Op {
             Op::PutHolder(holder) => put_holder(&holder.name, &holder.public),
             Op::PutDataKey { .. } => self.whole("step.data-key"),
             Op::AddWraps { .. } => self.whole("step.wraps"),
+            Op::BeginDrill { name, region, script, platforms, disturbs, limit_ms } => {
+                begin_drill(name, *region, *script, platforms, disturbs, *limit_ms)
+            }
+            Op::StopDrill { drill, reason } => stop_drill(*drill, reason),
+            Op::EndDrill { drill, verdict, figures, report, note, keep } => {
+                end_drill(*drill, *verdict, figures, *report, note, *keep)
+            }
+            Op::PutDrillSchedule(schedule) => drill_schedule(schedule),
+            Op::RemoveDrillSchedule { region, name } => drill_unschedule(*region, name),
         }
     }
 
@@ -366,6 +453,13 @@ impl Op {
             | Op::AbortMove { region, .. }
             | Op::AdoptJournal { region, .. }
             | Op::FailMove { region, .. } => Some(*region),
+            // What reaches beyond one platform is the province's to allow.
+            Op::BeginDrill { region, platforms, .. } => {
+                platforms.iter().all(|p| p.region == *region).then_some(*region)
+            }
+            Op::StopDrill { drill, .. } | Op::EndDrill { drill, .. } => state.drill(*drill).map(|d| d.region),
+            Op::PutDrillSchedule(schedule) => Some(schedule.region),
+            Op::RemoveDrillSchedule { region, .. } => Some(*region),
             Op::AddNode(node) => Some(node.region),
             Op::UpdateNode { node, .. } | Op::SetNodeState { node, .. } => {
                 state.node(*node).map(|n| n.region)

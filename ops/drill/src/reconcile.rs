@@ -1,7 +1,7 @@
 //! Compares what a client was promised with what a platform holds. Pure.
 
-use crate::load::log::{Attempt, Line};
-use serde::Serialize;
+use crate::log::{Attempt, Line};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// A document as the platform lists it.
@@ -14,7 +14,7 @@ pub struct Held {
 }
 
 /// The verdict of a comparison.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reconciliation {
     /// Documents that were started.
     pub submitted: u64,
@@ -165,7 +165,7 @@ pub fn pause(lines: &[Line], from_ms: f64, to_ms: f64) -> Pause {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::log::Outcome;
+    use crate::log::Outcome;
 
     fn attempt(number: u64, attempt: u32, done_ms: f64, outcome: Outcome) -> Line {
         Line::Attempt(Box::new(Attempt {
@@ -183,6 +183,7 @@ mod tests {
             durability: None,
             epoch: None,
             index: None,
+            digest: None,
         }))
     }
 

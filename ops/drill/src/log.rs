@@ -1,9 +1,7 @@
-//! The log of a load: what was tried, when, and what came back. Written by one process, judged by another.
+//! The log of a client that lodges documents: what was tried, when, and what came back. Written by one process, judged by another.
 
-use eport_client::Error;
 use eport_model::RegionCode;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 /// One line.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -91,62 +89,9 @@ pub struct Attempt {
     pub epoch: Option<u64>,
     /// Index of the record.
     pub index: Option<u64>,
-}
-
-impl Attempt {
-    /// The line of a finished attempt; `times` are (sent, done).
-    pub fn of(
-        number: u64,
-        attempt: u32,
-        document: &Value,
-        api: &str,
-        times: (f64, f64),
-        result: &Result<(u16, Value), Error>,
-    ) -> Self {
-        let mut line = Self {
-            number,
-            attempt,
-            client_ref: document["client_ref"].as_str().unwrap_or_default().to_owned(),
-            api: api.to_owned(),
-            sent_ms: times.0,
-            done_ms: times.1,
-            outcome: Outcome::Unknown,
-            status: None,
-            code: None,
-            detail: None,
-            doc_id: None,
-            durability: None,
-            epoch: None,
-            index: None,
-        };
-        match result {
-            Ok((status, answer)) => line.accepted(*status, answer),
-            Err(error) => line.failed(error),
-        }
-        line
-    }
-
-    fn accepted(&mut self, status: u16, answer: &Value) {
-        let text = |name: &str| answer[name].as_str().map(str::to_owned);
-        self.outcome = if status == 201 { Outcome::Acknowledged } else { Outcome::Repeated };
-        self.status = Some(status);
-        self.doc_id = text("doc_id");
-        self.durability = text("durability");
-        self.epoch = answer["position"]["epoch"].as_u64();
-        self.index = answer["position"]["index"].as_u64();
-    }
-
-    fn failed(&mut self, error: &Error) {
-        use eport_model::Coded as _;
-        self.status = error.problem().map(|p| p.status);
-        self.code = Some(error.code().to_string());
-        self.detail = Some(error.to_string());
-        self.outcome = match (error.outcome_unknown(), error.may_retry()) {
-            (true, _) => Outcome::Unknown,
-            (false, true) => Outcome::Unavailable,
-            (false, false) => Outcome::Refused,
-        };
-    }
+    /// Digest of the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
 }
 
 /// Totals at the end.
@@ -191,23 +136,6 @@ pub fn parse(text: &str) -> Result<Vec<Line>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn an_answer_becomes_a_promise_with_its_place_and_a_broken_connection_an_open_question() {
-        let document = json!({"client_ref": "A-1"});
-        let answer =
-            json!({"doc_id": "E1", "durability": "replicated", "position": {"epoch": 2, "index": 9}});
-        let line = Attempt::of(1, 1, &document, "https://a", (1.0, 2.0), &Ok((201, answer)));
-        assert_eq!((line.outcome, line.epoch, line.index), (Outcome::Acknowledged, Some(2), Some(9)));
-        let lost = Err(Error::NoAnswer { api: "https://a".into(), detail: "reset".into() });
-        assert_eq!(Attempt::of(1, 1, &document, "https://a", (1.0, 2.0), &lost).outcome, Outcome::Unknown);
-        let unsent = Err(Error::Unreachable { api: "https://a".into(), detail: "refused".into() });
-        assert_eq!(
-            Attempt::of(1, 1, &document, "https://a", (1.0, 2.0), &unsent).outcome,
-            Outcome::Unavailable
-        );
-    }
 
     #[test]
     fn a_log_survives_its_text_and_only_its_cut_last_line_is_forgiven() {
