@@ -30,7 +30,7 @@ deps:
 verify: deps
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --workspace --all-targets -- -D warnings
-	@$(CARGO) test -q -p eport-suite --test layering
+	@$(CARGO) test -q --workspace --test layering
 	@if $(CARGO) deny --version >/dev/null 2>&1; then \
 	  $(CARGO) deny check licenses bans sources; \
 	else \
@@ -40,7 +40,7 @@ verify: deps
 fix:
 	@$(CARGO) fmt --all
 	@$(CARGO) clippy --workspace --all-targets --fix --allow-dirty --allow-staged
-	@UPDATE=1 $(CARGO) test -q -p eport-suite --test layering
+	@UPDATE=1 $(CARGO) test -q --workspace --test layering
 
 # Ratios against yardsticks of the same run; results in docs/reference/benchmarks.md.
 bench: deps build

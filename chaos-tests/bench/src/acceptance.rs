@@ -27,7 +27,7 @@ pub struct Load {
 /// One document a request.
 pub const SINGLE: Load = Load { clients: 64, batch: 1 };
 /// Batches of 256.
-pub const BATCHES: Load = Load { clients: 8, batch: BATCH };
+pub const BATCHES: Load = Load { clients: 16, batch: BATCH };
 
 /// What a load achieved.
 pub struct Achieved {

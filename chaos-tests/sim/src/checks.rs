@@ -1,7 +1,7 @@
 //! Where the world calls the invariants, and short texts for traces.
 
 use crate::disk::Disk;
-use crate::invariants::{carried, i01, i02, i03, i06, i07, i08, i10, i11, i12, last, lease, local};
+use crate::invariants::{carried, i01, i02, i03, i06, i07, i08, i10, i11, i12, last, lease, local, rows};
 use crate::world::{Event, World};
 use eport_journal::{Input, Message};
 use eport_model::{Durability, JournalIndex, NodeId, Position, Record};
@@ -47,9 +47,12 @@ impl World {
         self.note(|| format!("n{node} exports its tail after {after}"));
         let digests: Vec<_> = self.hosts[node].disk.after(after).iter().map(|r| r.digest).collect();
         self.oracle.exported.extend(digests);
-        if self.hosts[node].disk.applied > after {
-            self.cover.hit("tail.fenced");
-        }
+    }
+
+    pub(crate) fn check_rewind(&mut self, node: usize, after: JournalIndex) {
+        self.cover.hit(if self.hosts[node].disk.applied > after { "tail.rewound" } else { "rewind.again" });
+        self.note(|| format!("n{node} rewinds to {after}"));
+        i10::check_held(self, node, after);
     }
 
     pub(crate) fn check_truncation(&mut self, node: usize, after: JournalIndex) {
@@ -168,6 +171,10 @@ impl World {
 
     pub(crate) fn final_checks(&mut self, primary: usize) {
         last::check(self, primary);
+        let whole =
+            |n: &usize| self.hosts[*n].replica.as_ref().is_some_and(eport_journal::Replica::rows_whole);
+        let nodes: Vec<usize> = (0..self.hosts.len()).filter(whole).collect();
+        nodes.into_iter().for_each(|node| rows::check(self, node));
     }
 }
 

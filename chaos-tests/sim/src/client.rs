@@ -9,6 +9,9 @@ use rand::Rng;
 /// Attempts after which a client gives a key up.
 const ATTEMPTS_MAX: u32 = 8;
 
+/// Rows that many requests change.
+const SHARED_ROWS: u64 = 5;
+
 /// A client and what it waits for.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Client {
@@ -30,9 +33,15 @@ pub(crate) fn lineage() -> Lineage {
     Lineage::from_bytes([0x11; 16])
 }
 
-fn draft(key: u64) -> Draft {
+/// A row of its own, and a change of one that many requests share: what it holds tells who wrote last.
+fn draft(key: u64, ticket: Ticket) -> Draft {
     let row = Bytes::copy_from_slice(&key.to_be_bytes());
-    let effects = vec![Effect::Put { key: row.clone(), value: row }];
+    let shared = Bytes::from(format!("shared/{}", ticket % SHARED_ROWS));
+    let change = match ticket % 7 {
+        0 => Effect::Delete { key: shared },
+        _ => Effect::Put { key: shared, value: Bytes::copy_from_slice(&ticket.to_be_bytes()) },
+    };
+    let effects = vec![Effect::Put { key: row.clone(), value: row }, change];
     // Old clocks of callers are raised to the record before.
     Draft { effects, ..Draft::bare(RecordKind::Entry, Timestamp::from_millis(0)) }
 }
@@ -106,7 +115,10 @@ impl World {
         let ms = self.rng.random_range(1..6);
         self.after(
             ms,
-            Event::Request { node, input: Box::new(Input::Propose { drafts: vec![(ticket, draft(key))] }) },
+            Event::Request {
+                node,
+                input: Box::new(Input::Propose { drafts: vec![(ticket, draft(key, ticket))] }),
+            },
         );
         ticket
     }

@@ -52,10 +52,10 @@ impl World {
     /// A report arrived at a node: its coordinators hear it.
     pub(crate) fn sealed(&mut self, node: usize, from: NodeId, report: &SealReport) {
         self.note(|| format!("n{node} has a report of {from}: e{} {}", report.epoch, report.last));
-        let SealReport { epoch, move_id, last, applied, heard, .. } = *report;
+        let SealReport { epoch, move_id, last, applied, heard, whole, .. } = *report;
         for coordinator in self.coordinators.values_mut() {
             if coordinator.node == node && coordinator.move_id == move_id {
-                coordinator.sealed.insert(from, SealedFact { epoch, move_id, last, applied, heard });
+                coordinator.sealed.insert(from, SealedFact { epoch, move_id, last, applied, heard, whole });
             }
         }
     }

@@ -78,9 +78,14 @@ pub const REQUIRED: &[&str] = &[
     "switch.commit",
     "switch.proposer_dies",
     "switch.unknown",
+    "rewind.again",
+    "rewind.given_up",
+    "rewind.rows",
+    "rewind.whole",
     "tail.exported",
-    "tail.fenced",
+    "tail.rewound",
     "tail.truncated",
+    "tail.uploaded",
 ];
 
 /// Counts by name.

@@ -3,11 +3,12 @@
 //! Operations are performed in the order they were given, each after its own time; a crash performs a random number of those
 //! under way, and of the next append a random part.
 
-use eport_journal::Recovered;
-use eport_model::{Epoch, EpochHistory, JournalIndex, Position, Record, RecordKind, Timestamp};
+use bytes::Bytes;
+use eport_journal::{Recovered, Rewind};
+use eport_model::{Effect, Epoch, EpochHistory, JournalIndex, Position, Record, RecordKind, Timestamp};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// An operation under way.
@@ -18,6 +19,21 @@ pub(crate) enum Op {
     Apply(JournalIndex),
     Export(JournalIndex),
     Truncate(JournalIndex),
+    /// Note the rewind and these keys; what is applied beyond the position no longer counts as applied.
+    BeginRewind(JournalIndex, BTreeSet<Bytes>),
+    /// Write these rows, which are as of that position or an earlier one of its epoch.
+    Rewind(Rows, Position),
+    EndRewind(Position),
+}
+
+/// Rows as they were read elsewhere; `None` for one that is not there.
+pub(crate) type Rows = BTreeMap<Bytes, Option<Bytes>>;
+
+/// The durable note of a rewind under way.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Marker {
+    pub(crate) keys: BTreeSet<Bytes>,
+    pub(crate) at: Option<Position>,
 }
 
 /// What a crash did to the operations under way.
@@ -34,6 +50,9 @@ pub(crate) struct Disk {
     pub(crate) applied: JournalIndex,
     /// Applied rows are written without fsync: a crash may fall back to here.
     applied_synced: JournalIndex,
+    pub(crate) marker: Option<Marker>,
+    /// Rows as they lay on disk when a rewind last wrote to them, and what was applied then; later rows follow from the journal.
+    base: (JournalIndex, BTreeMap<Bytes, Bytes>),
     pub(crate) pending: VecDeque<Op>,
     /// A store that failed once refuses everything until the platform is opened again.
     pub(crate) failed: bool,
@@ -91,7 +110,42 @@ impl Disk {
             }
             Op::Export(_) => {}
             Op::Truncate(after) => self.records.truncate(after.as_u64() as usize),
+            Op::BeginRewind(after, keys) => {
+                let rows = self.rows();
+                self.applied = self.applied.min(*after);
+                self.applied_synced = self.applied;
+                self.base = (self.applied, rows);
+                let marker = self.marker.get_or_insert_default();
+                marker.keys.extend(keys.iter().cloned());
+                marker.at = None;
+            }
+            Op::Rewind(rows, at) => {
+                for (key, value) in rows {
+                    match value {
+                        Some(value) => drop(self.base.1.insert(key.clone(), value.clone())),
+                        None => drop(self.base.1.remove(key)),
+                    }
+                }
+                if let Some(marker) = &mut self.marker {
+                    marker.at = Some(*at);
+                }
+            }
+            Op::EndRewind(at) => drop(self.marker.take_if(|m| m.at == Some(*at))),
         }
+    }
+
+    /// Rows as they lie on disk.
+    pub(crate) fn rows(&self) -> BTreeMap<Bytes, Bytes> {
+        fold(self.base.1.clone(), self.records_between(self.base.0, self.applied))
+    }
+
+    /// Rows as they must be: those of the applied record.
+    pub(crate) fn expected_rows(&self) -> BTreeMap<Bytes, Bytes> {
+        fold(BTreeMap::new(), self.records_between(JournalIndex::ZERO, self.applied))
+    }
+
+    fn records_between(&self, after: JournalIndex, through: JournalIndex) -> &[Arc<Record>] {
+        self.records.get(after.as_u64() as usize..through.as_u64() as usize).unwrap_or_default()
     }
 
     /// Power is lost. Exports under way are not performed: their caller was never told.
@@ -144,6 +198,18 @@ impl Disk {
             last_time: self.last_time(),
             applied: self.position(self.applied).unwrap_or(Position::ZERO),
             unresolved,
+            rewind: self.marker.as_ref().map(|m| Rewind { at: m.at }),
+            lineage: self.records.last().map(|r| r.header.lineage),
         }
     }
+}
+
+fn fold(mut rows: BTreeMap<Bytes, Bytes>, records: &[Arc<Record>]) -> BTreeMap<Bytes, Bytes> {
+    for effect in records.iter().flat_map(|r| &r.effects) {
+        match effect {
+            Effect::Put { key, value } => drop(rows.insert(key.clone(), value.clone())),
+            Effect::Delete { key } => drop(rows.remove(key)),
+        }
+    }
+    rows
 }

@@ -189,7 +189,8 @@ impl World {
             let Some(host) = self.index_of(b.node).map(|n| &self.hosts[n]) else { return false };
             let Some(replica) = &host.replica else { return false };
             let fenced = matches!(replica.role(), Role::Fenced { .. }) && !self.oracle.is_lossless();
-            let equal = replica.durable() == head.last() && replica.applied_index() == head.last().index;
+            let level = replica.durable() == head.last() && replica.applied_index() == head.last().index;
+            let equal = level && replica.rows_whole();
             equal || (fenced && self.has_exported(host, primary))
         })
     }
@@ -216,7 +217,7 @@ impl World {
             out += &format!(
                 "; {} {:?} last {} durable {} committed {} applied {} v{}",
                 h.id,
-                r.role(),
+                (r.role(), r.rows_whole()),
                 r.last(),
                 r.durable().index,
                 r.committed(),

@@ -23,6 +23,10 @@ pub(crate) struct Host {
     /// The local copy of the registry; it survives restarts.
     pub(crate) known: Option<PlacementView>,
     tick_at: Option<u64>,
+    /// The tail being handed to another node, with the number of the attempt that counts.
+    pub(crate) upload: Option<crate::rewind::Upload>,
+    /// The rows being taken from another node.
+    pub(crate) fetching: Option<crate::rewind::Fetching>,
     skew_ms: i64,
     pub(crate) slow: bool,
     /// The next append fails.
@@ -51,6 +55,8 @@ impl Host {
             inbox: VecDeque::new(),
             known: None,
             tick_at: None,
+            upload: None,
+            fetching: None,
             skew_ms: rng.random_range(-80..=80),
             slow: false,
             storage_fails: false,
@@ -104,6 +110,8 @@ impl World {
         let host = &mut self.hosts[node];
         host.incarnation += 1;
         host.tick_at = None;
+        host.upload = None;
+        host.fetching = None;
         host.inbox.clear();
         host.paused = false;
         host.broken = false;
@@ -153,8 +161,11 @@ impl World {
             return;
         }
         let Some(replica) = &mut host.replica else { return };
-        if matches!(input, Input::Placement { linearizable: true, .. }) {
-            host.bound = None;
+        match input {
+            Input::Placement { linearizable: true, .. } => host.bound = None,
+            // What was committed in an epoch that was lost no longer counts.
+            Input::Rewound { .. } => host.committed = JournalIndex::ZERO,
+            _ => {}
         }
         let outputs = replica.step(now, input);
         self.perform(node, outputs);
@@ -230,6 +241,9 @@ impl World {
             Op::Apply(through) => Input::Applied { through },
             Op::Export(after) => Input::TailExported { after },
             Op::Truncate(_) => Input::Truncated { last: disk.last(), last_time: disk.last_time() },
+            Op::BeginRewind(..) => return self.begin_fetch(node),
+            Op::Rewind(_, at) => Input::Rewound { at: Some(at) },
+            Op::EndRewind(_) => return,
         };
         self.input(node, input);
     }
@@ -244,7 +258,8 @@ impl World {
             }
             Op::Export(after) => self.tail_exported(node, *after),
             Op::Truncate(after) => self.check_truncation(node, *after),
-            Op::Seal(_) | Op::Apply(_) => {}
+            Op::BeginRewind(after, _) => self.check_rewind(node, *after),
+            Op::Seal(_) | Op::Apply(_) | Op::Rewind(..) | Op::EndRewind(_) => {}
         }
         self.hosts[node].disk.perform(op, &mut self.rng);
     }
@@ -270,6 +285,15 @@ impl World {
                 Output::PersistSeal { epoch } => self.disk_op(node, Op::Seal(epoch)),
                 Output::Apply { through } => self.disk_op(node, Op::Apply(through)),
                 Output::ExportTail { after } => self.disk_op(node, Op::Export(after)),
+                Output::UploadTail { after, to } => self.begin_upload(node, after, to),
+                Output::Rewind { after, source, epoch } => {
+                    self.begin_rewind(node, after.index, source, epoch)
+                }
+                Output::EndRewind { at } => {
+                    self.cover.hit("rewind.whole");
+                    crate::invariants::rows::check(self, node);
+                    self.disk_op(node, Op::EndRewind(at));
+                }
                 Output::Truncate { after } => self.disk_op(node, Op::Truncate(after)),
                 Output::Send { to, message } => self.send(node, to, message),
                 Output::Read { peer, from, max_bytes } => {
@@ -313,6 +337,7 @@ impl World {
         });
         if let Role::Primary { epoch } = role {
             self.oracle.opened.entry(*epoch).or_insert(self.now);
+            crate::invariants::rows::check(self, node);
         }
         self.note(|| format!("n{node} is {role:?}"));
     }
@@ -325,6 +350,7 @@ impl World {
                 self.fail("no alarm", format!("n{node}: {alarm:?}"))
             }
             Alarm::Behind { .. } => self.cover.hit("alarm.behind"),
+            Alarm::NotWhole { .. } => self.cover.hit("alarm.not_whole"),
             Alarm::Degraded { .. } => self.oracle.degraded = true,
             Alarm::SwitchStalled { .. } => self.cover.hit("alarm.switch_stalled"),
         }

@@ -22,6 +22,7 @@ mod operator;
 mod oracle;
 mod plan;
 mod registry;
+mod rewind;
 mod world;
 
 pub use cover::{Coverage, REQUIRED};

@@ -32,6 +32,8 @@ pub(crate) struct Oracle {
     pub(crate) payloads: HashMap<(Epoch, JournalIndex), Known>,
     /// Digests of exported records.
     pub(crate) exported: HashSet<Digest>,
+    /// Digests of exported records that another node has fsynced.
+    pub(crate) uploaded: HashSet<Digest>,
     /// What nodes hold to be committed, while nothing may be lost.
     pub(crate) committed: Vec<Digest>,
     /// Keys that clients sent.

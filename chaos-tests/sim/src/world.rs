@@ -103,6 +103,15 @@ pub(crate) enum Event {
         node: usize,
         input: Box<Input>,
     },
+    Upload {
+        node: usize,
+        incarnation: u64,
+        upload: u64,
+    },
+    Fetch {
+        node: usize,
+        incarnation: u64,
+    },
     Restart {
         node: usize,
     },
@@ -318,6 +327,8 @@ impl World {
             Event::Client { client } => self.client_acts(client),
             Event::ClientTimeout { client, ticket } => self.client_timeout(client, ticket),
             Event::Request { node, input } => self.request(node, *input),
+            Event::Upload { node, incarnation, upload } => self.upload(node, incarnation, upload),
+            Event::Fetch { node, incarnation } => self.fetch(node, incarnation),
             Event::Restart { node } => self.restart(node),
             Event::Resume { node } => self.resume(node),
             Event::Lead => self.lead(),

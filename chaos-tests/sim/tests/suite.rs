@@ -21,7 +21,9 @@ const EXPECTED: &[&str] = &[
     "seal.persisted",
     "switch.commit",
     "tail.exported",
+    "tail.rewound",
     "tail.truncated",
+    "tail.uploaded",
 ];
 
 #[test]
@@ -109,7 +111,13 @@ mod planted {
     }
 
     #[test]
-    fn a_truncation_before_the_export_is_found() {
+    fn a_truncation_before_the_export_is_held_elsewhere_is_found() {
         assert_eq!(found("truncate_before_export", false, 100), "I10 export before truncation");
+        assert_eq!(found("truncate_before_upload", false, 100), "I10 export before truncation");
+    }
+
+    #[test]
+    fn rows_of_a_tail_that_outlive_it_are_found() {
+        assert_eq!(found("whole_before_rewound", false, 3_000), "I11 rows are those of the journal");
     }
 }

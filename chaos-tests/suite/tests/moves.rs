@@ -510,10 +510,10 @@ fn an_async_primary_that_wakes_up_stops_and_exports_its_tail(fed: &Federation) -
         let m = history.into_iter().find(|m| m["move_id"] == id.as_str()).ok_or("no move")?;
         m["exported_tail"].as_str().map(str::to_owned).ok_or_else(|| m.to_string())
     })?;
-    let manifests = manifests(&fed.node_dir(old).join("data/tails"))?;
-    ensure!(manifests.len() == 1, "{reported}: {manifests:?}");
+    let exported = manifests(&fed.node_dir(old).join("data/tails"))?;
+    ensure!(exported.len() == 1, "{reported}: {exported:?}");
     // References are encrypted in the journal; the record that each was answered with names it without a doubt.
-    let named: std::collections::BTreeSet<(u64, String)> = manifests[0]["documents"]
+    let named: std::collections::BTreeSet<(u64, String)> = exported[0]["documents"]
         .as_array()
         .context("documents of the tail")?
         .iter()
@@ -529,7 +529,7 @@ fn an_async_primary_that_wakes_up_stops_and_exports_its_tail(fed: &Federation) -
         "{} of {} documents are not named in the tail {reported}: {lost:?} of {}",
         lost.len(),
         tail.len(),
-        manifests[0]
+        exported[0]
     );
     eprintln!("tail {reported} names {} documents", tail.len());
     // It answers no write any more, and knows who does.
@@ -537,26 +537,30 @@ fn an_async_primary_that_wakes_up_stops_and_exports_its_tail(fed: &Federation) -
     let url = format!("{}/v1/platforms/{region}/documents?forward=false", fed.api(old)?);
     let stopped = http.post(&url, &eport_suite::document("LATE"))?;
     ensure!(stopped.status == 421, "the old primary answered {} {}", stopped.status, stopped.text());
-    let p = fed.platform_at("gz-c-1", region)?;
-    let fenced =
-        p["backups"].as_array().context("backups")?.iter().any(|b| b["node"] == old && b["in_sync"] == true);
-    ensure!(!fenced, "an async primary with a tail must not be taken back in sync: {p}");
     ledger.check(fed, region, true)?;
 
-    // Nothing was truncated: its journal still ends where it ended.
+    // Its tail is held by the new primary, so it was rewound: it follows, with the same rows as everybody.
+    let p = fed.platform_at("gz-c-1", region)?;
+    let primary = text(&p, "primary");
+    let received = manifests(&fed.node_dir(&primary).join("data/tails").join(old))?;
+    ensure!(received.len() == 1 && received[0]["last"]["index"].as_u64() >= Some(last), "{received:?}");
+    follows(fed, "gz-c-1", region, old)?;
+    proof_of_equality(fed, region, 3)?;
+    let (lineage, store) = closed_store(fed, old, region)?;
+    ensure!(store.lineage() == lineage && store.rewind_mark()?.is_none(), "no rewind is left under way");
+    Ok(())
+}
+
+/// The store of a platform on a node that is stopped for it.
+fn closed_store(fed: &Federation, node: &str, region: &str) -> Result<(Lineage, eport_store::PlatformStore)> {
     let lineage: Lineage =
         text(&fed.status_at("gz-c-1")?, "lineage").parse().map_err(|e| anyhow::anyhow!("{e}"))?;
-    fed.dev("kill", old)?;
+    fed.dev("kill", node)?;
     let shared = eport_store::Shared::new(eport_store::Budget::default())?;
     let code: RegionCode = region.parse().map_err(|e| anyhow::anyhow!("{e}"))?;
-    let dir = fed.node_dir(old).join("data/platform").join(region);
+    let dir = fed.node_dir(node).join("data/platform").join(region);
     let (store, _) = eport_store::PlatformStore::open(&dir, lineage, code, &shared)?;
-    ensure!(
-        store.last().index.as_u64() >= last,
-        "the journal ends at {:?}, the tail at {last}",
-        store.last()
-    );
-    Ok(())
+    Ok((lineage, store))
 }
 
 /// Every JSON manifest below a folder.

@@ -32,6 +32,12 @@ pub struct FederationStatus {
     /// Registry index the answer was made from.
     #[serde(default)]
     pub index: u64,
+    /// Breaks in the history: quorums that were lost and recovered, the newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lineages: Vec<crate::LineageItem>,
+    /// Journals that lie on a node without a duty and may be adopted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kept_journals: Vec<crate::JournalCopy>,
 }
 
 /// What kind of federation it is.

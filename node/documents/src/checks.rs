@@ -119,7 +119,8 @@ fn container(value: &[u8]) -> Option<Finding> {
     if !shape {
         return format("three letters, U, J or Z, and seven digits are needed");
     }
-    let sum: u32 = value[..10].iter().enumerate().map(|(i, b)| container_value(*b) << i).sum();
+    let values = value[..10].iter().enumerate();
+    let sum: u32 = values.map(|(i, b)| u32::from(CONTAINER_VALUES[usize::from(*b)]) << i).sum();
     let rest = sum % 11;
     if rest % 10 != u32::from(value[10] - b'0') {
         return check("the check digit differs");
@@ -130,13 +131,26 @@ fn container(value: &[u8]) -> Option<Finding> {
     })
 }
 
-fn container_value(b: u8) -> u32 {
-    if b.is_ascii_digit() {
-        return u32::from(b - b'0');
+static CONTAINER_VALUES: [u8; 256] = container_values();
+
+/// Digits count what they are, letters from 10 on without multiples of 11: A = 10, B = 12, …, L = 23, …, V = 34.
+const fn container_values() -> [u8; 256] {
+    let mut values = [0; 256];
+    let mut digit = 0;
+    while digit < 10 {
+        values[b'0' as usize + digit] = digit as u8;
+        digit += 1;
     }
-    let n = u32::from(b - b'A');
-    // A = 10, B = 12 (11 is skipped), …, L = 23 (22 is skipped), …, V = 34 (33 is skipped).
-    10 + n + u32::from(n >= 1) + u32::from(n >= 11) + u32::from(n >= 21)
+    let (mut letter, mut value) = (b'A', 10u8);
+    while letter <= b'Z' {
+        if value.is_multiple_of(11) {
+            value += 1;
+        }
+        values[letter as usize] = value;
+        letter += 1;
+        value += 1;
+    }
+    values
 }
 
 /// ID-08.

@@ -39,7 +39,16 @@ fn local_year(at: Timestamp, utc_offset_minutes: i32) -> Option<u16> {
 
 impl fmt::Display for DocId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{:04}{:013}", char::from(self.letter), self.year, self.number)
+        let mut text = *b"A00000000000000000";
+        text[0] = self.letter;
+        let (mut year, mut number) = (u64::from(self.year), self.number);
+        for (from, to, rest) in [(1, 5, &mut year), (5, 18, &mut number)] {
+            for digit in text[from..to].iter_mut().rev() {
+                *digit = b'0' + (*rest % 10) as u8;
+                *rest /= 10;
+            }
+        }
+        f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
 }
 

@@ -11,11 +11,21 @@ use crate::json::{DEPTH_MAX, INTEGER_MAX, JsonError, Node};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
+/// Items and members there is room for from the start, at most.
+const ITEMS_ROOM: usize = 1_024;
+
 type Member<'a> = (Cow<'a, str>, Node<'a>);
 
 /// Reads a whole text.
 pub(crate) fn parse(text: &str) -> Result<Node<'_>, JsonError> {
-    let mut reader = Reader { text, at: 0, items: Vec::new(), members: Vec::new() };
+    // Room for what a document of this length usually holds, so that neither list grows step by step.
+    let (items, members) = (text.len() / 16, text.len() / 64);
+    let mut reader = Reader {
+        text,
+        at: 0,
+        items: Vec::with_capacity(items.min(ITEMS_ROOM)),
+        members: Vec::with_capacity(members.clamp(16, ITEMS_ROOM)),
+    };
     reader.space();
     let node = reader.value(0)?;
     reader.space();
@@ -311,7 +321,9 @@ mod tests {
             (Node::Integer(a), Value::Number(b)) => Some(*a) == b.as_i64(),
             (Node::Inexact, Value::Number(b)) => b.as_i64().is_none_or(|n| n.abs() > INTEGER_MAX),
             (Node::Text(a), Value::String(b)) => a == b,
-            (Node::List(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
+            (Node::List(a), Value::Array(b)) => {
+                a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
+            }
             (Node::Object(a), Value::Object(b)) => {
                 a.len() == b.len() && a.iter().all(|(k, v)| b.get(k.as_ref()).is_some_and(|b| same(v, b)))
             }

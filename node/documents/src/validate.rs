@@ -122,7 +122,6 @@ fn find_type(root: &Members<'_>, packs: &Packs) -> Result<Arc<DocumentType>, Ref
 }
 
 /// Where a value stands; printed only when something is wrong with it.
-#[derive(Clone, Copy)]
 enum Place<'p> {
     Root,
     Member(&'p Place<'p>, &'p str),
@@ -162,11 +161,11 @@ struct Judge<'j> {
 }
 
 impl Judge<'_> {
-    fn fail(&mut self, place: Place<'_>, code: &str, detail: impl Into<String>) {
+    fn fail(&mut self, place: &Place<'_>, code: &str, detail: impl Into<String>) {
         self.failures.push(Failure { path: place.to_string(), code: code.to_owned(), detail: detail.into() });
     }
 
-    fn wrong_type(&mut self, place: Place<'_>, needed: &str, found: &Node<'_>) {
+    fn wrong_type(&mut self, place: &Place<'_>, needed: &str, found: &Node<'_>) {
         self.fail(
             place,
             &self.kind.pack.codes.r#type,
@@ -191,7 +190,7 @@ impl Judge<'_> {
         let mut envelope = Envelope::default();
         let codes = &self.kind.pack.codes;
         for name in MEMBERS {
-            let place = Place::Member(&Place::Root, name);
+            let place = &Place::Member(&Place::Root, name);
             let Some((_, node)) = root.iter_mut().find(|(k, _)| k == name) else {
                 self.fail(place, &codes.required, "it is missing");
                 continue;
@@ -208,12 +207,12 @@ impl Judge<'_> {
         }
         self.function_code(&envelope, root);
         for (name, _) in root.iter().filter(|(k, _)| !MEMBERS.contains(&k.as_ref())) {
-            self.fail(Place::Member(&Place::Root, name), &codes.unknown, "this field is not known");
+            self.fail(&Place::Member(&Place::Root, name), &codes.unknown, "this field is not known");
         }
         envelope
     }
 
-    fn doc_version(&mut self, place: Place<'_>, node: &Node<'_>) -> u32 {
+    fn doc_version(&mut self, place: &Place<'_>, node: &Node<'_>) -> u32 {
         let Node::Integer(n) = node else {
             self.wrong_type(place, "a whole number", node);
             return 0;
@@ -231,7 +230,7 @@ impl Judge<'_> {
         }
     }
 
-    fn client_ref(&mut self, place: Place<'_>, text: &str) -> String {
+    fn client_ref(&mut self, place: &Place<'_>, text: &str) -> String {
         let max = self.kind.client_ref_length_max;
         if text.is_empty() || text.chars().nth(max).is_some() {
             self.fail(place, &self.kind.pack.codes.length, format!("1 to {max} characters are allowed"));
@@ -255,26 +254,31 @@ impl Judge<'_> {
         if !allowed.contains(&envelope.function_code) {
             let detail = format!("version {} allows {}", envelope.doc_version, allowed.join(", "));
             self.fail(
-                Place::Member(&Place::Root, "function_code"),
+                &Place::Member(&Place::Root, "function_code"),
                 &self.kind.pack.codes.function_code,
                 detail,
             );
         }
     }
 
-    fn members(&mut self, place: Place<'_>, fields: &[Field], members: &mut Members<'_>) {
+    fn members(&mut self, place: &Place<'_>, fields: &[Field], members: &mut Members<'_>) {
+        let mut known = 0;
         for field in fields {
-            let here = Place::Member(&place, &field.name);
+            let here = &Place::Member(place, &field.name);
             match members.iter_mut().find(|(k, _)| *k == field.name) {
-                Some((_, node)) => self.value(here, field, node),
+                Some((_, node)) => {
+                    known += 1;
+                    self.value(here, field, node);
+                }
                 None if field.required => self.fail(here, &self.kind.pack.codes.required, "it is missing"),
                 None => {}
             }
         }
-        if members.len() > fields.len() || members.iter().any(|(k, _)| !fields.iter().any(|f| f.name == *k)) {
+        // No member stands twice and no field has the name of another: the rest is unknown.
+        if known < members.len() {
             for (name, _) in members.iter().filter(|(k, _)| !fields.iter().any(|f| f.name == *k)) {
                 self.fail(
-                    Place::Member(&place, name),
+                    &Place::Member(place, name),
                     &self.kind.pack.codes.unknown,
                     "this field is not known",
                 );
@@ -282,7 +286,7 @@ impl Judge<'_> {
         }
     }
 
-    fn value(&mut self, place: Place<'_>, field: &Field, node: &mut Node<'_>) {
+    fn value(&mut self, place: &Place<'_>, field: &Field, node: &mut Node<'_>) {
         let codes = &self.kind.pack.codes;
         match (&field.kind, node) {
             (Kind::Text(rules), Node::Text(text)) => self.text(place, rules, text),
@@ -311,7 +315,7 @@ impl Judge<'_> {
                 }
                 // The excess is one failure by itself; judging it item by item would let a sender inflate the answer.
                 for (n, node) in items.iter_mut().enumerate().take(*max) {
-                    self.value(Place::Item(&place, n), item, node);
+                    self.value(&Place::Item(place, n), item, node);
                 }
             }
             (Kind::Object(fields), Node::Object(members)) => self.members(place, fields, members),
@@ -323,7 +327,7 @@ impl Judge<'_> {
         }
     }
 
-    fn text(&mut self, place: Place<'_>, rules: &TextRules, text: &mut Cow<'_, str>) {
+    fn text(&mut self, place: &Place<'_>, rules: &TextRules, text: &mut Cow<'_, str>) {
         let mut classes = classes::of(text);
         if let Some(normal) = rules.normalise.apply(text, classes) {
             classes = classes::of(&normal);
@@ -362,7 +366,7 @@ impl Judge<'_> {
         }
     }
 
-    fn table(&mut self, place: Place<'_>, table: &Arc<str>, if_published: bool, key: &str) {
+    fn table(&mut self, place: &Place<'_>, table: &Arc<str>, if_published: bool, key: &str) {
         let found = self.lookups.lookup(table, key, self.at);
         let code = &self.kind.pack.codes.table;
         let state = match found {

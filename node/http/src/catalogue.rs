@@ -54,6 +54,7 @@ pub const ROUTES: &[Route] = &[
     get("/docs", &[], "This description for people"),
     get("/v1/federation", &[], "The whole federation: nodes, platforms, tables, warnings"),
     get("/v1/nodes", &[], "Nodes"),
+    post("/v1/nodes", JSON, "Add a node that may join: {node, site, region, quic, api}"),
     post(
         "/v1/nodes/{node}/drain",
         JSON,
@@ -141,6 +142,11 @@ pub const ROUTES: &[Route] = &[
     get("/v1/platforms/{region}/moves", &[], "History: epochs and moves, newest first"),
     post("/v1/platforms/{region}/moves", JSON, "Plan or start a move"),
     get("/v1/platforms/{region}/moves/{id}", &[], "One move"),
+    post(
+        "/v1/platforms/{region}/adopt",
+        JSON,
+        "Take a surviving journal as the platform's; its last record is the fork point",
+    ),
     post("/v1/platforms/{region}/verify", "", "Compare state digests of all holders at one applied index"),
     post("/v1/platforms/{region}/documents", JSON, "Lodge one document"),
     Route {
@@ -185,6 +191,23 @@ pub const ROUTES: &[Route] = &[
         body: "",
         answer: "application/octet-stream",
     },
+    get("/v1/tails", &[], "Diverged tails of the federation with what became of their documents"),
+    get("/v1/platforms/{region}/tails", &[], "Diverged tails of a platform"),
+    get(
+        "/v1/platforms/{region}/tails/{id}",
+        &["limit", "page_token"],
+        "One tail and its records: present, clean or in conflict",
+    ),
+    post(
+        "/v1/platforms/{region}/tails/{id}/resubmit",
+        JSON,
+        "Submit its clean documents again: {\"records\": [index…]}; none for all",
+    ),
+    post(
+        "/v1/platforms/{region}/tails/{id}/discard",
+        JSON,
+        "Discard records, or all that is left: {\"reason\": text, \"records\": [index…]}",
+    ),
     get("/v1/platforms/{region}/data-keys", &[], "Data keys of a platform: numbers and holders"),
     post("/v1/platforms/{region}/data-keys", "", "Ask for the next data key; the primary makes it"),
     get("/v1/recovery-keys", &[], "Recovery keys of the federation"),

@@ -481,6 +481,7 @@ pub async fn show(
     request: Request,
 ) -> Result<Response, ApiError> {
     read(api, caller, name, request, Action::ListDocuments, move |p, scope| {
+        let doc_id = p.number(&doc_id)?;
         visible(p, &scope, &doc_id)?;
         p.show(&doc_id, None)?.map(Answer).ok_or_else(|| ApiError::not_found(format!("document {doc_id}")))
     })
@@ -495,6 +496,7 @@ pub async fn versions(
     request: Request,
 ) -> Result<Response, ApiError> {
     read(api, caller, name, request, Action::ListDocuments, move |p, scope| {
+        let doc_id = p.number(&doc_id)?;
         visible(p, &scope, &doc_id)?;
         Ok(Answer(Page::whole(p.versions(&doc_id)?)))
     })
@@ -509,6 +511,7 @@ pub async fn receipts(
     request: Request,
 ) -> Result<Response, ApiError> {
     read(api, caller, name, request, Action::ListDocuments, move |p, scope| {
+        let doc_id = p.number(&doc_id)?;
         visible(p, &scope, &doc_id)?;
         Ok(Answer(Page::whole(p.receipts(&doc_id)?)))
     })

@@ -35,8 +35,10 @@ pub fn federation(api: &Api, chinese: bool) -> FederationStatus {
     warnings.extend(eport_moves::platform_warnings(state, &up).iter().map(text));
     warnings.extend(alarms(&heard));
     warnings.extend(crate::backup_api::key_warnings(api));
+    warnings.extend(crate::recovery_api::warnings(api));
     warnings.extend(crate::operators_api::warnings(state, api.now(), chinese));
     warnings.extend(crate::drills_api::warnings(state, api.now(), chinese));
+    warnings.extend(crate::tails_api::warnings(state, chinese));
     FederationStatus {
         federation: state.federation().map(|f| f.name.clone()).unwrap_or_default(),
         lineage: api.agent.lineage(),
@@ -54,6 +56,8 @@ pub fn federation(api: &Api, chinese: bool) -> FederationStatus {
         tables: crate::tables_api::summaries(api, &heard),
         warnings,
         index: view.index,
+        lineages: crate::recovery_api::lineages(api),
+        kept_journals: crate::recovery_api::kept(api),
     }
 }
 

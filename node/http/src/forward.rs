@@ -162,13 +162,16 @@ fn put_headers(into: &mut axum::http::HeaderMap, headers: &[(String, Vec<u8>)]) 
 }
 
 /// A forward carries a certificate without proof that its owner is there. So nothing that administers arrives this way: only
-/// documents, events, and the journal of one platform.
+/// documents, events, the journal of one platform, and its tails, of which none is discarded this way.
 fn may_arrive(path_and_query: &str) -> bool {
     let path = path_and_query.split('?').next().unwrap_or_default();
+    if path.ends_with("/discard") {
+        return false;
+    }
     let Some(rest) = path.strip_prefix("/v1/platforms/").and_then(|r| r.split_once('/')) else {
         return false;
     };
-    ["documents", "events", "journal/", "verify"].iter().any(|allowed| rest.1.starts_with(allowed))
+    ["documents", "events", "journal/", "verify", "tails"].iter().any(|allowed| rest.1.starts_with(allowed))
 }
 
 /// The receiving side: verifies the chain again and runs the same router.
@@ -268,12 +271,14 @@ mod tests {
             "/v1/platforms/440100/documents",
             "/v1/platforms/440100/documents:batch?x=1",
             "/v1/platforms/440100/verify",
+            "/v1/platforms/440100/tails/tail-1/resubmit",
         ] {
             assert!(may_arrive(yes), "{yes}");
         }
         for no in [
             "/v1/platforms/440100/moves",
             "/v1/platforms/440100/policy",
+            "/v1/platforms/440100/tails/tail-1/discard",
             "/v1/nodes/a/drain",
             "/v1/platforms",
             "/metrics",

@@ -26,13 +26,13 @@ const VERIFY_TIMEOUT: Duration = Duration::from_secs(60);
 /// Exports on disk at once.
 const EXPORTS_KEPT: usize = 2;
 
-enum Place {
+pub(crate) enum Place {
     Here(PlatformHandle),
     There(Response),
 }
 
 /// The open primary's handle, or the primary's answer to the forwarded request.
-async fn at_primary(
+pub(crate) async fn at_primary(
     api: &Api,
     region: RegionCode,
     caller: &Caller,

@@ -25,12 +25,14 @@ mod operators_api;
 mod plan_api;
 mod platforms_api;
 mod problem;
+mod recovery_api;
 mod router;
 mod signing;
 mod state;
 mod system;
 mod tables;
 mod tables_api;
+mod tails_api;
 mod words;
 
 pub use caller::Caller;

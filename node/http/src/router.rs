@@ -4,8 +4,8 @@ use crate::catalogue::{Open, ROUTES};
 use crate::problem::ApiError;
 use crate::state::{Api, BODY_UNIT};
 use crate::{
-    backup_api, documents_api, drills_api, journal_api, openapi, operators_api, plan_api, platforms_api, signing, system,
-    tables_api,
+    backup_api, documents_api, drills_api, journal_api, openapi, operators_api, plan_api, platforms_api,
+    recovery_api, signing, system, tables_api, tails_api,
 };
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
@@ -33,7 +33,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/version", get(system::version))
         .route("/v1/trust-bundle", get(system::trust_bundle))
         .route("/v1/federation", get(system::federation))
-        .route("/v1/nodes", get(system::nodes))
+        .route("/v1/nodes", get(system::nodes).post(recovery_api::add_node))
         .route("/v1/nodes/{node}/drain", post(system::drain))
         .route("/v1/sites", get(plan_api::sites))
         .route("/v1/sites/{site}", put(plan_api::put_site))
@@ -59,6 +59,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/platforms/{region}/policy", put(platforms_api::policy))
         .route("/v1/platforms/{region}/moves", get(platforms_api::history).post(platforms_api::start_move))
         .route("/v1/platforms/{region}/moves/{id}", get(platforms_api::show_move))
+        .route("/v1/platforms/{region}/adopt", post(recovery_api::adopt))
         .route("/v1/platforms/{region}/verify", post(journal_api::verify))
         .route("/v1/platforms/{region}/documents", get(documents_api::list).post(documents_api::lodge))
         .route("/v1/platforms/{region}/documents:batch", post(documents_api::batch))
@@ -71,6 +72,11 @@ pub fn router(api: Api) -> Router {
         .route("/v1/platforms/{region}/journal/head", get(journal_api::head))
         .route("/v1/platforms/{region}/journal/exports", post(journal_api::export))
         .route("/v1/platforms/{region}/journal/exports/{id}/{file}", get(journal_api::export_file))
+        .route("/v1/tails", get(tails_api::all))
+        .route("/v1/platforms/{region}/tails", get(tails_api::list))
+        .route("/v1/platforms/{region}/tails/{id}", get(tails_api::show))
+        .route("/v1/platforms/{region}/tails/{id}/resubmit", post(tails_api::resubmit))
+        .route("/v1/platforms/{region}/tails/{id}/discard", post(tails_api::discard))
         .route("/v1/platforms/{region}/data-keys", get(backup_api::data_keys).post(backup_api::rotate))
         .route("/v1/recovery-keys", get(backup_api::recovery_keys).post(backup_api::put_recovery_key))
         .route("/v1/registry/rows", get(backup_api::registry_rows))

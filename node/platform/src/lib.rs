@@ -21,9 +21,11 @@ mod platform;
 mod prepare;
 mod query;
 mod read;
+mod resubmit;
 mod rows;
 mod rules;
 mod sequencer;
+mod tails;
 mod token;
 
 pub use answer::SubmitAnswer;
@@ -34,3 +36,4 @@ pub use log::Log;
 pub use platform::{Clock, Platform, SharedTables};
 pub use prepare::Caller;
 pub use query::Scope;
+pub use tails::{TailError, TailSource};

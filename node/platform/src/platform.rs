@@ -37,11 +37,13 @@ pub struct Platform {
 pub(crate) struct Inner {
     pub(crate) log: Arc<dyn Log>,
     pub(crate) packs: Arc<Packs>,
-    tables: SharedTables,
-    clock: Clock,
+    pub(crate) tables: SharedTables,
+    pub(crate) clock: Clock,
     pub(crate) config: Config,
     jobs: mpsc::Sender<Job>,
     documents: Arc<Semaphore>,
+    /// One re-submission at a time: two would both write what became of a record.
+    pub(crate) resubmitting: tokio::sync::Mutex<()>,
     held: Arc<Semaphore>,
 }
 
@@ -72,7 +74,9 @@ impl Platform {
         tokio::spawn(sequencer.run());
         let documents = Arc::new(Semaphore::new(config.documents_max));
         let held = Arc::new(Semaphore::new(config.hold_documents_max));
-        Self { inner: Arc::new(Inner { log, packs, tables, clock, config, jobs, documents, held }) }
+        let resubmitting = tokio::sync::Mutex::new(());
+        let inner = Inner { log, packs, tables, clock, config, jobs, documents, resubmitting, held };
+        Self { inner: Arc::new(inner) }
     }
 
     /// The platform's region.
@@ -150,6 +154,16 @@ impl Platform {
             Ok(prepared) => Slot::Judged(Arc::new(prepared)),
             Err(answer) => Slot::Answered(*answer),
         }
+    }
+
+    /// Hands documents that were prepared elsewhere to the sequencer; what became of each, in order.
+    pub(crate) async fn settle_prepared(&self, documents: Vec<Arc<Prepared>>) -> Vec<Settled> {
+        let mut settled = vec![Settled::Unknown; documents.len()];
+        let slots: Vec<Slot> = documents.into_iter().map(Slot::Judged).collect();
+        for (n, outcome) in self.send(&slots, (0..slots.len()).collect()).await.answers().await {
+            settled[n] = outcome;
+        }
+        settled
     }
 
     async fn settle_all(&self, slots: Vec<Slot>) -> Vec<SubmitAnswer> {

@@ -48,6 +48,8 @@ pub(crate) struct Prepared {
     pub(crate) normalised: Option<Bytes>,
     pub(crate) caller: String,
     pub(crate) signature: Option<Bytes>,
+    /// Set when a record of a diverged tail is submitted again.
+    pub(crate) origin: Option<crate::resubmit::Origin>,
 }
 
 impl Prepared {
@@ -87,6 +89,7 @@ impl Prepared {
             key,
             document,
             signature,
+            origin: None,
         })
     }
 

@@ -244,6 +244,16 @@ impl Platform {
         Ok(read::newest(&*self.inner.log, doc_id)?.map(|row| row.lodged_by))
     }
 
+    /// The number to look a document up by: that of the document itself, or the one that stands for it since a failover left
+    /// the record behind which the number was given in.
+    pub fn number(&self, doc_id: &str) -> Result<String, Error> {
+        let log = &*self.inner.log;
+        if log.get(&rows::document(doc_id))?.is_some() {
+            return Ok(doc_id.to_owned());
+        }
+        Ok(read::present_number(log, doc_id)?.unwrap_or_else(|| doc_id.to_owned()))
+    }
+
     /// One document with its content; the newest version unless one is named.
     pub fn show(&self, doc_id: &str, version: Option<u32>) -> Result<Option<DocumentDetail>, Error> {
         let log = &*self.inner.log;

@@ -9,6 +9,12 @@ use eport_model::{Digest, JournalIndex, Position, RecordHeader};
 /// proposals turned away at once, of which there are at most as many as documents in flight (32 768 by default).
 const SEARCH_MAX: u64 = 65_536;
 
+/// The number under which the platform has a document: another one when it was given in an epoch that was left, and its trader
+/// had lodged the document again before that came to light.
+pub(crate) fn present_number(log: &dyn Log, doc_id: &str) -> Result<Option<String>, Error> {
+    Ok(log.get(&rows::alias(doc_id))?.and_then(|v| String::from_utf8(v.to_vec()).ok()))
+}
+
 /// The newest version of a document.
 pub(crate) fn newest(log: &dyn Log, doc_id: &str) -> Result<Option<DocumentRow>, Error> {
     let key = rows::document(doc_id);

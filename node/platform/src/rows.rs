@@ -6,6 +6,8 @@
 //! r/TYPE 0 BLIND (16 bytes) LODGED_BY    what a business key names                ReferenceRow
 //! s/TYPE 0 STATE 0 DOC_ID                index by type and state                  empty
 //! n                                      next document number and its epoch       CursorRow
+//! a/DOC_ID                               number of a tail record's document now    the other number
+//! t/TAIL_ID/INDEX (u64, big endian)      what became of a record of a tail         TailRow
 //! ```
 //!
 //! BLIND is a keyed digest of the client reference; the reference itself stands encrypted in `DocumentRow::columns`.
@@ -91,6 +93,47 @@ pub(crate) struct ReferenceRow {
 pub(crate) struct CursorRow {
     pub(crate) epoch: Epoch,
     pub(crate) next: u64,
+}
+
+/// What became of one record of a diverged tail.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct TailRow {
+    pub(crate) outcome: TailOutcome,
+    /// The number under which the platform has the document now.
+    pub(crate) doc_id: Option<String>,
+    /// Why a person has to look: a code and the same in words.
+    pub(crate) code: String,
+    pub(crate) detail: String,
+    /// Who had it submitted again, and when.
+    pub(crate) by: String,
+    pub(crate) at: Timestamp,
+}
+
+/// The first two are final.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) enum TailOutcome {
+    Present,
+    Resubmitted,
+    Conflict,
+}
+
+pub(crate) fn alias(doc_id: &str) -> Bytes {
+    join(b"a/", &[doc_id.as_bytes()])
+}
+
+/// Prefix of what became of a tail's records.
+pub(crate) fn tail(id: &str) -> Bytes {
+    join(b"t/", &[id.as_bytes(), b"/"])
+}
+
+pub(crate) fn tail_record(id: &str, index: JournalIndex) -> Bytes {
+    join(b"t/", &[id.as_bytes(), b"/", &index.as_u64().to_be_bytes()])
+}
+
+/// The record that a key of [`tail_record`] names.
+pub(crate) fn index_of_tail_record(key: &[u8]) -> Option<JournalIndex> {
+    let index = key.last_chunk::<8>()?;
+    Some(JournalIndex::from_u64(u64::from_be_bytes(*index)))
 }
 
 pub(crate) fn document(doc_id: &str) -> Bytes {

@@ -96,6 +96,9 @@ impl Rules {
     }
 
     fn next(&mut self, p: &Prepared, known: Option<ReferenceRow>, moment: &Moment) -> Result<Verdict, Error> {
+        if let Some(origin) = &p.origin {
+            return self.next_of_tail(p, origin, known, moment);
+        }
         // Tables may have changed between the judgement and this record's time.
         let again = if p.document.holds_at(&*self.tables, moment.time) {
             None
@@ -132,7 +135,7 @@ impl Rules {
         Ok(Verdict::Propose { draft: Box::new(draft), doc_id, warnings })
     }
 
-    fn draft(
+    pub(crate) fn draft(
         &self,
         p: &Prepared,
         document: &Document,
@@ -186,6 +189,7 @@ impl Rules {
             body: Some(0),
             signature: p.signature.clone(),
             accepted_at: moment.time,
+            replaces: None,
         };
         let reads = document.versions().map(|v| v.read()).collect();
         Ok(Draft {

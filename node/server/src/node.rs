@@ -87,15 +87,15 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
     mark_used_id(config)?;
     let incarnation = u64::try_from(clock.wall().as_millis()).unwrap_or(0);
     let dispatcher = Dispatcher::new();
-    let mut net = eport_transport::Config::new(
-        config.node.id,
-        config.federation.lineage,
-        config.listen.quic,
-        incarnation,
-    );
+    let (lineage, ancestors) = (data.identity().lineage, data.identity().ancestors.clone());
+    if lineage != config.federation.lineage {
+        info!(%lineage, configured = %config.federation.lineage, "the directory descends from the configured lineage");
+    }
+    let mut net = eport_transport::Config::new(config.node.id, lineage, config.listen.quic, incarnation);
     // A full shipping window of the smallest records of several platforms fits: a dropped batch costs a second of silence.
     net.queue_count_max = 32_768;
     net.via = config.transport.via.clone();
+    net.ancestors = ancestors.clone();
     let transport = Transport::start(net, tls.clone(), dispatcher.clone()).await?;
     let seeds = config.federation.seeds.iter().map(|s| Peer { node: s.node, addr: s.quic }).collect();
     transport.set_peers(seeds);
@@ -108,11 +108,15 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
     };
     let registry = Registry::open(registry_config, registry_store, transport.clone()).await?;
     dispatcher.open_registry(registry.clone());
-    found(config, &registry, clock).await?;
+    // A directory that has come to another lineage was never meant to found the first one again.
+    if lineage == config.federation.lineage {
+        found(config, &registry, clock).await?;
+    }
     let agent_config = eport_agent::Config {
         me: config.node.id,
         home: config.node.region,
-        lineage: config.federation.lineage,
+        lineage,
+        ancestors,
         limits: eport_journal::Limits {
             lease_ms: millis(profile.lease()),
             grace_ms: millis(profile.grace()),

@@ -84,6 +84,7 @@ impl World {
                 body: Some(0),
                 signature: None,
                 accepted_at: time,
+                replaces: None,
             });
             self.append(draft, 1);
         }

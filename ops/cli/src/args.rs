@@ -1,8 +1,8 @@
 //! The command tree: global flags and the groups of commands. Each group's arguments live with its code.
 
 use crate::commands::{
-    approval, backup, context, demo, dev, doc, drill, init, journal, node, plan, platform, simple, site, status,
-    table, user,
+    approval, backup, context, demo, dev, doc, drill, init, journal, node, plan, platform, quorum, simple,
+    site, status, table, tail, user,
 };
 use crate::lang::Lang;
 use clap::{Args, Parser, Subcommand};
@@ -93,8 +93,12 @@ pub enum Command {
     Plan(plan::PlanArgs),
     /// Look after platforms and move them
     Platform(platform::PlatformArgs),
+    /// Look at the quorum of the registry and recover from its loss
+    Quorum(quorum::QuorumArgs),
     /// Show the federation on one screen
     Status(status::StatusArgs),
+    /// Decide on records that a failover left behind
+    Tail(tail::TailArgs),
     /// Import and read code tables
     Table(table::TableArgs),
     /// Lodge and read documents

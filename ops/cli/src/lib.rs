@@ -53,8 +53,8 @@ pub fn run(argv: Vec<OsString>) -> u8 {
 
 async fn dispatch(cli: Cli, out: Out) -> Result<(), Error> {
     use commands::{
-        approval, backup, context, demo, dev, doc, drill, init, journal, node, plan, platform, simple, site, status,
-        table, user,
+        approval, backup, context, demo, dev, doc, drill, init, journal, node, plan, platform, quorum,
+        simple, site, status, table, tail, user,
     };
     let global = &cli.global;
     match cli.command {
@@ -65,7 +65,9 @@ async fn dispatch(cli: Cli, out: Out) -> Result<(), Error> {
         Command::Site(args) => site::run(args, global, out).await,
         Command::Plan(args) => plan::run(args, global, out).await,
         Command::Platform(args) => platform::run(args, global, out).await,
+        Command::Quorum(args) => quorum::run(args, global, out).await,
         Command::Status(args) => status::run(args, global, out).await,
+        Command::Tail(args) => tail::run(args, global, out).await,
         Command::Table(args) => table::run(args, global, out).await,
         Command::Doc(args) => doc::run(args, global, out).await,
         Command::Journal(args) => journal::run(args, global, out).await,

@@ -20,5 +20,5 @@ pub use error::Error;
 pub use http::{Answer, Client, Repeat, Settings};
 pub use problem::Problem;
 pub use reqwest::Method;
-pub use sign::{Signed, Signer};
+pub use sign::{Detached, Signed, Signer};
 pub use tls::{Files, client_config};

@@ -18,7 +18,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub struct Signer {
     by: String,
     key: CommandKey,
-    certificate: Vec<u8>,
+    cert: std::path::PathBuf,
 }
 
 /// A signature that is kept beside what was signed: with the certificate, so that it can be checked later and elsewhere.
@@ -38,12 +38,38 @@ pub struct Signed {
     pub signature: String,
 }
 
+/// A signature that travels with its certificate: for files that are judged where no connection proves who signed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Detached {
+    /// The signer's certificate, DER.
+    pub certificate: Vec<u8>,
+    /// When it was made, milliseconds since 1970.
+    pub at_ms: i64,
+    /// The signature, DER.
+    pub signature: Vec<u8>,
+}
+
 impl Signer {
     /// The signer of an operator's files.
     pub fn from_files(files: &Files) -> Result<Self, Error> {
         let key = CommandKey::load(&files.key)
             .map_err(|e| Error::Setup { detail: e.to_string(), code: Code(e.code()) })?;
-        Ok(Self { by: subject_of(&files.cert)?, key, certificate: leaf_of(&files.cert)? })
+        Ok(Self { by: subject_of(&files.cert)?, key, cert: files.cert.clone() })
+    }
+
+    /// Path of the subject that signs, for example `operator/admin`.
+    pub fn by(&self) -> &str {
+        &self.by
+    }
+
+    /// Signs a statement for a file, now.
+    pub fn detached(&self, lineage: Lineage, id: [u8; 16], statement: &Statement) -> Result<Detached, Error> {
+        let at_ms = now_ms();
+        let envelope = Envelope { lineage, id, by: &self.by, at_ms };
+        let signature = self.key.sign(&statement.bytes(&envelope));
+        let signature =
+            signature.map_err(|e| Error::Setup { detail: e.to_string(), code: Code(e.code()) })?;
+        Ok(Detached { certificate: leaf_of(&self.cert)?, at_ms, signature })
     }
 
     fn header(&self, lineage: Lineage, statement: &Statement) -> Result<Header, Error> {
@@ -79,7 +105,7 @@ impl Client {
             lineage,
             at_ms: header.at_ms,
             id: hex::encode(header.id),
-            certificate: hex::encode(&signer.certificate),
+            certificate: hex::encode(leaf_of(&signer.cert)?),
             signature: hex::encode(&header.signature),
         }))
     }

@@ -54,14 +54,6 @@ pub(crate) fn subject_of(cert: &Path) -> Result<String, Error> {
     path.ok_or_else(|| unusable(cert, "it names no subject".into()))
 }
 
-/// The first certificate of a file, DER.
-pub(crate) fn leaf_of(cert: &Path) -> Result<Vec<u8>, Error> {
-    let pem = std::fs::read(cert).map_err(|e| unusable(cert, e.to_string()))?;
-    let der =
-        CertificateDer::from_pem_slice(&pem).map_err(|_| unusable(cert, "no certificate in PEM".into()))?;
-    Ok(der.to_vec())
-}
-
 /// Every certificate of a PEM file, DER.
 pub(crate) fn certificates(path: &Path) -> Result<Vec<Vec<u8>>, Error> {
     let pem = std::fs::read(path).map_err(|e| unusable(path, e.to_string()))?;
@@ -81,6 +73,13 @@ pub(crate) fn domain_of_der(der: &[u8]) -> Option<eport_model::TrustDomain> {
 
 fn unusable(cert: &Path, reason: String) -> Error {
     Error::Setup { detail: format!("{}: {reason}", cert.display()), code: eport_model::codes::KEY_UNREADABLE }
+}
+
+/// The first certificate of a PEM file, DER.
+pub(crate) fn leaf_of(cert: &Path) -> Result<Vec<u8>, Error> {
+    let pem = std::fs::read(cert).map_err(|e| unusable(cert, e.to_string()))?;
+    let der = CertificateDer::from_pem_slice(&pem);
+    der.map(|der| der.to_vec()).map_err(|_| unusable(cert, "no certificate in PEM".into()))
 }
 
 /// The URI of a certificate behind `spiffe://`.

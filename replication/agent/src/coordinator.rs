@@ -54,6 +54,7 @@ impl SealReports {
                     last: r.last,
                     applied: r.applied,
                     heard: r.heard,
+                    whole: r.whole,
                 },
             )
         })

@@ -70,7 +70,7 @@ impl Handler for Dispatcher {
                     Err(error) => debug!(%from, %error, "soft state not readable"),
                 }
             }
-            Purpose::Raft | Purpose::Registry | Purpose::Forward | Purpose::Catalog => {
+            Purpose::Raft | Purpose::Registry | Purpose::Forward | Purpose::Catalog | Purpose::Tail => {
                 debug!(%from, %purpose, "a message where only requests are known");
             }
         }
@@ -88,6 +88,10 @@ impl Handler for Dispatcher {
             },
             Purpose::Catalog => match self.agent.get().cloned() {
                 Some(agent) => Box::pin(async move { agent.serve_catalog(payload).await }),
+                None => empty(),
+            },
+            Purpose::Tail => match self.agent.get().cloned() {
+                Some(agent) => Box::pin(agent.serve_tail(from, payload)),
                 None => empty(),
             },
             Purpose::Control => match self.agent.get() {

@@ -21,6 +21,7 @@ mod observe;
 mod platform;
 mod soft;
 mod steps;
+mod tails;
 mod view;
 
 pub use clock::Clock;
@@ -28,5 +29,5 @@ pub use dispatch::{Dispatcher, ForwardHandler};
 pub use error::Error;
 pub use handle::{Pending, PlatformHandle, PlatformStatus, QueueFull, StateDigest};
 pub use node::{Agent, Config};
-pub use soft::{BackupSoft, PlatformSoft, SoftBoard, SoftState, TableSoft};
+pub use soft::{BackupSoft, KEPT, PlatformSoft, SoftBoard, SoftState, TableSoft};
 pub use view::placement_view;

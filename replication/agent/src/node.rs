@@ -4,18 +4,20 @@
 //! its task and its data: nothing is ever wiped automatically.
 
 mod duties;
+mod kept;
 
 use crate::clock::Clock;
 use crate::coordinator::{self, SealReports};
 use crate::lease::{self, Desk};
 use crate::platform::{Completion, Context, EVENTS, Event, Task, envelope, soft};
 use crate::soft::{PlatformSoft, SoftBoard, SoftState, TableSoft};
+use crate::tails::Tails;
 use crate::view::placement_view;
 use crate::{Error, PlatformHandle, StateDigest, catalog, steps};
 use bytes::Bytes;
 use eport_consensus::Registry;
-use eport_journal::{Message, Recovered};
-use eport_model::{Lineage, NodeId, RegionCode, codec};
+use eport_journal::{Message, Recovered, Rewind};
+use eport_model::{Lineage, NodeId, Position, RegionCode, codec};
 use eport_registry::{HeadReport, NodeChange, Op, Placement, PlacementState, State};
 use eport_store::{DataDir, JournalWriter, Marks, ObjectStore, PlatformStore, Shared, WriterLimits};
 use eport_transport::{Peer, Transport};
@@ -44,6 +46,8 @@ pub struct Config {
     pub home: RegionCode,
     /// The federation's history.
     pub lineage: Lineage,
+    /// The histories it descends from as far as the data directory knows, the parent first.
+    pub ancestors: Vec<Lineage>,
     /// Bounds of each platform's replica.
     pub limits: eport_journal::Limits,
     /// Start of the process in wall milliseconds.
@@ -78,9 +82,12 @@ struct Inner {
     hosted: watch::Sender<u64>,
     /// Platforms that could not be opened, and why; tried again at the next start.
     broken: Mutex<BTreeMap<RegionCode, String>>,
+    /// Last records of journals that lie here without a duty.
+    kept: Mutex<BTreeMap<RegionCode, Position>>,
     fetched: Mutex<BTreeMap<eport_model::Digest, (u64, f64)>>,
     reports: Arc<SealReports>,
     desk: Arc<Desk>,
+    tails: Tails,
     news: Arc<Notify>,
     ready: watch::Sender<bool>,
     fatal: watch::Sender<Option<String>>,
@@ -107,6 +114,7 @@ impl Agent {
         transport: Transport,
         board: Arc<SoftBoard>,
     ) -> Result<Self, Error> {
+        let tails = Tails::new(data.tails());
         let inner = Inner {
             config,
             clock: Clock::start(),
@@ -119,9 +127,11 @@ impl Agent {
             platforms: RwLock::default(),
             hosted: watch::Sender::new(0),
             broken: Mutex::default(),
+            kept: Mutex::default(),
             fetched: Mutex::default(),
             reports: Arc::default(),
             desk: Arc::default(),
+            tails,
             news: Arc::default(),
             ready: watch::Sender::new(false),
             fatal: watch::Sender::new(None),
@@ -129,6 +139,7 @@ impl Agent {
             tasks: Mutex::default(),
         };
         let agent = Self { inner: Arc::new(inner) };
+        tokio::task::block_in_place(|| agent.look_for_journals())?;
         // Subscribed before the first look, so that no change falls between the two.
         let changes = agent.inner.registry.changes();
         agent.follow_registry_once().await?;
@@ -137,6 +148,7 @@ impl Agent {
         agent.spawn(agent.clone().publish_heads());
         agent.spawn(agent.clone().introduce());
         agent.spawn(agent.clone().keep_numbers());
+        agent.spawn(agent.clone().keep_tails());
         agent.spawn(catalog::follow(agent.clone()));
         agent.spawn(coordinator::follow(agent.clone()));
         agent.spawn(lease::follow(agent.clone()));
@@ -317,8 +329,16 @@ impl Agent {
         let inner = &self.inner;
         let fail = |source| Error::Store { region, source };
         let dir = inner.data.platform(region);
-        let (store, found) =
-            PlatformStore::open(&dir, inner.config.lineage, region, &inner.shared).map_err(fail)?;
+        let (store, found) = PlatformStore::open_descended(
+            &dir,
+            inner.config.lineage,
+            &self.ancestors(),
+            region,
+            &inner.shared,
+        )
+        .map_err(fail)?;
+        self.kept().remove(&region);
+        let last = store.header(found.last.index).map_err(fail)?;
         let recovered = Recovered {
             history: found.history,
             last: found.last,
@@ -326,6 +346,8 @@ impl Agent {
             sealed: found.sealed,
             applied: found.applied,
             unresolved: found.unresolved,
+            rewind: store.rewind_mark().map_err(fail)?.map(|m| Rewind { at: m.at }),
+            lineage: last.map(|(header, _)| header.lineage),
         };
         info!(%region, last = %recovered.last, applied = %recovered.applied.index, "platform opened");
         let (done_tx, done) = mpsc::unbounded_channel();
@@ -458,6 +480,15 @@ impl Agent {
         }
         let bytes = envelope(self.inner.config.lineage, region, version, &message);
         let _ = self.inner.transport.send(to, Purpose::Move, bytes);
+    }
+
+    pub(crate) fn tails(&self) -> &Tails {
+        &self.inner.tails
+    }
+
+    /// Bytes free where this node keeps its data; `None` when that cannot be measured.
+    pub(crate) fn free_bytes(&self) -> Option<u64> {
+        self.inner.data.free_bytes().ok()
     }
 
     pub(crate) fn desk(&self) -> &Desk {

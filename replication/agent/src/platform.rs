@@ -5,6 +5,7 @@
 //! The completions channel has no fixed size: it holds at most one entry per storage operation under way, and those are
 //! bounded by the replica's in-flight limit and shipping windows.
 
+mod tails;
 mod telling;
 
 pub(crate) use telling::soft;
@@ -89,6 +90,8 @@ pub(crate) enum Completion {
     Truncated(Position, Timestamp),
     Exported { after: JournalIndex, tail: TailManifest },
     TailRecorded { after: JournalIndex },
+    TailUploaded { after: JournalIndex, to: NodeId },
+    Rewound { at: Option<Position> },
     Records { peer: NodeId, from: JournalIndex, records: Vec<Arc<Record>> },
     Found { index: JournalIndex, position: Option<Position> },
     Registry { move_id: MoveId, applied: Option<bool> },
@@ -129,6 +132,9 @@ pub(crate) struct Task {
     generation: u64,
     alarm: Option<String>,
     digest: Option<StateDigest>,
+    /// The tail exported last, and who hands it over.
+    tail: Option<TailManifest>,
+    upload: Option<tokio::task::AbortHandle>,
     heard: BTreeMap<NodeId, Instant>,
     level: BTreeMap<NodeId, Instant>,
     status: watch::Sender<PlatformStatus>,
@@ -187,6 +193,8 @@ impl Task {
             generation: 0,
             alarm: None,
             digest: None,
+            tail: None,
+            upload: None,
             heard: BTreeMap::new(),
             level: BTreeMap::new(),
             status,
@@ -291,16 +299,20 @@ impl Task {
             Completion::Sealed(epoch) => Input::SealPersisted { epoch },
             Completion::Applied(through) => Input::Applied { through },
             Completion::Digest(digest) => {
-                self.digest = Some(digest);
+                // Rows that are not whole prove nothing.
+                self.digest = self.replica.rows_whole().then_some(digest);
                 return;
             }
             Completion::Truncated(last, last_time) => Input::Truncated { last, last_time },
             Completion::Exported { after, tail } => {
                 // The replica may cut the tail only when the registry knows of it: nobody may forget it.
+                self.tail = Some(tail.clone());
                 self.report_tail(after, tail);
                 return;
             }
             Completion::TailRecorded { after } => Input::TailExported { after },
+            Completion::TailUploaded { after, to } => Input::TailUploaded { after, to },
+            Completion::Rewound { at } => Input::Rewound { at },
             Completion::Records { peer, from, records } => Input::Records { peer, from, records },
             Completion::Found { index, position } => Input::Found { index, position },
             Completion::Registry { move_id, applied } => Input::RegistryAnswered { move_id, applied },
@@ -338,6 +350,9 @@ impl Task {
                     let done = self.done("export tail", move |tail| Completion::Exported { after, tail });
                     self.submit(Op::ExportTail(after, self.context.tails.clone(), done));
                 }
+                Output::UploadTail { after, to } => self.upload_tail(after, to),
+                Output::Rewind { after, source, epoch } => self.rewind(after, source, epoch),
+                Output::EndRewind { at } => self.end_rewind(at),
                 Output::Send { to, message } => self.send(to, message),
                 Output::Read { peer, from, max_bytes } => self.read(peer, from, max_bytes),
                 Output::Lookup { index } => self.lookup(index),
@@ -486,7 +501,13 @@ impl Task {
             last: tail.last,
             node: context.me,
             digest: tail.segment.sha256,
-            state: eport_registry::TailState::Exported,
+            // Without a document there is nothing to decide.
+            state: if tail.documents.iter().any(|d| d.body.is_some()) {
+                eport_registry::TailState::Exported
+            } else {
+                eport_registry::TailState::Resolved
+            },
+            discarded: Vec::new(),
             at: context.clock.wall(),
         });
         let command =
@@ -515,6 +536,12 @@ impl Task {
             Alarm::BadRecord { index, peer } => format!("record {index} from {peer} does not verify"),
             Alarm::Behind { start, last } => {
                 format!("journal ends at {last}, its epoch started at {start}: an old copy?")
+            }
+            Alarm::NotWhole { at } => {
+                let wanted = at.map_or_else(|| "rows from a primary".to_owned(), |at| format!("record {at}"));
+                format!(
+                    "rows of a diverged tail are not put back; this node cannot serve before it has {wanted}"
+                )
             }
             Alarm::Degraded { index } => {
                 format!(

@@ -7,6 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::RwLock;
 use std::time::{Duration, Instant};
 
+/// Role of a journal that no placement gives this node: it came from an earlier life of the node, or of the federation.
+pub const KEPT: &str = "kept";
+
 /// What one node says of itself.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SoftState {
@@ -55,6 +58,11 @@ pub struct PlatformSoft {
 }
 
 impl PlatformSoft {
+    /// A journal that lies here without a duty: a person may adopt it.
+    pub(crate) fn kept(region: RegionCode, last: Position) -> Self {
+        Self { last, role: KEPT.to_owned(), alarm: None, ..Self::broken(region, "") }
+    }
+
     /// A platform that this node should keep and cannot open.
     pub(crate) fn broken(region: RegionCode, why: &str) -> Self {
         Self {

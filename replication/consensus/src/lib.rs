@@ -25,6 +25,7 @@ mod log;
 mod machine;
 mod message;
 mod pilot;
+pub mod recover;
 mod registry;
 mod rpc;
 mod signer;

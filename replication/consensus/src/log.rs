@@ -15,9 +15,9 @@ use std::ops::{Bound, RangeBounds};
 /// Most bytes of entries in one append to a follower; one larger entry still travels alone.
 const READ_BYTES_MAX: usize = 1 << 20;
 
-const VOTE: &str = "vote";
-const COMMITTED: &str = "committed";
-const PURGED: &str = "purged";
+pub(crate) const VOTE: &str = "vote";
+pub(crate) const COMMITTED: &str = "committed";
+pub(crate) const PURGED: &str = "purged";
 
 /// The log of one node. Clones share the storage.
 #[derive(Clone)]

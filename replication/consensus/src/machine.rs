@@ -20,8 +20,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use tokio::sync::watch;
 
-const APPLIED: &str = "applied";
-const MEMBERSHIP: &str = "membership";
+pub(crate) const APPLIED: &str = "applied";
+pub(crate) const MEMBERSHIP: &str = "membership";
 
 /// The registry as this node knows it.
 #[derive(Clone, Debug)]
@@ -153,7 +153,7 @@ fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
     m.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn mark<T: serde::de::DeserializeOwned>(
+pub(crate) fn mark<T: serde::de::DeserializeOwned>(
     store: &RegistryStore,
     name: &'static str,
 ) -> Result<Option<T>, Error> {
@@ -161,7 +161,7 @@ fn mark<T: serde::de::DeserializeOwned>(
 }
 
 /// The newest snapshot that is whole. A damaged one is skipped: the rows and the log still hold everything.
-fn newest_snapshot(
+pub(crate) fn newest_snapshot(
     store: &RegistryStore,
 ) -> Result<Option<(SnapshotMeta, SnapshotFile, SnapshotContent)>, Error> {
     for file in store.snapshots()? {

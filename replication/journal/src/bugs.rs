@@ -13,8 +13,12 @@ pub enum Bug {
     NoSeal,
     /// A primary counts acknowledgements of backups that the registry has not recorded as in sync.
     CommitCountsUnrecorded,
-    /// A follower removes a diverged tail before it is exported.
+    /// A follower removes or rewinds a diverged tail before it is exported.
     TruncateBeforeExport,
+    /// A follower removes or rewinds a diverged tail that it alone has exported: its source does not hold it yet.
+    TruncateBeforeUpload,
+    /// A follower whose rows are not put back yet calls itself whole.
+    WholeBeforeRewound,
     /// Under `degrade` the primary goes on alone without a record that says so.
     SilentDegrade,
     /// Under `degrade` the primary goes on alone before its wait is over.
@@ -40,12 +44,14 @@ pub enum Bug {
 #[cfg(feature = "planted-bugs")]
 impl Bug {
     /// Every bug with its name.
-    pub const ALL: [(&'static str, Bug); 15] = [
+    pub const ALL: [(&'static str, Bug); 17] = [
         ("ack_before_fsync", Bug::AckBeforeFsync),
         ("hello_by_index_only", Bug::HelloByIndexOnly),
         ("no_seal", Bug::NoSeal),
         ("commit_counts_unrecorded", Bug::CommitCountsUnrecorded),
         ("truncate_before_export", Bug::TruncateBeforeExport),
+        ("truncate_before_upload", Bug::TruncateBeforeUpload),
+        ("whole_before_rewound", Bug::WholeBeforeRewound),
         ("silent_degrade", Bug::SilentDegrade),
         ("degrade_too_early", Bug::DegradeTooEarly),
         ("lease_checked_before_pause", Bug::LeaseCheckedBeforePause),

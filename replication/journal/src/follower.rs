@@ -1,7 +1,8 @@
 //! A follower: hello, diverged tail, batches, acknowledgements.
 //!
 //! Invariants: nothing is received unless the journal is proven to be a prefix of the source's; nothing is acknowledged
-//! before it is fsynced; a diverged tail is exported before it is truncated (I10), and what is applied is never truncated;
+//! before it is fsynced; a diverged tail is exported, and held by the source, before it is rewound or truncated (I10); what is
+//! applied is rewound before it is truncated;
 //! a hello's answer counts only for the journal it was asked for (`of`), because a late one would cut off good records.
 
 use crate::opening::Fence;
@@ -48,7 +49,13 @@ enum Phase {
     /// Looks up its own record at the common point.
     Comparing { after: Position },
     /// Exports what lies beyond the common point.
-    Exporting { after: Position, fence: bool },
+    Exporting { after: Position },
+    /// Hands it to the source.
+    Uploading { after: Position },
+    /// Waits until storage applies nothing more.
+    Quiescing { after: Position },
+    /// Puts back the rows that it has written.
+    Rewinding,
     /// Removes it.
     Truncating,
     /// Holds a prefix of the source's journal and takes batches.
@@ -73,7 +80,12 @@ impl Replica {
             && follower.epoch == epoch
             && follower.source == source
         {
+            let copied = follower.until.is_some() && until.is_none();
             follower.until = until;
+            // Who was copied from is primary now, and can put back rows.
+            if copied && follower.phase == Phase::Streaming && !self.rows_whole() {
+                self.settle_again();
+            }
             return;
         }
         self.ship = None;
@@ -111,8 +123,12 @@ impl Replica {
             Phase::Comparing { .. } if waited >= self.limits.silence_ms => follower.phase = Phase::Settling,
             _ => {}
         }
-        if follower.phase == Phase::Settling && ready {
-            self.say_hello();
+        match follower.phase {
+            Phase::Settling if ready => self.say_hello(),
+            Phase::Quiescing { after } if ready && self.log.applying == self.log.applied_index => {
+                self.remove_tail(after);
+            }
+            _ => {}
         }
         if let Some(follower) = &self.follower
             && follower.phase == Phase::Streaming
@@ -188,22 +204,31 @@ impl Replica {
             self.follower = None;
             return;
         }
-        let Some(follower) = &mut self.follower else { return };
-        if self.log.durable.index == after.index {
+        let (applied, level) = (self.log.applying, self.log.durable.index == after.index);
+        let Some((epoch, copies)) = self.follower.as_ref().map(|f| (f.epoch, f.until.is_some())) else {
+            return;
+        };
+        if copies && applied > after.index {
+            // A copy comes from a candidate, which can put back no rows: this node waits for the new primary.
+            self.follower = None;
+        } else if !level && self.has(Bug::TruncateBeforeExport) {
+            self.enter(Phase::Quiescing { after });
+        } else if !level {
+            self.enter(Phase::Exporting { after });
+            self.out.push(Output::ExportTail { after: after.index });
+        } else if !copies && self.rewind_due(after.index, epoch) {
+            self.enter(Phase::Quiescing { after });
+        } else if let Some(follower) = &mut self.follower {
             follower.phase = Phase::Streaming;
             follower.hello_wait = 0;
             follower.progress_ms = self.now.mono_ms;
             self.ack_due = true;
-            return;
         }
-        // Under sync modes nothing uncommitted is applied, so a tail is a pure truncation; what was applied under `async`
-        // (or left behind by an accepted loss) stays on disk until a person has decided.
-        let fence = self.log.applying > after.index;
-        follower.phase = Phase::Exporting { after, fence };
-        if self.has(Bug::TruncateBeforeExport) && !fence {
-            self.on_tail_exported(after.index);
-        } else {
-            self.out.push(Output::ExportTail { after: after.index });
+    }
+
+    fn enter(&mut self, phase: Phase) {
+        if let Some(follower) = &mut self.follower {
+            follower.phase = phase;
         }
     }
 
@@ -212,19 +237,59 @@ impl Replica {
             return;
         }
         let Some(follower) = &mut self.follower else { return };
-        let Phase::Exporting { after, fence } = follower.phase else { return };
+        let Phase::Exporting { after } = follower.phase else { return };
         if after.index != exported {
             return;
         }
-        if fence {
-            let epoch = follower.epoch;
-            self.follower = None;
-            self.fence = Some(Fence { epoch, permanent: false });
-            return;
+        let to = follower.source;
+        follower.phase = Phase::Uploading { after };
+        if self.has(Bug::TruncateBeforeUpload) {
+            return self.on_tail_uploaded(exported, to);
         }
-        follower.phase = Phase::Truncating;
+        self.out.push(Output::UploadTail { after: exported, to });
+    }
+
+    pub(crate) fn on_tail_uploaded(&mut self, uploaded: JournalIndex, to: NodeId) {
+        let Some(follower) = &mut self.follower else { return };
+        let Phase::Uploading { after } = follower.phase else { return };
+        if after.index == uploaded && follower.source == to {
+            follower.phase = Phase::Quiescing { after };
+        }
+    }
+
+    /// The tail is held elsewhere and storage is at rest: put back the rows it has written, or remove it at once.
+    fn remove_tail(&mut self, after: Position) {
+        let Some((source, epoch)) = self.follower.as_ref().map(|f| (f.source, f.epoch)) else { return };
+        if self.rewind_due(after.index, epoch) {
+            self.enter(Phase::Rewinding);
+            self.begin_rewind(after, source, epoch);
+        } else {
+            self.truncate_tail(after);
+        }
+    }
+
+    fn truncate_tail(&mut self, after: Position) {
+        self.enter(Phase::Truncating);
         self.truncating = true;
-        self.out.push(Output::Truncate { after: exported });
+        self.out.push(Output::Truncate { after: after.index });
+    }
+
+    /// Rows were put back (`complete`: all of them, as of the epoch followed now), or that was given up.
+    pub(crate) fn rewind_ended(&mut self, after: Position, at: Option<Position>) {
+        let Some(follower) = self.follower.as_mut().filter(|f| f.phase == Phase::Rewinding) else { return };
+        let complete = at.is_some_and(|at| at.epoch == follower.epoch);
+        if complete && self.log.durable.index > after.index {
+            self.truncate_tail(after);
+        } else {
+            follower.phase = Phase::Settling;
+        }
+    }
+
+    /// What was streamed leads elsewhere than the rows that were taken: they are taken again.
+    pub(crate) fn settle_again(&mut self) {
+        if let Some(follower) = self.follower.as_mut().filter(|f| f.phase == Phase::Streaming) {
+            follower.phase = Phase::Settling;
+        }
     }
 
     pub(crate) fn on_truncated(&mut self, last: Position, last_time: Timestamp) {
@@ -383,9 +448,9 @@ impl Replica {
         let (to, epoch) = (follower.source, follower.epoch);
         let durable = if self.has(Bug::AckBeforeFsync) { self.log.last } else { self.log.durable };
         let kept = follower.kept;
-        let stamp = self.stamp();
-        let ack =
-            Ack { epoch, received: self.log.last.index, durable, applied: self.log.applied, stamp, kept };
+        let (stamp, whole) = (self.stamp(), self.rows_whole());
+        let (received, applied) = (self.log.last.index, self.log.applied);
+        let ack = Ack { epoch, received, durable, applied, stamp, kept, whole };
         self.send(to, Message::Ack(ack));
     }
 

@@ -1,7 +1,9 @@
 //! Everything a replica can be told.
 
 use crate::{Message, PlacementView};
-use eport_model::{Draft, Epoch, EpochHistory, JournalIndex, MoveId, NodeId, Position, Record, Timestamp};
+use eport_model::{
+    Draft, Epoch, EpochHistory, JournalIndex, Lineage, MoveId, NodeId, Position, Record, Timestamp,
+};
 use std::sync::Arc;
 
 /// Names a waiting caller; drawn by the shell, unique while it waits.
@@ -72,6 +74,18 @@ pub struct Recovered {
     pub applied: Position,
     /// Set when the journal ends in a Barrier or SwitchProposed of this move: open only after a linearizable read.
     pub unresolved: Option<MoveId>,
+    /// Set when the rows of a diverged tail are not put back yet.
+    pub rewind: Option<Rewind>,
+    /// Lineage of the last record; `None` for an empty journal.
+    pub lineage: Option<Lineage>,
+}
+
+/// A rewind that is not over: rows that a diverged tail had written are, or will be, those of another position than the rest.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rewind {
+    /// The newest position as of which such rows were taken from the source; whole once exactly this record is applied.
+    /// `None` while they are not all here.
+    pub at: Option<Position>,
 }
 
 /// An event. Times are arguments of `Replica::step`.
@@ -134,10 +148,23 @@ pub enum Input {
         /// Its position.
         position: Option<Position>,
     },
-    /// The tail after `after` is exported, fsynced, and (where the policy asks) acknowledged (answer to `Output::ExportTail`).
+    /// The tail after `after` is exported and fsynced here (answer to `Output::ExportTail`).
     TailExported {
         /// Last record that stays.
         after: JournalIndex,
+    },
+    /// `to` has fsynced the exported tail after `after`, whole and verified (answer to `Output::UploadTail`).
+    TailUploaded {
+        /// Last record that stays.
+        after: JournalIndex,
+        /// Who holds it now.
+        to: NodeId,
+    },
+    /// The rewind that was asked for has ended (answer to `Output::Rewind`): applied is at most what was asked. `at` is the
+    /// newest position as of which rows were taken, all in the epoch asked for; `None` when not all could be taken.
+    Rewound {
+        /// That position.
+        at: Option<Position>,
     },
     /// The journal now ends at `last` (answer to `Output::Truncate`).
     Truncated {

@@ -23,6 +23,7 @@ mod pace;
 mod placement;
 mod primary;
 mod replica;
+mod rewind;
 mod seal;
 mod shipping;
 mod steps;
@@ -32,7 +33,7 @@ pub use bugs::Bug;
 #[cfg(not(feature = "planted-bugs"))]
 pub(crate) use bugs::Bug;
 
-pub use input::{Input, Limits, Recovered, Ticket};
+pub use input::{Input, Limits, Recovered, Rewind, Ticket};
 pub use message::{Ack, Hello, HelloAnswer, Message, RejectReason, SealReport};
 pub use output::{Alarm, Outcome, Output, RegistryStep, Role};
 pub use placement::{BackupView, PlacementView, ViewState};

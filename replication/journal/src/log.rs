@@ -1,11 +1,11 @@
 //! What a replica knows of its own journal: head, durable and applied positions, recent digests, recent records.
 //!
-//! Invariants: `applied_index ≤ applying ≤ committed ≤ durable.index ≤ last.index`; `committed` falls only with a truncation
-//! that keeps everything applied; `ring` is dense and ends at `last`; `cache` is dense and, unless empty, ends at `last`.
+//! Invariants: `applied_index ≤ applying ≤ committed ≤ durable.index ≤ last.index`; `committed` and the applied
+//! positions fall only with a truncation that keeps everything applied, or a rewind; `ring` is dense and ends at `last`; `cache` is dense and, unless empty, ends at `last`.
 //! Both are bounded by count (the cache also by bytes).
 
 use crate::{Limits, Recovered};
-use eport_model::{EpochHistory, JournalIndex, Position, Record, Timestamp};
+use eport_model::{EpochHistory, JournalIndex, Lineage, Position, Record, Timestamp};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -34,6 +34,10 @@ pub(crate) struct Log {
     cache_bytes: usize,
     cache_records_max: usize,
     cache_bytes_max: usize,
+    /// Lineage of the last record.
+    lineage: Option<Lineage>,
+    /// Where a lineage followed another one since the journal was opened: the first record of the new one, and the old one.
+    turned: Option<(JournalIndex, Lineage)>,
 }
 
 impl Log {
@@ -59,12 +63,19 @@ impl Log {
             cache_bytes: 0,
             cache_records_max: limits.cache_records,
             cache_bytes_max: limits.cache_bytes,
+            lineage: recovered.lineage,
+            turned: None,
         }
     }
 
     /// True when storage has confirmed everything it was given.
     pub(crate) fn settled(&self) -> bool {
         self.durable == self.last
+    }
+
+    /// Lineage of the last record; `None` for an empty journal.
+    pub(crate) fn lineage(&self) -> Option<Lineage> {
+        self.lineage
     }
 
     /// Epochs of all appended records.
@@ -86,6 +97,11 @@ impl Log {
         if position.epoch > self.history.last_epoch() {
             // Cannot fail: the epoch rises and so does the index.
             let _ = self.history.push(position.epoch, position.index);
+        }
+        if let Some(old) = self.lineage.replace(record.header.lineage)
+            && old != record.header.lineage
+        {
+            self.turned = Some((position.index, old));
         }
         self.last = position;
         self.last_time = record.header.time;
@@ -131,6 +147,9 @@ impl Log {
         self.last = last;
         self.last_time = last_time;
         self.durable = last;
+        if let Some((_, old)) = self.turned.take_if(|(turn, _)| last.index < *turn) {
+            self.lineage = Some(old);
+        }
         self.committed = self.committed.min(last.index);
         while self.ring.back().is_some_and(|p| p.index > last.index) {
             self.ring.pop_back();
@@ -139,6 +158,16 @@ impl Log {
             self.ring.push_back(last);
         }
         self.drop_cache();
+    }
+
+    /// Rows are no longer those of records beyond `after`.
+    pub(crate) fn rewind(&mut self, after: Position) {
+        if self.applied_index > after.index {
+            self.applied = after;
+            self.applied_index = after.index;
+            self.applying = after.index;
+        }
+        self.committed = self.committed.min(after.index.max(self.applied_index));
     }
 
     /// Position of an own record, if its digest is at hand.

@@ -102,7 +102,7 @@ pub struct Hello {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum HelloAnswer {
     /// Records follow after `after`. The follower compares `after` with its own record there: another digest is an alarm.
-    /// If it holds records beyond, they are a diverged tail: export, truncate, hello again.
+    /// If it holds records beyond, they are a diverged tail: export, upload, rewind or truncate, hello again.
     Stream {
         /// Last record both hold.
         after: Position,
@@ -140,6 +140,8 @@ pub struct Ack {
     pub stamp: u64,
     /// The newest `keep` of the source that the follower agrees to; 0 for none.
     pub kept: u64,
+    /// Its rows are those of the applied record: no rewind is under way.
+    pub whole: bool,
 }
 
 /// What a sealed candidate holds.
@@ -158,4 +160,6 @@ pub struct SealReport {
     /// The epoch it followed last, and how long before the promise it sent the newest acknowledgement that its primary has
     /// confirmed; `None` when it knows of none, for example after a restart.
     pub heard: Option<(Epoch, u64)>,
+    /// Its rows are those of the applied record: it may become primary.
+    pub whole: bool,
 }

@@ -7,7 +7,7 @@ use crate::primary::Primary;
 use crate::replica::{Replica, Wanted};
 use crate::shipping::Shipping;
 use crate::{Alarm, Bug, Output, PlacementView, Role, ViewState};
-use eport_model::{Draft, Epoch, JournalIndex, MoveId, Position, RecordKind};
+use eport_model::{Draft, Epoch, JournalIndex, LINEAGE_READ, MoveId, Position, ReadVersion, RecordKind};
 
 /// Why a replica follows nobody.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -120,6 +120,9 @@ impl Replica {
         if !self.log.settled() || self.truncating {
             return; // Asked again when storage has answered.
         }
+        if !self.rows_whole() {
+            return self.not_whole();
+        }
         let restarted = self.log.history().last_epoch() == view.epoch;
         let unresolved = self.unresolved.is_some() && !self.has(Bug::OpensUnresolved);
         if restarted && unresolved && !linearizable {
@@ -150,7 +153,13 @@ impl Replica {
             let move_id = if self.last_move.0 == view.epoch { self.last_move.1 } else { MoveId::default() };
             let previous = self.log.history().last_epoch();
             let kind = RecordKind::EpochStart { primary: self.me, previous, move_id };
-            self.append_own(Draft::bare(kind, self.now.wall));
+            let mut draft = Draft::bare(kind, self.now.wall);
+            // The first record of a lineage names the one it goes on from, so that the chain itself proves the break.
+            let old = self.log.lineage().filter(|old| *old != self.lineage);
+            draft.reads.extend(
+                old.map(|old| ReadVersion { name: LINEAGE_READ.to_owned(), version: old.to_string() }),
+            );
+            self.append_own(draft);
         }
         self.placement_changed(linearizable);
     }

@@ -47,7 +47,32 @@ pub enum Output {
         /// Last record that stays.
         after: JournalIndex,
     },
-    /// Remove every record after `after` (fsynced), then say `Input::Truncated`. Never before the export.
+    /// Hand the exported tail after `after` to `to`, repeated until it has fsynced it, then say `Input::TailUploaded`. Given up
+    /// when another one is asked for, or `to` is no longer whom this platform follows.
+    UploadTail {
+        /// Last record that stays.
+        after: JournalIndex,
+        /// Who must hold it.
+        to: NodeId,
+    },
+    /// Put the rows back that records after `after` have written: note durably that a rewind is under way and lower the applied
+    /// position to `after` where it is beyond, in one write; read every row that the exported tails of this rewind name at
+    /// `source`, which must be the open primary of `epoch` and have applied at least what is applied here; write them, note
+    /// the newest position of the answers, then say `Input::Rewound`. Given up when `epoch` is over.
+    Rewind {
+        /// Last record that stays.
+        after: Position,
+        /// Whom to ask.
+        source: NodeId,
+        /// In which epoch.
+        epoch: Epoch,
+    },
+    /// Forget the rewind whose rows were taken as of `at`: every row is whole. Changes nothing when another one has begun.
+    EndRewind {
+        /// That position.
+        at: Position,
+    },
+    /// Remove every record after `after` (fsynced), then say `Input::Truncated`. Never before the export is held elsewhere.
     Truncate {
         /// Last record that stays.
         after: JournalIndex,
@@ -193,7 +218,7 @@ pub enum Role {
         /// The promised epoch.
         epoch: Epoch,
     },
-    /// Holds a diverged tail it may not truncate (applied under `async`), or storage failed: follows nobody.
+    /// Its journal is shorter than its epoch began, its rows are not whole, or storage failed: follows nobody.
     Fenced {
         /// The epoch that fenced it.
         epoch: Epoch,
@@ -227,6 +252,11 @@ pub enum Alarm {
         start: Position,
         /// What is here.
         last: Position,
+    },
+    /// The registry names this node primary, but rows of a diverged tail are not put back yet.
+    NotWhole {
+        /// What has to be applied first, if the rows were taken.
+        at: Option<Position>,
     },
     /// The primary goes on alone: its backups are silent and the registry cannot be reached.
     Degraded {

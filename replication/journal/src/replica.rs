@@ -9,7 +9,7 @@ use crate::log::Log;
 use crate::opening::Fence;
 use crate::primary::Primary;
 use crate::shipping::Shipping;
-use crate::{Input, Limits, Message, Output, PlacementView, Recovered, Role, ViewState};
+use crate::{Input, Limits, Message, Output, PlacementView, Recovered, Rewind, Role, ViewState};
 use eport_model::{Epoch, JournalIndex, Lineage, MoveId, NodeId, Position, RegionCode, Timestamp};
 
 /// The time of an event: a clock that never jumps for intervals, and the civil clock for records and deadlines.
@@ -32,6 +32,8 @@ pub(crate) enum Wanted {
     Applied,
     /// To compare with the start of an epoch that this node is to open.
     Start,
+    /// To compare with the position of the rows that a rewind took.
+    Rewound,
 }
 
 /// Primary, backup or candidate of one platform on one node.
@@ -63,7 +65,12 @@ pub struct Replica {
     pub(crate) follower: Option<Follower>,
     pub(crate) ship: Option<Shipping>,
     pub(crate) wanted: Vec<(JournalIndex, Wanted)>,
+    /// Storage removes records or puts rows back: nothing else is asked of it.
     pub(crate) truncating: bool,
+    /// The rewind that storage performs.
+    pub(crate) rewinding: Option<Position>,
+    /// Rows of a diverged tail are not whole yet.
+    pub(crate) rewind: Option<Rewind>,
     /// A new primary exports what lies beyond the start of its epoch.
     pub(crate) trimming: Option<Position>,
     pub(crate) ack_due: bool,
@@ -131,6 +138,8 @@ impl Replica {
             ship: None,
             wanted: Vec::new(),
             truncating: false,
+            rewinding: None,
+            rewind: recovered.rewind,
             trimming: None,
             ack_due: false,
             life: (0, 0),
@@ -173,6 +182,8 @@ impl Replica {
             Input::Records { peer, from, records } => self.on_records(peer, from, records),
             Input::Found { index, position } => self.on_found(index, position),
             Input::TailExported { after } => self.on_tail_exported(after),
+            Input::TailUploaded { after, to } => self.on_tail_uploaded(after, to),
+            Input::Rewound { at } => self.on_rewound(at),
             Input::Truncated { last, last_time } => self.on_truncated(last, last_time),
             Input::Message { from, message } => self.on_message(from, message),
             Input::RegistryAnswered { move_id, applied } => self.on_registry_answered(move_id, applied),
@@ -197,6 +208,7 @@ impl Replica {
     fn settle(&mut self) {
         self.primary_work();
         self.shipping_work();
+        self.rewind_work();
         self.follower_work();
         self.apply_committed();
         if std::mem::take(&mut self.ack_due) {
@@ -276,6 +288,7 @@ impl Replica {
                 Wanted::Greeting { peer, hello } => self.greet(peer, hello, position),
                 Wanted::Compare => self.compare(index, position),
                 Wanted::Start => self.trim_from(position),
+                Wanted::Rewound => self.rewind_reached(index, position),
                 Wanted::Applied => {
                     if let Some(position) = position
                         && position.index > self.log.applied.index

@@ -88,7 +88,8 @@ impl Replica {
         let history = self.log.durable_history();
         let applied = self.log.applied_index;
         let heard = self.heard_before_seal;
-        let report = SealReport { epoch, move_id, history, last: self.log.durable, applied, heard };
+        let (last, whole) = (self.log.durable, self.rows_whole());
+        let report = SealReport { epoch, move_id, history, last, applied, heard, whole };
         self.send(to, Message::Sealed(report));
     }
 }

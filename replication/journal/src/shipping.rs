@@ -36,6 +36,8 @@ struct Peer {
     kept: u64,
     /// Beats in a row at which it held everything committed one beat before.
     caught_up: u8,
+    /// Its newest acknowledgement says that its rows are whole.
+    whole: bool,
     stream: Option<Stream>,
     alarmed: bool,
 }
@@ -144,6 +146,10 @@ impl Shipping {
 
     pub(crate) fn caught_up(&self, node: NodeId) -> u8 {
         self.peers.get(&node).map_or(0, |p| p.caught_up)
+    }
+
+    pub(crate) fn is_whole(&self, node: NodeId) -> bool {
+        self.peers.get(&node).is_some_and(|p| p.whole)
     }
 
     pub(crate) fn keep(&mut self, member: impl Fn(&NodeId) -> bool) {
@@ -272,6 +278,7 @@ impl Replica {
             peer.stamp = (ack.stamp, now);
         }
         peer.kept = peer.kept.max(ack.kept);
+        peer.whole = ack.whole;
         let known = |p: Position, stream: &Option<Stream>| {
             self.log.position_at(p.index).or_else(|| stream.as_ref().and_then(|s| s.position_at(p.index)))
         };

@@ -63,7 +63,7 @@ impl Replica {
         }
         let joining = view.backups.iter().filter(|b| !b.in_sync && b.wants_sync && !b.leaving);
         for backup in joining {
-            if ship.caught_up(backup.node) >= CAUGHT_UP_BEATS {
+            if ship.caught_up(backup.node) >= CAUGHT_UP_BEATS && ship.is_whole(backup.node) {
                 return Some(RegistryStep::InSyncAdd { version, node: backup.node });
             }
         }

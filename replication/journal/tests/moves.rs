@@ -161,22 +161,6 @@ fn a_switchover_whose_deadline_passes_before_the_proposal_is_given_up() {
 }
 
 #[test]
-fn a_tail_applied_under_async_is_exported_and_stays() {
-    let (mut net, view) = started(&["a", "b"], 0);
-    net.isolate("a");
-    net.propose("a", "applied here only");
-    let tail = net.host("a").disk.len();
-    let second = moved(&view, "b", &["a"], net.host("b").replica.durable());
-    net.place("b", &second, false);
-    net.heal();
-    net.place("a", &second, false);
-    net.pass(2_000);
-    assert_eq!(net.host("a").exported.len(), 1);
-    assert_eq!(net.host("a").disk.len(), tail, "nothing that was applied is cut off");
-    assert_eq!(*net.host("a").replica.role(), Role::Fenced { epoch: epoch(2) });
-}
-
-#[test]
 fn a_late_answer_to_an_earlier_hello_cuts_nothing_off() {
     let (mut net, _) = started(&["a", "b"], 1);
     let of = net.host("b").replica.durable();

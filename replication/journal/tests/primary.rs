@@ -210,7 +210,7 @@ fn a_backup_whose_stream_went_past_it_introduces_itself_again() {
     // An acknowledgement of the process that is gone arrives after the hello of the new one.
     let received = at(head as u64 + 1);
     let durable = net.host("b").disk[head - 1].position();
-    let late = Ack { epoch: epoch(1), received, durable, applied: durable, stamp: 1, kept: 0 };
+    let late = Ack { epoch: epoch(1), received, durable, applied: durable, stamp: 1, kept: 0, whole: true };
     net.input(node("a"), Input::Message { from: node("b"), message: Message::Ack(late) });
     net.pass(10_000);
     assert_eq!(net.host("b").disk.len(), head + 1);

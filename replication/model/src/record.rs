@@ -174,6 +174,8 @@ pub struct RequestRef {
     pub signature: Option<Bytes>,
     /// When the request was first accepted. Equals record time except for re-submitted tail records.
     pub accepted_at: Timestamp,
+    /// The record of a diverged tail that this one replaces, where the request was submitted again.
+    pub replaces: Option<crate::Position>,
 }
 
 /// Something the rules read to judge the request: a table version, a row's position. Unchanged means "clean" on re-submission.
@@ -214,7 +216,16 @@ pub struct RecordHeader {
     pub bodies: Vec<BodyRef>,
 }
 
+/// What an EpochStart reads when the record before it belongs to another lineage: the old lineage stands as its version.
+pub const LINEAGE_READ: &str = "lineage";
+
 impl RecordHeader {
+    /// The lineage that an EpochStart names as the one before its own; `None` for every other record.
+    pub fn parent_lineage(&self) -> Option<Lineage> {
+        let RecordKind::EpochStart { .. } = self.kind else { return None };
+        self.reads.iter().find(|r| r.name == LINEAGE_READ)?.version.parse().ok()
+    }
+
     /// The chain digest: SHA-256 of the header's canonical bytes.
     pub fn digest(&self) -> Digest {
         let room = 512 + 33 * (self.effects.len() + self.bodies.len()) + 128 * self.reads.len();

@@ -261,7 +261,9 @@ impl Case<'_> {
     /// Who becomes primary: the named one, else whoever holds the best position, on the surest footing first.
     fn choose(&self, usable: &BTreeMap<NodeId, SealedFact>, best: Position) -> Option<NodeId> {
         let member = |n: NodeId| self.observed.state.node(n).is_some_and(Node::is_member);
-        let fit = |n: NodeId| usable.contains_key(&n) && member(n) && self.reachable(n);
+        // Whoever still puts back the rows of a diverged tail holds records, but cannot serve them.
+        let whole = |n: NodeId| usable.get(&n).is_some_and(|s| s.whole);
+        let fit = |n: NodeId| whole(n) && member(n) && self.reachable(n);
         if let Some(to) = self.movement.to {
             return Some(to).filter(|n| fit(*n));
         }

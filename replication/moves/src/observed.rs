@@ -31,6 +31,8 @@ pub struct SealedFact {
     /// The epoch it followed last, and how many milliseconds before its promise it sent the newest acknowledgement that the
     /// primary of that epoch has confirmed.
     pub heard: Option<(Epoch, u64)>,
+    /// Its rows are whole: it may become primary. Without, its journal counts all the same.
+    pub whole: bool,
 }
 
 impl SealedFact {

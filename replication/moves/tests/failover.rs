@@ -34,8 +34,14 @@ impl Scene {
 
     fn seal(mut self, id: &str, last: Position) -> Scene {
         let PlacementState::Recovering { epoch, .. } = self.world.placement().state else { panic!() };
-        let fact =
-            SealedFact { epoch, move_id: self.move_id, last, applied: JournalIndex::ZERO, heard: None };
+        let fact = SealedFact {
+            epoch,
+            move_id: self.move_id,
+            last,
+            applied: JournalIndex::ZERO,
+            heard: None,
+            whole: true,
+        };
         self.sealed.insert(node(id), fact);
         self
     }

@@ -4,7 +4,9 @@ use crate::{
     DrillFigures, DrillPlatform, DrillSchedule, DrillVerdict, Federation, Issuer, MoveKind, Node, NodeState,
     OldPrimary, Operator, Plan, Policy, Proof, Role, Setting, Site, TableId, Tail, TailState,
 };
-use eport_model::{Digest, Epoch, MoveId, NodeId, ParseError, Position, RegionCode, Subject, Timestamp};
+use eport_model::{
+    Digest, Epoch, JournalIndex, MoveId, NodeId, ParseError, Position, RegionCode, Subject, Timestamp,
+};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::str::FromStr;
@@ -322,6 +324,17 @@ pub enum Op {
         /// What was found or done.
         detail: String,
     },
+    /// Take a surviving journal as the platform's: its last record is the fork point, its node the new primary.
+    AdoptJournal {
+        /// The platform.
+        region: RegionCode,
+        /// Placement version.
+        version: u64,
+        /// The node that keeps it.
+        node: NodeId,
+        /// Its last record.
+        start: Position,
+    },
     /// A node publishes the heads of its journals.
     PublishHeads(Vec<HeadReport>),
     /// A node records a tail it exported.
@@ -332,6 +345,16 @@ pub enum Op {
         tail: String,
         /// The state.
         state: TailState,
+    },
+    /// An operator discards records of a tail, or whatever of it is not decided yet. Nothing is removed: the audit keeps who
+    /// and why, the export stays where it is.
+    DiscardTail {
+        /// Its id.
+        tail: String,
+        /// The records; empty for all that are left.
+        records: Vec<JournalIndex>,
+        /// Why.
+        reason: String,
     },
     /// The primary asks for another block of outside numbers.
     ReserveNumbers {

@@ -19,6 +19,7 @@ mod operators;
 mod outcome;
 mod placement;
 mod records;
+pub mod recover;
 mod rows;
 mod signed;
 mod state;
@@ -43,6 +44,7 @@ pub use placement::{
     Backup, DurabilityMode, EpochRecord, FailoverMode, Isolation, Placement, PlacementState, Policy, Role,
 };
 pub use records::{Head, NumberBlock, Tail, TailState};
+pub use recover::{LineageRecord, Parentage};
 pub use rows::{RowChange, RowError};
 pub use signed::{
     APPROVAL_LIFE_MS, OPERATOR_SIGNATURES, Proof, SIGNATURE_WINDOW_MS, SignatureFault, TWO_PERSONS, statement,

@@ -45,6 +45,8 @@ pub struct Tail {
     pub digest: Digest,
     /// What became of it.
     pub state: TailState,
+    /// Records of it that an operator has discarded one by one, rising.
+    pub discarded: Vec<JournalIndex>,
     /// When it was recorded.
     pub at: Timestamp,
 }
@@ -58,6 +60,11 @@ impl Tail {
     /// How many records it has.
     pub fn records(&self) -> u64 {
         self.last.index.since(self.fork.index)
+    }
+
+    /// True when an operator has discarded this record, or all that were left.
+    pub fn is_discarded(&self, index: JournalIndex) -> bool {
+        self.state == TailState::Discarded || self.discarded.binary_search(&index).is_ok()
     }
 
     /// First record of the tail.

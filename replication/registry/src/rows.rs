@@ -4,8 +4,8 @@
 //! gives that state: live and replayed states are built by the same function.
 
 use crate::{
-    Approval, Audit, CommandId, Federation, Head, Issuer, MoveRecord, Node, NumberBlock, Operator, Outcome,
-    Placement, Refusal, Revocation, Setting, Site, TableVersion, Tail,
+    Approval, Audit, CommandId, Federation, Head, Issuer, LineageRecord, MoveRecord, Node, NumberBlock,
+    Operator, Outcome, Placement, Refusal, Revocation, Setting, Site, TableVersion, Tail,
 };
 use eport_model::{Code, Coded, Digest, codec, codes};
 use serde::de::DeserializeOwned;
@@ -82,6 +82,7 @@ pub(crate) enum Row {
     Audit(Audit),
     Drill(crate::Drill),
     DrillSchedule(crate::DrillSchedule),
+    Lineage(LineageRecord),
 }
 
 const FEDERATION: u8 = 1;
@@ -104,6 +105,7 @@ const APPROVAL: u8 = 31;
 const AUDIT: u8 = 34;
 const DRILL: u8 = 44;
 const DRILL_SCHEDULE: u8 = 45;
+const LINEAGE: u8 = 50;
 
 fn key(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
     let mut out = vec![kind];
@@ -145,6 +147,7 @@ impl Row {
             Row::DrillSchedule(s) => {
                 key(DRILL_SCHEDULE, &[&s.region.as_u32().to_be_bytes(), s.name.as_bytes()])
             }
+            Row::Lineage(l) => key(LINEAGE, &[&l.generation.to_be_bytes()]),
         }
     }
 
@@ -171,6 +174,7 @@ impl Row {
             Row::Audit(v) => codec::encode(v),
             Row::Drill(v) => codec::encode(v),
             Row::DrillSchedule(v) => codec::encode(v),
+            Row::Lineage(v) => codec::encode(v),
         }
     }
 
@@ -198,6 +202,7 @@ impl Row {
             AUDIT => Row::Audit(read(kind, value)?),
             DRILL => Row::Drill(read(kind, value)?),
             DRILL_SCHEDULE => Row::DrillSchedule(read(kind, value)?),
+            LINEAGE => Row::Lineage(read(kind, value)?),
             other => return Err(RowError::Kind(Some(other))),
         };
         if row.key() == key { Ok(row) } else { Err(RowError::Key(kind)) }

@@ -4,8 +4,8 @@ use crate::rows::{Kept, Row};
 use crate::signed;
 use crate::{
     Approval, Audit, Command, CommandId, DRILLS_KEPT, DataKey, Drill, DrillSchedule, Federation, Head,
-    Holder, HolderName, Issuer, MoveRecord, Node, NumberBlock, Operator, Outcome, Placement, Refusal,
-    Revocation, RowChange, RowError, Site, TableId, TableVersion, Tail, decide,
+    Holder, HolderName, Issuer, LineageRecord, MoveRecord, Node, NumberBlock, Operator, Outcome, Placement,
+    Refusal, Revocation, RowChange, RowError, Site, TableId, TableVersion, Tail, decide,
 };
 use eport_model::{Digest, DigestHasher, MoveId, NodeId, RegionCode, SiteId, Subject, codec};
 use std::collections::BTreeMap;
@@ -40,6 +40,7 @@ pub struct State {
     pub(crate) audit: BTreeMap<u64, Audit>,
     pub(crate) drills: BTreeMap<CommandId, Drill>,
     pub(crate) drill_schedules: BTreeMap<(RegionCode, String), DrillSchedule>,
+    pub(crate) lineages: BTreeMap<u64, LineageRecord>,
     audit_ids: BTreeMap<CommandId, u64>,
     kept: BTreeMap<u64, Kept>,
     kept_ids: BTreeMap<CommandId, u64>,
@@ -197,10 +198,11 @@ impl State {
         let drills = self.drills.values().cloned().map(Row::Drill);
         let drills = drills.chain(self.drill_schedules.values().cloned().map(Row::DrillSchedule));
         let trust = trust.chain(persons).chain(self.audit.values().cloned().map(Row::Audit)).chain(drills);
+        let trust = trust.chain(self.lineages.values().cloned().map(Row::Lineage));
         first.chain(members).chain(placed).chain(moved).chain(heads).chain(numbers).chain(tables).chain(trust)
     }
 
-    fn insert(&mut self, row: Row) {
+    pub(crate) fn insert(&mut self, row: Row) {
         match row {
             Row::Federation(v) => self.federation = Some(v),
             Row::Setting(v) => drop(self.settings.insert(v.name, v.value)),
@@ -224,6 +226,7 @@ impl State {
                 self.audit_ids.insert(v.decided_by_command, v.seq);
                 self.audit.insert(v.seq, v);
             }
+            Row::Lineage(v) => drop(self.lineages.insert(v.generation, v)),
             Row::Kept(v) => {
                 self.kept_ids.insert(v.id, v.seq);
                 self.kept.insert(v.seq, v);

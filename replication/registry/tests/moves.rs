@@ -171,6 +171,7 @@ fn an_exported_tail_is_named_by_the_move_that_left_it() {
         node: node("sz-a-1"),
         digest: eport_model::Digest::of(b"tail"),
         state: TailState::Exported,
+        discarded: Vec::new(),
         at: eport_model::Timestamp::default(),
     };
     assert!(w.by_node(node("gz-a-1"), Op::RecordTail(tail.clone())).is_err(), "only its own node records it");
@@ -179,4 +180,39 @@ fn an_exported_tail_is_named_by_the_move_that_left_it() {
     let resolved = Op::SetTailState { tail: tail.id(), state: TailState::Resolved };
     w.by_node(node("gz-a-1"), resolved).unwrap();
     assert!(w.operator(Op::SetTailState { tail: tail.id(), state: TailState::Discarded }).is_err());
+}
+
+#[test]
+fn records_of_a_tail_are_discarded_by_an_operator_with_a_reason_one_by_one_or_all_that_are_left() {
+    let mut w = World::with_platform();
+    let tail = Tail {
+        region: region("440300"),
+        epoch: Epoch::INITIAL,
+        fork: at(1, 9),
+        last: at(1, 12),
+        node: node("sz-a-1"),
+        digest: eport_model::Digest::of(b"tail"),
+        state: TailState::Exported,
+        discarded: Vec::new(),
+        at: eport_model::Timestamp::default(),
+    };
+    w.by_node(node("sz-a-1"), Op::RecordTail(tail.clone())).unwrap();
+    let discard = |records: &[u64], reason: &str| Op::DiscardTail {
+        tail: tail.id(),
+        records: records.iter().map(|n| eport_model::JournalIndex::from_u64(*n)).collect(),
+        reason: reason.into(),
+    };
+    assert!(w.by_node(node("sz-a-1"), discard(&[10], "why")).is_err(), "a person decides");
+    assert!(w.operator(discard(&[10], "  ")).is_err(), "a reason is needed");
+    assert!(w.operator(discard(&[9], "why")).is_err(), "the fork stays");
+    assert!(w.operator(discard(&[13], "why")).is_err());
+    w.operator(discard(&[12, 10], "sent twice")).unwrap();
+    let known = w.state.tail(&tail.id()).unwrap().clone();
+    let index = eport_model::JournalIndex::from_u64;
+    assert_eq!((known.state, known.discarded.clone()), (TailState::Exported, vec![index(10), index(12)]));
+    assert!(known.is_discarded(index(10)) && !known.is_discarded(index(11)));
+    w.operator(discard(&[], "the trader withdrew them")).unwrap();
+    let known = w.state.tail(&tail.id()).unwrap();
+    assert!(known.state == TailState::Discarded && known.is_discarded(index(11)));
+    assert!(w.operator(discard(&[11], "again")).is_err());
 }

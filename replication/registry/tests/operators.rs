@@ -308,6 +308,30 @@ fn roles_come_from_the_registry_and_a_city_ca_speaks_for_its_city_only() {
 }
 
 #[test]
+fn a_suspended_operator_may_nothing_until_the_suspension_ends() {
+    let mut o = Office::new();
+    let bo = o.person("bo");
+    let suspend = |suspended: bool| {
+        let Op::PutOperator(operator) = listed("cho", &[OperatorRole::Administrator]) else { panic!() };
+        Op::PutOperator(Operator { suspended, ..operator })
+    };
+    let cho = o.person("cho");
+    for (suspended, may) in [(false, true), (true, false), (false, true)] {
+        let id = waiting(o.gives("ada", suspend(suspended)));
+        o.decide(&bo, id, true).unwrap();
+        let done = o.by(&cho, set("publish_lead_ms", "1"));
+        assert_eq!(done.is_ok(), may, "{done:?}");
+        if !may {
+            assert_eq!(fault(done), SignatureFault::Role);
+            // Nor is the word of a suspended operator that of a second person.
+            let op = loss(&mut o.w);
+            let id = waiting(o.gives("ada", op));
+            assert_eq!(fault(o.decide(&cho, id, true)), SignatureFault::Role);
+        }
+    }
+}
+
+#[test]
 fn accepted_loss_waits_for_another_person_and_the_audit_names_both() {
     let mut o = Office::new();
     let (ada, bo) = (o.person("ada"), o.person("bo"));

@@ -1,7 +1,7 @@
 //! The node's data directory: whose it is, who holds it now, and whether it can be written.
 //!
-//! Grammar: `LOCK` (held exclusively while a process runs, never deleted), `NODE.json` (format, node, lineage),
-//! `platform/REGION/` (one database each), `registry/`, `objects/`, `tails/`.
+//! Grammar: `LOCK` (held exclusively while a process runs, never deleted), `NODE.json` (format, node, lineage, ancestors),
+//! `platform/REGION/` (one database each), `registry/` (`registry-LINEAGE/` after a recovery), `objects/`, `tails/`.
 //! Always holds: while a [`DataDir`] lives, no other process of this software writes below its folder.
 
 use crate::{Error, durable};
@@ -25,6 +25,12 @@ pub struct NodeFile {
     pub node: NodeId,
     /// The federation's lineage.
     pub lineage: Lineage,
+    /// The lineages it descends from, the parent first: each ended when its quorum was lost.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ancestors: Vec<Lineage>,
+    /// Ids under which earlier lives of this directory took part, the last first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former: Vec<NodeId>,
 }
 
 impl NodeFile {
@@ -58,21 +64,25 @@ impl NodeFile {
 #[derive(Debug)]
 pub struct DataDir {
     dir: PathBuf,
+    identity: NodeFile,
     // Closing the file releases the lock.
     _lock: File,
 }
 
 impl DataDir {
     /// Takes the directory for `node` of `lineage`, creating it if needed. Refuses a directory in use, of another node or
-    /// federation, of a newer format, that cannot be written, or with less than `free_bytes_min` free.
+    /// federation, of a newer format, that cannot be written, or with less than `free_bytes_min` free. A directory whose
+    /// lineage descends from the one named is taken: the configuration names the lineage that the node was set up with, the
+    /// directory the one it has come to.
     pub fn open(dir: &Path, node: NodeId, lineage: Lineage, free_bytes_min: u64) -> Result<Self, Error> {
         durable::create_dir(dir)?;
         // The identity is read before anything is written, so that a foreign directory stays as it was.
         let found = NodeFile::read(dir)?;
         let lock = lock(&dir.join("LOCK"))?;
         probe(dir)?;
-        let opened = Self { dir: dir.to_owned(), _lock: lock };
-        opened.claim(found, NodeFile { format: FORMAT, node, lineage })?;
+        let mine = NodeFile { format: FORMAT, node, lineage, ancestors: Vec::new(), former: Vec::new() };
+        let mut opened = Self { dir: dir.to_owned(), identity: mine, _lock: lock };
+        opened.claim(found)?;
         let free = opened.free_bytes()?;
         if free < free_bytes_min {
             return Err(Error::LowSpace { path: dir.to_owned(), free, needed: free_bytes_min });
@@ -80,20 +90,50 @@ impl DataDir {
         Ok(opened)
     }
 
-    fn claim(&self, found: Option<NodeFile>, mine: NodeFile) -> Result<(), Error> {
-        let path = self.dir.join("NODE.json");
+    fn claim(&mut self, found: Option<NodeFile>) -> Result<(), Error> {
+        let mine = &self.identity;
         match found {
-            Some(f) if f.node == mine.node && f.lineage == mine.lineage => Ok(()),
+            Some(f)
+                if f.node == mine.node
+                    && (f.lineage == mine.lineage || f.ancestors.contains(&mine.lineage)) =>
+            {
+                self.identity = f;
+                Ok(())
+            }
             Some(f) => Err(Error::OtherOwner {
-                path,
+                path: self.dir.join("NODE.json"),
                 found: format!("node {} of federation {}", f.node, f.lineage),
                 expected: format!("node {} of federation {}", mine.node, mine.lineage),
             }),
-            None => {
-                let text = serde_json::to_vec_pretty(&mine).expect("an identity has only plain fields");
-                durable::write_file(&path, &text)
-            }
+            None => self.write_identity(),
         }
+    }
+
+    fn write_identity(&self) -> Result<(), Error> {
+        let text = serde_json::to_vec_pretty(&self.identity).expect("an identity has only plain fields");
+        durable::write_file(&self.dir.join("NODE.json"), &text)
+    }
+
+    /// Whose the directory is.
+    pub fn identity(&self) -> &NodeFile {
+        &self.identity
+    }
+
+    /// Takes the directory into a lineage that descends from its own, under the same or a new node id. One durable write: before
+    /// it the directory belongs to the old lineage, after it to the new one. The new lineage has a registry folder of its
+    /// own; the old one's stays as it was.
+    pub fn descend(&mut self, lineage: Lineage, ancestors: &[Lineage], node: NodeId) -> Result<(), Error> {
+        let old = &self.identity;
+        if lineage == old.lineage && node == old.node {
+            return Ok(());
+        }
+        let mut next = NodeFile { lineage, ancestors: ancestors.to_vec(), ..old.clone() };
+        if node != old.node {
+            next.former.insert(0, old.node);
+            next.node = node;
+        }
+        self.identity = next;
+        self.write_identity()
     }
 
     /// The folder itself.
@@ -106,9 +146,39 @@ impl DataDir {
         self.dir.join("platform").join(region.to_string())
     }
 
-    /// Folder of the registry's database.
+    /// Folder of the registry's database: one a lineage and node id, because a registry never goes on under another of either.
     pub fn registry(&self) -> PathBuf {
-        self.dir.join("registry")
+        let NodeFile { lineage, ancestors, former, .. } = &self.identity;
+        if ancestors.is_empty() && former.is_empty() {
+            self.dir.join("registry")
+        } else {
+            self.registry_of(*lineage)
+        }
+    }
+
+    /// Folder of the registry's database in a lineage that this directory may not belong to yet, under the same node id.
+    pub fn registry_of(&self, lineage: Lineage) -> PathBuf {
+        let NodeFile { former, node, .. } = &self.identity;
+        let id = if former.is_empty() { String::new() } else { format!("-{node}") };
+        self.dir.join(format!("registry-{lineage}{id}"))
+    }
+
+    /// Folders of platforms that are here, whoever serves them.
+    pub fn kept_platforms(&self) -> Result<Vec<RegionCode>, Error> {
+        let dir = self.dir.join("platform");
+        let entries = match fs::read_dir(&dir) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => return Err(Error::io("list platforms", &dir, e)),
+        };
+        let mut regions = Vec::new();
+        for entry in entries {
+            let name = entry.map_err(|e| Error::io("list platforms", &dir, e))?.file_name();
+            // Other names are not ours to judge.
+            regions.extend(name.to_str().and_then(|n| n.parse::<RegionCode>().ok()));
+        }
+        regions.sort();
+        Ok(regions)
     }
 
     /// Folder of the object store.

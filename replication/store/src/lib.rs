@@ -25,11 +25,11 @@ pub mod yardstick;
 pub use datadir::{DataDir, NodeFile};
 pub use error::{Cause, Error};
 pub use export::{
-    EpochSpan, ExportManifest, Problem, Restored, SegmentEntry, TailDocument, TailManifest, Until,
-    VerifyReport, read_tail, verify_export,
+    EpochSpan, ExportManifest, Problem, Received, Restored, SegmentEntry, TailDocument, TailHead, TailInbox,
+    TailManifest, Until, VerifyReport, read_tail, tail_documents, tail_file_name, verify_export,
 };
 pub use objects::{ObjectInfo, ObjectStore};
-pub use platform::{PlatformStore, Recovered, StateDigest, StateSnapshot};
+pub use platform::{PlatformStore, Recovered, RewindMark, StateDigest, StateSnapshot};
 pub use registry::RegistryStore;
 pub use shared::{Budget, MemoryUse, Shared};
 pub use writer::{Done, JournalWriter, Marks, Op, WriterLimits, WriterStats};

@@ -21,6 +21,8 @@ pub struct Config {
     pub me: NodeId,
     /// The history this node belongs to.
     pub lineage: Lineage,
+    /// The histories it descends from, the parent first. Default: none.
+    pub ancestors: Vec<Lineage>,
     /// UDP address to listen on and dial from. Port 0 picks a free one.
     pub listen: SocketAddr,
     /// Peers that are dialled at another address than the one they are listed with: behind NAT, a bastion or a relay.
@@ -64,6 +66,7 @@ impl Config {
         Self {
             me,
             lineage,
+            ancestors: Vec::new(),
             listen,
             via: BTreeMap::new(),
             incarnation,

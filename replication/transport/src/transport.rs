@@ -45,7 +45,7 @@ pub(crate) struct Shared {
 impl Shared {
     pub fn hello(&self) -> Hello {
         let c = &self.config;
-        Hello::new(c.lineage, c.me, c.incarnation, &c.software)
+        Hello::new(c.lineage, c.me, c.incarnation, &c.software).descending(&c.ancestors)
     }
 
     /// A connection number; 0 means "none".
@@ -174,6 +174,11 @@ impl Transport {
     /// Why the last dial or connection of a node failed; `None` while connected or never tried.
     pub fn failure(&self, node: NodeId) -> Option<Failure> {
         self.0.peers.get(node)?.failure()
+    }
+
+    /// Every node whose last dial or connection failed, and why.
+    pub fn failures(&self) -> Vec<(NodeId, Failure)> {
+        self.0.peers.all().iter().filter_map(|p| Some((p.node, p.failure()?))).collect()
     }
 
     /// Connections the endpoint holds, of both classes, greeted or not: a number for metrics.

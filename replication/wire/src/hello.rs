@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 pub const HELLO_PREFIX_LEN: usize = 6;
 /// Longest body of a hello.
 pub const HELLO_LEN_MAX: usize = 1024;
+/// Ancestors told in a hello: 16 bytes each, so that a hello stays within its limit.
+pub const ANCESTORS_MAX: usize = 16;
 const MAGIC: [u8; 4] = *b"EPHI";
 
 /// Who speaks, in which history, with which software.
@@ -34,6 +36,21 @@ pub struct Hello {
     /// Number of the last connection of this class that the speaker saw end; 0 for none. Tells a peer that still
     /// believes in that connection to let go of it.
     pub ended: u64,
+    /// The lineages that the speaker's descends from, the parent first, at most [`ANCESTORS_MAX`].
+    pub ancestors: Vec<Lineage>,
+}
+
+/// How the lineages of two nodes are related when they are not the same.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kinship {
+    /// The peer's lineage is over: this node's descends from it.
+    Ended,
+    /// This node's lineage is over: the peer's descends from it.
+    Ahead,
+    /// Both descend from a third one and both live.
+    Split,
+    /// They have nothing in common.
+    Strange,
 }
 
 /// What two hellos agree on.
@@ -59,7 +76,7 @@ pub enum Mismatch {
         max: u8,
     },
     /// Two histories.
-    #[error("{node} belongs to lineage {theirs}, this node to {ours}")]
+    #[error("{node} belongs to lineage {theirs}, this node to {ours}: {}", kin_words(*.kin))]
     Lineage {
         /// The peer.
         node: NodeId,
@@ -67,6 +84,8 @@ pub enum Mismatch {
         theirs: Lineage,
         /// Our lineage.
         ours: Lineage,
+        /// How they are related.
+        kin: Kinship,
     },
     /// The name in the hello is not the certificate's.
     #[error("the certificate is {certified}'s, the hello says {claimed}")]
@@ -79,6 +98,15 @@ pub enum Mismatch {
     /// A node that answers with our own id.
     #[error("{0} is this node's own id")]
     Myself(NodeId),
+}
+
+fn kin_words(kin: Kinship) -> &'static str {
+    match kin {
+        Kinship::Ended => "the peer's is over, it must join again",
+        Kinship::Ahead => "this node's is over, it must join again",
+        Kinship::Split => "both descend from one and live, one of them must end",
+        Kinship::Strange => "they have nothing in common",
+    }
 }
 
 impl Mismatch {
@@ -94,7 +122,10 @@ impl Mismatch {
 
 impl Coded for Mismatch {
     fn code(&self) -> Code {
-        self.close_code().error_code()
+        match self {
+            Mismatch::Lineage { kin: Kinship::Split, .. } => codes::LINEAGE_SPLIT,
+            other => other.close_code().error_code(),
+        }
     }
 }
 
@@ -136,13 +167,33 @@ impl Hello {
             software: software.chars().take(64).collect(),
             connection: 0,
             ended: 0,
+            ancestors: Vec::new(),
+        }
+    }
+
+    /// The same hello with the lineages that the speaker's descends from, the parent first.
+    #[must_use]
+    pub fn descending(mut self, ancestors: &[Lineage]) -> Self {
+        self.ancestors = ancestors.iter().take(ANCESTORS_MAX).copied().collect();
+        self
+    }
+
+    fn kinship(&self, peer: &Hello) -> Kinship {
+        if self.ancestors.contains(&peer.lineage) {
+            Kinship::Ended
+        } else if peer.ancestors.contains(&self.lineage) {
+            Kinship::Ahead
+        } else if self.ancestors.iter().any(|a| peer.ancestors.contains(a)) {
+            Kinship::Split
+        } else {
+            Kinship::Strange
         }
     }
 
     /// The bytes to send: prefix and body.
     pub fn encode(&self) -> Vec<u8> {
         let body = encode(self);
-        let len = u16::try_from(body.len()).expect("a hello has no field longer than 256 bytes");
+        let len = u16::try_from(body.len()).expect("a hello has no field longer than 272 bytes");
         let mut out = Vec::with_capacity(HELLO_PREFIX_LEN + body.len());
         out.extend_from_slice(&MAGIC);
         out.extend_from_slice(&len.to_le_bytes());
@@ -178,7 +229,8 @@ impl Hello {
             return Err(Mismatch::Version { node: certified, min: peer.version_min, max: peer.version_max });
         }
         if peer.lineage != self.lineage {
-            return Err(Mismatch::Lineage { node: certified, theirs: peer.lineage, ours: self.lineage });
+            let kin = self.kinship(peer);
+            return Err(Mismatch::Lineage { node: certified, theirs: peer.lineage, ours: self.lineage, kin });
         }
         if peer.node != certified {
             return Err(Mismatch::Identity { certified, claimed: peer.node });
@@ -208,6 +260,25 @@ mod tests {
         assert_eq!(a.agree(&foreign, b.node).unwrap_err().close_code(), CloseCode::Lineage);
         assert_eq!(a.agree(&b, "c".parse().unwrap()).unwrap_err().close_code(), CloseCode::Identity);
         assert_eq!(a.agree(&a, a.node), Err(Mismatch::Myself(a.node)));
+    }
+
+    #[test]
+    fn lineages_that_part_are_told_apart_and_none_of_them_agrees() {
+        let of = |n: u8| Lineage::from_bytes([n; 16]);
+        let (old, new) = (hello("a"), Hello { lineage: of(2), ..hello("b") }.descending(&[of(1)]));
+        let twin = Hello { lineage: of(3), ..hello("c") }.descending(&[of(1)]);
+        let kin = |ours: &Hello, theirs: &Hello| match ours.agree(theirs, theirs.node) {
+            Err(mismatch @ Mismatch::Lineage { kin, .. }) => (kin, mismatch.code()),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(kin(&new, &old), (Kinship::Ended, codes::LINEAGE_FOREIGN));
+        assert_eq!(kin(&old, &new), (Kinship::Ahead, codes::LINEAGE_FOREIGN));
+        assert_eq!(kin(&new, &twin), (Kinship::Split, codes::LINEAGE_SPLIT));
+        let strange = Hello { lineage: of(9), ..hello("d") };
+        assert_eq!(kin(&new, &strange), (Kinship::Strange, codes::LINEAGE_FOREIGN));
+        let many: Vec<Lineage> = (10..100).map(of).collect();
+        let sent = new.descending(&many);
+        assert!(sent.ancestors.len() == ANCESTORS_MAX && sent.encode().len() <= HELLO_LEN_MAX);
     }
 
     #[test]

@@ -16,7 +16,9 @@ pub use close::CloseCode;
 pub use decoder::FrameDecoder;
 pub use envelope::{ENVELOPE_HEADER_LEN, Envelope, EnvelopeError};
 pub use frame::{FRAME_HEADER_LEN, Frame, FrameError, header};
-pub use hello::{Agreed, HELLO_LEN_MAX, HELLO_PREFIX_LEN, Hello, HelloError, Mismatch};
+pub use hello::{
+    ANCESTORS_MAX, Agreed, HELLO_LEN_MAX, HELLO_PREFIX_LEN, Hello, HelloError, Kinship, Mismatch,
+};
 pub use purpose::{Class, Purpose};
 
 /// Oldest wire version this software speaks.

@@ -21,6 +21,8 @@ pub enum Purpose {
     Catalog = 6,
     /// Small questions between nodes: soft state, heartbeats.
     Control = 7,
+    /// Diverged tails on their way to the new primary, and rows for the node that returns.
+    Tail = 8,
 }
 
 /// Which of a node pair's two connections carries a purpose.
@@ -37,7 +39,7 @@ const MIB: usize = 1 << 20;
 
 impl Purpose {
     /// Every purpose, in the order of the tags.
-    pub const ALL: [Purpose; 7] = [
+    pub const ALL: [Purpose; 8] = [
         Purpose::Raft,
         Purpose::Registry,
         Purpose::Journal,
@@ -45,6 +47,7 @@ impl Purpose {
         Purpose::Forward,
         Purpose::Catalog,
         Purpose::Control,
+        Purpose::Tail,
     ];
 
     /// The number on the wire.
@@ -64,7 +67,7 @@ impl Purpose {
             Purpose::Registry | Purpose::Move | Purpose::Control => 40,
             Purpose::Journal => 30,
             Purpose::Forward => 20,
-            Purpose::Catalog => 10,
+            Purpose::Catalog | Purpose::Tail => 10,
         }
     }
 
@@ -73,7 +76,7 @@ impl Purpose {
         match self {
             Purpose::Raft => 8 * MIB,
             Purpose::Registry | Purpose::Move => MIB,
-            Purpose::Journal => 4 * MIB,
+            Purpose::Journal | Purpose::Tail => 4 * MIB,
             Purpose::Forward | Purpose::Catalog => 64 * MIB,
             Purpose::Control => 64 << 10,
         }
@@ -82,7 +85,7 @@ impl Purpose {
     /// The connection that carries this purpose.
     pub const fn class(self) -> Class {
         match self {
-            Purpose::Forward | Purpose::Catalog => Class::Bulk,
+            Purpose::Forward | Purpose::Catalog | Purpose::Tail => Class::Bulk,
             _ => Class::Control,
         }
     }
@@ -98,6 +101,7 @@ impl fmt::Display for Purpose {
             Purpose::Forward => "forward",
             Purpose::Catalog => "catalog",
             Purpose::Control => "control",
+            Purpose::Tail => "tail",
         })
     }
 }
@@ -136,11 +140,11 @@ mod tests {
     #[test]
     fn tags_and_protocol_names_are_the_published_numbers() {
         let tags: Vec<u8> = Purpose::ALL.iter().map(|p| p.tag()).collect();
-        assert_eq!(tags, [1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(tags, [1, 2, 3, 4, 5, 6, 7, 8]);
         for p in Purpose::ALL {
             assert_eq!(Purpose::from_tag(p.tag()), Some(p));
         }
-        assert_eq!((Purpose::from_tag(0), Purpose::from_tag(8)), (None, None));
+        assert_eq!((Purpose::from_tag(0), Purpose::from_tag(9)), (None, None));
         assert_eq!(Class::from_alpn(b"eport/1"), Some(Class::Control));
         assert_eq!(Class::from_alpn(b"eport-bulk/1"), Some(Class::Bulk));
         assert_eq!(Class::from_alpn(b"h2"), None);

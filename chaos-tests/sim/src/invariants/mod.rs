@@ -15,4 +15,5 @@ pub(crate) mod i12;
 pub(crate) mod last;
 pub(crate) mod lease;
 pub(crate) mod local;
+pub(crate) mod rows;
 pub(crate) mod step_down;

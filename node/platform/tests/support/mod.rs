@@ -105,6 +105,16 @@ impl Fake {
         done
     }
 
+    /// Takes another replica's records as a backup does.
+    pub fn follow(&self, records: &[Arc<Record>]) {
+        let mut j = self.journal();
+        for record in records {
+            apply(&mut j.rows, record);
+            j.records.push(record.clone());
+            j.applied += 1;
+        }
+    }
+
     /// Everything in flight vanishes: the role was lost.
     pub fn lose(&self) {
         let mut j = self.journal();

@@ -1,5 +1,6 @@
 //! The commands, one file a group: arguments and what they do.
 
+pub mod adopt;
 pub mod approval;
 pub mod backup;
 pub mod context;
@@ -16,9 +17,13 @@ pub mod moves;
 pub mod node;
 pub mod plan;
 pub mod platform;
+pub mod promote;
 pub mod publish;
+pub mod quorum;
+pub mod rejoin;
 pub mod simple;
 pub mod site;
 pub mod status;
 pub mod table;
+pub mod tail;
 pub mod user;

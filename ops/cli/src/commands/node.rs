@@ -37,12 +37,15 @@ pub enum NodeCommand {
         #[arg(long)]
         undo: bool,
     },
+    /// Join again under a new id, with eportd stopped: after the loss of the quorum, or with an empty folder after the loss of a disk
+    Rejoin(super::rejoin::RejoinArgs),
 }
 
 /// Runs the group.
 pub async fn run(args: NodeArgs, global: &Global, out: Out) -> Result<(), Error> {
     let client = connect::client(global)?;
     match args.command {
+        NodeCommand::Rejoin(args) => super::rejoin::rejoin(&args, &client, out).await?,
         NodeCommand::List => {
             let items = client.list("/v1/nodes", &[]).await?;
             out.items(&items, || super::status::nodes(&items, out.lang));

@@ -2,6 +2,7 @@
 
 use crate::args::Global;
 use crate::commands::moves::{self, MoveArgs, OldPrimary};
+use crate::commands::promote::{self, Way};
 use crate::connect;
 use crate::error::Error;
 use crate::exit;
@@ -75,6 +76,30 @@ pub enum PlatformCommand {
         #[command(flatten)]
         flags: MoveArgs,
     },
+    /// Move a hosted platform to a node of its own region: the node takes the whole journal first
+    Promote {
+        /// Region code
+        region: RegionCode,
+        /// The node of that region
+        #[arg(long, value_name = "NODE")]
+        to: NodeId,
+        /// Common flags of moves.
+        #[command(flatten)]
+        flags: MoveArgs,
+    },
+    /// Move a platform to a host of another region; its own nodes stay backups
+    Demote {
+        /// Region code
+        region: RegionCode,
+        /// The host
+        #[arg(long, value_name = "NODE")]
+        to: NodeId,
+        /// Common flags of moves.
+        #[command(flatten)]
+        flags: MoveArgs,
+    },
+    /// Make a surviving journal the platform's, after the loss of its primary together with the quorum
+    Adopt(super::adopt::AdoptArgs),
     /// List the moves of a platform
     History {
         /// Region code
@@ -201,6 +226,7 @@ pub async fn run(mut args: PlatformArgs, global: &Global, out: Out) -> Result<()
     let client = connect::client(global)?;
     let limit = global.limit();
     match args.command {
+        PlatformCommand::Adopt(args) => super::adopt::adopt(&args, &client, out).await,
         PlatformCommand::List => {
             let items = client.list("/v1/platforms", &[]).await?;
             out.items(&items, || super::status::platforms(&items, out.lang));
@@ -225,6 +251,12 @@ pub async fn run(mut args: PlatformArgs, global: &Global, out: Out) -> Result<()
             request.old_primary = old_primary.map(|o| o.word().to_owned());
             request.accept_data_loss = accept_data_loss;
             moves::run(&client, region, request, &flags, limit, out).await
+        }
+        PlatformCommand::Promote { region, to, flags } => {
+            promote::run(&client, region, to, Way::Promote, &flags, limit, out).await
+        }
+        PlatformCommand::Demote { region, to, flags } => {
+            promote::run(&client, region, to, Way::Demote, &flags, limit, out).await
         }
         PlatformCommand::History { region } => history(&client, region, out).await,
         PlatformCommand::Keys { region, rotate } => super::keys::run(&client, region, rotate, out).await,
@@ -263,26 +295,50 @@ async fn create(client: &Client, args: &CreateArgs, out: Out) -> Result<(), Erro
     Ok(())
 }
 
+/// A policy change as the node would make it.
+pub struct Planned {
+    /// The platform as it is.
+    pub platform: Value,
+    /// What is asked for, under the version of the platform as it is.
+    pub request: PolicyRequest,
+    /// The node's answer: the whole policy and its version.
+    pub planned: Value,
+}
+
+/// Looks at the platform and lets the node plan the change. A placement that changes between the two, as it does when a
+/// backup falls out of sync, is looked at again: nothing has been shown or asked yet.
+pub async fn planned(client: &Client, region: RegionCode, asked: &PolicyRequest) -> Result<Planned, Error> {
+    let path = format!("/v1/platforms/{region}");
+    let mut rounds = 5;
+    loop {
+        rounds -= 1;
+        let platform: Value = client.get(&path, &[]).await?;
+        let expected_version = platform.get("version").and_then(Value::as_u64);
+        let request = PolicyRequest { expected_version, ..asked.clone() };
+        let dry = PolicyRequest { dry_run: true, ..request.clone() };
+        let planned: Value = client.put(&format!("{path}/policy"), &dry, Repeat::Safe).await?;
+        if rounds == 0 || planned["version"].as_u64() == expected_version {
+            return Ok(Planned { platform, request, planned });
+        }
+    }
+}
+
 /// Shows old and new rules, asks, and changes them under the placement version that was shown.
 async fn policy(client: &Client, args: &PolicyArgs, out: Out) -> Result<(), Error> {
-    let path = format!("/v1/platforms/{}", args.region);
-    let before: Value = client.get(&path, &[]).await?;
-    let request = PolicyRequest {
+    let asked = PolicyRequest {
         durability: args.durability.map(word),
         k: args.k,
         isolation: args.isolation.map(word),
         failover: args.failover.map(word),
         backups: (!args.backups.is_empty()).then(|| args.backups.clone()),
         same_site: args.same_site.then_some(true),
-        expected_version: before.get("version").and_then(Value::as_u64),
+        expected_version: None,
         dry_run: args.dry_run,
     };
+    let Planned { platform, request, planned } = planned(client, args.region, &asked).await?;
     if !out.json {
-        out.progress(policy_plan(&before, &request));
+        out.progress(policy_plan(&platform, &request));
     }
-    let policy_path = format!("{path}/policy");
-    let dry = PolicyRequest { dry_run: true, ..request.clone() };
-    let planned: Value = client.put(&policy_path, &dry, Repeat::Safe).await?;
     if args.dry_run {
         out.result(&planned, || whole_policy(&planned));
         return Ok(());
@@ -292,7 +348,8 @@ async fn policy(client: &Client, args: &PolicyArgs, out: Out) -> Result<(), Erro
         out.progress(whole_policy(&planned).trim_end());
     }
     out.confirm(("change the policy?", "更改策略？"))?;
-    let answer: Value = client.give(Method::PUT, &policy_path, &full, &statement).await?;
+    let path = format!("/v1/platforms/{}/policy", args.region);
+    let answer: Value = client.give(Method::PUT, &path, &full, &statement).await?;
     out.result(&answer, || super::status::platforms(std::slice::from_ref(&answer), out.lang).render());
     Ok(())
 }
@@ -312,7 +369,7 @@ fn whole_policy(planned: &Value) -> String {
 }
 
 /// The request in full, and what is signed for it: the whole policy that was shown. What was asked for must be in it.
-fn order(
+pub fn order(
     region: RegionCode,
     asked: &PolicyRequest,
     planned: &Value,

@@ -114,8 +114,10 @@ impl Topology {
         let mut plan = Self { nodes, platforms: Vec::new() };
         let mut load: BTreeMap<NodeId, usize> = BTreeMap::new();
         for s in sites {
-            // Two sites of one region share its platform: the first serves it.
-            if !plan.platforms.iter().any(|p| p.region == s.region) {
+            // Two sites of one region share its platform: the first serves it. One that is hosted elsewhere starts there, and
+            // the site's nodes wait until it is promoted.
+            let elsewhere = hosted.iter().any(|v| v.region == s.region);
+            if !elsewhere && !plan.platforms.iter().any(|p| p.region == s.region) {
                 plan.place(s.region, s.site, false, &mut load)?;
             }
         }
@@ -213,6 +215,18 @@ mod tests {
         assert_eq!(twice.exit(), 2);
         let elsewhere = Topology::plan(&[site], &["440500@sz-a".parse().unwrap()]).unwrap_err();
         assert!(elsewhere.to_string().contains("sz-a"));
+    }
+
+    #[test]
+    fn a_platform_with_nodes_of_its_own_may_begin_with_a_host() {
+        let sites: Vec<SiteSpec> =
+            ["gz-a=440000:2", "st-a=440500"].iter().map(|s| s.parse().unwrap()).collect();
+        let hosted: VirtualSpec = "440500@gz-a".parse().unwrap();
+        let plan = Topology::plan(&sites, std::slice::from_ref(&hosted)).unwrap();
+        let shantou: Vec<_> = plan.platforms.iter().filter(|p| p.region.to_string() == "440500").collect();
+        assert_eq!(shantou.len(), 1);
+        assert!(shantou[0].hosted && shantou[0].primary.as_str().starts_with("gz-a-"));
+        assert!(Topology::plan(&sites, &[hosted.clone(), hosted]).is_err(), "hosted twice");
     }
 
     #[test]

@@ -15,6 +15,7 @@ impl Agent {
             .map(|(region, h)| soft(*region, &h.handle.status().borrow()))
             .collect();
         platforms.extend(self.broken().iter().map(|(region, why)| PlatformSoft::broken(*region, why)));
+        platforms.extend(self.kept().iter().map(|(region, last)| PlatformSoft::kept(*region, *last)));
         let fetched = self.inner.fetched.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut tables = Vec::new();
         let now = self.inner.clock.wall();

@@ -3,5 +3,6 @@
 mod cluster;
 mod faults;
 mod hub;
+mod recover;
 mod storage;
 mod world;

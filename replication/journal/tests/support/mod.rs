@@ -36,6 +36,9 @@ pub struct Host {
     pub applied: JournalIndex,
     pub sealed: Epoch,
     pub exported: Vec<Arc<Record>>,
+    pub uploads: Vec<(JournalIndex, NodeId)>,
+    pub rewind: Option<Rewind>,
+    pub rewinds: Vec<(Position, NodeId, Epoch)>,
     pub alarms: Vec<Alarm>,
     pub asked: Vec<RegistryStep>,
     pub renewals: Vec<(Epoch, u64)>,
@@ -64,7 +67,13 @@ pub fn lineage() -> Lineage {
 }
 
 impl Host {
-    fn open(me: NodeId, disk: Vec<Arc<Record>>, applied: JournalIndex, sealed: Epoch, now: u64) -> Self {
+    fn open(
+        me: NodeId,
+        disk: Vec<Arc<Record>>,
+        (applied, sealed): (JournalIndex, Epoch),
+        rewind: Option<Rewind>,
+        now: u64,
+    ) -> Self {
         let mut history = EpochHistory::default();
         for r in &disk {
             if r.header.epoch > history.last_epoch() {
@@ -83,6 +92,8 @@ impl Host {
             sealed,
             applied: position(&disk, applied).unwrap(),
             unresolved,
+            rewind,
+            lineage: last.map(|r| r.header.lineage),
         };
         let (replica, _) = Replica::open(me, region(), lineage(), Limits::default(), recovered, now);
         Self {
@@ -91,6 +102,9 @@ impl Host {
             applied,
             sealed,
             exported: Vec::new(),
+            uploads: Vec::new(),
+            rewind,
+            rewinds: Vec::new(),
             alarms: Vec::new(),
             asked: Vec::new(),
             renewals: Vec::new(),
@@ -114,7 +128,7 @@ impl Net {
     pub fn new(names: &[&str]) -> Self {
         let hosts = names
             .iter()
-            .map(|n| (node(n), Host::open(node(n), Vec::new(), JournalIndex::ZERO, Epoch::NONE, 0)))
+            .map(|n| (node(n), Host::open(node(n), Vec::new(), (JournalIndex::ZERO, Epoch::NONE), None, 0)))
             .collect();
         Self { hosts, wire: VecDeque::new(), cut: BTreeSet::new(), now: 0, ticket: 0 }
     }
@@ -127,7 +141,7 @@ impl Net {
     pub fn restart(&mut self, name: &str) {
         let me = node(name);
         let old = self.hosts.remove(&me).unwrap();
-        let mut host = Host::open(me, old.disk, old.applied, old.sealed, self.now);
+        let mut host = Host::open(me, old.disk, (old.applied, old.sealed), old.rewind, self.now);
         host.exported = old.exported;
         self.hosts.insert(me, host);
         self.wire.retain(|(from, to, _)| *from != me && *to != me);
@@ -199,6 +213,13 @@ impl Net {
         }
     }
 
+    /// The rows that a node asked for arrive, as of what their source has applied, or do not.
+    pub fn rewound(&mut self, name: &str, at: Option<Position>) {
+        self.hosts.get_mut(&node(name)).unwrap().rewind = Some(Rewind { at });
+        self.input(node(name), Input::Rewound { at });
+        self.run();
+    }
+
     pub fn place(&mut self, name: &str, view: &PlacementView, linearizable: bool) {
         self.input(node(name), Input::Placement { view: view.clone(), linearizable });
         self.run();
@@ -251,6 +272,16 @@ fn perform(
             host.exported.extend(host.disk[after.as_u64() as usize..].iter().cloned());
             return Some(Input::TailExported { after });
         }
+        Output::UploadTail { after, to } => {
+            host.uploads.push((after, to));
+            return Some(Input::TailUploaded { after, to });
+        }
+        Output::Rewind { after, source, epoch } => {
+            host.applied = host.applied.min(after.index);
+            host.rewind = Some(Rewind { at: None });
+            host.rewinds.push((after, source, epoch));
+        }
+        Output::EndRewind { .. } => host.rewind = None,
         Output::Truncate { after } => {
             host.disk.truncate(after.as_u64() as usize);
             let last = position(&host.disk, after).unwrap();

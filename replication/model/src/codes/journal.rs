@@ -27,4 +27,20 @@ codes! { JOURNAL_CODES {
         "State differs between primary and backup" / "主备状态不一致",
         "At the same applied index the state digests are not equal." / "在同一已应用位置，状态摘要不相等。",
         "Do not promote the named node; rebuild it." / "请勿提升所列节点；应重建。";
+    TAIL_NOT_HERE = 3010, 503, 5, true,
+        "The primary does not hold the tail yet" / "主节点尚未持有该尾部",
+        "The node that exported the tail, or one that received it, has not handed it to the present primary." / "导出或接收该尾部的节点尚未将其交给当前主节点。",
+        "Start a node that holds it; it hands the tail over by itself within seconds." / "启动持有该尾部的节点；它会在数秒内自动移交。";
+    TAIL_CLOSED = 3011, 409, 4, false,
+        "The tail is decided already" / "该尾部已处理完毕",
+        "Every record of the tail was submitted again, found present or discarded." / "该尾部的每条记录都已重新提交、确认已存在或被弃置。",
+        "Nothing to do; tail show lists what became of each record." / "无需处理；tail show 可查看每条记录的结果。";
+    TAIL_CHANGED = 3012, 409, 4, false,
+        "What the document was judged by has changed" / "单证当时所依据的内容已改变",
+        "Since the fork something that this document had read was changed: another version of the same document, or a table." / "自分叉以来，该单证所读取的内容已被更改：同一单证的其他版本，或码表。",
+        "Look at both with tail show and doc show; let the trader lodge a new version, or discard the record with a reason." / "用 tail show 与 doc show 对比两者；请企业提交新版本，或说明理由后弃置该记录。";
+    TAIL_WAITING = 3013, 409, 7, false,
+        "A diverged tail waits for a decision" / "有分叉尾部等待处理",
+        "A failover left records behind that had been answered; they are exported and not yet submitted again, found present or discarded." / "故障切换遗留了已应答的记录；这些记录已导出，但尚未重新提交、确认已存在或弃置。",
+        "Run tail show and tail resubmit with the id named; decide what is left with tail discard --reason." / "请用所列编号运行 tail show 与 tail resubmit；其余记录用 tail discard --reason 处理。";
 } }

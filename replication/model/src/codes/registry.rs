@@ -67,4 +67,40 @@ codes! { REGISTRY_CODES {
         "There is no second person" / "没有第二人",
         "The command needs two persons, and no other operator who may approve is listed." / "该命令需要两人，而注册中心没有登记其他可批准的操作员。",
         "List another operator first: eport user issue ID, then eport user add ID --role approver." / "请先登记另一名操作员：eport user issue ID，然后 eport user add ID --role approver。";
+    RECOVERY_PLAN_UNUSABLE = 2040, 422, 7, false,
+        "The recovery plan cannot be used" / "恢复计划无法使用",
+        "The file is no recovery plan, was changed after its node signed it, or is of another federation or lineage." / "该文件不是恢复计划、在节点签名后被改动，或属于其他联邦或谱系。",
+        "Make it again on the survivor: eport quorum recover plan; check which file you gave." / "请在幸存节点上重新生成：eport quorum recover plan，并核对所给文件。";
+    RECOVERY_PLAN_OVER = 2041, 409, 4, false,
+        "The recovery plan is over" / "恢复计划已失效",
+        "It was carried out already, or eportd ran on this directory after the plan was made." / "该计划已被执行，或计划生成后 eportd 又在此目录上运行过。",
+        "Look at eport quorum status; if the quorum is still lost, stop eportd and plan again." / "请查看 eport quorum status；若仍无多数，请停止 eportd 后重新生成计划。";
+    RECOVERY_TOKEN = 2042, 403, 6, false,
+        "The recovery token is not the plan's" / "恢复令牌与计划不符",
+        "Each plan shows its token once, when it is made; this is another one." / "每个计划在生成时显示一次令牌；所给令牌不是它的。",
+        "Give the token that was shown for the plan of this node, or plan again." / "请给出本节点计划所显示的令牌，或重新生成计划。";
+    QUORUM_NOT_LOST = 2043, 409, 7, false,
+        "The quorum is not lost" / "多数并未丢失",
+        "The voters with a plan are a majority: the registry works again once they run." / "持有计划的投票节点已构成多数：启动它们即可恢复注册中心。",
+        "Start them; a recovery now would split the federation in two." / "请启动它们；此时恢复会使联邦分裂为二。";
+    RECOVERY_NOT_BEST = 2044, 409, 7, false,
+        "Another survivor knows more" / "另一幸存节点掌握更多",
+        "Founding the new lineage here would lose registry entries that the other one holds." / "在此建立新谱系会丢失另一节点持有的注册中心条目。",
+        "Carry it out on the node that the detail names." / "请在详情所指节点上执行。";
+    RECOVERY_UNCONFIRMED = 2045, 409, 7, false,
+        "Not every lost voter is confirmed to be stopped" / "并非每个丢失的投票节点都已确认停机",
+        "A voter that still runs would go on in the old lineage beside the new one." / "仍在运行的投票节点会在旧谱系中继续，与新谱系并存。",
+        "Make sure that each is stopped, then name it: --confirm-stopped NODE." / "请逐一确认停机，然后以 --confirm-stopped NODE 指明。";
+    RECOVERY_PERSONS = 2046, 403, 6, false,
+        "Persons are missing for the recovery" / "恢复缺少相应人员",
+        "The recovery needs the signature of an administrator, and where the federation asks for two persons that of a second operator under the plan." / "恢复需要管理员签名；联邦要求双人时，还需第二名操作员在计划上签名。",
+        "The second person runs eport quorum recover sign --plan FILE; then apply with --cert and --key." / "第二人执行 eport quorum recover sign --plan FILE；然后带 --cert 与 --key 执行 apply。";
+    LINEAGE_SPLIT = 2047, 409, 7, false,
+        "Two living lineages have met" / "两个存活的谱系相遇",
+        "A node of another lineage with the same ancestor runs: the quorum was recovered twice, or the old one lives. They exchange nothing." / "有同源的另一谱系节点在运行：多数被恢复了两次，或旧谱系仍存活。两者不交换任何数据。",
+        "Decide which one stays; stop the other side and let its nodes join again (node rejoin --keep-journals), then adopt its journals." / "请决定保留哪一方；停止另一方并让其节点重新加入（node rejoin --keep-journals），再接纳其日志。";
+    JOURNAL_NOT_ADOPTABLE = 2048, 409, 7, false,
+        "The journal cannot be adopted" / "日志无法接纳",
+        "The node reports no surviving journal of the platform, or the platform's primary is still a member." / "该节点未报告此平台的幸存日志，或平台的主节点仍是成员。",
+        "See which nodes keep a journal: eport quorum status; where the primary lives use switchover or failover." / "请查看哪些节点持有日志：eport quorum status；主节点仍在时请使用 switchover 或 failover。";
 } }

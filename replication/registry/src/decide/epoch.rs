@@ -101,7 +101,7 @@ pub(super) fn ended(
 }
 
 /// The next free block of outside numbers; two epochs never share a number.
-pub(super) fn next_block(state: &State, region: RegionCode, epoch: Epoch) -> NumberBlock {
+pub(crate) fn next_block(state: &State, region: RegionCode, epoch: Epoch) -> NumberBlock {
     let last = state.numbers.get(&region).and_then(|b| b.last_key_value());
     NumberBlock { region, epoch, start: last.map_or(1, |(_, b)| b.end()), len: NUMBER_BLOCK_LEN }
 }

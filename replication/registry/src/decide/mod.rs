@@ -1,9 +1,10 @@
 //! Rules: which command is accepted and what it changes. Nothing here touches the state; a decision is a list of rows.
 
+mod adopt;
 pub(crate) mod approvals;
 mod check;
 mod drills;
-mod epoch;
+pub(crate) mod epoch;
 mod failover;
 mod federation;
 mod journals;
@@ -53,8 +54,13 @@ pub(crate) fn decide(state: &State, c: &Command) -> Decision {
         | Op::CommitFailover { .. }
         | Op::ConfirmOldPrimary { .. }
         | Op::FailMove { .. } => failover::decide(state, c),
-        Op::PublishHeads(_) | Op::RecordTail(_) | Op::SetTailState { .. } | Op::ReserveNumbers { .. } => {
-            journals::decide(state, c)
+        Op::PublishHeads(_)
+        | Op::RecordTail(_)
+        | Op::SetTailState { .. }
+        | Op::DiscardTail { .. }
+        | Op::ReserveNumbers { .. } => journals::decide(state, c),
+        Op::AdoptJournal { region, version, node, start } => {
+            adopt::adopt(state, c, (*region, *version), *node, *start)
         }
         Op::PublishTable { .. } => tables::publish(state, c),
         Op::PutHolder(_) | Op::PutDataKey { .. } | Op::AddWraps { .. } => keys::decide(state, c),

@@ -10,7 +10,7 @@ use crate::{
     NodeState, OldPrimary, Op, Operator, OperatorRole, Policy, PolicyBackup, Role, Setting, Site, State,
     TableId, TailState,
 };
-use eport_model::{Digest, MoveId, NodeId, RegionCode, Timestamp, codec};
+use eport_model::{Digest, JournalIndex, MoveId, NodeId, Position, RegionCode, Timestamp, codec};
 pub use eport_signature::Statement;
 
 /// Loss of acknowledged records was accepted: its own kind, so that two persons can be asked for it alone.
@@ -21,6 +21,8 @@ pub const SETTING_GUARD: &str = "setting.guard";
 pub const OPERATOR_PUT: &str = "operator.put";
 /// An issuer is added or changed.
 pub const ISSUER_PUT: &str = "issuer.put";
+/// A surviving journal is adopted.
+pub const PLATFORM_ADOPT: &str = "platform.adopt";
 
 /// Every kind of command that an operator gives.
 pub const KINDS: &[&str] = &[
@@ -39,8 +41,10 @@ pub const KINDS: &[&str] = &[
     FAILOVER_WITH_LOSS,
     "platform.move-abort",
     "platform.move-fail",
+    PLATFORM_ADOPT,
     "tail.record",
     "tail.state",
+    "tail.discard",
     "table.publish",
     ISSUER_PUT,
     "certificate.revoke",
@@ -101,6 +105,17 @@ pub fn failover(
     let statement =
         Statement::new(kind).with("region", region).with("old_primary", word).with("to", or_dash(to));
     statement.on_version(version)
+}
+
+/// Take a surviving journal as the platform's.
+pub fn adopt(region: RegionCode, version: u64, node: NodeId, start: Position) -> Statement {
+    Statement::new(PLATFORM_ADOPT)
+        .with("region", region)
+        .with("node", node)
+        .with("epoch", start.epoch)
+        .with("index", start.index)
+        .with("digest", start.digest)
+        .on_version(version)
 }
 
 /// Change the hard state of a node.
@@ -180,6 +195,13 @@ pub fn tail_state(tail: &str, state: TailState) -> Statement {
         TailState::Discarded => "discarded",
     };
     Statement::new("tail.state").with("tail", tail).with("state", word)
+}
+
+/// Discard records of a tail; without any, all that are left.
+pub fn discard_tail(tail: &str, records: &[JournalIndex], reason: &str) -> Statement {
+    let named: Vec<String> = records.iter().map(ToString::to_string).collect();
+    let which = if named.is_empty() { "all".to_owned() } else { named.join(",") };
+    Statement::new("tail.discard").with("tail", tail).with("records", which).with("reason", reason)
 }
 
 /// Add or change a site.
@@ -267,7 +289,8 @@ pub fn drill_unschedule(region: RegionCode, name: &str) -> Statement {
     Statement::new("drill.unschedule").with("region", region).with("name", name)
 }
 
-fn add_node(node: &Node) -> Statement {
+/// Add a node.
+pub fn add_node(node: &Node) -> Statement {
     let Node { id, site, region, quic, api, cert_serial, state: _, software: _, incarnation: _, joined: _ } =
         node;
     let statement = Statement::new("node.add").with("node", id).with("site", site).with("region", region);
@@ -373,8 +396,10 @@ impl Op {
             Op::ReserveFailover { region, to, expected_version, accept_data_loss, old_primary, .. } => {
                 failover(*region, *expected_version, *to, *old_primary, *accept_data_loss)
             }
+            Op::AdoptJournal { region, version, node, start } => adopt(*region, *version, *node, *start),
             Op::AbortMove { region, version, move_id, reason: _ } => abort_move(*region, *version, *move_id),
             Op::SetTailState { tail, state } => tail_state(tail, *state),
+            Op::DiscardTail { tail, records, reason } => discard_tail(tail, records, reason),
             Op::PublishTable { table, version, root, rows, effective, schema, report: _ } => {
                 publish_table(table, *version, *root, *rows, *effective, schema)
             }
@@ -426,6 +451,7 @@ impl Op {
             | Op::OpenSwitchover { region, .. }
             | Op::ReserveFailover { region, .. }
             | Op::AbortMove { region, .. }
+            | Op::AdoptJournal { region, .. }
             | Op::FailMove { region, .. } => Some(*region),
             // What reaches beyond one platform is the province's to allow.
             Op::BeginDrill { region, platforms, .. } => {
@@ -439,7 +465,9 @@ impl Op {
                 state.node(*node).map(|n| n.region)
             }
             Op::PublishTable { table, .. } => Some(table.owner),
-            Op::SetTailState { tail, .. } => state.tail(tail).map(|t| t.region),
+            Op::SetTailState { tail, .. } | Op::DiscardTail { tail, .. } => {
+                state.tail(tail).map(|t| t.region)
+            }
             Op::RecordTail(tail) => Some(tail.region),
             Op::DecideApproval { approval, .. } => state.approval(*approval).and_then(|a| a.op.region(state)),
             _ => None,

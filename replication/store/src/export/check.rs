@@ -67,6 +67,10 @@ pub(crate) struct ChainCheck {
     head: Option<Position>,
     head_seen: bool,
     owner: Option<(Lineage, RegionCode)>,
+    /// Lineage of the record before the next one.
+    lineage: Option<Lineage>,
+    /// A lineage followed another one.
+    turned: bool,
     /// The record before the next one: its index, and its position unless it could not be read.
     before: Option<(JournalIndex, Option<Position>)>,
     time: Timestamp,
@@ -87,7 +91,16 @@ impl ChainCheck {
             problems: Vec::new(),
             problems_total: 0,
         };
-        Self { head, head_seen: false, owner: None, before: None, time: Timestamp::default(), report }
+        Self {
+            head,
+            head_seen: false,
+            owner: None,
+            lineage: None,
+            turned: false,
+            before: None,
+            time: Timestamp::default(),
+            report,
+        }
     }
 
     /// Says whose records follow and, if known, behind which record.
@@ -154,15 +167,25 @@ impl ChainCheck {
         self.report.head_digest = position.digest;
     }
 
+    /// The platform never changes. The lineage changes only where an EpochStart names the one before it, and ends with the one
+    /// that the journal belongs to.
     fn check_owner(&mut self, record: &Record, file: Option<&str>) {
-        let found = (record.header.lineage, record.header.platform);
-        match self.owner {
-            None => self.expect(found.0, found.1, self.before.and_then(|(_, b)| b)),
-            Some(owner) if owner == found => {}
-            Some((lineage, region)) => {
-                let detail = format!("platform {} of {}, not {region} of {lineage}", found.1, found.0);
-                self.problem(record.index(), "owner", file, detail);
-            }
+        let (found, platform) = (record.header.lineage, record.header.platform);
+        let Some((owner, region)) = self.owner else {
+            self.lineage = Some(found);
+            return self.expect(found, platform, self.before.and_then(|(_, b)| b));
+        };
+        let before = self.lineage.replace(found);
+        let turned = before.is_some_and(|b| b != found);
+        let named = turned && record.header.parent_lineage() == before;
+        if platform != region || (turned && !named) {
+            let lineage = before.unwrap_or(owner);
+            let detail = format!("platform {platform} of {found}, not {region} of {lineage}");
+            self.problem(record.index(), "owner", file, detail);
+        }
+        if named {
+            // Without a manifest the first record said whose the journal is; from here on it is this lineage's.
+            self.turned = true;
         }
     }
 
@@ -223,6 +246,13 @@ impl ChainCheck {
 
     /// The report.
     pub(crate) fn finish(mut self) -> VerifyReport {
+        if let (Some((owner, region)), Some(end)) = (self.owner, self.lineage)
+            && owner != end
+            && !self.turned
+        {
+            let detail = format!("the records of platform {region} belong to {end}, not to {owner}");
+            self.problem(self.report.last, "owner", None, detail);
+        }
         if let Some(head) = self.head
             && !self.head_seen
         {

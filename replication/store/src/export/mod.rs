@@ -4,14 +4,16 @@
 //! digest. What a verification proves rests on the chain alone; the manifest only tells where to look and what was promised.
 
 mod check;
+mod inbox;
 mod restore;
 mod segment;
 mod tail;
 mod verify;
 
 pub use check::{EpochSpan, Problem, VerifyReport};
+pub use inbox::{Received, TailHead, TailInbox};
 pub use restore::{Restored, Until};
-pub use tail::{TailDocument, TailManifest, read_tail};
+pub use tail::{TailDocument, TailManifest, read_tail, tail_documents, tail_file_name};
 pub use verify::verify_export;
 
 use crate::{Error, PlatformStore, durable};
@@ -80,7 +82,7 @@ impl PlatformStore {
         let before = self.position(from.previous())?.ok_or(Error::NoRecord { index: from.previous() })?;
         let mut manifest = ExportManifest {
             format: FORMAT,
-            lineage: self.lineage(),
+            lineage: self.written_lineage()?,
             region: self.region(),
             before,
             last: before,
@@ -110,7 +112,7 @@ impl PlatformStore {
     pub fn verify(&self, head: Option<Position>) -> Result<VerifyReport, Error> {
         let last = self.last();
         let mut check = check::ChainCheck::new(head);
-        check.expect(self.lineage(), self.region(), Some(Position::ZERO));
+        check.expect(self.written_lineage()?, self.region(), Some(Position::ZERO));
         let read = self.for_each_record(JournalIndex::from_u64(1), |record| {
             check.record(&record, None);
             Ok(true)

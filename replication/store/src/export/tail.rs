@@ -55,11 +55,16 @@ pub struct TailManifest {
 impl TailManifest {
     /// Name of the manifest file in its folder.
     pub fn file_name(&self) -> String {
-        format!("{}.json", stem(self.region, &self.after, &self.last))
+        tail_file_name(self.region, &self.after, &self.last)
     }
 }
 
-fn stem(region: RegionCode, after: &Position, last: &Position) -> String {
+/// Name of the manifest of the tail between two positions.
+pub fn tail_file_name(region: RegionCode, after: &Position, last: &Position) -> String {
+    format!("{}.json", stem(region, after, last))
+}
+
+pub(super) fn stem(region: RegionCode, after: &Position, last: &Position) -> String {
     format!("tail-{region}-{}-{}-{}", last.epoch, after.index, last.index)
 }
 
@@ -109,7 +114,7 @@ impl PlatformStore {
     }
 }
 
-fn document(record: &Record) -> Option<TailDocument> {
+pub(super) fn document(record: &Record) -> Option<TailDocument> {
     let request = record.header.request.as_ref()?;
     let body = request.body.and_then(|n| record.header.bodies.get(usize::from(n)));
     Some(TailDocument {
@@ -123,11 +128,8 @@ fn document(record: &Record) -> Option<TailDocument> {
     })
 }
 
-/// Reads a tail back: every record verified and chained, each given to `each`; damage anywhere is an error.
-pub fn read_tail(
-    manifest: &Path,
-    mut each: impl FnMut(Record) -> Result<(), Error>,
-) -> Result<TailManifest, Error> {
+/// Reads the manifest of a tail.
+pub(super) fn read_manifest(manifest: &Path) -> Result<TailManifest, Error> {
     let bad = |detail: String| Error::damaged(manifest, None, detail);
     let len = fs::metadata(manifest).map_err(|e| Error::io("read tail", manifest, e))?.len();
     if len > MANIFEST_LEN_MAX {
@@ -138,31 +140,57 @@ pub fn read_tail(
     if tail.format > FORMAT {
         return Err(Error::NewerFormat { path: manifest.to_owned(), found: tail.format, known: FORMAT });
     }
-    let file = format!("{}.eps", stem(tail.region, &tail.after, &tail.last));
-    if tail.segment.file != file {
+    if tail.segment.file != format!("{}.eps", stem(tail.region, &tail.after, &tail.last)) {
         return Err(bad("the manifest names another tail's file".to_owned()));
     }
-    let path = manifest.with_file_name(file);
-    let mut reader = SegmentReader::open(&path).map_err(|e| Error::io("read tail", &path, e))?;
-    let mut before = tail.after;
+    Ok(tail)
+}
+
+/// The records of a tail that carry a request with a body, in order, as its manifest lists them.
+pub fn tail_documents(manifest: &Path) -> Result<Vec<JournalIndex>, Error> {
+    let tail = read_manifest(manifest)?;
+    Ok(tail.documents.iter().filter(|d| d.body.is_some()).map(|d| d.index).collect())
+}
+
+/// Reads a tail back: every record verified and chained, each given to `each`; damage anywhere is an error.
+pub fn read_tail(
+    manifest: &Path,
+    mut each: impl FnMut(Record) -> Result<(), Error>,
+) -> Result<TailManifest, Error> {
+    let tail = read_manifest(manifest)?;
+    let path = manifest.with_file_name(&tail.segment.file);
+    read_segment(&path, &tail.after, &tail.last, &tail.segment, &mut each)?;
+    Ok(tail)
+}
+
+/// Reads the record file of a tail to its end: every record verified and chained, the file the one that the entry names.
+pub(super) fn read_segment(
+    path: &Path,
+    after: &Position,
+    last: &Position,
+    entry: &SegmentEntry,
+    each: &mut dyn FnMut(Record) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let mut reader = SegmentReader::open(path).map_err(|e| Error::io("read tail", path, e))?;
+    let mut before = *after;
     loop {
         let record = match reader.next() {
             Frame::Record(record) => *record,
             Frame::End => break,
             Frame::Damaged(detail) | Frame::Lost(detail) => {
-                return Err(Error::damaged(&path, Some(before.index.next()), detail));
+                return Err(Error::damaged(path, Some(before.index.next()), detail));
             }
         };
         record
             .verify()
             .and(record.follows(&before))
-            .map_err(|defect| Error::damaged(&path, Some(record.index()), defect.to_string()))?;
+            .map_err(|defect| Error::damaged(path, Some(record.index()), defect.to_string()))?;
         before = record.position();
         each(record)?;
     }
-    let (bytes, sha256) = reader.finish().map_err(|e| Error::damaged(&path, None, e))?;
-    if before != tail.last || bytes != tail.segment.bytes || sha256 != tail.segment.sha256 {
-        return Err(Error::damaged(&path, Some(before.index), "the file is not the one its manifest names"));
+    let (bytes, sha256) = reader.finish().map_err(|e| Error::damaged(path, None, e))?;
+    if before != *last || bytes != entry.bytes || sha256 != entry.sha256 {
+        return Err(Error::damaged(path, Some(before.index), "the file is not the one its manifest names"));
     }
-    Ok(tail)
+    Ok(())
 }

@@ -129,7 +129,8 @@ pub(super) fn recover(
 pub(super) fn reopen(dir: &Path, region: RegionCode, first: u64) -> Result<Active, Error> {
     let path = path(dir, first);
     let mut active = scan(&path, region, first)?;
-    let table = Sealed::read(&active.file, first, active.file.metadata().map_err(io("cut journal", &path))?.len());
+    let table =
+        Sealed::read(&active.file, first, active.file.metadata().map_err(io("cut journal", &path))?.len());
     if table.map_err(io("cut journal", &path))? != (active.offsets.len() as u64, active.end) {
         let bad = JournalIndex::from_u64(active.next());
         return Err(Error::damaged(&path, Some(bad), "its frame cannot be read"));
@@ -145,7 +146,7 @@ fn cut(active: &mut Active, path: &Path) -> Result<(), Error> {
 /// Reads all frames up to the first that is not whole.
 fn scan(path: &Path, region: RegionCode, first: u64) -> Result<Active, Error> {
     let file = open_writable(path)?;
-        let mut found = [0; FRONT];
+    let mut found = [0; FRONT];
     let read = file.read_exact_at(&mut found, 0);
     if read.is_err() || found != front(region, first) {
         return Err(Error::damaged(path, None, "the front of the file does not name this journal"));
@@ -202,7 +203,12 @@ impl Sealed {
 
     /// Reads the trailer: how many records, and where the frames end.
     pub(super) fn read(file: &File, first: u64, len: u64) -> IoResult<(u64, u64)> {
-        let bad = || std::io::Error::new(std::io::ErrorKind::InvalidData, "the end of the file is not a table of places");
+        let bad = || {
+            std::io::Error::new(
+                std::io::ErrorKind::InvalidData,
+                "the end of the file is not a table of places",
+            )
+        };
         let at = len.checked_sub(TRAILER as u64).ok_or_else(bad)?;
         let mut t = [0; TRAILER];
         file.read_exact_at(&mut t, at)?;

@@ -6,7 +6,7 @@
 //!
 //! Always holds: what `append` answered is fsynced; a bad frame behind the last fsynced record is the torn end of a crash
 //! and is cut, any other is damage and refuses to open; a reader sees records that were here together, also while the
-//! journal is cut beside it. Decision 0014 says why the journal does not lie in RocksDB.
+//! journal is cut beside it. Decision 0018 says why the journal does not lie in RocksDB.
 
 mod files;
 mod frame;
@@ -255,12 +255,8 @@ impl Log {
             let active = &places.active;
             if index >= active.first {
                 let at = active.offsets.get((index - active.first) as usize);
-                let run = |at: &u32| Run {
-                    file: active.file.clone(),
-                    at: u64::from(*at),
-                    end: active.end,
-                    cuts,
-                };
+                let run =
+                    |at: &u32| Run { file: active.file.clone(), at: u64::from(*at), end: active.end, cuts };
                 return Ok(at.map(run));
             }
             let n = places.sealed.partition_point(|first| *first <= index);

@@ -56,7 +56,7 @@ impl PlatformStore {
 
     fn check_next(&self, record: &Record, last: &Position) -> Result<(), Error> {
         let h = &record.header;
-        if h.lineage != self.0.lineage || h.platform != self.0.region {
+        if !self.belongs(h.lineage) || h.platform != self.0.region {
             return Err(Error::OtherOwner {
                 path: self.0.dir.clone(),
                 found: format!("platform {} of federation {}", self.0.region, self.0.lineage),

@@ -3,6 +3,7 @@
 //! Invariants: `applied <= last`; the journal is dense from 1 and chained; `last`, `applied` and `sealed` in memory are what
 //! is on disk. One thread appends and one applies; readers are many. Lock order: `append` before `apply` before `head`.
 
+mod ancestry;
 mod append;
 mod apply;
 mod local;
@@ -10,9 +11,11 @@ mod open;
 mod planted;
 mod promise;
 mod read;
+mod rewind;
 mod state;
 
 pub use open::Recovered;
+pub use rewind::RewindMark;
 pub use state::{StateDigest, StateSnapshot};
 
 use crate::Error;
@@ -33,6 +36,7 @@ pub(crate) mod meta {
     pub(crate) const HISTORY: &str = "history";
     pub(crate) const SEALED: &str = "sealed";
     pub(crate) const APPLIED: &str = "applied";
+    pub(crate) const REWIND: &str = "rewind";
 }
 
 /// One platform's database. Clones share it; it closes when the last is dropped.
@@ -45,6 +49,8 @@ struct Inner {
     dir: PathBuf,
     lineage: Lineage,
     region: RegionCode,
+    /// Lineages before this one whose records may stand in the journal.
+    ancestors: OnceLock<Vec<Lineage>>,
     /// Held while the journal changes: append, seal, truncate.
     append: Mutex<Appending>,
     /// Held while state rows change.

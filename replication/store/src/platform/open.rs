@@ -5,8 +5,8 @@
 
 use super::promise::{Kept, Promise};
 use super::{Appending, Head, Inner, META, PlatformStore, meta};
-use crate::log::Log;
 use crate::layout::{self, FORMAT};
+use crate::log::Log;
 use crate::{Error, Shared, durable};
 use eport_model::{
     Epoch, EpochHistory, JournalIndex, Lineage, MoveId, Position, Record, RecordKind, RegionCode, Timestamp,
@@ -67,6 +67,7 @@ impl PlatformStore {
             dir: dir.to_owned(),
             lineage,
             region,
+            ancestors: OnceLock::new(),
             append: Mutex::new(Appending { promise, buffer: Vec::new() }),
             apply: Mutex::new(()),
             head: Mutex::new(head),

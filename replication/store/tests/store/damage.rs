@@ -28,7 +28,13 @@ fn filled(dir: &Path, records: &[Arc<Record>]) -> PlatformStore {
 }
 
 /// Flips one bit of one of the files for each seed; returns how often it was reported.
-fn flip_bits(origin: &Path, folder: &str, endings: &[&str], want: &(Vec<Arc<Record>>, Rows), seeds: u64) -> u64 {
+fn flip_bits(
+    origin: &Path,
+    folder: &str,
+    endings: &[&str],
+    want: &(Vec<Arc<Record>>, Rows),
+    seeds: u64,
+) -> u64 {
     let mut reported = 0;
     for seed in 0..seeds {
         let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);

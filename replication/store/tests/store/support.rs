@@ -105,6 +105,7 @@ impl Chain {
             body: Some(0),
             signature: None,
             accepted_at: Timestamp::from_millis(n as i64),
+            replaces: None,
         });
         self.seal(draft)
     }
