@@ -40,7 +40,7 @@ verify: deps
 fix:
 	@$(CARGO) fmt --all
 	@$(CARGO) clippy --workspace --all-targets --fix --allow-dirty --allow-staged
-	@UPDATE=1 $(CARGO) test -q --workspace --test layering
+	@UPDATE=1 $(CARGO) test -q --workspace --test layering --test reference
 
 # Ratios against yardsticks of the same run; results in docs/reference/benchmarks.md.
 bench: deps build

@@ -249,23 +249,37 @@ impl Log {
 
     /// Where record `index` and those behind it in its file are.
     fn run(&self, index: u64) -> Result<Option<Run>, Error> {
-        let (first, cuts) = {
-            let places = self.look();
-            let cuts = self.cuts.load(Ordering::SeqCst);
-            let active = &places.active;
-            if index >= active.first {
-                let at = active.offsets.get((index - active.first) as usize);
-                let run =
-                    |at: &u32| Run { file: active.file.clone(), at: u64::from(*at), end: active.end, cuts };
-                return Ok(at.map(run));
+        loop {
+            let (first, cuts) = match self.look_up(index) {
+                Ok(found) => return Ok(found),
+                Err(sealed) => sealed,
+            };
+            let run = self.sealed(first, cuts).and_then(|sealed| {
+                let at = sealed.place(index).map_err(|e| self.damaged(index, &e.to_string()))?;
+                Ok(Some(Run { file: sealed.file.clone(), at, end: sealed.end, cuts }))
+            });
+            // A file that was opened while the journal was cut beside us may have lost its table, or be gone: look again.
+            if run.is_ok() || self.cuts.load(Ordering::SeqCst) == cuts {
+                return run;
             }
-            let n = places.sealed.partition_point(|first| *first <= index);
-            let Some(first) = n.checked_sub(1).and_then(|n| places.sealed.get(n)) else { return Ok(None) };
-            (*first, cuts)
-        };
-        let sealed = self.sealed(first, cuts)?;
-        let at = sealed.place(index).map_err(|e| self.damaged(index, &e.to_string()))?;
-        Ok(Some(Run { file: sealed.file.clone(), at, end: sealed.end, cuts }))
+        }
+    }
+
+    /// A record of the active file, or that it is not here; for one of a full file the first record of that file.
+    fn look_up(&self, index: u64) -> Result<Option<Run>, (u64, u64)> {
+        let places = self.look();
+        let cuts = self.cuts.load(Ordering::SeqCst);
+        let active = &places.active;
+        if index >= active.first {
+            let at = active.offsets.get((index - active.first) as usize);
+            let run = |at: &u32| Run { file: active.file.clone(), at: u64::from(*at), end: active.end, cuts };
+            return Ok(at.map(run));
+        }
+        let n = places.sealed.partition_point(|first| *first <= index);
+        match n.checked_sub(1).and_then(|n| places.sealed.get(n)) {
+            Some(first) => Err((*first, cuts)),
+            None => Ok(None),
+        }
     }
 
     fn sealed(&self, first: u64, cuts: u64) -> Result<Arc<Sealed>, Error> {
