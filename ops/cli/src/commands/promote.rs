@@ -9,13 +9,16 @@ use crate::error::Error;
 use crate::output::{Out, cell};
 use eport_api_types::{PolicyBackup, PolicyRequest};
 use eport_client::{Client, Method};
-use eport_model::codes::{MOVE_UNSAFE, NOT_FOUND, OVERLOADED};
-use eport_model::{NodeId, RegionCode};
+use eport_model::codes::{MOVE_UNSAFE, NOT_FOUND, OVERLOADED, VERSION_CONFLICT};
+use eport_model::{Coded, NodeId, RegionCode};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
 /// How often the new backup is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// How often the move is planned again because the placement changed between plan and start.
+const REPLANS: u32 = 5;
 
 /// Where a platform goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +95,14 @@ pub async fn run(
     if !flags.dry_run {
         caught_up(client, region, to, limit, out).await?;
     }
-    moves::run(client, region, moves::request(way.kind(), Some(to)), flags, limit, out).await
+    // Other backups come into sync meanwhile, which changes the placement: the move is planned, shown and asked for again.
+    let mut again = REPLANS;
+    loop {
+        match moves::run(client, region, moves::request(way.kind(), Some(to)), flags, limit, out).await {
+            Err(error) if again > 0 && error.code() == VERSION_CONFLICT => again -= 1,
+            done => return done,
+        }
+    }
 }
 
 /// What a promotion does before its move can be planned.
