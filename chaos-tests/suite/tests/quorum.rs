@@ -1,4 +1,4 @@
-//! A lost quorum, with real processes: plan, refusals, apply, service back; old nodes refused, survivors joined again.
+//! A lost quorum and platforms that change their home, with real processes: plan, refusals, apply, service back; promote and demote.
 // Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
@@ -440,4 +440,55 @@ fn and_gets_its_platform_back(fed: &Federation, ledger: &mut Ledger) -> Result<(
     ledger.check(fed, PROVINCE, true)?;
     proof_of_equality(fed, PROVINCE, 3)?;
     Ok(())
+}
+
+/// Sites of a federation whose hosted platform has nodes of its own waiting.
+const WITH_OWN_NODES: [&str; 10] = [
+    "--site",
+    "gz-a=440000",
+    "--site",
+    "gz-c=440100",
+    "--site",
+    "sz-a=440300",
+    "--site",
+    "st-a=440500",
+    "--virtual",
+    "440500@gz-a",
+];
+
+#[test]
+fn a_hosted_platform_moves_to_a_node_of_its_own_that_first_takes_the_journal_and_back_to_a_host() {
+    const HOSTED: &str = "440500";
+    with_federation(&WITH_OWN_NODES, |fed| {
+        starter(fed)?;
+        let mut ledger = Ledger::default();
+        ledger.submit(fed, HOSTED, &documents("HOSTED", 400))?;
+        // Its own node is no backup any more: the promotion has to bring it the whole journal.
+        let backups = ["--backup", "sz-a-1:sync", "--backup", "gz-c-1:sync"];
+        let policy = ["platform", "policy", HOSTED, "--durability", "sync", "--k", "1", "--yes"];
+        fed.eport(&[&policy[..], &backups[..]].concat())?.ok_json()?;
+        let wrong = ["platform", "promote", HOSTED, "--to", "gz-c-1", "--yes"];
+        fed.eport(&wrong)?.expect(7, "a node of another region")?;
+        let plan = fed.eport(&["platform", "promote", HOSTED, "--to", "st-a-1", "--dry-run"])?.ok_json()?;
+        ensure!(plan["state"] == "planned" && plan["expected_loss"]["records"] == 0, "{plan:#}");
+        let is = |fed: &Federation| fed.platform_at("sz-a-1", HOSTED);
+        ensure!(is(fed)?["kind"] == "virtual", "the dry run moved it: {}", is(fed)?);
+
+        let done = fed.eport(&["platform", "promote", HOSTED, "--to", "st-a-1", "--yes"])?.ok_json()?;
+        ensure!(done["kind"] == "promote" && done["state"] == "done", "{done:#}");
+        let own = is(fed)?;
+        ensure!(own["kind"] == "physical" && own["primary"] == "st-a-1", "{own:#}");
+        let stays = own["backups"].as_array().context("backups")?.iter().any(|b| b["node"] == done["from"]);
+        ensure!(stays, "the host stays as a backup: {own:#}");
+        serves(fed, HOSTED, "OWN", &mut ledger)?;
+        ledger.check(fed, HOSTED, true)?;
+        proof_of_equality(fed, HOSTED, 4)?;
+
+        let back = fed.eport(&["platform", "demote", HOSTED, "--to", "gz-a-1", "--yes"])?.ok_json()?;
+        ensure!(back["state"] == "done", "{back:#}");
+        let hosted = is(fed)?;
+        ensure!(hosted["primary"] == "gz-a-1" && hosted["away"] == true, "{hosted:#}");
+        serves(fed, HOSTED, "BACK", &mut ledger)?;
+        ledger.check(fed, HOSTED, true)
+    });
 }
