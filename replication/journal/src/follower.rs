@@ -76,14 +76,14 @@ impl Follower {
 impl Replica {
     /// Follows `source` in `epoch`; goes on as before when it already does.
     pub(crate) fn follow(&mut self, epoch: Epoch, source: NodeId, until: Option<Until>) {
+        let stale = self.rewind_stale(epoch);
         if let Some(follower) = &mut self.follower
             && follower.epoch == epoch
             && follower.source == source
         {
-            let copied = follower.until.is_some() && until.is_none();
             follower.until = until;
-            // Who was copied from is primary now, and can put back rows.
-            if copied && follower.phase == Phase::Streaming && !self.rows_whole() {
+            // Who was copied from, also when that is over already, is primary now and can put back rows.
+            if stale && until.is_none() {
                 self.settle_again();
             }
             return;

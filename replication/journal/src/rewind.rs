@@ -19,8 +19,13 @@ impl Replica {
 
     /// True when rows have to be taken from the primary of `epoch` before records after `after` are removed.
     pub(crate) fn rewind_due(&self, after: JournalIndex, epoch: Epoch) -> bool {
+        self.log.applying > after || self.rewind_stale(epoch)
+    }
+
+    /// True when rows of a rewind are missing, or were taken in another epoch than this.
+    pub(crate) fn rewind_stale(&self, epoch: Epoch) -> bool {
         let stale = |r: Rewind| r.at.is_none_or(|at| at.epoch != epoch);
-        self.log.applying > after || self.rewind.is_some_and(stale)
+        self.rewind.is_some_and(stale)
     }
 
     pub(crate) fn begin_rewind(&mut self, after: Position, source: NodeId, epoch: Epoch) {
