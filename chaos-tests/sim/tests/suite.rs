@@ -42,6 +42,15 @@ fn no_invariant_breaks_over_the_first_seeds() {
     }
 }
 
+/// Seeds that once failed: a copy became its primary's stream and the rewind that it had interrupted was never finished.
+#[test]
+fn seeds_that_once_failed_pass() {
+    for seed in [18_694, 78_128] {
+        let failure = run(seed, &Options::default()).1;
+        assert!(failure.is_none(), "seed {seed}: {failure:?}");
+    }
+}
+
 #[test]
 fn equal_seeds_give_equal_runs() {
     let counts = |seed| run(seed, &Options::default()).0.counts().collect::<Vec<_>>();
