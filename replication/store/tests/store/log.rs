@@ -101,18 +101,40 @@ fn a_crash_at_any_byte_of_a_group_leaves_whole_records_and_all_that_was_acknowle
 #[test]
 fn a_damaged_group_with_a_later_one_behind_it_is_damage_also_without_a_note() {
     let dir = tempfile::tempdir().unwrap();
-    let (store, records) = spread(dir.path(), 60);
+    let records = Chain::new().start(6, 60);
+    let (store, _) = open(dir.path());
+    store.append(&records[..2]).unwrap();
     let file = journal_files(dir.path()).pop().unwrap();
     let at = file.metadata().unwrap().len();
-    let mut chain = Chain::behind(records[59].position());
-    store.append(&[chain.document(60)]).unwrap();
-    store.append(&[chain.document(60)]).unwrap();
+    store.append(&records[2..4]).unwrap();
+    store.append(&records[4..]).unwrap();
     drop(store);
+    assert_eq!(journal_files(dir.path()).len(), 1, "all groups lie in one file");
     fs::remove_file(dir.path().join("PROMISE")).unwrap();
-    let open = fs::OpenOptions::new().write(true).open(&file).unwrap();
-    open.write_all_at(&[0xee; 9], at + 40).unwrap();
-    let refused = open_small(dir.path(), FULL).err().expect("an acknowledged record was cut");
+    let open_file = fs::OpenOptions::new().write(true).open(&file).unwrap();
+    open_file.write_all_at(&[0xee; 9], at + 40).unwrap();
+    let damaged = fs::read(&file).unwrap();
+    let refused = try_open(dir.path()).err().expect("an acknowledged record was cut");
     assert_eq!(refused.code(), codes::RECORD_DAMAGED, "{refused}");
+    assert_eq!(fs::read(&file).unwrap(), damaged, "what is left is left alone");
+}
+
+#[test]
+fn a_damaged_last_group_that_was_noted_is_refused_and_nothing_is_cut() {
+    let dir = tempfile::tempdir().unwrap();
+    let records = Chain::new().start(4, 60);
+    let (store, _) = open(dir.path());
+    store.append(&records[..2]).unwrap();
+    let file = journal_files(dir.path()).pop().unwrap();
+    let at = file.metadata().unwrap().len();
+    store.append(&records[2..]).unwrap();
+    drop(store);
+    let open_file = fs::OpenOptions::new().write(true).open(&file).unwrap();
+    open_file.write_all_at(&[0xee; 9], at + 40).unwrap();
+    let damaged = fs::read(&file).unwrap();
+    let refused = try_open(dir.path()).err().expect("an acknowledged record was cut");
+    assert_eq!(refused.code(), codes::RECORD_DAMAGED, "{refused}");
+    assert_eq!(fs::read(&file).unwrap(), damaged, "what is left is left alone");
 }
 
 #[test]
