@@ -88,6 +88,7 @@ pub async fn create(
         isolation: Isolation::Block,
         failover: FailoverMode::Manual,
         same_site: false,
+        min_durability: eport_model::Durability::Local,
     };
     let op = Op::CreatePlatform {
         region: body.region,

@@ -4,6 +4,7 @@
 //! its task and its data: nothing is ever wiped automatically.
 
 mod duties;
+mod hosting;
 mod kept;
 
 use crate::clock::Clock;
@@ -282,25 +283,15 @@ impl Agent {
             self.inner.transport.set_peers(peers);
         }
         self.inner.board.retain(|n| state.is_member(n));
+        self.host_named(state);
         for placement in state.placements() {
-            let known = self.platforms_read().get(&placement.region).map(|h| h.seen_version);
-            match known {
-                None if placement.names(me) && !self.is_broken(placement.region) => {
-                    if let Err(error) = tokio::task::block_in_place(|| self.host(placement.region)) {
-                        // One damaged platform must not take the registry voter and every other platform along.
-                        error!(region = %placement.region, %error, "a platform cannot be opened; the others go on");
-                        self.broken().insert(placement.region, error.to_string());
-                        self.inner.news.notify_one();
-                        continue;
-                    }
-                }
-                None => continue,
-                Some(_) => {}
-            }
+            let Some(known) = self.platforms_read().get(&placement.region).map(|h| h.seen_version) else {
+                continue;
+            };
             let numbers = state.number_blocks(placement.region, placement.epoch).len() as u64;
             // A refill changes the blocks without the placement: both make up what the task has seen.
             let version = placement.version.wrapping_mul(1 << 16).wrapping_add(numbers);
-            if known != Some(version) {
+            if known != version {
                 let events = match self.platforms_write().get_mut(&placement.region) {
                     Some(hosted) => {
                         hosted.seen_version = version;

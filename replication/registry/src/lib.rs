@@ -18,6 +18,7 @@ mod movement;
 mod operators;
 mod outcome;
 mod placement;
+mod quota;
 mod records;
 pub mod recover;
 mod rows;
@@ -43,6 +44,7 @@ pub use outcome::{Outcome, Refusal};
 pub use placement::{
     Backup, DurabilityMode, EpochRecord, FailoverMode, Isolation, Placement, PlacementState, Policy, Role,
 };
+pub use quota::{Quota, QuotaLimits};
 pub use records::{Head, NumberBlock, Tail, TailState};
 pub use recover::{LineageRecord, Parentage};
 pub use rows::{RowChange, RowError};

@@ -2,8 +2,8 @@
 
 use crate::{
     Approval, Audit, Backup, CommandId, Drill, DrillSchedule, DrillStart, DurabilityMode, Federation, Head,
-    Isolation, Issuer, Mode, MoveKind, MoveRecord, Node, NodeState, NumberBlock, Operator, Placement,
-    Revocation, Site, State, TableId, TableVersion, Tail,
+    Isolation, Issuer, Mode, MoveKind, MoveRecord, Node, NodeState, NumberBlock, Operator, Placement, Quota,
+    QuotaLimits, Revocation, Site, State, TableId, TableVersion, Tail,
 };
 use eport_model::{Epoch, MoveId, NodeId, RegionCode, SiteId, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -297,6 +297,16 @@ impl State {
     /// A schedule.
     pub fn drill_schedule(&self, region: RegionCode, name: &str) -> Option<&DrillSchedule> {
         self.drill_schedules.get(&(region, name.to_owned()))
+    }
+
+    /// The quota of a platform, if one was ever set.
+    pub fn quota(&self, region: RegionCode) -> Option<&Quota> {
+        self.quotas.get(&region)
+    }
+
+    /// What a platform may take; without a quota anything.
+    pub fn quota_limits(&self, region: RegionCode) -> QuotaLimits {
+        self.quota(region).map(|q| q.limits).unwrap_or_default()
     }
 
     /// When a schedule's next drill is due.

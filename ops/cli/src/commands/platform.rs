@@ -287,6 +287,7 @@ async fn create(client: &Client, args: &CreateArgs, out: Out) -> Result<(), Erro
         isolation: eport_registry::Isolation::Block,
         failover: FailoverMode::Manual,
         same_site: false,
+        min_durability: eport_model::Durability::Local,
     };
     let names = (request.name_zh.as_str(), request.name_en.as_str());
     let statement = statement::create_platform(args.region, names, primary, &[], &rules);
@@ -514,6 +515,7 @@ mod tests {
                 isolation: eport_registry::Isolation::Block,
                 failover: FailoverMode::Manual,
                 same_site: false,
+                min_durability: eport_model::Durability::Local,
             },
             backups: vec![eport_registry::PolicyBackup { node: "gz-a-1".parse().unwrap(), role: Role::Sync }],
         };
