@@ -4,7 +4,7 @@ use crate::acceptance::{self, BATCH, BATCHES, Load, SINGLE, percentile};
 use crate::documents::Arrivals;
 use crate::federation::Federation;
 use crate::report::Row;
-use crate::{Plan, footprint, moves, shipping};
+use crate::{Plan, fairness, footprint, moves, shipping};
 use anyhow::Result;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -42,6 +42,17 @@ pub async fn run(plan: &Plan) -> Result<Vec<Row>> {
     if plan.wants("shipping") {
         let done = ship(plan, &mut rows).await;
         keep("Journal shipping", done, &mut rows);
+    }
+    if plan.wants("fairness") || plan.wants("hosting") {
+        let federation = Federation::up(&plan.bin, &plan.dir, &hosted())?;
+        if plan.wants("hosting") {
+            let done = hosting(&federation, &mut rows).await;
+            keep("Hosting", done, &mut rows);
+        }
+        if plan.wants("fairness") {
+            let done = fair(&federation, plan.seconds, &mut rows).await;
+            keep("Fairness between platforms", done, &mut rows);
+        }
     }
     if plan.wants("idle") || plan.wants("moves") {
         let federation = Federation::up(&plan.bin, &plan.dir, &[])?;
@@ -199,6 +210,69 @@ fn fail_over(federation: &Federation, rows: &mut Vec<Row>) -> Result<()> {
     Ok(())
 }
 
+/// The prefecture cities of Guangdong.
+const CITIES: [&str; 21] = [
+    "440100", "440200", "440300", "440400", "440500", "440600", "440700", "440800", "440900", "441200", "441300",
+    "441400", "441500", "441600", "441700", "441800", "441900", "442000", "445100", "445200", "445300",
+];
+
+/// One node that hosts them all: what one of them suffers from another is not hidden by a second node.
+fn hosted() -> Vec<&'static str> {
+    static AT: std::sync::OnceLock<Vec<String>> = std::sync::OnceLock::new();
+    let at = AT.get_or_init(|| CITIES.iter().map(|c| format!("{c}@gz-a")).collect());
+    ["--site", "gz-a=440000:1"].into_iter().chain(at.iter().flat_map(|v| ["--virtual", v.as_str()])).collect()
+}
+
+async fn hosting(federation: &Federation, rows: &mut Vec<Row>) -> Result<()> {
+    let (_, mib) = footprint::idle(federation, SETTLE)?;
+    let (platforms, disk) = (CITIES.len() + 1, footprint::disk_mib(&federation.home())?);
+    let row = Row {
+        what: format!("A node that hosts {platforms} platforms, idle"),
+        figure: format!("{mib:.0} MiB resident, {disk:.0} MiB on disk"),
+        yardstick: None,
+        ratio: None,
+        // 512 MiB are for 40 platforms (design §10).
+        goal: "≤ 280 MiB resident".into(),
+        met: Some(mib <= 280.0),
+    };
+    push(rows, row);
+    let mut slowest = 0.0f64;
+    for _ in 0..STARTS {
+        slowest = slowest.max(footprint::start_to_ready(federation, "gz-a-1", true).await?);
+    }
+    let row = Row {
+        what: format!("Start to ready of a node that hosts {platforms} platforms, after kill -9, slowest of {STARTS}"),
+        figure: format!("{slowest:.0} ms"),
+        yardstick: None,
+        ratio: None,
+        goal: "≤ 1 000 ms".into(),
+        met: Some(slowest <= 1_000.0),
+    };
+    push(rows, row);
+    Ok(())
+}
+
+async fn fair(federation: &Federation, seconds: f64, rows: &mut Vec<Row>) -> Result<()> {
+    let got = fairness::measure(federation, seconds * 2.0).await?;
+    let ratio = got.beside.1 / got.alone.1;
+    let row = Row {
+        what: format!(
+            "A quiet platform beside a flooding one on the same node, {} single documents a second",
+            fairness::RATE
+        ),
+        figure: format!(
+            "p99 {:.1} ms, p50 {:.1} ms of {} ({:.0} documents/s of the flood stored, {} of its requests refused)",
+            got.beside.1, got.beside.0, got.samples.1, got.flood_per_second, got.flood_refused
+        ),
+        yardstick: Some(format!("alone p99 {:.1} ms, p50 {:.1} ms of {}", got.alone.1, got.alone.0, got.samples.0)),
+        ratio: Some(ratio),
+        goal: "p99 ≤ 200 %".into(),
+        met: Some(ratio <= 2.0),
+    };
+    push(rows, row);
+    Ok(())
+}
+
 async fn start(plan: &Plan, rows: &mut Vec<Row>) -> Result<()> {
     let federation = Federation::up(&plan.bin, &plan.dir, &["--site", "gz-a=440000:1"])?;
     let arrivals = Arc::new(Arrivals::new("START"));
@@ -243,6 +317,14 @@ pub fn notes() -> Vec<String> {
         "Failover: the primary is killed under load; counted from the start of the command, 500 ms later, to the first \
          acknowledgement in the load's log."
             .into(),
+        format!(
+            "Flood: {} connections that each always have a batch of {} under way and {} with a single document, answered or \
+             refused and asked again at once, from a process of its own at the lowest priority; the quiet platform's documents \
+             start by the clock and are timed from when they were due; alone and beside in turns, three times.",
+            fairness::FLOOD_BATCHES.0,
+            fairness::FLOOD_BATCHES.1,
+            fairness::FLOOD_SINGLES
+        ),
         "Start: from spawning the process to the first 200 of `/readyz`, asked every 5 ms.".into(),
     ]
 }

@@ -34,6 +34,8 @@ use tracing::{debug, error, info, warn};
 
 /// How often a node tells its peers how far it is.
 const SOFT_EVERY: Duration = Duration::from_millis(500);
+/// How often a node looks at how much disk its platforms take; between two looks their journals are counted.
+const DISK_EVERY: Duration = Duration::from_secs(5);
 /// How often journal heads are published in the registry (design §3: at most once a minute).
 const HEADS_EVERY: Duration = Duration::from_secs(60);
 /// How long one command of the agent may take.
@@ -149,6 +151,7 @@ impl Agent {
         agent.spawn(agent.clone().publish_heads());
         agent.spawn(agent.clone().introduce());
         agent.spawn(agent.clone().keep_numbers());
+        agent.spawn(agent.clone().measure_disks());
         agent.spawn(agent.clone().keep_tails());
         agent.spawn(catalog::follow(agent.clone()));
         agent.spawn(coordinator::follow(agent.clone()));

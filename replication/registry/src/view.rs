@@ -188,6 +188,20 @@ impl State {
         self.moves.get(&id)
     }
 
+    /// Acknowledged records that a move lost. Whatever needed no permission to lose lost nothing; after a permitted loss it is
+    /// what the old primary's tail holds, once it has come back and exported that. `None` while it is not known.
+    pub fn lost_records(&self, m: &MoveRecord) -> Option<u64> {
+        match m.state {
+            crate::MoveState::Done if !m.accept_data_loss => Some(0),
+            crate::MoveState::Done => {
+                let tail = m.exported_tail.as_deref().and_then(|id| self.tail(id));
+                tail.map(crate::Tail::records)
+            }
+            crate::MoveState::Aborted => Some(0),
+            _ => None,
+        }
+    }
+
     /// Moves of a platform, oldest first.
     pub fn moves_of(&self, region: RegionCode) -> Vec<&MoveRecord> {
         let mut out: Vec<_> = self.moves.values().filter(|m| m.region == region).collect();
