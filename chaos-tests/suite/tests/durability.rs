@@ -111,7 +111,11 @@ fn a_blocked_write_is_unknown_and_the_same_request_later_gets_the_same_number() 
         std::thread::sleep(Duration::from_millis(500));
         fed.dev("resume", BACKUP)?;
         let answered = waiting.join().map_err(|_| anyhow::anyhow!("the waiting caller panicked"))??;
-        ensure!(answered.status == 201 && answered.json()?["durability"] == "replicated", "{}", answered.text());
+        ensure!(
+            answered.status == 201 && answered.json()?["durability"] == "replicated",
+            "{}",
+            answered.text()
+        );
         proof_of_equality(fed, CITY, 2).map(|_| ())
     });
 }
@@ -123,9 +127,11 @@ fn what_must_be_replicated_is_never_answered_local_and_what_need_not_says_local(
         // Who may set it, and what is refused because it could never be kept.
         refused(fed, &["--min-durability", "replicated", "--durability", "async"], "async")?;
         refused(fed, &["--min-durability", "replicated", "--same-site"], "same_site")?;
-        let degrade = ["--min-durability", "replicated", "--durability", "auto_sync", "--isolation", "degrade"];
+        let degrade =
+            ["--min-durability", "replicated", "--durability", "auto_sync", "--isolation", "degrade"];
         refused(fed, &degrade, "degrade")?;
-        let line = ["--durability", "auto_sync", "--k", "1", "--backup", BACKUP, "--min-durability", "replicated"];
+        let line =
+            ["--durability", "auto_sync", "--k", "1", "--backup", BACKUP, "--min-durability", "replicated"];
         let mut dry = line.to_vec();
         dry.push("--dry-run");
         let planned = policy(fed, &dry)?;
@@ -160,7 +166,8 @@ fn what_must_be_replicated_is_never_answered_local_and_what_need_not_says_local(
 fn a_city_that_degrades_answers_local_after_its_wait_and_replicated_when_it_is_back() {
     with_federation(&[], |fed| {
         starter(fed)?;
-        let line = ["--durability", "auto_sync", "--k", "1", "--isolation", "degrade", "--failover", "manual"];
+        let line =
+            ["--durability", "auto_sync", "--k", "1", "--isolation", "degrade", "--failover", "manual"];
         policy(fed, &line)?;
         in_sync(fed, BACKUP)?;
         let mut ledger = Ledger::default();
@@ -170,10 +177,11 @@ fn a_city_that_degrades_answers_local_after_its_wait_and_replicated_when_it_is_b
         }
         // Not at once: only so long after the last acknowledgement that a backup's seal could not have missed it.
         let cut = std::time::Instant::now();
-        let first = wait_for("the first local answer", Duration::from_secs(60), || match lodge(fed, "ALONE-1") {
-            Ok(r) if matches!(r.status, 200 | 201) => Ok(r),
-            other => Err(format!("{other:?}")),
-        })?;
+        let first =
+            wait_for("the first local answer", Duration::from_secs(60), || match lodge(fed, "ALONE-1") {
+                Ok(r) if matches!(r.status, 200 | 201) => Ok(r),
+                other => Err(format!("{other:?}")),
+            })?;
         ensure!(cut.elapsed() >= Duration::from_millis(2_500), "degraded after {:?}", cut.elapsed());
         let said = first.json()?;
         ensure!(said["durability"] == "local", "{said}");
@@ -186,9 +194,11 @@ fn a_city_that_degrades_answers_local_after_its_wait_and_replicated_when_it_is_b
             ledger.note(&reference, said["doc_id"].as_str().context("doc_id")?)?;
         }
         now(fed, "local")?;
-        let events = fed.http()?.get(&format!("{}/v1/platforms/{CITY}/events?after=0&limit=1000", fed.api(NODE)?))?;
+        let events =
+            fed.http()?.get(&format!("{}/v1/platforms/{CITY}/events?after=0&limit=1000", fed.api(NODE)?))?;
         let list = events.json()?;
-        let kinds: Vec<&str> = list["items"].as_array().into_iter().flatten().filter_map(|e| e["kind"].as_str()).collect();
+        let kinds: Vec<&str> =
+            list["items"].as_array().into_iter().flatten().filter_map(|e| e["kind"].as_str()).collect();
         ensure!(kinds.contains(&"degrade"), "nothing in the journal says that it went on alone: {kinds:?}");
         fed.eport(&["dev", "heal"])?.expect(0, "heal")?;
         in_sync(fed, BACKUP)?;

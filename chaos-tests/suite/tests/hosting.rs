@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 
 /// The prefecture cities of Guangdong by GB/T 2260.
 const CITIES: [&str; 21] = [
-    "440100", "440200", "440300", "440400", "440500", "440600", "440700", "440800", "440900", "441200", "441300",
-    "441400", "441500", "441600", "441700", "441800", "441900", "442000", "445100", "445200", "445300",
+    "440100", "440200", "440300", "440400", "440500", "440600", "440700", "440800", "440900", "441200",
+    "441300", "441400", "441500", "441600", "441700", "441800", "441900", "442000", "445100", "445200",
+    "445300",
 ];
 const NODES: [&str; 2] = ["gz-a-1", "gz-b-1"];
 /// Idle memory of a node with 40 platforms is bounded by 512 MiB (design §10); these nodes keep 22.
@@ -31,7 +32,10 @@ fn twenty_one_cities_live_on_two_province_nodes() {
         for (n, city) in CITIES.iter().enumerate() {
             let (primary, backup) = host(n);
             let made = fed.eport(&["platform", "create", city, "--virtual", "--host", primary])?.ok_json()?;
-            ensure!(made["kind"] == "virtual" && made["name_zh"].as_str().is_some_and(|z| z.ends_with('市')), "{made}");
+            ensure!(
+                made["kind"] == "virtual" && made["name_zh"].as_str().is_some_and(|z| z.ends_with('市')),
+                "{made}"
+            );
             fed.eport(&["platform", "policy", city, "--durability", "sync", "--k", "1", "--backup", backup])?
                 .expect(0, city)?;
         }
@@ -86,7 +90,8 @@ fn process_of(fed: &Federation, node: &str) -> Result<(u64, usize, usize)> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = text.lines().find_map(|l| l.strip_prefix("VmRSS:")).context("VmRSS")?;
     let kib: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
-    let count = |what: &str| Ok::<_, anyhow::Error>(std::fs::read_dir(format!("/proc/{pid}/{what}"))?.count());
+    let count =
+        |what: &str| Ok::<_, anyhow::Error>(std::fs::read_dir(format!("/proc/{pid}/{what}"))?.count());
     Ok((kib / 1_024, count("task")?, count("fd")?))
 }
 
@@ -121,7 +126,10 @@ fn every_city_has_keys_of_its_own(fed: &Federation) -> Result<()> {
     for city in CITIES {
         let keys = fed.eport(&["platform", "keys", city])?.ok_json()?;
         let items = keys["items"].as_array().context("items")?;
-        ensure!(items.len() == 1 && items[0]["lacking"].as_array().is_some_and(Vec::is_empty), "{city}: {keys}");
+        ensure!(
+            items.len() == 1 && items[0]["lacking"].as_array().is_some_and(Vec::is_empty),
+            "{city}: {keys}"
+        );
         let holders = items[0]["holders"].to_string();
         ensure!(NODES.iter().all(|n| holders.contains(n)), "{city}: {keys}");
         checks.insert(items[0]["check"].as_str().context("what tells a key from another")?.to_owned());
@@ -166,11 +174,17 @@ fn the_account_names_every_city(fed: &Federation, documents: u64) -> Result<()> 
     for city in CITIES {
         let found = report["items"].as_array().and_then(|l| l.iter().find(|u| u["region"] == city));
         let usage = found.with_context(|| format!("{city} in {report}"))?;
-        ensure!(usage["documents"] == documents && usage["copies"].as_array().map(Vec::len) == Some(2), "{usage}");
+        ensure!(
+            usage["documents"] == documents && usage["copies"].as_array().map(Vec::len) == Some(2),
+            "{usage}"
+        );
     }
     let csv = fed.command(&["platform", "usage", "--csv"]).output()?;
     let text = String::from_utf8_lossy(&csv.stdout).into_owned();
-    ensure!(text.lines().count() == 23 && text.starts_with("region,month,requests,documents,bytes_in,"), "{text}");
+    ensure!(
+        text.lines().count() == 23 && text.starts_with("region,month,requests,documents,bytes_in,"),
+        "{text}"
+    );
     Ok(())
 }
 
@@ -221,11 +235,15 @@ fn a_flood_is_told_when_to_come_back(fed: &Federation) -> Result<()> {
                 _ => bail!("{node}: {} {}", reply.status, reply.text()),
             }
         }
-        let refused = refused.with_context(|| format!("{node} let 40 requests at once through a burst of 5"))?;
+        let refused =
+            refused.with_context(|| format!("{node} let 40 requests at once through a burst of 5"))?;
         ensure!(refused.code() == "EP2060", "{}", refused.text());
         let wait = refused.retry_after.with_context(|| format!("Retry-After of {}", refused.text()))?;
         ensure!((1..=5).contains(&wait), "Retry-After {wait}");
-        ensure!(lodge(fed, node, OTHER, &format!("BESIDE-{node}"))?.status == 201, "another platform has no quota");
+        ensure!(
+            lodge(fed, node, OTHER, &format!("BESIDE-{node}"))?.status == 201,
+            "another platform has no quota"
+        );
         let after = wait_for("the time of Retry-After", Duration::from_secs(30), || {
             match lodge(fed, node, CITY, &format!("LATER-{node}")) {
                 Ok(r) if matches!(r.status, 200 | 201) => Ok(r),
@@ -288,16 +306,21 @@ fn a_full_disk_quota_keeps_what_was_answered(fed: &Federation, ledger: &mut Ledg
     ensure!((refused.status, refused.code().as_str()) == (507, "EP2062"), "{}", refused.text());
     ensure!(lodge(fed, &primary, OTHER, "BESIDE-DISK")?.status == 201, "another platform has room");
     quota(fed, &["--disk-bytes", "1GiB"])?;
-    wait_for("room after the quota was raised", Duration::from_secs(30), || match lodge(fed, &primary, CITY, "NEW") {
-        Ok(r) if r.status == 201 => Ok(()),
-        other => Err(format!("{other:?}")),
+    wait_for("room after the quota was raised", Duration::from_secs(30), || {
+        match lodge(fed, &primary, CITY, "NEW") {
+            Ok(r) if r.status == 201 => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
     })?;
     ledger.check(fed, CITY, false)
 }
 
 fn account(fed: &Federation, node: &str) -> Result<Value> {
     let report = fed.eport_at(node, &["platform", "usage", CITY])?.ok_json()?;
-    report["items"].as_array().and_then(|l| l.first().cloned()).with_context(|| format!("an item in {report}"))
+    report["items"]
+        .as_array()
+        .and_then(|l| l.first().cloned())
+        .with_context(|| format!("an item in {report}"))
 }
 
 /// Documents that the platform holds, by itself.
@@ -308,7 +331,8 @@ fn held(fed: &Federation, node: &str) -> Result<u64> {
 
 fn the_account_survives(fed: &Federation, ledger: &mut Ledger) -> Result<()> {
     let before = account(fed, "gz-a-1")?;
-    let number = |usage: &Value, field: &str| usage[field].as_u64().with_context(|| format!("{field} of {usage}"));
+    let number =
+        |usage: &Value, field: &str| usage[field].as_u64().with_context(|| format!("{field} of {usage}"));
     ensure!(number(&before, "documents")? == held(fed, "gz-a-1")?, "{before}");
     ensure!(number(&before, "requests")? >= number(&before, "documents")?, "{before}");
     ensure!(before["copies"].as_array().map(Vec::len) == Some(3), "{before}");
@@ -326,7 +350,8 @@ fn the_account_survives(fed: &Federation, ledger: &mut Ledger) -> Result<()> {
     ensure!(number(&again, "requests")? >= number(&again, "documents")?, "{again}");
     // Killed for good: the new primary has the same account.
     fed.dev("kill", &primary)?;
-    fed.eport_at(asked, &["platform", "failover", CITY, "--old-primary", "stopped"])?.expect(0, "failover")?;
+    fed.eport_at(asked, &["platform", "failover", CITY, "--old-primary", "stopped"])?
+        .expect(0, "failover")?;
     let moved = wait_for("the account after a failover", Duration::from_secs(60), || {
         account(fed, asked).map_err(|e| format!("{e:#}"))
     })?;
@@ -371,11 +396,15 @@ fn a_hosted_city_has_keys_and_backups_of_its_own() {
         let (key, set, others) = (path("recovery.key"), path("set"), path("others"));
         fed.eport(&["backup", "key", "--out", &key])?.expect(0, "recovery key")?;
         wait_for("every data key is wrapped for the recovery key", Duration::from_secs(30), || {
-            let keys = fed.eport(&["platform", "keys", CITY]).and_then(|r| r.ok_json()).map_err(|e| format!("{e:#}"))?;
+            let keys = fed
+                .eport(&["platform", "keys", CITY])
+                .and_then(|r| r.ok_json())
+                .map_err(|e| format!("{e:#}"))?;
             let lacking = keys["items"][0]["lacking"].as_array().is_some_and(Vec::is_empty);
             if lacking { Ok(()) } else { Err(keys.to_string()) }
         })?;
-        fed.eport(&["backup", "create", "--dir", &set, "--platform", "441900"])?.expect(3, "an unknown platform")?;
+        fed.eport(&["backup", "create", "--dir", &set, "--platform", "441900"])?
+            .expect(3, "an unknown platform")?;
         let regions = |made: &Value| -> Vec<String> {
             let parts = made["platforms"].as_array().into_iter().flatten();
             parts.filter_map(|p| p["region"].as_str().map(str::to_owned)).collect()

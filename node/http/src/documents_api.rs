@@ -6,8 +6,8 @@
 use crate::Caller;
 use crate::auth::need;
 use crate::extract::{Query, Raw};
-use crate::hosting_api::admit_lines;
 use crate::forward::{FORWARDED, ForwardError, Outline, forward};
+use crate::hosting_api::admit_lines;
 use crate::platforms_api::region;
 use crate::problem::{ApiError, wants_chinese};
 use crate::state::Api;

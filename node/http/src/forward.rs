@@ -171,7 +171,9 @@ fn may_arrive(path_and_query: &str) -> bool {
     let Some(rest) = path.strip_prefix("/v1/platforms/").and_then(|r| r.split_once('/')) else {
         return false;
     };
-    ["documents", "events", "journal/", "verify", "tails", "usage"].iter().any(|allowed| rest.1.starts_with(allowed))
+    ["documents", "events", "journal/", "verify", "tails", "usage"]
+        .iter()
+        .any(|allowed| rest.1.starts_with(allowed))
 }
 
 /// The receiving side: verifies the chain again and runs the same router.

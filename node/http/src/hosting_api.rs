@@ -164,9 +164,9 @@ fn month(api: &Api, query: &UsageQuery) -> Result<Month, ApiError> {
 
 /// What a platform used, as its open primary on this node says.
 async fn usage_here(api: &Api, region: RegionCode, month: Month) -> Result<PlatformUsage, ApiError> {
-    let platform = api
-        .platform(region)
-        .ok_or_else(|| ApiError::new(codes::NOT_PRIMARY, format!("platform {region} is not open here yet")))?;
+    let platform = api.platform(region).ok_or_else(|| {
+        ApiError::new(codes::NOT_PRIMARY, format!("platform {region} is not open here yet"))
+    })?;
     let read = tokio::task::spawn_blocking(move || platform.usage(month)).await;
     let mut usage = read.map_err(|e| ApiError::new(codes::INTERNAL, e.to_string()))??;
     usage.copies = copies(api, region);

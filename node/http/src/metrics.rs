@@ -161,9 +161,21 @@ fn hosting(api: &Api, registry: &mut Registry) {
         }
     }
     registry.register("platform_disk_bytes", "Bytes that each platform takes on this node's disk", disk);
-    registry.register("platform_disk_quota_bytes", "Bytes that each platform may take on its primary's disk", disk_max);
-    registry.register("platform_requests_served_total", "Requests served here, a batch once a document", served);
-    registry.register("platform_refused_total", "Requests refused here for a quota; rising means a flood or a quota too small", refused);
+    registry.register(
+        "platform_disk_quota_bytes",
+        "Bytes that each platform may take on its primary's disk",
+        disk_max,
+    );
+    registry.register(
+        "platform_requests_served_total",
+        "Requests served here, a batch once a document",
+        served,
+    );
+    registry.register(
+        "platform_refused_total",
+        "Requests refused here for a quota; rising means a flood or a quota too small",
+        refused,
+    );
     registry.register("platform_turns_total", "Turns of work that each platform was given here", turns);
     registry.register(
         "platform_turns_waited_milliseconds_total",

@@ -287,10 +287,13 @@ mod tests {
     fn a_quota_holds_as_soon_as_the_registry_names_it_and_is_gone_as_soon_as_it_does_not() {
         let (hosting, r) = (Hosting::new(1), region("440500"));
         assert!((0..1_000).all(|_| hosting.admit(r, None, 1).is_ok()));
-        let tight = quota(1, QuotaLimits { requests_per_s: Some(1), burst: Some(3), ..QuotaLimits::default() });
+        let tight =
+            quota(1, QuotaLimits { requests_per_s: Some(1), burst: Some(3), ..QuotaLimits::default() });
         let let_in = (0..50).filter(|_| hosting.admit(r, Some(&tight), 1).is_ok()).count();
         assert!((3..=4).contains(&let_in), "{let_in} of a burst of 3");
-        assert!(matches!(hosting.admit(r, Some(&tight), 1), Err(Refused::Rate(wait)) if wait <= Duration::from_secs(1)));
+        assert!(
+            matches!(hosting.admit(r, Some(&tight), 1), Err(Refused::Rate(wait)) if wait <= Duration::from_secs(1))
+        );
         assert!(hosting.admit(region("440100"), None, 1).is_ok(), "another platform");
         assert!(hosting.admit(r, Some(&quota(2, QuotaLimits::default())), 1).is_ok());
         assert!(hosting.gate(r).counted().refused_rate >= 46);

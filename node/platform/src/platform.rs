@@ -301,7 +301,10 @@ impl Platform {
 
 /// Nothing of it was looked at.
 fn no_turn() -> SubmitAnswer {
-    SubmitAnswer::unavailable(codes::OVERLOADED, "too many requests of this platform wait; nothing was stored")
+    SubmitAnswer::unavailable(
+        codes::OVERLOADED,
+        "too many requests of this platform wait; nothing was stored",
+    )
 }
 
 /// Inputs on their way.

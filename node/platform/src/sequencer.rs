@@ -5,11 +5,11 @@
 //! vanish. Numbers rise with the journal. Every item is settled exactly once. An item whose answer must promise `replicated` is
 //! settled only when its record is.
 
+use crate::hosting::Gate;
 use crate::job::{Item, Job, Settled, Stored};
 use crate::log::Log;
 use crate::numbers::Numbers;
 use crate::platform::{Clock, SharedTables};
-use crate::hosting::Gate;
 use crate::rules::{Moment, Promise, Rules, Verdict};
 use crate::served::Served;
 use crate::{Config, Error};
@@ -243,8 +243,7 @@ impl Sequencer {
     fn write_served(&mut self) {
         let Ok(Ok(moment)) = self.moment() else { return };
         let Some(effect) = self.served.effect() else { return };
-        let draft =
-            Draft { effects: vec![effect], ..Draft::bare(RecordKind::Entry, moment.time) };
+        let draft = Draft { effects: vec![effect], ..Draft::bare(RecordKind::Entry, moment.time) };
         if self.log.propose(vec![draft], moment.generation).is_err() {
             self.served.not_written();
         }

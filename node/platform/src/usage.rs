@@ -13,8 +13,10 @@ impl Platform {
     pub fn usage(&self, month: Month) -> Result<PlatformUsage, Error> {
         let log = &self.inner.log;
         let usage: Usage = match log.get(USAGE_KEY)? {
-            Some(row) => codec::decode_with_limit(&row, USAGE_LEN_MAX)
-                .map_err(|source| Error::Row { key: String::from_utf8_lossy(USAGE_KEY).into_owned(), source })?,
+            Some(row) => codec::decode_with_limit(&row, USAGE_LEN_MAX).map_err(|source| Error::Row {
+                key: String::from_utf8_lossy(USAGE_KEY).into_owned(),
+                source,
+            })?,
             None => Usage::default(),
         };
         let came_in = usage.of(month);

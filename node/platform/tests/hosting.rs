@@ -72,9 +72,7 @@ async fn one_that_waits_too_long_is_unknown_and_its_repeat_gets_the_same_number_
     let h = start(config());
     replicated(&h);
     h.log.journal().durability = Some(Durability::Local);
-    let blocked = |answer: &SubmitAnswer| {
-        matches!(answer, SubmitAnswer::Unavailable { code, unknown: true, .. } if *code == codes::WRITE_BLOCKED)
-    };
+    let blocked = |answer: &SubmitAnswer| matches!(answer, SubmitAnswer::Unavailable { code, unknown: true, .. } if *code == codes::WRITE_BLOCKED);
     let first = h.platform.submit(&caller(), &document("A"), None).await;
     assert!(blocked(&first) && first.status() == 503, "{first:?}");
     // A repeat asks for the same promise, and leaves no second record.
@@ -148,7 +146,11 @@ async fn beyond_the_quota_of_disk_nothing_new_is_stored_and_what_was_answered_is
     assert_eq!(h.log.journal().records.len(), 2, "nothing was stored");
     assert_eq!(hosting.gate(region()).counted().refused_disk, 2);
     disk_quota(&hosting, 2, Some(64 << 20));
-    assert_eq!(h.platform.submit(&caller(), &document("C"), None).await.status(), 201, "raised without a restart");
+    assert_eq!(
+        h.platform.submit(&caller(), &document("C"), None).await.status(),
+        201,
+        "raised without a restart"
+    );
     disk_quota(&hosting, 3, None);
     h.log.disk.store(u64::MAX, Ordering::Relaxed);
     assert_eq!(h.platform.submit(&caller(), &document("D"), None).await.status(), 201);

@@ -63,7 +63,11 @@ fn nothing_is_lost_doubled_or_reordered_and_nothing_idles_while_somebody_waits()
                 let some = waiting.values().any(|l| !l.is_empty()) && running < limits.slots;
                 match fair.pop(now) {
                     Some(taken) => {
-                        assert_eq!(waiting.get_mut(&taken.key).unwrap().remove(0), taken.item, "seed {seed}: order");
+                        assert_eq!(
+                            waiting.get_mut(&taken.key).unwrap().remove(0),
+                            taken.item,
+                            "seed {seed}: order"
+                        );
                         running += 1;
                     }
                     None => assert!(!some, "seed {seed}: idle while somebody waits"),

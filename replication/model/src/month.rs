@@ -103,8 +103,13 @@ mod tests {
     #[test]
     fn what_is_printed_is_read_and_nothing_else() {
         let month: Month = "2018-09".parse().unwrap();
-        assert_eq!((month.to_string().as_str(), serde_json::to_string(&month).unwrap().as_str()), ("2018-09", "\"2018-09\""));
-        for bad in ["", "2018", "2018-13", "2018-00", "18-01", "2018-1", "2018-01-01", "2018-+1", "二〇一八-01"] {
+        assert_eq!(
+            (month.to_string().as_str(), serde_json::to_string(&month).unwrap().as_str()),
+            ("2018-09", "\"2018-09\"")
+        );
+        for bad in
+            ["", "2018", "2018-13", "2018-00", "18-01", "2018-1", "2018-01-01", "2018-+1", "二〇一八-01"]
+        {
             assert!(bad.parse::<Month>().is_err(), "{bad}");
         }
     }

@@ -37,7 +37,8 @@ pub use keys::{
     DataKey, Holder, HolderName, KEY_PUBLIC_LEN, KeyDuty, WRAP_LEN_MAX, Wrap, data_keys_setting, wrap_context,
 };
 pub use movement::{
-    Check, ExpectedLoss, MoveKind, MoveRecord, MoveState, OldPrimary, PAUSE_BEGAN, PAUSE_ENDED, Plan, PlanStep, Refused, StepDone, Text,
+    Check, ExpectedLoss, MoveKind, MoveRecord, MoveState, OldPrimary, PAUSE_BEGAN, PAUSE_ENDED, Plan,
+    PlanStep, Refused, StepDone, Text,
 };
 pub use operators::{Approval, ApprovalState, Audit, AuditEvent, Operator, OperatorRole, SignedBy};
 pub use outcome::{Outcome, Refusal};

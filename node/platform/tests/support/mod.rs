@@ -73,7 +73,12 @@ impl Fake {
             lease_until: None,
             heard: None,
         });
-        Arc::new(Self { journal: Mutex::default(), status, noted: AtomicU64::new(0), disk: AtomicU64::new(0) })
+        Arc::new(Self {
+            journal: Mutex::default(),
+            status,
+            noted: AtomicU64::new(0),
+            disk: AtomicU64::new(0),
+        })
     }
 
     pub fn journal(&self) -> MutexGuard<'_, Journal> {

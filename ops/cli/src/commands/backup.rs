@@ -12,7 +12,7 @@ use eport_api_types::{FederationStatus, from_rfc3339, rfc3339};
 use eport_authority::{NodeKey, PublicKey, Unwrap};
 use eport_backup::{Folder, Manifest, Restoration, Writer, restore};
 use eport_client::{Client, Method};
-use eport_model::codes::{BACKUP_KEY, FILE_UNUSABLE, NOT_FOUND, JOURNAL_CORRUPT, NOT_STORED};
+use eport_model::codes::{BACKUP_KEY, FILE_UNUSABLE, JOURNAL_CORRUPT, NOT_FOUND, NOT_STORED};
 use eport_model::{Coded, Epoch, JournalIndex, Position, RegionCode, Timestamp, codec};
 use eport_registry::{HolderName, statement};
 use eport_store::{ExportManifest, Until};
@@ -204,12 +204,7 @@ async fn recovery_public(client: &Client) -> Result<PublicKey, Error> {
 }
 
 /// Makes a backup: every platform's new records, then the registry.
-pub async fn create(
-    client: &Client,
-    dir: &Path,
-    full: bool,
-    only: &[RegionCode],
-) -> Result<Manifest, Error> {
+pub async fn create(client: &Client, dir: &Path, full: bool, only: &[RegionCode]) -> Result<Manifest, Error> {
     let recovery = recovery_public(client).await?;
     let status = client.get::<FederationStatus>("/v1/federation", &[]).await?;
     let folder = Folder::open(dir, Some(status.lineage)).map_err(coded)?;

@@ -64,7 +64,8 @@ fn bytes(text: &str) -> Result<u64, String> {
     let units = [("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40)];
     let found = units.iter().find_map(|(unit, shift)| text.strip_suffix(unit).map(|n| (n.trim(), *shift)));
     let (number, shift) = found.unwrap_or((text, 0u32));
-    let number: u64 = number.parse().map_err(|_| format!("{text:?}: bytes, or a number with KiB, MiB, GiB or TiB"))?;
+    let number: u64 =
+        number.parse().map_err(|_| format!("{text:?}: bytes, or a number with KiB, MiB, GiB or TiB"))?;
     number.checked_mul(1 << shift).ok_or_else(|| format!("{text:?} is too large"))
 }
 
@@ -232,7 +233,14 @@ fn csv(report: &UsageReport) -> String {
 
 fn table(report: &UsageReport) -> Table {
     let mut table = Table::new([
-        "region", "month", ">requests", ">documents", ">bytes in", ">disk bytes", ">with copies", ">through",
+        "region",
+        "month",
+        ">requests",
+        ">documents",
+        ">bytes in",
+        ">disk bytes",
+        ">with copies",
+        ">through",
     ]);
     for usage in &report.items {
         table.row(cells(usage));
@@ -247,7 +255,9 @@ mod tests {
 
     #[test]
     fn a_size_is_bytes_or_a_number_with_a_unit() {
-        for (text, size) in [("0", 0), ("4096", 4096), ("16MiB", 16 << 20), ("2 GiB", 2 << 30), ("1TiB", 1 << 40)] {
+        for (text, size) in
+            [("0", 0), ("4096", 4096), ("16MiB", 16 << 20), ("2 GiB", 2 << 30), ("1TiB", 1 << 40)]
+        {
             assert_eq!(bytes(text), Ok(size));
         }
         for bad in ["", "MiB", "-1", "1.5GiB", "1GB", "99999999999TiB"] {
@@ -300,8 +310,12 @@ mod tests {
             copies: vec![copy("gz-a-1", 5_000), copy("gz-b-1", 4_000)],
             through: 9,
         };
-        let report =
-            UsageReport { month: "2018-01".into(), items: vec![usage], missing: vec![], next_page_token: None };
+        let report = UsageReport {
+            month: "2018-01".into(),
+            items: vec![usage],
+            missing: vec![],
+            next_page_token: None,
+        };
         assert_eq!(
             csv(&report),
             "region,month,requests,documents,bytes_in,disk_bytes,copies_disk_bytes,through\r\n440500,2018-01,12,7,700,5000,9000,9\r\n"

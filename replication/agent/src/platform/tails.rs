@@ -6,7 +6,7 @@
 use super::{Completion, Task};
 use crate::tails::{self, KEYS_LEN, KEYS_MAX};
 use bytes::Bytes;
-use eport_model::{USAGE_KEY, Effect, Epoch, JournalIndex, NodeId, Position};
+use eport_model::{Effect, Epoch, JournalIndex, NodeId, Position, USAGE_KEY};
 use eport_store::{Error, PlatformStore, read_tail};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
