@@ -1,7 +1,7 @@
 //! What a flooding platform costs its neighbour on the same node: the time of single documents of a quiet one, alone and
 //! beside a flood far above what the node can take.
 //!
-//! The flood is a process of its own at the lowest priority, so that it is the node and not the flood's client that takes the
+//! The flood is a process of its own at a low priority, so that it is the node and not the flood's client that takes the
 //! processors from the quiet client. The quiet client starts its documents by the clock: one that is late because the one
 //! before was slow counts as slow itself.
 
@@ -11,8 +11,9 @@ use crate::federation::{Federation, access};
 use crate::keepalive::KeepAlive;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
+use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -29,6 +30,8 @@ const CONNECTIONS: u64 = 10;
 pub const FLOOD_BATCHES: (usize, u64) = (64, 256);
 /// Connections of the flood that send single documents.
 pub const FLOOD_SINGLES: usize = 192;
+/// What the flood says when it floods.
+const FLOODING: &str = "flooding";
 /// Turns of alone and beside.
 const ROUNDS: usize = 3;
 
@@ -57,8 +60,8 @@ pub async fn measure(federation: &Federation, seconds: f64) -> Result<Fairness> 
     for round in 0..ROUNDS {
         alone.extend(quiet(federation, time, &arrivals, &next).await?);
         let flood = Flood::start(federation, round)?;
-        // Its connections and the first fill of every queue belong to no measurement.
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        // The first fill of every queue belongs to no measurement.
+        tokio::time::sleep(Duration::from_secs(1)).await;
         beside.extend(quiet(federation, time, &arrivals, &next).await?);
         let said = flood.stop()?;
         documents += said["stored"].as_u64().context("stored")?;
@@ -116,23 +119,31 @@ async fn quiet(
     Ok(times)
 }
 
-/// The flood's process.
-struct Flood(Child);
+/// The flood's process and what it prints.
+struct Flood(Child, BufReader<ChildStdout>);
 
 impl Flood {
     fn start(federation: &Federation, round: usize) -> Result<Self> {
         let mut command = Command::new("nice");
-        command.args(["-n", "19"]).arg(std::env::current_exe()?).arg("flood");
+        command.args(["-n", "5"]).arg(std::env::current_exe()?).arg("flood");
         command.arg(federation.home()).arg(format!("FLOOD{round}"));
         // It ends when its standard input does, so that it never outlives this process.
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        Ok(Self(command.spawn().context("the flood's process")?))
+        let mut child = command.spawn().context("the flood's process")?;
+        let output = BufReader::new(child.stdout.take().context("the flood's output")?);
+        let mut flood = Self(child, output);
+        let mut line = String::new();
+        // Blocks until every connection stands and has sent something.
+        flood.1.read_line(&mut line)?;
+        ensure!(line.trim() == FLOODING, "the flood said {line:?}");
+        Ok(flood)
     }
 
     fn stop(mut self) -> Result<Value> {
         drop(self.0.stdin.take());
-        let output = std::mem::replace(&mut self.0.stdout, None).context("the flood's output")?;
-        let said: Value = serde_json::from_reader(output)?;
+        let mut text = String::new();
+        self.1.read_to_string(&mut text)?;
+        let said: Value = serde_json::from_str(&text)?;
         let ended = self.0.wait()?;
         ensure!(ended.success(), "the flood ended with {ended}");
         Ok(said)
@@ -185,6 +196,7 @@ async fn pour(home: PathBuf, prefix: String) -> Result<Value> {
             }
         });
     }
+    println!("{FLOODING}");
     // Blocks a thread of its own until the measuring process closes the pipe.
     tokio::task::spawn_blocking(|| std::io::copy(&mut std::io::stdin(), &mut std::io::sink())).await??;
     let seconds = begin.elapsed().as_secs_f64();

@@ -85,7 +85,7 @@ pub async fn fair(federation: &Federation, seconds: f64, rows: &mut Vec<Row>) ->
 pub fn note() -> String {
     format!(
         "Flood: {} connections that each always have a batch of {} under way and {} with a single document, answered or \
-             refused and asked again at once, from a process of its own at the lowest priority; the quiet platform's documents \
+             refused and asked again at once, from a process of its own at a low priority; the quiet platform's documents \
              start by the clock and are timed from when they were due; alone and beside in turns, three times.",
         fairness::FLOOD_BATCHES.0,
         fairness::FLOOD_BATCHES.1,

@@ -14,6 +14,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use eport_model::codes;
+use futures::StreamExt;
 use rand::RngCore;
 use std::time::Instant;
 use tracing::{Instrument, debug, info_span};
@@ -110,6 +111,8 @@ pub fn metrics_router(api: Api) -> Router {
 
 /// Bytes of a body on a route that takes no documents and no files.
 const SMALL_BODY: usize = 64 << 10;
+/// The body of a refused request is read to its end up to this size; beyond it the connection ends with the answer.
+const DRAINED: usize = 2 << 20;
 /// Bytes of a single document's request.
 const DOCUMENT_BODY: usize = 2 << 20;
 
@@ -135,7 +138,15 @@ async fn guard(State(api): State<Api>, request: Request, next: Next) -> Response
     let bytes = if limit == SMALL_BODY { 0 } else { announced.unwrap_or(limit) };
     let _room = match hosting_api::admit(&api, &route, request.uri().path(), bytes as u64) {
         Ok(room) => room,
-        Err(refused) => return refused.into_response(),
+        Err(refused) => {
+            if bytes <= DRAINED {
+                // Thrown away piece by piece, so that the connection stays: a new handshake would cost more than this.
+                let body = http_body_util::Limited::new(request.into_body(), DRAINED);
+                let mut body = axum::body::Body::new(body).into_data_stream();
+                while body.next().await.is_some_and(|piece| piece.is_ok()) {}
+            }
+            return refused.into_response();
+        }
     };
     let (parts, body) = request.into_parts();
     let body = axum::body::Body::new(http_body_util::Limited::new(body, limit));

@@ -102,8 +102,8 @@ impl Platform {
         if let Some(redirect) = self.redirect() {
             return redirect;
         }
-        self.inner.gate.serve(1);
         let Some(turn) = self.turn(1).await else { return no_turn() };
+        self.inner.gate.serve(1);
         let judged = self.judge(caller, raw, signature);
         drop(turn);
         let mut answers = self.settle_all(vec![judged]).await;
@@ -115,13 +115,15 @@ impl Platform {
         if let Some(redirect) = self.redirect() {
             return vec![redirect; lines.len()];
         }
-        self.inner.gate.serve(lines.len() as u64);
         let mut slots = Vec::with_capacity(lines.len());
         let mut sent = Vec::new();
         for chunk in lines.chunks(CHUNK) {
             let from = slots.len();
             for part in chunk.chunks(TURN) {
                 let turn = self.turn(part.len()).await;
+                if turn.is_some() {
+                    self.inner.gate.serve(part.len() as u64);
+                }
                 let judge = |raw: &Bytes| match turn {
                     Some(_) => self.judge(caller, raw, None),
                     None => Slot::Answered(no_turn()),
@@ -140,8 +142,8 @@ impl Platform {
         caller: &Caller,
         raw: &[u8],
     ) -> Result<Vec<eport_documents::Failure>, Box<SubmitAnswer>> {
-        self.inner.gate.serve(1);
         let Some(_turn) = self.turn(1).await else { return Err(Box::new(no_turn())) };
+        self.inner.gate.serve(1);
         match self.judge(caller, raw, None) {
             Slot::Judged(prepared) => Ok(prepared.document.warnings.clone()),
             Slot::Answered(answer) => Err(Box::new(answer)),

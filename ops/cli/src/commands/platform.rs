@@ -251,7 +251,10 @@ pub async fn run(mut args: PlatformArgs, global: &Global, out: Out) -> Result<()
         }
         PlatformCommand::Show { region } => {
             let item: Value = client.get(&format!("/v1/platforms/{region}"), &[]).await?;
-            out.result(&item, || super::status::platforms(std::slice::from_ref(&item), out.lang).render());
+            out.result(&item, || {
+                let text = super::status::platforms(std::slice::from_ref(&item), out.lang).render();
+                text + &super::quota::bounds(&item)
+            });
             Ok(())
         }
         PlatformCommand::Create(args) => create(&client, &args, out).await,

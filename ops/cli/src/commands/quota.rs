@@ -156,6 +156,19 @@ fn shown(quota: &QuotaItem) -> String {
     table.render()
 }
 
+/// The lines of `platform show` about what the platform takes and may take.
+pub fn bounds(platform: &Value) -> String {
+    let mut table = Table::new(["", ""]);
+    table.row(["disk bytes".to_owned(), cell(platform, "disk_bytes")]);
+    table.row(["least durability".to_owned(), cell(platform, "min_durability")]);
+    if let Some(quota) = platform.get("quota") {
+        for field in FIELDS {
+            table.row([format!("quota {field}"), cell(quota, field)]);
+        }
+    }
+    table.render()
+}
+
 fn compared(known: &QuotaItem, then: &QuotaItem) -> String {
     let (known, then) = (document(known), document(then));
     let mut table = Table::new(["", "now", "then"]);
