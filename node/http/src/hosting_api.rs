@@ -8,7 +8,7 @@ use crate::auth::need;
 use crate::extract::{Json, Query};
 use crate::forward::{FORWARDED, Outline, forward};
 use crate::journal_api::{Place, at_primary};
-use crate::platforms_api::region;
+use crate::platforms_api::{COMMAND_TIMEOUT, region};
 use crate::problem::ApiError;
 use crate::signing::{command, propose};
 use crate::state::Api;
@@ -145,6 +145,9 @@ pub async fn set_quota(
     };
     let op = Op::SetQuota { region, version: body.expected_version, limits };
     propose(&api, command(&api, &caller, "platform quota", op)?).await?;
+    // A node that does not lead may not have applied what it was told is done: the answer shows the new quota, not the old.
+    // It is done either way.
+    let _ = api.registry.linearizable(COMMAND_TIMEOUT).await;
     Ok(Answer(shown(&api, region)))
 }
 

@@ -151,6 +151,9 @@ pub async fn policy(
     let version = body.expected_version.unwrap_or(current.version);
     let op = Op::SetPolicy { region, version, policy: wanted, backups };
     propose(&api, command(&api, &caller, "platform policy", op)?).await?;
+    // A node that does not lead may not have applied what it was told is done: the answer shows the new policy, not the old.
+    // It is done either way.
+    let _ = api.registry.linearizable(COMMAND_TIMEOUT).await;
     Ok(Answer(federation::one_platform(&api, region)).into_response())
 }
 
