@@ -221,7 +221,9 @@ pub async fn start_move(
             plan,
         },
     };
+    eport_failpoint::point!("api.move.before", region);
     let outcome = propose(&api, command(&api, &caller, &format!("platform {}", body.kind), op)?).await?;
+    eport_failpoint::point!("api.move.after", region);
     let move_id = match outcome {
         Outcome::Moved { move_id, .. } => move_id,
         _ => move_id,

@@ -244,6 +244,7 @@ async fn perform(scene: &mut Scene<'_>, stop: &Stop) -> Went {
         let (started, begun) = (now(), Instant::now());
         let left = scene.until.saturating_duration_since(begun).max(Duration::from_millis(1));
         let late = format!("the step did not end in {} s", left.as_secs());
+        eport_failpoint::point!("drill.step.before", step.name);
         let result = tokio::select! {
             done = tokio::time::timeout(left + Duration::from_secs(2), scene.step(step)) => Ok(done),
             why = stop.wanted() => Err(why),
@@ -257,6 +258,7 @@ async fn perform(scene: &mut Scene<'_>, stop: &Stop) -> Went {
                 (false, why)
             }
         };
+        eport_failpoint::point!("drill.step.after", step.name);
         let seconds = begun.elapsed().as_secs_f64();
         if !ok {
             scene.out.progress(format!("  {}: {result}", step.name));

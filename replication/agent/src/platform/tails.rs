@@ -32,7 +32,10 @@ impl Task {
         let manifest = context.tails.join(tail.file_name());
         let work = tokio::spawn(async move {
             while !context.stop.is_cancelled() {
-                match tails::upload(&context.transport, context.me, &manifest, to).await {
+                eport_failpoint::point!("tail.upload.before", region);
+                let uploaded = tails::upload(&context.transport, context.me, &manifest, to).await;
+                eport_failpoint::point!("tail.upload.after", region);
+                match uploaded {
                     Ok(()) => {
                         info!(%region, %to, "diverged tail handed over");
                         let _ = tx.send(Completion::TailUploaded { after, to });
