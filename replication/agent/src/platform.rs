@@ -5,7 +5,6 @@
 //! The completions channel has no fixed size: it holds at most one entry per storage operation under way, and those are
 //! bounded by the replica's in-flight limit and shipping windows.
 
-mod places;
 mod tails;
 mod telling;
 
@@ -330,12 +329,10 @@ impl Task {
 
     fn perform(&mut self, outputs: Vec<Output>) {
         for output in outputs {
-            if let Some(place) = places::of(&output) {
-                eport_failpoint::point!(place, self.region);
-            }
+            eport_failpoint::point!(output.place().unwrap_or_default(), self.region);
             match output {
                 Output::Append(records) => {
-                    let (region, kind) = (self.region, places::kind(&records));
+                    let (region, kind) = (self.region, eport_journal::append_kind(&records));
                     let appended = move |last| {
                         eport_failpoint::point!(format!("append.{kind}.after"), region);
                         Completion::Appended(last)

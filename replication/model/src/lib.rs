@@ -20,6 +20,6 @@ pub use index::JournalIndex;
 pub use position::Position;
 pub use record::{
     BodyRef, Draft, Durability, Effect, LINEAGE_READ, MoveId, ReadVersion, Record, RecordDefect,
-    RecordHeader, RecordKind, RequestRef, SCHEMA_VERSION,
+    RecordHeader, RecordKind, RequestRef, SCHEMA_VERSION, DEGRADE_SINCE,
 };
 pub use time::Timestamp;

@@ -118,6 +118,7 @@ impl Agent {
         let change = NodeChange {
             software: Some(self.inner.config.version.clone()),
             incarnation: Some(self.inner.config.incarnation),
+            reads: Some(eport_failpoint::setting("reads").unwrap_or(eport_model::SCHEMA_VERSION)),
             ..NodeChange::default()
         };
         let mut changes = self.inner.registry.changes();
