@@ -179,7 +179,7 @@ pub struct ScriptError {
     pub reason: String,
 }
 
-const EMBEDDED: [(&str, &str); 8] = [
+const EMBEDDED: [(&str, &str); 9] = [
     ("switchover", include_str!("../scripts/switchover.toml")),
     ("primary-kill", include_str!("../scripts/primary-kill.toml")),
     ("site-loss", include_str!("../scripts/site-loss.toml")),

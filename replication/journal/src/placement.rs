@@ -1,6 +1,6 @@
 //! What a replica needs to know of its platform's placement in the registry.
 
-use eport_model::{Epoch, MoveId, NodeId, Position, Timestamp};
+use eport_model::{Epoch, MoveId, NodeId, Position};
 use serde::{Deserialize, Serialize};
 
 /// The placement as the registry has committed it, with sites already turned into "counts or not".

@@ -78,8 +78,9 @@ fn a_switchover_names_every_reason_against_it() {
     observed.reachable.remove(&node("gz-a-1"));
     observed.replicas.get_mut(&node("gz-a-1")).unwrap().lineage = Lineage::from_bytes([8; 16]);
     observed.replicas.insert(node("sz-a-1"), fact(1_000_000));
+    observed.free.insert(node("gz-a-1"), 5 << 20);
     let refused = plan(&observed, region("440300"), &switch("gz-a-1")).unwrap();
-    assert_eq!(failed(&refused), ["target_up", "target_connected", "lag", "lineage", "tables"]);
+    assert_eq!(failed(&refused), ["target_up", "target_connected", "lag", "lineage", "tables", "disk"]);
     assert_eq!(code(&refused), Some(codes::MOVE_UNSAFE));
     let mut good = healthy(&w.state);
     good.installed.insert(node("gz-c-1"), BTreeMap::from([(table, 1)]));

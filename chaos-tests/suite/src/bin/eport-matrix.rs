@@ -4,8 +4,9 @@
 #![allow(clippy::disallowed_methods)]
 
 use anyhow::{Context, Result};
-use eport_suite::matrix::report::{Row, Simulated, markdown, summary};
-use eport_suite::matrix::{Cell, Ground, cover, run};
+use eport_suite::matrix::drills::{self, DrillCell};
+use eport_suite::matrix::report::{DrillRow, Row, Simulated, markdown, summary};
+use eport_suite::matrix::{Cell, Ground, cover, kills, run};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -37,6 +38,9 @@ fn args() -> Result<Args> {
 fn main() -> Result<()> {
     let args = args()?;
     let mut cells = cover();
+    // The pairs first: what the time does not suffice for is a repetition of the simplest fault.
+    let more = kills(&cells);
+    cells.extend(more);
     let planned = cells.len();
     let wanted = |c: &Cell| args.only.as_ref().is_none_or(|text| name(c).contains(text));
     cells.retain(wanted);
@@ -46,15 +50,56 @@ fn main() -> Result<()> {
     }
     let simulated = args.simulated.as_deref().map(read_simulated).transpose()?.unwrap_or_default();
     let begun = Instant::now();
-    let (rows, facts) = go_through(&cells, args.limit)?;
-    let text = markdown(&rows, planned, &simulated, &facts);
+    let mut ground = Ground::new()?;
+    let (rows, mut facts) = go_through(&mut ground, &cells, args.limit)?;
+    let wanted = |c: &DrillCell| args.only.as_ref().is_none_or(|text| drill_name(c).contains(text));
+    let mut drill_cells = drills::cells(&drills::drills(&ground, &DRILLS)?);
+    let planned_drills = drill_cells.len();
+    drill_cells.retain(wanted);
+    let left = args.limit.saturating_sub(begun.elapsed());
+    let rehearsed = rehearse(&mut ground, &drill_cells, left, &mut facts)?;
+    let text = markdown(&rows, &rehearsed, (planned, planned_drills), &simulated, &facts);
     if let Some(out) = &args.out {
         std::fs::write(out, text).with_context(|| out.display().to_string())?;
     }
-    let broken = rows.iter().filter(|r| r.result.is_err()).count();
+    let broken = rows.iter().filter(|r| r.result.is_err()).count()
+        + rehearsed.iter().filter(|r| r.result.is_err()).count();
     eprintln!("{} cells in {:.0} s: {:?}", rows.len(), begun.elapsed().as_secs_f64(), summary(&rows));
     anyhow::ensure!(broken == 0, "{broken} cells broke a promise");
     Ok(())
+}
+
+/// The drills whose steps are gone through; those of a whole site and of the province have the steps of `primary-kill`.
+const DRILLS: [&str; 5] = ["switchover", "primary-kill", "link-cut", "standby-read-check", "restore-test"];
+
+fn drill_name(c: &DrillCell) -> String {
+    format!("drill {} / {} / {}", c.drill, c.step, c.blow)
+}
+
+fn rehearse(
+    ground: &mut Ground,
+    cells: &[DrillCell],
+    limit: Duration,
+    facts: &mut Vec<String>,
+) -> Result<Vec<DrillRow>> {
+    let begun = Instant::now();
+    let mut rows = Vec::new();
+    for (n, cell) in cells.iter().enumerate() {
+        if begun.elapsed() >= limit {
+            facts.push(format!("The time was over: {} planned cells of drills were not run.", cells.len() - n));
+            break;
+        }
+        let result = drills::run(ground, cell, n);
+        match &result {
+            Ok(o) => eprintln!("{:3} {:5.1} s {} -> {o:?}", n + 1, o.seconds, drill_name(cell)),
+            Err(e) => eprintln!("{:3} BROKEN {}: {e:#}\n{}", n + 1, drill_name(cell), ground.fed.logs()),
+        }
+        if result.is_err() {
+            *ground = Ground::new()?;
+        }
+        rows.push(DrillRow { cell: cell.clone(), result: result.map_err(|e| format!("{e:#}")) });
+    }
+    Ok(rows)
 }
 
 fn name(c: &Cell) -> String {
@@ -68,9 +113,8 @@ fn read_simulated(path: &std::path::Path) -> Result<Simulated> {
     text.lines().map(|l| pair(l).with_context(|| l.to_owned())).collect()
 }
 
-fn go_through(cells: &[Cell], limit: Duration) -> Result<(Vec<Row>, Vec<String>)> {
+fn go_through(ground: &mut Ground, cells: &[Cell], limit: Duration) -> Result<(Vec<Row>, Vec<String>)> {
     let begun = Instant::now();
-    let mut ground = Ground::new()?;
     let mut facts = Vec::new();
     if !ground.mounted {
         facts.push("This process may not mount: no disk could be filled, so the cells of the full disk were not run.".to_owned());
@@ -84,14 +128,14 @@ fn go_through(cells: &[Cell], limit: Duration) -> Result<(Vec<Row>, Vec<String>)
         if cell.fault == eport_suite::matrix::fault::Fault::FullDisk && !ground.mounted {
             continue;
         }
-        let result = run(&mut ground, cell, n);
+        let result = run(ground, cell, n);
         match &result {
             Ok(o) => eprintln!("{:3} {:5.1} s {} -> {o:?}", n + 1, o.seconds, name(cell)),
             Err(e) => eprintln!("{:3} BROKEN {}: {e:#}\n{}", n + 1, name(cell), ground.fed.logs()),
         }
         if result.is_err() {
             // What the broken cell left must not spoil the next.
-            ground = Ground::new()?;
+            *ground = Ground::new()?;
         }
         rows.push(Row { cell: *cell, result: result.map_err(|e| format!("{e:#}")) });
     }

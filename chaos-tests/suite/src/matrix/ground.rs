@@ -85,7 +85,7 @@ impl Ground {
         self.fed.dev("kill", node)?;
         std::fs::rename(&data, &aside)?;
         std::fs::create_dir(&data)?;
-        match Mount::memory("320m", &data)? {
+        match Mount::memory("640m", &data)? {
             Some(mount) => {
                 let ran = Ran::of(std::process::Command::new("cp").arg("-a").arg(aside.join(".")).arg(&data))?;
                 ensure!(ran.code == 0, "{ran:?}");

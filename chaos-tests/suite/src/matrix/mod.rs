@@ -12,4 +12,4 @@ pub mod steps;
 
 pub use cell::{Outcome, run};
 pub use ground::Ground;
-pub use plan::{Cell, Victim, cover, possible};
+pub use plan::{Cell, Victim, cover, kills, possible};

@@ -117,6 +117,12 @@ pub fn cover() -> Vec<Cell> {
     chosen
 }
 
+/// `kill -9` of whoever stands there, for every step where the cover has another fault: the one that every step must survive.
+pub fn kills(chosen: &[Cell]) -> Vec<Cell> {
+    let kill = |step| Cell { step, fault: Fault::Kill, victim: Victim::Here };
+    steps::all().into_iter().map(kill).filter(|c| c.can_be() && !chosen.contains(c)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,6 +136,7 @@ mod tests {
         assert_eq!(steps(&chosen).len(), steps::all().len(), "a step that nothing can hit");
         assert_eq!(pairs(&possible), pairs(&chosen));
         assert!(FAULTS.iter().all(|f| chosen.iter().any(|c| c.fault == *f)));
+        assert!(chosen.iter().chain(&kills(&chosen)).filter(|c| c.fault == Fault::Kill && c.victim == Victim::Here).count() >= 70);
         assert!(chosen.len() <= 150, "{} cells do not run within twenty minutes", chosen.len());
         eprintln!("{} of {} cells", chosen.len(), possible.len());
     }

@@ -1,6 +1,7 @@
 //! The table of a run, as `docs/reference/fault-matrix.md`.
 
 use super::cell::Outcome;
+use super::drills::{DrillCell, DrillOutcome};
 use super::fault::{FAULTS, Fault};
 use super::plan::{Cell, Victim, possible};
 use super::steps::{self, KINDS, Step};
@@ -35,8 +36,24 @@ pub fn simulated_as(fault: Fault) -> Option<&'static str> {
     })
 }
 
+/// A cell of a drill with what came of it.
+#[derive(Clone, Debug)]
+pub struct DrillRow {
+    /// The cell.
+    pub cell: DrillCell,
+    /// Its outcome, or the promise that was broken.
+    pub result: Result<DrillOutcome, String>,
+}
+
 /// The document.
-pub fn markdown(rows: &[Row], planned: usize, simulated: &Simulated, facts: &[String]) -> String {
+pub fn markdown(
+    rows: &[Row],
+    drills: &[DrillRow],
+    planned: (usize, usize),
+    simulated: &Simulated,
+    facts: &[String],
+) -> String {
+    let (planned, planned_drills) = planned;
     let mut text = String::from(
         "# Steps × faults\n\nWritten by `make matrix` from its own run. A letter says who went through a cell: `p` a real process, \
          `s` the simulator, `b` both, `F` a process that broke a promise, `·` nobody. After every process cell: each acknowledged document is \
@@ -48,7 +65,7 @@ pub fn markdown(rows: &[Row], planned: usize, simulated: &Simulated, facts: &[St
     let toothless = rows.iter().filter(|r| r.result.as_ref().is_ok_and(|o| !o.bit)).count();
     let _ = writeln!(
         text,
-        "{} of {planned} planned cells were run (of {} that can be; every pair of move, moment, fault and victim is planned); {broken} broke a \
+        "{} of {planned} planned cells were run (of {} that can be; every pair of move, moment, fault and victim is planned, and `kill -9` at every step); {broken} broke a \
          promise; in {missed} nobody came to the step; in {toothless} the fault found nothing to break.\n",
         rows.len(),
         possible().len()
@@ -62,8 +79,36 @@ pub fn markdown(rows: &[Row], planned: usize, simulated: &Simulated, facts: &[St
         grid(&mut text, rows, simulated, &steps::all().into_iter().filter(|s| s.kind == kind).collect::<Vec<_>>());
         cells(&mut text, &rows.iter().filter(|r| r.cell.step.kind == kind).collect::<Vec<_>>());
     }
+    drill_table(&mut text, drills, planned_drills);
     text.push_str(NOT_HERE);
     text
+}
+
+fn drill_table(text: &mut String, drills: &[DrillRow], planned: usize) {
+    let broken = drills.iter().filter(|r| r.result.is_err()).count();
+    let _ = writeln!(
+        text,
+        "\n## Drills with a fault before each step\n\n{} of {planned} cells were run, {broken} broke a promise. Whatever the verdict: the start \
+         state is back, nothing is owed, every promise of a client beside the drill is kept, the copies are equal, no process is left.\n\n\
+         | Drill | Before step | Fault | Verdict | Said by the registry |\n| --- | --- | --- | --- | --- |",
+        drills.len()
+    );
+    for row in drills {
+        let c = &row.cell;
+        let _ = match &row.result {
+            Ok(o) => {
+                let verdict = match (o.reached, o.verdict.as_str()) {
+                    (false, v) => format!("{v} (the step was not come to)"),
+                    (_, "") => "not begun".to_owned(),
+                    (_, v) => v.to_owned(),
+                };
+                writeln!(text, "| {} | {} | {} | {verdict} | {} |", c.drill, c.step, c.blow, first_line(&o.note))
+            }
+            Err(why) => {
+                writeln!(text, "| {} | {} | {} | **broken** | {} |", c.drill, c.step, c.blow, first_line(why))
+            }
+        };
+    }
 }
 
 const NOT_HERE: &str = "\n## Not in this matrix\n\n\

@@ -212,13 +212,8 @@ impl Copies {
         let newest = promised.iter().map(|(_, at)| *at).max_by_key(|at| (at.epoch, at.index));
         let newest = newest.ok_or_else(|| failed("no canary was acknowledged before the copy"))?;
         let left = until.saturating_duration_since(Instant::now()).max(Duration::from_secs(1));
-        let export = crate::commands::journal::export_at(
-            &client.with_timeout(left),
-            region,
-            &folder,
-            JournalIndex::from_u64(1),
-        );
-        export.await?;
+        let (client, first) = (client.with_timeout(left), JournalIndex::from_u64(1));
+        crate::commands::journal::export_at(&client, region, &folder, first).await?;
         let report = eport_store::verify_export(&folder, Some(newest))
             .map_err(|e| Error::coded(e.code(), format!("the copy: {e}")))?;
         if !report.ok {

@@ -41,6 +41,7 @@ impl Agent {
             wall: self.inner.clock.wall(),
             ready: *self.inner.ready.borrow(),
             registry_index: view.index,
+            free_bytes: self.free_bytes(),
             platforms,
             tables,
         }

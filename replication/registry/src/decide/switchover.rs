@@ -8,7 +8,7 @@ use crate::{
     Command, DurabilityMode, MoveKind, MoveRecord, MoveState, Op, Outcome, Placement, PlacementState, Plan,
     Refusal, State, StepDone,
 };
-use eport_model::{MoveId, NodeId, Position, RegionCode, Timestamp};
+use eport_model::{MoveId, NodeId, Position, RegionCode};
 
 /// Steps kept of one move; more are refused, so that a looping coordinator cannot grow the registry.
 const STEPS_MAX: usize = 64;
