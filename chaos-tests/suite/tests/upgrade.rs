@@ -134,6 +134,7 @@ fn while_one_holder_reads_only_the_older_format_the_primary_waits_instead_of_deg
         for other in ["gz-a", "gz-c"] {
             fed.eport(&["dev", "cut", "sz-a", other])?.expect(0, "cut")?;
         }
+        std::fs::write(&file, eport_suite::document("ALONE-NOW").to_string())?;
         let lodge = ["--timeout", "30s", "doc", "submit", &path, "--platform", CITY];
         let answered = fed.eport_at(AT, &lodge)?.expect(0, "a write of a degraded primary")?.json()?;
         ensure!(answered["durability"] == "local", "{answered}");

@@ -19,6 +19,8 @@ pub const THIRD: &str = "sz-a-1";
 /// The node that commands speak with; it keeps no copy of the platform.
 pub const ENTRY: &str = "gz-a-1";
 
+/// Documents that only the old primary holds when it comes back.
+pub const LOST: usize = 8;
 /// Longest wait for the federation to come to rest.
 const REST: Duration = Duration::from_secs(120);
 
@@ -215,7 +217,7 @@ impl Ground {
         self.settle(old, &[target, THIRD], "async")?;
         self.fed.dev("kill", target)?;
         self.fed.dev("kill", THIRD)?;
-        let tail = documents(&format!("LOST{}", self.ledger.len()), 8);
+        let tail = documents(&format!("LOST{}", self.ledger.len()), LOST);
         let file = self.fed.scratch().join("tail.ndjson");
         std::fs::write(&file, crate::lines(&tail))?;
         let path = file.to_string_lossy().into_owned();
@@ -229,7 +231,8 @@ impl Ground {
         let args = ["platform", "failover", R, "--to", target, "--old-primary", "unreachable", "--accept-data-loss"];
         let moved = self.fed.eport_at(ENTRY, &args)?.expect(0, "failover")?.json()?;
         ensure!(moved["state"] == "done", "{moved}");
-        Ok(())
+        // What is answered from here on by the new primary is replicated; the old one does not know yet.
+        self.policy(&[old, THIRD], "sync")
     }
 
     /// One primary an epoch, the same at every node that answers.
@@ -258,11 +261,12 @@ impl Ground {
         Ok(())
     }
 
-    /// How many tails of a node the registry knows.
-    pub fn tails_of(&self, node: &str) -> Result<usize> {
+    /// How many documents the recorded tails of a node name.
+    pub fn tails_of(&self, node: &str) -> Result<u64> {
         let listed = self.fed.eport(&["tail", "list"])?.ok_json()?;
         let items = listed["items"].as_array().context("items")?;
-        Ok(items.iter().filter(|t| t["region"] == R && t["node"] == node).count())
+        let mine = items.iter().filter(|t| t["region"] == R && t["node"] == node);
+        Ok(mine.map(|t| t["documents"]["total"].as_u64().unwrap_or(0)).sum())
     }
 
     /// Equal copies, every promise kept.

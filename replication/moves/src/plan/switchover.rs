@@ -10,6 +10,8 @@ use eport_registry::{
 /// A target further behind is not switched to: the old primary would hold requests for too long. It starts to hold only
 /// when the target is within the journal's own, smaller limit.
 const LAG_MAX: u64 = 10_000;
+/// A target that said nothing for so long may stand still, although its connection is not given up yet.
+const SILENT_MS: i64 = 5_000;
 /// A node with less free space takes no platform over: some minutes of writes at full speed.
 const FREE_MIN: u64 = 64 << 20;
 
@@ -138,6 +140,11 @@ fn lag(observed: &Observed<'_>, placement: &Placement, to: NodeId) -> Check {
     let (Some(ours), Some(theirs)) = (ours, theirs) else {
         return check("lag", false, "目标的日志位置未知", "the journal positions are not known yet");
     };
+    let silent_ms = observed.now.as_millis().saturating_sub(theirs.at.as_millis());
+    if silent_ms > SILENT_MS {
+        let zh = format!("{to} 已 {} 秒没有消息", silent_ms / 1_000);
+        return check("lag", false, zh, format!("{to} was last heard of {} s ago", silent_ms / 1_000));
+    }
     let behind = ours.durable.index.since(theirs.durable.index);
     let (zh, en) = (
         format!("{to} 落后 {behind} 条（上限 {LAG_MAX}）"),
