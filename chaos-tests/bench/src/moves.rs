@@ -74,27 +74,22 @@ pub enum Leader {
     Dies,
 }
 
-/// From the death of a primary to the first document accepted after it, with nobody at the keyboard; ms.
-pub fn automatic(federation: &Federation, count: usize, leader: Leader) -> Result<Vec<f64>> {
+/// Platforms of the default federation that fail over by themselves, one after the other: the second automatic failover of the
+/// same platform waits before it is tried, so that nothing flaps.
+const CITIES: [&str; 3] = ["440100", "440300", "440500"];
+
+/// From the death of a primary to the first document accepted after it, with nobody at the keyboard; one entry a platform, ms.
+pub fn automatic(federation: &Federation, leader: Leader) -> Result<Vec<f64>> {
     let mut out = Vec::new();
-    let mut attempts = 0;
-    while out.len() < count {
-        attempts += 1;
-        ensure!(attempts <= count * 4, "the registry's leader is never where it is needed");
-        let placed = federation.wait_in_sync(REGION, 2)?;
-        let old = primary(&placed)?;
-        let leads = federation.leader()?;
-        let there = if leader == Leader::Dies { leads == old } else { leads != old };
-        if !there {
-            lead_elsewhere(federation, &leads, &old, leader)?;
-            continue;
-        }
-        let load = Load::start(federation, &format!("AUTO{attempts}{}", leader as u8), STEADY)?;
+    for region in CITIES {
+        federation.eport(&["platform", "policy", region, "--failover", "auto"])?;
+        let old = place_beside(federation, region, leader)?;
+        let load = Load::on(federation, region, &format!("AUTO{region}"), STEADY)?;
         std::thread::sleep(Duration::from_millis(1_500));
         federation.kill(&old)?;
         let from = now_ms();
         wait_for("the automatic failover", Duration::from_secs(60), || {
-            let p = federation.platform(REGION).map_err(|e| format!("{e:#}"))?;
+            let p = federation.platform(region).map_err(|e| format!("{e:#}"))?;
             if p["state"] == "active" && p["primary"] != old { Ok(()) } else { Err(p.to_string()) }
         })?;
         std::thread::sleep(Duration::from_millis(2_000));
@@ -106,38 +101,40 @@ pub fn automatic(federation: &Federation, count: usize, leader: Leader) -> Resul
     Ok(out)
 }
 
-/// Brings primary and registry leader together, or apart: by moving the primary, which is cheap.
-fn lead_elsewhere(federation: &Federation, leads: &str, old: &str, leader: Leader) -> Result<()> {
-    let placed = federation.wait_in_sync(REGION, 2)?;
-    let to = match leader {
-        Leader::Survives => backup(&placed)?,
-        Leader::Dies if backs(&placed, leads) => leads.to_owned(),
-        Leader::Dies => {
-            // The leader is no backup of this platform: another one is elected.
-            federation.kill(leads)?;
-            wait_for("another leader", Duration::from_secs(60), || match federation.leader() {
-                Ok(l) if l != leads => Ok(()),
-                other => Err(format!("{other:?}")),
-            })?;
-            return federation.restart(leads);
+/// Brings a platform's primary and the registry's leader together, or apart; the primary.
+fn place_beside(federation: &Federation, region: &str, leader: Leader) -> Result<String> {
+    for _ in 0..8 {
+        let placed = federation.wait_in_sync(region, 2)?;
+        let (leads, old) = (federation.leader()?, primary(&placed)?);
+        if (leads == old) == (leader == Leader::Dies) {
+            return Ok(old);
         }
-    };
-    ensure!(to != old, "{to} is primary already");
-    let moved = federation.eport(&["platform", "switchover", REGION, "--to", &to])?;
-    ensure!(moved["state"] == "done", "switchover to {to}: {moved}");
-    Ok(())
+        let to = match leader {
+            Leader::Survives => backup(&placed)?,
+            Leader::Dies if backs(&placed, &leads) => leads,
+            Leader::Dies => {
+                // The leader keeps no copy of this platform: another one is elected.
+                federation.kill(&leads)?;
+                wait_for("another leader", Duration::from_secs(60), || match federation.leader() {
+                    Ok(l) if l != leads => Ok(()),
+                    other => Err(format!("{other:?}")),
+                })?;
+                federation.restart(&leads)?;
+                continue;
+            }
+        };
+        let moved = federation.eport(&["platform", "switchover", region, "--to", &to])?;
+        ensure!(moved["state"] == "done", "switchover to {to}: {moved}");
+    }
+    bail!("{region}: primary and leader are never where they are needed")
 }
 
 /// The registry's leader dies under load, and it is not this platform's primary; the pause, and whether anything moved.
 pub fn leader_changes(federation: &Federation, count: usize) -> Result<(Vec<Pause>, bool)> {
     let (mut out, mut moved) = (Vec::new(), false);
     while out.len() < count {
-        let before = federation.wait_in_sync(REGION, 2)?;
-        let leads = federation.leader()?;
-        if leads == primary(&before)? {
-            lead_elsewhere(federation, &leads, &leads, Leader::Survives)?;
-            continue;
-        }
+        place_beside(federation, REGION, Leader::Survives)?;
+        let (before, leads) = (federation.wait_in_sync(REGION, 2)?, federation.leader()?);
         let load = Load::start(federation, &format!("LEAD{}", out.len()), STEADY)?;
         std::thread::sleep(Duration::from_millis(1_500));
         let from = now_ms();
@@ -189,9 +186,13 @@ struct Load {
 
 impl Load {
     fn start(federation: &Federation, prefix: &str, rate: Rate) -> Result<Self> {
+        Self::on(federation, REGION, prefix, rate)
+    }
+
+    fn on(federation: &Federation, region: &str, prefix: &str, rate: Rate) -> Result<Self> {
         let file = |end: &str| federation.scratch().join(format!("{prefix}.{end}"));
         let (stop, log) = (file("stop"), file("log"));
-        let mut command = federation.command(&["load", "-p", REGION, "--prefix", prefix]);
+        let mut command = federation.command(&["load", "-p", region, "--prefix", prefix]);
         command.args([
             "--rate",
             &rate.a_second.to_string(),
