@@ -198,6 +198,10 @@ pub fn run(ground: &mut Ground, cell: &DrillCell, number: usize) -> Result<Drill
     drop(place);
     let ran = finish(child)?;
     let killed = matches!(cell.blow, Blow::TerminalDies | Blow::BothDie) && reached;
+    if cell.blow == Blow::BothDie && reached {
+        // Nobody is left who would start what the drill has killed: that is the supervisor's, or the operator's one command.
+        ground.heal()?;
+    }
     // Passed, aborted or stopped, refused, no answer, failed: all are words of the contract; a crash is none.
     ensure!(killed || (0..=10).contains(&ran.code), "{ran:?}");
     let drill = wait_for("the end of the drill", Duration::from_secs(180), || {

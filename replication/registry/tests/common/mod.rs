@@ -242,6 +242,7 @@ pub fn new_node(id: &str, site: &str, home: &str) -> Node {
         state: NodeState::Up,
         software: "0.1.0".into(),
         incarnation: 1,
+        reads: 1,
         joined: Timestamp::from_millis(0),
     }
 }
