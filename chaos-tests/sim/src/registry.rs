@@ -23,7 +23,7 @@ const CALL_TIMEOUT_MS: u64 = 1_500;
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum ReplyTo {
     /// A replica, in one life of its process.
-    Replica { node: usize, incarnation: u64, move_id: MoveId },
+    Replica { node: usize, incarnation: u64, move_id: MoveId, name: &'static str },
     /// An operator's failover.
     Failover,
     /// Nobody waits.
@@ -123,6 +123,7 @@ fn founding(profile: &Profile, created: Timestamp) -> Vec<Op> {
             state: NodeState::Up,
             software: String::new(),
             incarnation: 0,
+            reads: eport_model::SCHEMA_VERSION,
             joined: created,
         }));
     }
@@ -146,7 +147,15 @@ impl World {
     pub(crate) fn propose_from(&mut self, node: usize, op: Op, move_id: MoveId) {
         let by = format!("platform/{}/node/{}", region(), self.hosts[node].id);
         let incarnation = self.hosts[node].incarnation;
-        let to = ReplyTo::Replica { node, incarnation, move_id };
+        let name = match &op {
+            Op::InSyncAdd { .. } => "InSyncAdd",
+            Op::InSyncRemove { .. } => "InSyncRemove",
+            Op::Shrink { .. } => "Shrink",
+            Op::Proven { .. } => "Proven",
+            Op::CommitSwitch { .. } => "CommitSwitch",
+            _ => "AbortMove",
+        };
+        let to = ReplyTo::Replica { node, incarnation, move_id, name };
         self.propose(Some(node), by, op, to);
     }
 
@@ -223,7 +232,7 @@ impl World {
     pub(crate) fn reply(&mut self, call: u64, applied: Option<bool>, joined: Option<(MoveId, bool)>) {
         let Some(reply_to) = self.calls.remove(&call) else { return };
         match reply_to {
-            ReplyTo::Replica { node, incarnation, move_id } => {
+            ReplyTo::Replica { node, incarnation, move_id, name } => {
                 if self.hosts[node].incarnation != incarnation {
                     return;
                 }
@@ -232,6 +241,7 @@ impl World {
                 if applied.is_none() && move_id != MoveId::default() {
                     self.cover.hit("switch.unknown");
                 }
+                self.registry_answers(node, name);
                 self.input(node, Input::RegistryAnswered { move_id, applied });
             }
             ReplyTo::Failover => {

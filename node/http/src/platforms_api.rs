@@ -29,7 +29,7 @@ use std::time::Duration;
 /// How long a registry command of the API may take.
 pub(crate) const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
 /// A switchover that has not been committed after this time is given up by the old primary.
-const SWITCH_DEADLINE_MS: i64 = 30_000;
+const SWITCH_MS: u32 = 30_000;
 
 /// Reads a region code of a path.
 pub(crate) fn region(text: &str) -> Result<RegionCode, ApiError> {
@@ -215,8 +215,8 @@ pub async fn start_move(
     let (move_id, version) = (MoveId(id), body.expected_version.unwrap_or(plan.version));
     let op = match intent {
         Intent::Planned { kind, to } => {
-            let deadline = api.now().plus_millis(SWITCH_DEADLINE_MS);
-            Op::OpenSwitchover { region, move_id, kind, to, deadline, expected_version: version, plan }
+            let within_ms = SWITCH_MS;
+            Op::OpenSwitchover { region, move_id, kind, to, within_ms, expected_version: version, plan }
         }
         Intent::Failover { to, old_primary, accept_data_loss } => Op::ReserveFailover {
             region,
@@ -229,7 +229,9 @@ pub async fn start_move(
             plan,
         },
     };
+    eport_failpoint::point!("api.move.before", region);
     let outcome = propose(&api, command(&api, &caller, &format!("platform {}", body.kind), op)?).await?;
+    eport_failpoint::point!("api.move.after", region);
     let move_id = match outcome {
         Outcome::Moved { move_id, .. } => move_id,
         _ => move_id,

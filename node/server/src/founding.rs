@@ -60,6 +60,7 @@ pub(crate) fn commands(
             state: NodeState::Up,
             software: String::new(),
             incarnation: 0,
+            reads: 1,
             joined: now,
         })
     }));

@@ -39,6 +39,7 @@ fn main() -> ExitCode {
         Ok(config) => config,
         Err(error) => return fail(&Exit::of(&error)),
     };
+    eport_failpoint::enter(&config.node.id.to_string());
     let telemetry =
         match eport_server::telemetry::start(&config.log.level, matches!(args.log_format, LogFormat::Json)) {
             Ok(telemetry) => telemetry,

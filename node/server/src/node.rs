@@ -92,6 +92,12 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
         info!(%lineage, configured = %config.federation.lineage, "the directory descends from the configured lineage");
     }
     let mut net = eport_transport::Config::new(config.node.id, lineage, config.listen.quic, incarnation);
+    // A test lets this build speak as an older or a newer one would.
+    if let (Some(oldest), Some(newest)) =
+        (eport_failpoint::setting("wire.oldest"), eport_failpoint::setting("wire.newest"))
+    {
+        net.versions = (oldest, newest);
+    }
     // A full shipping window of the smallest records of several platforms fits: a dropped batch costs a second of silence.
     net.queue_count_max = 32_768;
     net.via = config.transport.via.clone();

@@ -160,6 +160,7 @@ fn registry(recovery: &NodeKey, key: &DataKey) -> State {
             state: NodeState::Up,
             software: String::new(),
             incarnation: 0,
+            reads: 1,
             joined: Timestamp::from_millis(1),
         }),
     );

@@ -69,7 +69,8 @@ struct Hosted {
     handle: PlatformHandle,
     events: mpsc::Sender<Event>,
     number_cursor: Arc<AtomicU64>,
-    seen_version: u64,
+    /// Placement version and record format that the task was told last.
+    seen: (u64, u16),
 }
 
 struct Inner {
@@ -288,16 +289,17 @@ impl Agent {
         self.inner.board.retain(|n| state.is_member(n));
         self.host_named(state);
         for placement in state.placements() {
-            let Some(known) = self.platforms_read().get(&placement.region).map(|h| h.seen_version) else {
+            let Some(known) = self.platforms_read().get(&placement.region).map(|h| h.seen) else {
                 continue;
             };
             let numbers = state.number_blocks(placement.region, placement.epoch).len() as u64;
             // A refill changes the blocks without the placement: both make up what the task has seen.
             let version = placement.version.wrapping_mul(1 << 16).wrapping_add(numbers);
-            if known != version {
+            let seen = (version, state.read_by_all(placement));
+            if known != seen {
                 let events = match self.platforms_write().get_mut(&placement.region) {
                     Some(hosted) => {
-                        hosted.seen_version = version;
+                        hosted.seen = seen;
                         hosted.events.clone()
                     }
                     None => continue,
@@ -376,7 +378,7 @@ impl Agent {
         );
         let number_cursor = Arc::new(AtomicU64::new(0));
         let handle = PlatformHandle::new(region, store, events.clone(), status, number_cursor.clone());
-        self.platforms_write().insert(region, Hosted { handle, events, number_cursor, seen_version: 0 });
+        self.platforms_write().insert(region, Hosted { handle, events, number_cursor, seen: (0, 0) });
         self.spawn_platform(region, task.run(outputs));
         inner.hosted.send_modify(|n| *n += 1);
         Ok(())

@@ -354,9 +354,15 @@ impl Task {
 
     fn perform(&mut self, outputs: Vec<Output>) {
         for output in outputs {
+            eport_failpoint::point!(output.place().unwrap_or_default(), self.region);
             match output {
                 Output::Append(records) => {
-                    self.submit(Op::Append(records, self.done("append", Completion::Appended)))
+                    let (region, kind) = (self.region, eport_journal::append_kind(&records));
+                    let appended = move |last| {
+                        eport_failpoint::point!(format!("append.{kind}.after"), region);
+                        Completion::Appended(last)
+                    };
+                    self.submit(Op::Append(records, self.done("append", appended)));
                 }
                 Output::PersistSeal { epoch } => {
                     self.submit(Op::Seal(epoch, self.done("seal", move |()| Completion::Sealed(epoch))));
@@ -480,7 +486,11 @@ impl Task {
         let command = steps::node_command(context.home, context.me, context.clock.wall(), reason, op);
         let (tx, region) = (self.done_tx.clone(), self.region);
         tokio::spawn(async move {
-            let applied = match context.registry.propose(command, REGISTRY_TIMEOUT).await {
+            let name = eport_failpoint::label(&command.op);
+            eport_failpoint::point!(format!("node.{name}.before"), region);
+            let answered = context.registry.propose(command, REGISTRY_TIMEOUT).await;
+            eport_failpoint::point!(format!("node.{name}.after"), region);
+            let applied = match answered {
                 Ok(_) => Some(true),
                 Err(ProposeError::Refused(refusal)) => {
                     info!(%region, %move_id, %refusal, "registry step refused");
@@ -540,7 +550,10 @@ impl Task {
             steps::node_command(context.home, context.me, context.clock.wall(), "diverged tail exported", op);
         tokio::spawn(async move {
             while !context.stop.is_cancelled() {
-                match context.registry.propose(command.clone(), REGISTRY_TIMEOUT).await {
+                eport_failpoint::point!("node.RecordTail.before", region);
+                let recorded = context.registry.propose(command.clone(), REGISTRY_TIMEOUT).await;
+                eport_failpoint::point!("node.RecordTail.after", region);
+                match recorded {
                     Ok(_) => {
                         let _ = tx.send(Completion::TailRecorded { after });
                         return;

@@ -23,6 +23,8 @@ pub struct SoftState {
     pub ready: bool,
     /// Registry index it has applied.
     pub registry_index: u64,
+    /// Bytes free where it keeps its data; `None` when it could not measure that.
+    pub free_bytes: Option<u64>,
     /// Its replicas.
     pub platforms: Vec<PlatformSoft>,
     /// Table versions it can serve.

@@ -23,7 +23,7 @@ pub use month::Month;
 pub use position::Position;
 pub use record::{
     BodyRef, Draft, Durability, Effect, LINEAGE_READ, MoveId, ReadVersion, Record, RecordDefect,
-    RecordHeader, RecordKind, RequestRef, SCHEMA_VERSION,
+    RecordHeader, RecordKind, RequestRef, SCHEMA_VERSION, DEGRADE_SINCE,
 };
 pub use time::Timestamp;
 pub use usage::{MONTHS_KEPT, MonthUsage, USAGE_KEY, Usage};

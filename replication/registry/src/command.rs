@@ -97,6 +97,8 @@ pub struct NodeChange {
     pub software: Option<String>,
     /// Start count; never falls.
     pub incarnation: Option<u64>,
+    /// The newest record format that it reads; never falls: records that only this version reads may lie on it.
+    pub reads: Option<u16>,
 }
 
 /// A journal head in a [`Op::PublishHeads`].
@@ -220,8 +222,9 @@ pub enum Op {
         kind: MoveKind,
         /// The target.
         to: NodeId,
-        /// When the old primary gives up.
-        deadline: Timestamp,
+        /// After how many milliseconds the old primary gives up. A span, not an instant: each node measures it on a clock that never
+        /// jumps, so that a wrong wall clock neither ends a move at once nor holds requests for hours.
+        within_ms: u32,
         /// Placement version of the plan.
         expected_version: u64,
         /// The plan, kept for the history.

@@ -92,8 +92,8 @@ pub enum PlacementState {
         move_id: MoveId,
         /// The target.
         to: NodeId,
-        /// After this the old primary gives up.
-        deadline: Timestamp,
+        /// The old primary gives up this long after it learned of the move.
+        within_ms: u32,
     },
     /// A failover reserved `epoch`; nobody is primary until it is committed.
     Recovering {

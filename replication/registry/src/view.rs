@@ -156,6 +156,12 @@ impl State {
         if self.mode().relaxed() { SHRINK_WAIT_RELAXED_MS } else { SHRINK_WAIT_MS }
     }
 
+    /// The newest record format that everybody who keeps this journal reads: its primary writes no newer kind.
+    pub fn read_by_all(&self, placement: &Placement) -> u16 {
+        let holders = std::iter::once(placement.primary).chain(placement.backups.iter().map(|b| b.node));
+        holders.filter_map(|n| self.node(n)).map(|n| n.reads).min().unwrap_or(1)
+    }
+
     /// True when the primary of this placement, as far as the policy goes, may degrade.
     pub fn may_degrade(&self, placement: &Placement) -> bool {
         let policy = placement.policy;

@@ -41,6 +41,7 @@ impl Agent {
             wall: self.inner.clock.wall(),
             ready: *self.inner.ready.borrow(),
             registry_index: view.index,
+            free_bytes: self.free_bytes(),
             platforms,
             tables,
         }
@@ -138,6 +139,7 @@ impl Agent {
         let change = NodeChange {
             software: Some(self.inner.config.version.clone()),
             incarnation: Some(self.inner.config.incarnation),
+            reads: Some(eport_failpoint::setting("reads").unwrap_or(eport_model::SCHEMA_VERSION)),
             ..NodeChange::default()
         };
         let mut changes = self.inner.registry.changes();

@@ -17,6 +17,8 @@ use tracing::{info, warn};
 
 /// Pause between attempts of the same question.
 const RETRY: Duration = Duration::from_millis(200);
+/// Longest pause between attempts to hand a tail over.
+const RETRY_MAX: Duration = Duration::from_secs(5);
 /// Groups of keys that wait to be asked for.
 const GROUPS: usize = 4;
 
@@ -31,8 +33,13 @@ impl Task {
         let (context, region, tx) = (self.context.clone(), self.region, self.done_tx.clone());
         let manifest = context.tails.join(tail.file_name());
         let work = tokio::spawn(async move {
+            // A receiver without space or link may stay so for hours: its answer is not asked for, and told, five times a second.
+            let mut pause = RETRY;
             while !context.stop.is_cancelled() {
-                match tails::upload(&context.transport, context.me, &manifest, to).await {
+                eport_failpoint::point!("tail.upload.before", region);
+                let uploaded = tails::upload(&context.transport, context.me, &manifest, to).await;
+                eport_failpoint::point!("tail.upload.after", region);
+                match uploaded {
                     Ok(()) => {
                         info!(%region, %to, "diverged tail handed over");
                         let _ = tx.send(Completion::TailUploaded { after, to });
@@ -42,7 +49,8 @@ impl Task {
                         warn!(%region, %to, %error, "tail not handed over yet; nothing is removed before it is")
                     }
                 }
-                tokio::time::sleep(RETRY).await;
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(RETRY_MAX);
             }
         });
         if let Some(former) = self.upload.replace(work.abort_handle()) {

@@ -58,6 +58,8 @@ pub struct Net {
     pub cut: BTreeSet<(NodeId, NodeId)>,
     pub now: u64,
     pub ticket: Ticket,
+    /// By how much a node's wall clock is wrong, milliseconds.
+    pub wall_off: BTreeMap<NodeId, i64>,
 }
 
 pub fn region() -> RegionCode {
@@ -133,7 +135,7 @@ impl Net {
             .iter()
             .map(|n| (node(n), Host::open(node(n), Vec::new(), (JournalIndex::ZERO, Epoch::NONE), None, 0)))
             .collect();
-        Self { hosts, wire: VecDeque::new(), cut: BTreeSet::new(), now: 0, ticket: 0 }
+        Self { hosts, wire: VecDeque::new(), cut: BTreeSet::new(), wall_off: BTreeMap::new(), now: 0, ticket: 0 }
     }
 
     pub fn host(&self, name: &str) -> &Host {
@@ -166,7 +168,8 @@ impl Net {
     pub fn input(&mut self, to: NodeId, input: Input) {
         let mut inputs = VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
-            let now = Now { mono_ms: self.now, wall: Timestamp::from_millis(self.now as i64) };
+            let wall = self.now as i64 + self.wall_off.get(&to).copied().unwrap_or(0);
+            let now = Now { mono_ms: self.now, wall: Timestamp::from_millis(wall) };
             let host = self.hosts.get_mut(&to).unwrap();
             let outputs = host.replica.step(now, input);
             for output in outputs {

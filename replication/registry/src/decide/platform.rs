@@ -174,11 +174,25 @@ fn set_policy(
     let old = check::at_version(state, region, version)?;
     check::no_move(&old)?;
     let policy = checked(state, old.primary, policy, named, &old.backups)?;
+    reads_enough(state, &old, named)?;
     let mut new = Placement { policy, backups: merged(&old.backups, named), ..old.clone() };
     new.proven_k = proven_after(state, &old, &new);
     new.seen = false;
     new.degrade_k = old.degrade_k.max(degrade_k(state, &new));
     placed(new)
+}
+
+/// Whoever newly keeps a journal reads what its holders may have written into it.
+fn reads_enough(state: &State, old: &Placement, named: &[PolicyBackup]) -> Result<(), Refusal> {
+    let needed = state.read_by_all(old);
+    let knows = |n: NodeId| old.names(n) || state.node(n).is_some_and(|n| n.reads >= needed);
+    match named.iter().find(|n| !knows(n.node)) {
+        Some(n) => Err(Refusal::Rule(format!(
+            "{} reads record formats older than {needed}, in which this journal may be written; upgrade it first",
+            n.node
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// In-sync backups that the policy drops or turns into followers stay in the set, marked, until the primary has proven that

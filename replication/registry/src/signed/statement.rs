@@ -304,14 +304,14 @@ pub fn quota(region: RegionCode, version: u64, limits: &QuotaLimits) -> Statemen
 
 /// Add a node.
 pub fn add_node(node: &Node) -> Statement {
-    let Node { id, site, region, quic, api, cert_serial, state: _, software: _, incarnation: _, joined: _ } =
+    let Node { id, site, region, quic, api, cert_serial, state: _, software: _, incarnation: _, reads: _, joined: _ } =
         node;
     let statement = Statement::new("node.add").with("node", id).with("site", site).with("region", region);
     statement.with("quic", quic).with("api", api).with("cert_serial", cert_serial)
 }
 
 fn update_node(node: NodeId, change: &NodeChange) -> Statement {
-    let NodeChange { quic, api, cert_serial, software, incarnation } = change;
+    let NodeChange { quic, api, cert_serial, software, incarnation, reads } = change;
     Statement::new("node.update")
         .with("node", node)
         .with("quic", or_dash(quic.as_deref()))
@@ -319,6 +319,7 @@ fn update_node(node: NodeId, change: &NodeChange) -> Statement {
         .with("cert_serial", or_dash(cert_serial.as_deref()))
         .with("software", or_dash(software.as_deref()))
         .with("incarnation", or_dash(*incarnation))
+        .with("reads", or_dash(*reads))
 }
 
 fn put_issuer(issuer: &Issuer) -> Statement {
@@ -404,7 +405,7 @@ impl Op {
                 policy(*region, *version, rules, backups)
             }
             Op::SetStopped { region, version, stopped: stop } => stopped(*region, *version, *stop),
-            Op::OpenSwitchover { region, kind, to, expected_version, move_id: _, deadline: _, plan: _ } => {
+            Op::OpenSwitchover { region, kind, to, expected_version, move_id: _, within_ms: _, plan: _ } => {
                 switchover(*region, *expected_version, *kind, *to)
             }
             Op::ReserveFailover { region, to, expected_version, accept_data_loss, old_primary, .. } => {

@@ -177,13 +177,12 @@ impl World {
 
     pub fn open(&mut self, to: &str) -> Result<MoveId, Refusal> {
         let (move_id, expected_version) = (MoveId(self.id()), self.version());
-        let deadline = Timestamp::from_millis(self.now + 60_000);
         self.operator(Op::OpenSwitchover {
             region: region("440300"),
             move_id,
             kind: MoveKind::Switchover,
             to: node(to),
-            deadline,
+            within_ms: 60_000,
             expected_version,
             plan: bare_plan(),
         })?;
@@ -252,6 +251,7 @@ pub fn new_node(id: &str, site: &str, home: &str) -> Node {
         state: NodeState::Up,
         software: "0.1.0".into(),
         incarnation: 1,
+        reads: 1,
         joined: Timestamp::from_millis(0),
     }
 }

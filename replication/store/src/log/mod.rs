@@ -150,7 +150,16 @@ impl Log {
                 buffer.clear();
             }
         }
-        file.write_all_at(buffer, end).and_then(|()| file.sync_data()).map_err(failed)?;
+        if eport_failpoint::fails!("journal.write", self.region) {
+            return Err(failed(std::io::ErrorKind::StorageFull.into()));
+        }
+        file.write_all_at(buffer, end).map_err(failed)?;
+        eport_failpoint::point!("journal.fsync.before", self.region);
+        if eport_failpoint::fails!("journal.fsync", self.region) {
+            return Err(failed(std::io::Error::other("fsync failed (failpoint)")));
+        }
+        file.sync_data().map_err(failed)?;
+        eport_failpoint::point!("journal.fsync.after", self.region);
         end += buffer.len() as u64;
         self.appended.fetch_add(end - at, Ordering::Relaxed);
         let mut places = self.change();
