@@ -6,6 +6,7 @@
 mod ancestry;
 mod append;
 mod apply;
+mod checkpoint;
 mod local;
 mod open;
 mod planted;
@@ -37,6 +38,7 @@ pub(crate) mod meta {
     pub(crate) const SEALED: &str = "sealed";
     pub(crate) const APPLIED: &str = "applied";
     pub(crate) const REWIND: &str = "rewind";
+    pub(crate) const INSTALL: &str = "install";
 }
 
 /// One platform's database. Clones share it; it closes when the last is dropped.

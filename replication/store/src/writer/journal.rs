@@ -100,6 +100,11 @@ impl JournalThread {
             Op::Apply(through, done) => self.forward(ApplyOp::Apply(through, done)),
             Op::Digest(done) => self.forward(ApplyOp::Digest(done)),
             Op::Truncate(after, done) => done(self.truncate(after)),
+            Op::Install(done) => {
+                self.barrier();
+                self.handoff.clear();
+                done(self.store.install_checkpoint());
+            }
             Op::ExportTail(after, dir, done) => {
                 self.barrier();
                 done(self.store.export_tail(after, &dir));
