@@ -10,7 +10,7 @@ use crate::follower::Phase;
 use crate::log::Log;
 use crate::opening::Fence;
 use crate::replica::Replica;
-use crate::{Alarm, BootstrapReason, Bug, HelloAnswer, Message, Output, Recovered};
+use crate::{Alarm, BootstrapReason, Bug, HelloAnswer, Message, Output, Recovered, RegistryStep};
 use eport_model::{JournalIndex, NodeId, Position};
 
 /// As the source.
@@ -51,9 +51,14 @@ impl Replica {
             (state.durable, state.received, state.applied) = (after, after.index, Position::ZERO);
         }
         let newly = after.index < acked && !reseeding;
-        state.slot.reseeding = after.index < acked;
+        state.slot.reseeding = reseeding || after.index < acked;
         state.slot.lost = slot.lost;
         if newly {
+            // A step that is under way speaks of the backup as it was.
+            let adds = |s: &RegistryStep| matches!(s, RegistryStep::InSyncAdd { node, .. } if *node == peer);
+            if let Some(primary) = &mut self.primary {
+                primary.step.take_if(|(step, _)| adds(step));
+            }
             self.note_acked();
         }
         let Some(reason) = self.bootstrap_due(peer, after, last) else { return Some(acked) };

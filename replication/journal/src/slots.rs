@@ -16,7 +16,7 @@ use std::collections::VecDeque;
 /// Marks kept of a journal: thinned out to every second one when there are more.
 const MARKS_MAX: usize = 1_024;
 /// What backups have acknowledged is noted on disk at most this often.
-const NOTE_EVERY_MS: u64 = 5_000;
+const NOTE_EVERY_MS: u64 = 1_000;
 
 /// What backups have acknowledged to the primary of one epoch, as it stands on its disk.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -40,8 +40,10 @@ pub struct Slot {
     pub age_ms: u64,
     /// What it lacks is not kept for shipping any more: it takes a checkpoint.
     pub lost: bool,
-    /// It lost its disk and does not have again what it had acknowledged.
+    /// It lost its disk and does not count before it has again what it had acknowledged and is taken in sync anew.
     pub reseeding: bool,
+    /// The most it has acknowledged in this epoch, as far as known.
+    pub acked: JournalIndex,
 }
 
 /// A primary's memory of one backup, beside its stream.
@@ -59,7 +61,6 @@ impl PeerSlot {
     pub(crate) fn note_durable(&mut self, durable: Position) {
         if durable.index >= self.acked.index {
             self.acked = durable;
-            self.reseeding = false;
         }
     }
 }
@@ -130,25 +131,24 @@ impl Replica {
         Slot { lost: slot.exceeds(&self.limits), ..slot }
     }
 
-    /// The most that a backup is known to have acknowledged: in this epoch to this primary, also in an earlier life of its
-    /// process, or because the registry had it in sync when the epoch began.
+    /// The most that a backup is known to have acknowledged in this epoch to this primary, also in an earlier life of its process.
     pub(crate) fn acked_of(&self, node: NodeId) -> Position {
         let Some(ship) = &self.ship else { return Position::ZERO };
         let heard = ship.peers.get(&node).map_or(Position::ZERO, |p| p.slot.acked);
         let noted = self.acked.backups.iter().find(|(n, ..)| *n == node && self.acked.epoch == ship.epoch);
-        let named = self.view.as_ref().filter(|v| {
-            v.epoch == ship.epoch && v.backups.iter().any(|b| b.node == node && b.in_sync)
-        });
-        let all = [Some(heard), noted.map(|(_, p, _)| *p), named.map(|v| v.start)];
-        all.into_iter().flatten().max_by_key(|p| p.index).unwrap_or(Position::ZERO)
+        noted.map(|(_, p, _)| *p).filter(|p| p.index > heard.index).unwrap_or(heard)
     }
 
-    /// True when the backup lost its disk in this epoch and does not have again what it had acknowledged.
+    /// True when the backup lost its disk in this epoch: it counts for nothing until it has again what it had acknowledged and
+    /// the registry has taken it in sync anew. With its records it lost its promises; that the registry still takes a step of
+    /// this primary proves that no failover had asked for one.
     pub(crate) fn is_reseeding(&self, node: NodeId) -> bool {
         let Some(ship) = &self.ship else { return false };
-        let noted = self.acked.epoch == ship.epoch
-            && self.acked.backups.iter().any(|(n, _, reseeding)| *n == node && *reseeding);
-        noted || ship.peers.get(&node).is_some_and(|p| p.slot.reseeding)
+        let noted = || {
+            self.acked.epoch == ship.epoch
+                && self.acked.backups.iter().any(|(n, _, reseeding)| *n == node && *reseeding)
+        };
+        ship.peers.get(&node).map_or_else(noted, |p| p.slot.reseeding)
     }
 
     /// Once a beat: gives up slots that hold too much, and notes what backups have acknowledged.
@@ -163,7 +163,12 @@ impl Replica {
             ship.peers.iter().map(|(n, p)| (*n, p.durable.index)).collect();
         for (node, position) in held {
             let lost = self.slot_at(position).lost;
+            let counted = |b: &crate::BackupView| b.node == node && (b.in_sync || b.wants_sync);
+            let counts = self.view.as_ref().is_some_and(|v| v.backups.iter().any(counted));
             let Some(peer) = self.ship.as_mut().and_then(|s| s.peers.get_mut(&node)) else { continue };
+            if !counts && position >= peer.slot.acked.index {
+                peer.slot.reseeding = false; // It never counted, so nobody has to take it in sync.
+            }
             let newly = lost && !std::mem::replace(&mut peer.slot.lost, lost);
             let cut = lost && peer.stream.take().is_some();
             if newly {
@@ -177,6 +182,16 @@ impl Replica {
         if now.saturating_sub(noted_ms) >= NOTE_EVERY_MS {
             self.note_acked();
         }
+    }
+
+    /// The registry took a backup in sync: one that was seeded anew counts again, which is said.
+    pub(crate) fn taken_in_sync(&mut self, node: NodeId) -> bool {
+        let peer = self.ship.as_mut().and_then(|s| s.peers.get_mut(&node));
+        let again = peer.is_some_and(|p| std::mem::take(&mut p.slot.reseeding));
+        if again {
+            self.note_acked();
+        }
+        again
     }
 
     pub(crate) fn note_acked(&mut self) {
@@ -195,11 +210,6 @@ impl Replica {
         }
         let member = |n: &NodeId| self.view.as_ref().is_some_and(|v| v.backups.iter().any(|b| b.node == *n));
         acked.backups.retain(|(n, ..)| member(n));
-        for (node, _, reseeding) in &mut acked.backups {
-            // Caught up again in this life: what an earlier note said of it is over.
-            let whole = self.ship.as_ref().and_then(|s| s.peers.get(node)).map(|p| p.slot);
-            *reseeding = whole.map_or(*reseeding, |slot| slot.reseeding);
-        }
         if acked != self.acked {
             self.acked = acked.clone();
             self.out.push(Output::NoteAcked(acked));
@@ -215,7 +225,12 @@ impl Replica {
             durable: p.durable,
             applied: p.applied,
             heard_ms: p.heard_ms,
-            slot: Slot { lost: p.slot.lost, reseeding: p.slot.reseeding, ..self.slot_at(p.durable.index) },
+            slot: Slot {
+                lost: p.slot.lost,
+                reseeding: p.slot.reseeding,
+                acked: self.acked_of(*node).index,
+                ..self.slot_at(p.durable.index)
+            },
         };
         ship.peers.iter().map(one).collect()
     }

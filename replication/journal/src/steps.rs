@@ -67,6 +67,13 @@ impl Replica {
                 return Some(RegistryStep::InSyncAdd { version, node: backup.node });
             }
         }
+        let reseeded = view.backups.iter().filter(|b| b.in_sync && !b.leaving && self.is_reseeding(b.node));
+        for backup in reseeded {
+            let level = ship.caught_up(backup.node) >= CAUGHT_UP_BEATS && ship.is_whole(backup.node);
+            if level && ship.durable_of(backup.node) >= self.acked_of(backup.node).index {
+                return Some(RegistryStep::InSyncAdd { version, node: backup.node });
+            }
+        }
         let proves = view.k > view.proven_k && self.held_by(view.k, None) >= self.log.committed;
         proves.then_some(RegistryStep::Proven { version, k: view.k })
     }
@@ -100,8 +107,14 @@ impl Replica {
             && let Some((step, _)) = primary.step.take()
             && applied.is_some()
         {
-            // Applied or refused: what comes next needs a newer placement.
-            primary.step_version = primary.step_version.max(step.version());
+            let again = match step {
+                RegistryStep::InSyncAdd { node, .. } if applied == Some(true) => self.taken_in_sync(node),
+                _ => false,
+            };
+            // Applied or refused: what comes next needs a newer placement, unless this one was there already.
+            if let (Some(primary), false) = (&mut self.primary, again) {
+                primary.step_version = primary.step_version.max(step.version());
+            }
             self.registry_heard();
         }
     }

@@ -164,7 +164,7 @@ fn a_switchover_whose_deadline_passes_before_the_proposal_is_given_up() {
 fn a_late_answer_to_an_earlier_hello_cuts_nothing_off() {
     let (mut net, _) = started(&["a", "b"], 1);
     let of = net.host("b").replica.durable();
-    let late = Message::HelloAnswer { epoch: epoch(1), answer: HelloAnswer::Stream { after: of, of } };
+    let late = Message::HelloAnswer { epoch: epoch(1), answer: HelloAnswer::Stream { after: of, of, acked: JournalIndex::ZERO } };
     net.propose("a", "shipped since");
     net.isolate("a");
     net.pass(1_500); // B says hello again and hears nothing.

@@ -114,7 +114,7 @@ fn a_new_backup_gets_rows_and_the_whole_journal_and_goes_on_from_there() {
     let next = write(&pair.source, 10);
     target.append(&next).unwrap();
     target.apply(&next).unwrap();
-    drop(target);
+    drop((inbox, target));
     same(&pair.source, &open(&pair.target()).unwrap());
 }
 

@@ -26,6 +26,12 @@ impl PlatformStore {
         Ok((head.last, head.history, firsts))
     }
 
+    /// Bytes that the state rows take on disk, about.
+    pub fn rows_bytes(&self) -> u64 {
+        let property = rocksdb::properties::ESTIMATE_LIVE_DATA_SIZE;
+        self.0.db.property_int_value_cf(self.family(STATE), property).ok().flatten().unwrap_or(0)
+    }
+
     /// True for lineages whose records may stand in this journal.
     pub(crate) fn has_lineage(&self, lineage: Lineage) -> bool {
         self.belongs(lineage)
