@@ -99,13 +99,16 @@ impl World {
                 };
                 self.hosts[node].disk.staged = Some(staged);
             }
-        } else if let Some(staged) = &mut self.hosts[node].disk.staged {
-            // Another source has other files: what was taken of the former one is of no use.
-            let same = disk.position(staged.last().index) == Some(staged.last());
-            staged.left = if same { staged.left.saturating_sub(1) } else { PARTS };
-            if !same {
-                self.hosts[node].disk.staged = None;
-            }
+            return;
+        }
+        // Another source has other files: what was taken of the former one is of no use.
+        let last = self.hosts[node].disk.staged.as_ref().map_or(Position::ZERO, Staged::last);
+        let same = disk.position(last.index) == Some(last);
+        let staged = &mut self.hosts[node].disk.staged;
+        if !same {
+            *staged = None;
+        } else if let Some(staged) = staged {
+            staged.left = staged.left.saturating_sub(1);
         }
     }
 
