@@ -42,7 +42,7 @@ pub use plan::{BackupPlan, PlatformAdvice, PlatformLossDoc, ProposedBackup, Site
 pub use problem::{CliError, CliErrorBody, Problem, Redirect};
 pub use recovery::{AdoptPlan, AdoptRequest, JournalCopy, LineageItem, NodeRequest};
 pub use status::{
-    BackupStatus, DurabilityNow, FederationStatus, Mode, NodeState, NodeStatus, PlatformKind, PlatformState,
+    BackupStatus, BootstrapStatus, SlotStatus, DurabilityNow, FederationStatus, Mode, NodeState, NodeStatus, PlatformKind, PlatformState,
     PlatformStatus, TableSummary, Warning,
 };
 pub use tables::{

@@ -25,8 +25,10 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 const THROTTLE_MAX: Duration = Duration::from_secs(10);
 /// A node that asks for nothing for this long is no longer being sent to.
 const SENDING: Duration = Duration::from_secs(20);
-/// A checkpoint that nobody has asked for in this time is removed.
-const KEEP: Duration = Duration::from_secs(600);
+/// A checkpoint that nobody has asked for in this time is removed: longer than most links are cut.
+const KEEP: Duration = Duration::from_secs(2 * 3_600);
+/// One that was taken whole goes sooner: another new backup may want the same.
+const KEEP_TAKEN: Duration = Duration::from_secs(600);
 /// Space that stays free for the journal.
 const FREE_MIN: u64 = 256 << 20;
 
@@ -104,6 +106,7 @@ struct Made {
     id: Digest,
     dir: PathBuf,
     used: Instant,
+    taken: bool,
 }
 
 impl Checkpoints {
@@ -122,7 +125,8 @@ impl Checkpoints {
             let path = entry.path();
             match Checkpoint::read(&path) {
                 Ok(Some(found)) if path.file_name().is_some_and(|n| *n == *found.id().to_string()) => {
-                    let made = Made { id: found.id(), dir: path, used: Instant::now(), checkpoint: Arc::new(found) };
+                    let (id, used) = (found.id(), Instant::now());
+                    let made = Made { id, dir: path, used, taken: false, checkpoint: Arc::new(found) };
                     self.hold().made.insert((region, made.checkpoint.from), made);
                 }
                 _ => drop(std::fs::remove_dir_all(&path)),
@@ -161,7 +165,7 @@ impl Checkpoints {
     fn get(&self, region: RegionCode, id: Digest) -> Option<Made> {
         let mut state = self.hold();
         let made = state.made.iter_mut().find(|((r, _), m)| *r == region && m.id == id).map(|(_, m)| m)?;
-        made.used = Instant::now();
+        (made.used, made.taken) = (Instant::now(), false);
         Some(made.clone())
     }
 
@@ -169,7 +173,7 @@ impl Checkpoints {
     fn sweep(&self, bad: Option<Digest>) {
         let mut gone = Vec::new();
         self.hold().made.retain(|_, m| {
-            let keep = m.used.elapsed() < KEEP && Some(m.id) != bad;
+            let keep = m.used.elapsed() < if m.taken { KEEP_TAKEN } else { KEEP } && Some(m.id) != bad;
             if !keep {
                 gone.push(m.dir.clone());
             }
@@ -235,7 +239,10 @@ impl Agent {
             }
             Ask::Done { region, epoch, id } => {
                 self.gives(to, region, epoch)?;
-                self.checkpoints().hold().sending.remove(&(to, region));
+                let mut given = self.checkpoints().hold();
+                given.sending.remove(&(to, region));
+                given.made.values_mut().filter(|m| m.id == id).for_each(|m| m.taken = true);
+                drop(given);
                 info!(%region, %to, id = %id.short(), "checkpoint taken");
                 Ok(Answer::Done)
             }
@@ -309,7 +316,7 @@ impl Agent {
         info!(%region, %from, last = %checkpoint.last, rows = checkpoint.rows, bytes = checkpoint.bytes(),
             seconds = begin.elapsed().as_secs_f64(), "checkpoint made");
         let (id, checkpoint) = (checkpoint.id(), Arc::new(checkpoint));
-        let made = Made { checkpoint, id, dir: folder, used: Instant::now() };
+        let made = Made { checkpoint, id, dir: folder, used: Instant::now(), taken: false };
         let former = self.checkpoints().hold().made.insert((region, from), made);
         if let Some(former) = former {
             let _ = std::fs::remove_dir_all(former.dir);

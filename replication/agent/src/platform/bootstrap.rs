@@ -137,7 +137,11 @@ impl Bootstrap {
         let region = self.store.region();
         let mut bad = None;
         loop {
-            if self.context.stop.is_cancelled() || tails::is_over(&self.context.registry, region, self.epoch) {
+            let view = self.context.registry.state();
+            let named = view.state.placement(region).is_some_and(|p| p.names(self.context.me));
+            drop(view);
+            let over = !named || tails::is_over(&self.context.registry, region, self.epoch);
+            if over || self.context.stop.is_cancelled() {
                 show(&self.shown, |shown| *shown = None);
                 return None;
             }
