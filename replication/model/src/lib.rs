@@ -22,8 +22,8 @@ pub use index::JournalIndex;
 pub use month::Month;
 pub use position::Position;
 pub use record::{
-    BodyRef, Draft, Durability, Effect, LINEAGE_READ, MoveId, ReadVersion, Record, RecordDefect,
-    RecordHeader, RecordKind, RequestRef, SCHEMA_VERSION, DEGRADE_SINCE,
+    BodyRef, DEGRADE_SINCE, Draft, Durability, Effect, LINEAGE_READ, MoveId, ReadVersion, Record,
+    RecordDefect, RecordHeader, RecordKind, RequestRef, SCHEMA_VERSION,
 };
 pub use time::Timestamp;
 pub use usage::{MONTHS_KEPT, MonthUsage, USAGE_KEY, Usage};
