@@ -22,7 +22,8 @@ pub(crate) fn view(state: &State, placement: &Placement) -> PlacementView {
         proven_k: placement.proven_k,
         start_k: placement.start_k,
         shrink_ms: (placement.policy.durability == DurabilityMode::AutoSync).then(|| state.shrink_wait_ms()),
-        degrade_ms: (state.may_degrade(placement) && state.read_by_all(placement) >= eport_model::DEGRADE_SINCE)
+        degrade_ms: (state.may_degrade(placement)
+            && state.read_by_all(placement) >= eport_model::DEGRADE_SINCE)
             .then(|| state.degrade_wait_ms()),
         lease: placement.policy.failover == FailoverMode::Auto,
         unseen: state.awaits_primary(placement),

@@ -153,8 +153,7 @@ impl World {
                 self.failover(self.loss_needed(stuck));
             }
             // The old primary aborts by itself when it can; it may be unable to.
-            PlacementState::Switching { move_id, .. } if self.is_overdue(move_id) && stuck % 2_000 < 200 =>
-            {
+            PlacementState::Switching { move_id, .. } if self.is_overdue(move_id) && stuck % 2_000 < 200 => {
                 let version = self.registry.placement().version;
                 let op = Op::AbortMove { region: region(), version, move_id, reason: "stalled".to_owned() };
                 self.propose(None, "operator/admin".into(), op, ReplyTo::Nobody);

@@ -83,7 +83,8 @@ impl World {
         let (move_id, expected_version) = (self.new_move(), plan.version);
         let within_ms: i64 = self.rng.random_range(300..4_000);
         let within_ms = u32::try_from(within_ms).unwrap_or(1);
-        let op = Op::OpenSwitchover { region: region(), move_id, kind, to, within_ms, expected_version, plan };
+        let op =
+            Op::OpenSwitchover { region: region(), move_id, kind, to, within_ms, expected_version, plan };
         self.propose(None, OPERATOR.into(), op, ReplyTo::Nobody);
     }
 

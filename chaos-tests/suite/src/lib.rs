@@ -6,8 +6,8 @@
 #![allow(clippy::disallowed_methods)]
 
 mod ledger;
-pub mod matrix;
 mod load;
+pub mod matrix;
 mod mount;
 mod moves;
 mod starter;

@@ -33,7 +33,11 @@ fn swept(fed: &Federation, drill: &str) -> Result<()> {
     let place = copies.display().to_string();
     wait_for("the end of the copies", Duration::from_secs(60), || {
         let left = processes(&place).map_err(|e| format!("{e:#}"))?;
-        if left.is_empty() && !copies.exists() { Ok(()) } else { Err(format!("{left:?} {}", copies.exists())) }
+        if left.is_empty() && !copies.exists() {
+            Ok(())
+        } else {
+            Err(format!("{left:?} {}", copies.exists()))
+        }
     })
 }
 
@@ -41,7 +45,9 @@ fn swept(fed: &Federation, drill: &str) -> Result<()> {
 fn living(fed: &Federation) -> Result<(Value, Value, usize)> {
     let s = fed.status_at(WATCH)?;
     let up = s["nodes"].as_array().context("nodes")?.iter().filter(|n| n["state"] == "up").count();
-    let split = s["warnings"].as_array().is_some_and(|w| w.iter().any(|w| w["code"] == "EP2047" || w["code"] == "EP1306"));
+    let split = s["warnings"]
+        .as_array()
+        .is_some_and(|w| w.iter().any(|w| w["code"] == "EP2047" || w["code"] == "EP1306"));
     ensure!(!split, "the living federation has heard of the copy: {s}");
     Ok((s["lineage"].clone(), s["lineages"].clone(), up))
 }
@@ -62,7 +68,10 @@ fn a_lost_quorum_is_rehearsed_on_copies_and_the_living_federation_is_not_touched
                 .json()?;
             ensure!(done["verdict"] == "passed" && done["rpo_records"] == 0, "{done:#}");
             ensure!(done["rto_seconds"].as_f64() > Some(0.0), "{done:#}");
-            ensure!(done["steps"].as_array().is_some_and(|s| s.len() == 8 && s.iter().all(|s| s["ok"] == true)), "{done:#}");
+            ensure!(
+                done["steps"].as_array().is_some_and(|s| s.len() == 8 && s.iter().all(|s| s["ok"] == true)),
+                "{done:#}"
+            );
             let path = done["report"]["json"].as_str().context("report")?.to_owned();
             fed.eport(&["drill", "verify", &path])?.expect(0, "its report")?;
             ensure!(Path::new(&path).exists());
@@ -79,18 +88,28 @@ fn a_lost_quorum_is_rehearsed_on_copies_and_the_living_federation_is_not_touched
 fn a_killed_terminal_leaves_nothing_behind(fed: &Federation) -> Result<()> {
     let mut child = fed.spawn(&["--timeout", "120s", "drill", "run", "quorum-loss", CITY, "--isolated"])?;
     let drill = wait_for("a copy that runs", Duration::from_secs(90), || {
-        let list = fed.eport_at(WATCH, &["drill", "history"]).and_then(|r| r.ok_json()).map_err(|e| format!("{e:#}"))?;
+        let list = fed
+            .eport_at(WATCH, &["drill", "history"])
+            .and_then(|r| r.ok_json())
+            .map_err(|e| format!("{e:#}"))?;
         let id = list["items"][0]["drill_id"].as_str().unwrap_or_default().to_owned();
         let home = fed.home().join("drills").join(&id).join("copies");
         let running = processes(&home.display().to_string()).map_err(|e| format!("{e:#}"))?;
         let daemon = home.join("eportd.log").exists() && !running.is_empty();
-        if list["items"][0]["state"] != "ended" && daemon { Ok(id) } else { Err(list["items"][0].to_string()) }
+        if list["items"][0]["state"] != "ended" && daemon {
+            Ok(id)
+        } else {
+            Err(list["items"][0].to_string())
+        }
     })?;
     child.kill()?;
     child.wait()?;
     swept(fed, &drill)?;
     let ended = wait_for("the end of the drill", Duration::from_secs(60), || {
-        let list = fed.eport_at(WATCH, &["drill", "history"]).and_then(|r| r.ok_json()).map_err(|e| format!("{e:#}"))?;
+        let list = fed
+            .eport_at(WATCH, &["drill", "history"])
+            .and_then(|r| r.ok_json())
+            .map_err(|e| format!("{e:#}"))?;
         let newest = list["items"][0].clone();
         if newest["state"] == "ended" { Ok(newest) } else { Err(newest.to_string()) }
     })?;

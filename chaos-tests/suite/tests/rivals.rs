@@ -131,7 +131,8 @@ fn wrong_targets(fed: &Federation) -> Result<()> {
     to(HOME)?.expect(7, "the primary itself")?;
     // Of the same site as a backup, but no copy of the platform lies there.
     to(ENTRY)?.expect(7, "a node without a copy")?;
-    fed.eport(&["platform", "promote", R, "--to", HOST])?.expect(7, "a node of another region is no promotion")?;
+    fed.eport(&["platform", "promote", R, "--to", HOST])?
+        .expect(7, "a node of another region is no promotion")?;
     fed.eport(&["platform", "demote", R, "--to", HOME])?.expect(7, "a home node is no host")?;
     // Suspended: it gives its duties away.
     fed.eport(&["node", "drain", HOST])?.expect(0, "drain")?;

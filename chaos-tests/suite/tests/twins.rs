@@ -91,12 +91,16 @@ fn approved(fed: &Federation, node: &str, args: &[&str]) -> Result<Ran> {
 /// Plans, is refused without the second person, is signed by both, founds.
 fn found(fed: &Federation, node: &str) -> Result<String> {
     let file = fed.scratch().join(format!("recover-{node}.json")).display().to_string();
-    let plan = fed.eport(&["quorum", "recover", "plan", "--config", &config(fed, node), "--out", &file])?.ok_json()?;
+    let plan = fed
+        .eport(&["quorum", "recover", "plan", "--config", &config(fed, node), "--out", &file])?
+        .ok_json()?;
     let token = text(&plan, "token");
     let stopped: Vec<&str> = VOTERS.into_iter().filter(|v| *v != node).collect();
     let config = config(fed, node);
-    let mut apply =
-        vec!["quorum", "recover", "apply", "--config", &config, "--tail", "commit", "--token", &token, "--plan", &file];
+    let mut apply = vec![
+        "quorum", "recover", "apply", "--config", &config, "--tail", "commit", "--token", &token, "--plan",
+        &file,
+    ];
     apply.push("--confirm-stopped");
     apply.extend(&stopped);
     let alone = fed.eport(&apply)?;
@@ -112,7 +116,8 @@ fn found(fed: &Federation, node: &str) -> Result<String> {
 fn both_alarm(fed: &Federation) -> Result<()> {
     for (node, other) in [(FOUNDER, TWIN), (TWIN, FOUNDER)] {
         fed.wait_status(node, "the alarm of two living lineages", |s| {
-            let named = |w: &Value| w["code"] == "EP2047" && w["text"].as_str().is_some_and(|t| t.contains(other));
+            let named =
+                |w: &Value| w["code"] == "EP2047" && w["text"].as_str().is_some_and(|t| t.contains(other));
             s["warnings"].as_array().is_some_and(|w| w.iter().any(named))
         })?;
     }
@@ -124,7 +129,8 @@ fn serves_alone(fed: &Federation, node: &str, region: &str, prefix: &str, ledger
     let sent = documents(prefix, 20);
     std::fs::write(&file, eport_suite::lines(&sent))?;
     let path = file.to_string_lossy().into_owned();
-    let said = fed.eport_at(node, &["--timeout", "60s", "doc", "submit", &path, "--platform", region])?.ok_json()?;
+    let said =
+        fed.eport_at(node, &["--timeout", "60s", "doc", "submit", &path, "--platform", region])?.ok_json()?;
     let open = ledger.note_batch(&sent, said["items"].as_array().context("items")?)?;
     ensure!(open == 0, "{said}");
     Ok(())
@@ -132,16 +138,26 @@ fn serves_alone(fed: &Federation, node: &str, region: &str, prefix: &str, ledger
 
 /// Each knows its own lineage and its own records only.
 fn nothing_was_exchanged(fed: &Federation, lineages: &[String; 2]) -> Result<()> {
-    for ((node, lineage), other) in [(FOUNDER, &lineages[0]), (TWIN, &lineages[1])].into_iter().zip([TWIN, FOUNDER]) {
+    for ((node, lineage), other) in
+        [(FOUNDER, &lineages[0]), (TWIN, &lineages[1])].into_iter().zip([TWIN, FOUNDER])
+    {
         let s = fed.status_at(node)?;
         ensure!(s["lineage"] == lineage.as_str(), "{s}");
         let up = |n: &Value| n["node"] == other && n["state"] == "up";
-        ensure!(!s["nodes"].as_array().context("nodes")?.iter().any(up), "{node} counts {other} among its own: {s}");
+        ensure!(
+            !s["nodes"].as_array().context("nodes")?.iter().any(up),
+            "{node} counts {other} among its own: {s}"
+        );
     }
     // Each keeps a copy of the other's platform from before the loss: nothing was added to it.
     for (node, region) in [(FOUNDER, TWO), (TWIN, ONE)] {
         let found = fed.status_at(node)?;
-        let p = found["platforms"].as_array().context("platforms")?.iter().find(|p| p["region"] == region).cloned();
+        let p = found["platforms"]
+            .as_array()
+            .context("platforms")?
+            .iter()
+            .find(|p| p["region"] == region)
+            .cloned();
         let p = p.with_context(|| region.to_owned())?;
         ensure!(p["state"] == "stopped", "{node} serves what is the other's: {p}");
     }

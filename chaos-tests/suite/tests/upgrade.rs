@@ -122,7 +122,8 @@ fn while_one_holder_reads_only_the_older_format_the_primary_waits_instead_of_deg
         std::fs::write(&file, eport_suite::document("ALONE").to_string())?;
         let path = file.to_string_lossy().into_owned();
         let lodge = ["--timeout", "12s", "doc", "submit", &path, "--platform", CITY];
-        fed.eport_at(AT, &lodge)?.expect(5, "a write that nobody confirms, under a format that not all read")?;
+        fed.eport_at(AT, &lodge)?
+            .expect(5, "a write that nobody confirms, under a format that not all read")?;
         fed.eport(&["dev", "heal"])?.expect(0, "heal")?;
         level(&fed)?;
         // Both are upgraded: from now on it may.

@@ -220,7 +220,9 @@ fn id(plan: &Plan) -> String {
 /// Who survives in the copy: one voter that keeps the platform (its primary if it votes), and a member without a vote that does; the
 /// other voters are gone. Empty when no voter keeps the platform.
 fn copies(status: &FederationStatus, about: &PlatformStatus) -> (Vec<NodeId>, Vec<NodeId>) {
-    let keeps = |n: &NodeStatus| n.node == about.primary || about.backups.iter().any(|b| b.node == n.node && b.in_sync);
+    let keeps = |n: &NodeStatus| {
+        n.node == about.primary || about.backups.iter().any(|b| b.node == n.node && b.in_sync)
+    };
     let up: Vec<&NodeStatus> = status.nodes.iter().filter(|n| n.state == NodeState::Up && keeps(n)).collect();
     let voter = up.iter().filter(|n| n.voter).min_by_key(|n| (n.node != about.primary, n.node));
     let Some(voter) = voter else { return Default::default() };
@@ -273,16 +275,18 @@ fn does(action: Action, count: u64, plan: &Plan) -> Text {
             "read the journal kept by each standby and find the canaries",
         ),
         Action::Image => Text::new(
-            format!("复制 {} 的目录（各自停顿一瞬）；{} 视为永久丢失", list(&plan.survivors), list(&plan.lost)),
+            format!(
+                "复制 {} 的目录（各自停顿一瞬）；{} 视为永久丢失",
+                list(&plan.survivors),
+                list(&plan.lost)
+            ),
             format!(
                 "copy the directories of {} (each stands still for a moment); {} count as gone for good",
                 list(&plan.survivors),
                 list(&plan.lost)
             ),
         ),
-        Action::RecoveryPlan => {
-            Text::new("在每个副本上生成恢复计划", "make a recovery plan of every copy")
-        }
+        Action::RecoveryPlan => Text::new("在每个副本上生成恢复计划", "make a recovery plan of every copy"),
         Action::Recover => Text::new("签署并在副本上执行恢复", "sign the plan and apply it to the copy"),
         Action::ServeCopy => Text::new(
             format!("启动恢复后的副本，写入平台 {}，查找测试单证", plan.region),

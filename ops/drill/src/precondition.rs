@@ -124,7 +124,10 @@ fn isolated(plan: &Plan, facts: &Facts<'_>) -> Vec<Condition> {
             "survivor",
             count > 0 && plan.lost.len() >= 2,
             format!("副本：{count}，视为丢失的表决节点：{}", plan.lost.len()),
-            format!("{count} copies, {} voters count as gone; at least one and two are needed", plan.lost.len()),
+            format!(
+                "{count} copies, {} voters count as gone; at least one and two are needed",
+                plan.lost.len()
+            ),
         ),
     ]
 }

@@ -18,7 +18,9 @@ pub fn placement_view(state: &State, p: &Placement) -> PlacementView {
         .collect();
     let doing = match p.state {
         PlacementState::Active => ViewState::Active,
-        PlacementState::Switching { move_id, to, within_ms } => ViewState::Switching { move_id, to, within_ms },
+        PlacementState::Switching { move_id, to, within_ms } => {
+            ViewState::Switching { move_id, to, within_ms }
+        }
         PlacementState::Recovering { move_id, epoch } => ViewState::Recovering { move_id, epoch },
         PlacementState::Stopped => ViewState::Stopped,
     };

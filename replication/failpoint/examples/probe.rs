@@ -5,5 +5,9 @@ fn main() {
     eport_failpoint::enter("probe");
     eport_failpoint::point!("probe.place.before", "nothing");
     let failed = eport_failpoint::fails!("probe.place.fails", "nothing");
-    println!("carried {} failed {failed} clock {}", eport_failpoint::CARRIED, eport_failpoint::wall_offset_ms());
+    println!(
+        "carried {} failed {failed} clock {}",
+        eport_failpoint::CARRIED,
+        eport_failpoint::wall_offset_ms()
+    );
 }

@@ -68,7 +68,8 @@ fn the_programs_own_build_resolves_to_no_failpoints() {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let features = |extra: &[&str]| {
         let mut tree = Command::new(&cargo);
-        tree.args(["tree", "--offline", "--prefix", "none", "-e", "features,normal", "-f", "{p} [{f}]"]).args(extra);
+        tree.args(["tree", "--offline", "--prefix", "none", "-e", "features,normal", "-f", "{p} [{f}]"])
+            .args(extra);
         let out = tree.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")).output().unwrap();
         assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
         let text = String::from_utf8_lossy(&out.stdout).into_owned();

@@ -119,7 +119,9 @@ impl Replica {
         match handover.phase {
             Phase::Proposed(_) if !linearizable && !newer => {}
             // The same command again at this version, or its end: whichever arrives first refuses the others.
-            Phase::Proposed(_) if self.now.mono_ms > handover.until_ms => self.ask_abort("the deadline passed"),
+            Phase::Proposed(_) if self.now.mono_ms > handover.until_ms => {
+                self.ask_abort("the deadline passed")
+            }
             Phase::Proposed(start) => self.ask_commit(start),
             Phase::Resolving if linearizable || newer => {
                 self.ask_abort("the primary restarted during the switchover");

@@ -37,6 +37,6 @@ pub(crate) use bugs::Bug;
 pub use input::{Input, Limits, Recovered, Rewind, Ticket};
 pub use message::{Ack, Hello, HelloAnswer, Message, RejectReason, SealReport};
 pub use output::{Alarm, Outcome, Output, RegistryStep, Role};
-pub use places::append_kind;
 pub use placement::{BackupView, PlacementView, ViewState};
+pub use places::append_kind;
 pub use replica::{Now, Progress, Replica};

@@ -19,7 +19,7 @@ pub use history::{EpochEntry, EpochHistory, HistoryError};
 pub use index::JournalIndex;
 pub use position::Position;
 pub use record::{
-    BodyRef, Draft, Durability, Effect, LINEAGE_READ, MoveId, ReadVersion, Record, RecordDefect,
-    RecordHeader, RecordKind, RequestRef, SCHEMA_VERSION, DEGRADE_SINCE,
+    BodyRef, DEGRADE_SINCE, Draft, Durability, Effect, LINEAGE_READ, MoveId, ReadVersion, Record,
+    RecordDefect, RecordHeader, RecordKind, RequestRef, SCHEMA_VERSION,
 };
 pub use time::Timestamp;

@@ -19,17 +19,22 @@ struct Args {
 }
 
 fn args() -> Result<Args> {
-    let mut args = Args { out: None, simulated: None, limit: Duration::from_secs(20 * 60), only: None, list: false };
+    let mut args =
+        Args { out: None, simulated: None, limit: Duration::from_secs(20 * 60), only: None, list: false };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let mut value = || words.next().with_context(|| format!("{word} needs a value"));
         match word.as_str() {
             "--out" => args.out = Some(value()?.into()),
             "--simulated" => args.simulated = Some(value()?.into()),
-            "--minutes" => args.limit = Duration::from_secs(60 * value()?.parse::<u64>().context("--minutes")?),
+            "--minutes" => {
+                args.limit = Duration::from_secs(60 * value()?.parse::<u64>().context("--minutes")?)
+            }
             "--only" => args.only = Some(value()?),
             "--list" => args.list = true,
-            other => anyhow::bail!("unknown word {other}: --out FILE, --simulated FILE, --minutes N, --only TEXT, --list"),
+            other => anyhow::bail!(
+                "unknown word {other}: --out FILE, --simulated FILE, --minutes N, --only TEXT, --list"
+            ),
         }
     }
     Ok(args)
@@ -92,7 +97,10 @@ fn rehearse(
     let mut rows = Vec::new();
     for (n, cell) in cells.iter().enumerate() {
         if begun.elapsed() >= limit {
-            facts.push(format!("The time was over: {} planned cells of drills were not run.", cells.len() - n));
+            facts.push(format!(
+                "The time was over: {} planned cells of drills were not run.",
+                cells.len() - n
+            ));
             break;
         }
         let result = drills::run(ground, cell, n);

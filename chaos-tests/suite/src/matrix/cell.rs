@@ -184,6 +184,10 @@ fn came_back(ground: &Ground, cast: &Cast, documents: u64) -> Result<()> {
         cast.old
     );
     let now = ground.tails_of(cast.old)?;
-    ensure!(now >= documents, "the tails of {} name {now} documents, {documents} were answered there alone", cast.old);
+    ensure!(
+        now >= documents,
+        "the tails of {} name {now} documents, {documents} were answered there alone",
+        cast.old
+    );
     Ok(())
 }

@@ -98,7 +98,10 @@ pub fn drills(ground: &Ground, names: &[&str]) -> Result<Vec<(String, Vec<String
     for name in names {
         let plan = ground.fed.eport(&["drill", "plan", name, CITY])?.json()?;
         let steps = plan["steps"].as_array().with_context(|| plan.to_string())?;
-        all.push(((*name).to_owned(), steps.iter().filter_map(|s| s["name"].as_str().map(str::to_owned)).collect()));
+        all.push((
+            (*name).to_owned(),
+            steps.iter().filter_map(|s| s["name"].as_str().map(str::to_owned)).collect(),
+        ));
     }
     Ok(all)
 }
@@ -116,7 +119,8 @@ fn processes(ground: &Ground, word: &str) -> Result<Vec<u32>> {
     for entry in std::fs::read_dir("/proc")?.flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse::<u32>().ok()) else { continue };
         let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        let words: Vec<String> = line.split(|b| *b == 0).map(|w| String::from_utf8_lossy(w).into_owned()).collect();
+        let words: Vec<String> =
+            line.split(|b| *b == 0).map(|w| String::from_utf8_lossy(w).into_owned()).collect();
         if words.iter().any(|w| w == word) && words.iter().any(|w| w.starts_with(&home)) {
             found.push(pid);
         }
@@ -182,7 +186,8 @@ pub fn run(ground: &mut Ground, cell: &DrillCell, number: usize) -> Result<Drill
     let load = Load::start(&ground.fed, CITY, &format!("D{number}"), 10)?;
     let place = ground.fed.arm("eport", "drill.step.before", &format!("stop about={}", cell.step))?;
     let limit = if cell.blow == Blow::BothDie { "30s" } else { "180s" };
-    let mut child = ground.fed.spawn(&["--timeout", "60s", "drill", "run", &cell.drill, CITY, "--limit", limit])?;
+    let mut child =
+        ground.fed.spawn(&["--timeout", "60s", "drill", "run", &cell.drill, CITY, "--limit", limit])?;
     let reached = wait_for("the step", Duration::from_secs(90), || {
         if place.reached() {
             return Ok(true);
@@ -219,14 +224,20 @@ pub fn run(ground: &mut Ground, cell: &DrillCell, number: usize) -> Result<Drill
     ground.heal()?;
     restored(ground, number, load)?;
     let text = |k: &str| drill[k].as_str().unwrap_or_default().to_owned();
-    Ok(DrillOutcome { verdict: text("verdict"), note: text("note"), reached, seconds: begun.elapsed().as_secs_f64() })
+    Ok(DrillOutcome {
+        verdict: text("verdict"),
+        note: text("note"),
+        reached,
+        seconds: begun.elapsed().as_secs_f64(),
+    })
 }
 
 fn finish(mut child: Child) -> Result<Ran> {
-    let done = wait_for("the end of the drill's process", Duration::from_secs(200), || match child.try_wait() {
-        Ok(Some(_)) => Ok(()),
-        other => Err(format!("{other:?}")),
-    });
+    let done =
+        wait_for("the end of the drill's process", Duration::from_secs(200), || match child.try_wait() {
+            Ok(Some(_)) => Ok(()),
+            other => Err(format!("{other:?}")),
+        });
     if done.is_err() {
         let _ = child.kill();
     }

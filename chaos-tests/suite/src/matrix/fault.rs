@@ -190,7 +190,9 @@ pub fn inject(
             links(fed, fault, node, place)?;
         }
         Fault::NewPath => new_path(fed, place)?,
-        Fault::JournalSync => return failing(fed, node, "journal.fsync", &format!("fail about={region}"), place),
+        Fault::JournalSync => {
+            return failing(fed, node, "journal.fsync", &format!("fail about={region}"), place);
+        }
         Fault::RegistrySync => return failing(fed, node, "registry.fsync", "fail", place),
         Fault::SlowDisk => {
             let slow = fed.arm(node, "journal.fsync.before", &format!("delay 250 about={region}"))?;
@@ -275,7 +277,8 @@ fn starved(pid: u32, place: &Armed) -> Result<()> {
 
 fn few_files(pid: u32, place: &Armed) -> Result<()> {
     let limit = |n: &str| -> Result<()> {
-        let done = Command::new("prlimit").args(["--pid", &pid.to_string(), &format!("--nofile={n}:")]).status()?;
+        let done =
+            Command::new("prlimit").args(["--pid", &pid.to_string(), &format!("--nofile={n}:")]).status()?;
         ensure!(done.success(), "prlimit {n}: {done}");
         Ok(())
     };
@@ -299,8 +302,24 @@ fn links(fed: &Federation, fault: Fault, node: &str, place: &Armed) -> Result<()
                 Fault::CutOut => vec!["dev", "cut", &site, other, "--one-way"],
                 Fault::CutIn => vec!["dev", "cut", other, &site, "--one-way"],
                 Fault::Noise => vec![
-                    "dev", "slow", &site, other, "--rate-kbit", "500", "--delay-ms", "60", "--jitter-ms", "40", "--loss",
-                    "3", "--duplicate", "3", "--reorder", "3", "--corrupt", "2",
+                    "dev",
+                    "slow",
+                    &site,
+                    other,
+                    "--rate-kbit",
+                    "500",
+                    "--delay-ms",
+                    "60",
+                    "--jitter-ms",
+                    "40",
+                    "--loss",
+                    "3",
+                    "--duplicate",
+                    "3",
+                    "--reorder",
+                    "3",
+                    "--corrupt",
+                    "2",
                 ],
                 _ => vec!["dev", "cut", &site, other],
             };
@@ -323,7 +342,8 @@ fn links(fed: &Federation, fault: Fault, node: &str, place: &Armed) -> Result<()
 
 fn new_path(fed: &Federation, place: &Armed) -> Result<()> {
     let status = fed.eport(&["dev", "status"])?.ok_json()?;
-    let pid = status["relay"]["pid"].as_u64().and_then(|p| u32::try_from(p).ok()).context("the relay's process")?;
+    let pid =
+        status["relay"]["pid"].as_u64().and_then(|p| u32::try_from(p).ok()).context("the relay's process")?;
     signal(pid, "KILL")?;
     place.release();
     std::thread::sleep(Duration::from_millis(500));

@@ -83,13 +83,15 @@ impl Ground {
     }
 
     fn small_disk(&mut self, node: &str) -> Result<()> {
-        let (data, aside) = (self.fed.node_dir(node).join("data"), self.fed.node_dir(node).join("data-aside"));
+        let (data, aside) =
+            (self.fed.node_dir(node).join("data"), self.fed.node_dir(node).join("data-aside"));
         self.fed.dev("kill", node)?;
         std::fs::rename(&data, &aside)?;
         std::fs::create_dir(&data)?;
         match Mount::memory("640m", &data)? {
             Some(mount) => {
-                let ran = Ran::of(std::process::Command::new("cp").arg("-a").arg(aside.join(".")).arg(&data))?;
+                let ran =
+                    Ran::of(std::process::Command::new("cp").arg("-a").arg(aside.join(".")).arg(&data))?;
                 ensure!(ran.code == 0, "{ran:?}");
                 self.mounts.push(mount);
             }
@@ -129,7 +131,8 @@ impl Ground {
             }
             let list = status["platforms"].as_array().cloned().unwrap_or_default();
             let p = list.into_iter().find(|p| p["region"] == R).ok_or("no platform")?;
-            let whole = |b: &Value| (b["in_sync"] == true || p["durability"] == "async") && b["lag_records"] == 0;
+            let whole =
+                |b: &Value| (b["in_sync"] == true || p["durability"] == "async") && b["lag_records"] == 0;
             let level = p["backups"].as_array().is_some_and(|b| b.iter().all(whole));
             if p["state"] == "active" && level { Ok(p) } else { Err(p.to_string()) }
         })
@@ -156,13 +159,17 @@ impl Ground {
                 p["backups"].as_array().is_some_and(|b| b.iter().any(|b| b["node"] == node))
             };
             if !names(&now, primary) {
-                let others: Vec<&str> = [HOME, HOST, THIRD].into_iter().filter(|n| now["primary"] != *n).collect();
+                let others: Vec<&str> =
+                    [HOME, HOST, THIRD].into_iter().filter(|n| now["primary"] != *n).collect();
                 self.policy(&others, "sync")?;
                 now = self.at_rest()?;
                 ensure!(names(&now, primary), "{now}");
             }
             wait_for("the platform where the cell begins", REST, || {
-                let ran = self.fed.eport(&["platform", "switchover", R, "--to", primary]).map_err(|e| format!("{e:#}"))?;
+                let ran = self
+                    .fed
+                    .eport(&["platform", "switchover", R, "--to", primary])
+                    .map_err(|e| format!("{e:#}"))?;
                 let now = self.at_rest().map_err(|e| format!("{e:#}"))?;
                 if now["primary"] == primary { Ok(()) } else { Err(format!("{ran:?}, {now}")) }
             })?;
@@ -180,7 +187,11 @@ impl Ground {
             wait_for("the backups that were named", REST, || {
                 let now = self.at_rest().map_err(|e| format!("{e:#}"))?;
                 let count = now["backups"].as_array().map_or(0, Vec::len);
-                if count == backups.len() && now["durability"] == durability { Ok(()) } else { Err(now.to_string()) }
+                if count == backups.len() && now["durability"] == durability {
+                    Ok(())
+                } else {
+                    Err(now.to_string())
+                }
             })?;
         }
         Ok(())
@@ -221,14 +232,18 @@ impl Ground {
         let file = self.fed.scratch().join("tail.ndjson");
         std::fs::write(&file, crate::lines(&tail))?;
         let path = file.to_string_lossy().into_owned();
-        let said = self.fed.eport_at(old, &["--timeout", "30s", "doc", "submit", &path, "--platform", R])?.ok_json()?;
+        let said = self
+            .fed
+            .eport_at(old, &["--timeout", "30s", "doc", "submit", &path, "--platform", R])?
+            .ok_json()?;
         let local = |i: &Value| i["status"] == 201 && i["durability"] == "local";
         ensure!(said["items"].as_array().is_some_and(|l| l.iter().all(local)), "{said}");
         self.fed.dev("pause", old)?;
         self.fed.dev("restart", target)?;
         self.fed.dev("restart", THIRD)?;
         self.leader()?;
-        let args = ["platform", "failover", R, "--to", target, "--old-primary", "unreachable", "--accept-data-loss"];
+        let args =
+            ["platform", "failover", R, "--to", target, "--old-primary", "unreachable", "--accept-data-loss"];
         let moved = self.fed.eport_at(ENTRY, &args)?.expect(0, "failover")?.json()?;
         ensure!(moved["state"] == "done", "{moved}");
         // What is answered from here on by the new primary is replicated; the old one does not know yet.

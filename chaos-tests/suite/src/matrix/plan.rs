@@ -136,7 +136,14 @@ mod tests {
         assert_eq!(steps(&chosen).len(), steps::all().len(), "a step that nothing can hit");
         assert_eq!(pairs(&possible), pairs(&chosen));
         assert!(FAULTS.iter().all(|f| chosen.iter().any(|c| c.fault == *f)));
-        assert!(chosen.iter().chain(&kills(&chosen)).filter(|c| c.fault == Fault::Kill && c.victim == Victim::Here).count() >= 70);
+        assert!(
+            chosen
+                .iter()
+                .chain(&kills(&chosen))
+                .filter(|c| c.fault == Fault::Kill && c.victim == Victim::Here)
+                .count()
+                >= 70
+        );
         assert!(chosen.len() <= 150, "{} cells do not run within twenty minutes", chosen.len());
         eprintln!("{} of {} cells", chosen.len(), possible.len());
     }

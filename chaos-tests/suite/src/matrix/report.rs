@@ -32,7 +32,9 @@ pub fn simulated_as(fault: Fault) -> Option<&'static str> {
         Fault::JournalSync => "storage",
         Fault::SlowDisk => "slow_disk",
         Fault::RegistrySync => "registry_outage",
-        Fault::FewFiles | Fault::NewPath | Fault::FullDisk | Fault::ClockAhead | Fault::ClockBehind => return None,
+        Fault::FewFiles | Fault::NewPath | Fault::FullDisk | Fault::ClockAhead | Fault::ClockBehind => {
+            return None;
+        }
     })
 }
 
@@ -76,7 +78,12 @@ pub fn markdown(
     legend(&mut text);
     for kind in KINDS {
         let _ = writeln!(text, "\n## {kind}\n");
-        grid(&mut text, rows, simulated, &steps::all().into_iter().filter(|s| s.kind == kind).collect::<Vec<_>>());
+        grid(
+            &mut text,
+            rows,
+            simulated,
+            &steps::all().into_iter().filter(|s| s.kind == kind).collect::<Vec<_>>(),
+        );
         cells(&mut text, &rows.iter().filter(|r| r.cell.step.kind == kind).collect::<Vec<_>>());
     }
     drill_table(&mut text, drills, planned_drills);
@@ -102,7 +109,14 @@ fn drill_table(text: &mut String, drills: &[DrillRow], planned: usize) {
                     (_, "") => "not begun".to_owned(),
                     (_, v) => v.to_owned(),
                 };
-                writeln!(text, "| {} | {} | {} | {verdict} | {} |", c.drill, c.step, c.blow, first_line(&o.note))
+                writeln!(
+                    text,
+                    "| {} | {} | {} | {verdict} | {} |",
+                    c.drill,
+                    c.step,
+                    c.blow,
+                    first_line(&o.note)
+                )
             }
             Err(why) => {
                 writeln!(text, "| {} | {} | {} | **broken** | {} |", c.drill, c.step, c.blow, first_line(why))
@@ -171,7 +185,8 @@ fn cells(text: &mut String, rows: &[&Row]) {
             Victim::Here => "who stands there".to_owned(),
             Victim::Other(who) => who.word().to_owned(),
         };
-        let head = format!("| {}: `{}`{} | {} | {hits} |", c.step.who.word(), c.step.place, nth(&c.step), c.fault);
+        let head =
+            format!("| {}: `{}`{} | {} | {hits} |", c.step.who.word(), c.step.place, nth(&c.step), c.fault);
         let _ = match &row.result {
             Ok(o) => {
                 let mut what = o.ended.clone();

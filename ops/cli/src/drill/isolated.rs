@@ -118,7 +118,8 @@ impl Copies {
         if let Some(listen) = file.get_mut("listen").and_then(toml::Value::as_table_mut) {
             listen.remove("metrics");
         }
-        let via: toml::Table = self.state.nodes.iter().map(|n| (n.node.to_string(), nobody.clone().into())).collect();
+        let via: toml::Table =
+            self.state.nodes.iter().map(|n| (n.node.to_string(), nobody.clone().into())).collect();
         set(file, "transport", "via", via.into());
         set(file, "federation", "seeds", toml::Value::Array(Vec::new()));
         if let Some(federation) = file.get_mut("federation").and_then(toml::Value::as_table_mut) {
@@ -260,7 +261,8 @@ impl Copies {
         if done.status.success() {
             return Ok(document);
         }
-        let words = document["error"]["detail"].as_str().or(document["error"]["title"].as_str()).unwrap_or("no word");
+        let words =
+            document["error"]["detail"].as_str().or(document["error"]["title"].as_str()).unwrap_or("no word");
         let code = document["error"]["code"].as_str().unwrap_or_default();
         let what: Vec<String> = args.iter().take(3).map(|a| a.to_string_lossy().into_owned()).collect();
         Err(failed(format!("{} on the copy: {code} {words}", what.join(" "))))

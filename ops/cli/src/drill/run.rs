@@ -6,10 +6,10 @@
 use crate::connect::{Access, client_of};
 use crate::drill::canary::{self, Canary, Flock};
 use crate::drill::copies::Backups;
-use crate::drill::isolated::Copies;
 use crate::drill::facts::Looked;
 use crate::drill::files::{self, ReportFiles};
 use crate::drill::guard::Guard;
+use crate::drill::isolated::Copies;
 use crate::drill::mend::{Close, Debt, close};
 use crate::drill::moving;
 use crate::drill::steps::Scene;

@@ -132,7 +132,14 @@ impl Net {
             .iter()
             .map(|n| (node(n), Host::open(node(n), Vec::new(), (JournalIndex::ZERO, Epoch::NONE), None, 0)))
             .collect();
-        Self { hosts, wire: VecDeque::new(), cut: BTreeSet::new(), wall_off: BTreeMap::new(), now: 0, ticket: 0 }
+        Self {
+            hosts,
+            wire: VecDeque::new(),
+            cut: BTreeSet::new(),
+            wall_off: BTreeMap::new(),
+            now: 0,
+            ticket: 0,
+        }
     }
 
     pub fn host(&self, name: &str) -> &Host {

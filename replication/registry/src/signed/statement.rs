@@ -291,8 +291,19 @@ pub fn drill_unschedule(region: RegionCode, name: &str) -> Statement {
 
 /// Add a node.
 pub fn add_node(node: &Node) -> Statement {
-    let Node { id, site, region, quic, api, cert_serial, state: _, software: _, incarnation: _, reads: _, joined: _ } =
-        node;
+    let Node {
+        id,
+        site,
+        region,
+        quic,
+        api,
+        cert_serial,
+        state: _,
+        software: _,
+        incarnation: _,
+        reads: _,
+        joined: _,
+    } = node;
     let statement = Statement::new("node.add").with("node", id).with("site", site).with("region", region);
     statement.with("quic", quic).with("api", api).with("cert_serial", cert_serial)
 }
