@@ -52,7 +52,14 @@ pub(crate) fn policy(profile: &Profile, durability: DurabilityMode, k: usize) ->
     let degrades = durability == DurabilityMode::AutoSync && profile.failover == FailoverMode::Manual;
     let isolation = if degrades { profile.isolation } else { Isolation::Block };
     let failover = if durability == DurabilityMode::Async { FailoverMode::Manual } else { profile.failover };
-    Policy { durability, k, isolation, failover, same_site: false }
+    Policy {
+        durability,
+        k,
+        isolation,
+        failover,
+        same_site: false,
+        min_durability: eport_model::Durability::Local,
+    }
 }
 
 impl Registry {

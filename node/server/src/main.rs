@@ -30,6 +30,9 @@ enum LogFormat {
     Text,
 }
 
+/// Pieces of work between two looks at the sockets.
+const EVENT_INTERVAL: u32 = 8;
+
 fn main() -> ExitCode {
     let args = Args::parse();
     let config = match Config::load(&args.config) {
@@ -42,8 +45,10 @@ fn main() -> ExitCode {
             Ok(telemetry) => telemetry,
             Err(exit) => return fail(&exit),
         };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("eportd").build()
-    {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    // Sockets are looked at after so many pieces of work, not after 61: under a flood each piece takes a while, and what another
+    // platform's callers send must not wait for that many.
+    let runtime = match runtime.enable_all().event_interval(EVENT_INTERVAL).thread_name("eportd").build() {
         Ok(runtime) => runtime,
         Err(error) => {
             return fail(&Exit {

@@ -236,3 +236,26 @@ fn a_backup_whose_stream_went_past_it_introduces_itself_again() {
     net.pass(10_000);
     assert_eq!(net.host("b").disk.len(), head + 1);
 }
+
+/// What it acknowledges lies far before the records that its primary remembers; it counts all the same.
+#[test]
+fn a_backup_far_behind_is_seen_to_advance_while_it_catches_up() {
+    let mut net = Net::new(&["a", "b"]);
+    net.hosts.get_mut(&node("a")).unwrap().read_max = 500;
+    let view = placement(1, "a", &["b"], 0);
+    net.place("a", &view, false);
+    for n in 0..20_000 {
+        net.propose("a", &format!("written before it came {n}"));
+    }
+    net.hosts.get_mut(&node("b")).unwrap().slow = true;
+    net.place("b", &view, false);
+    net.pass(1_000);
+    let b = net.host("b");
+    assert_eq!(b.replica.last(), net.host("a").replica.last(), "everything is received");
+    assert!(b.held.len() > 3, "and the disk owes several answers: {}", b.held.len());
+    while let Some(answer) = net.hosts.get_mut(&node("b")).unwrap().held.pop_front() {
+        net.input(node("b"), answer);
+        net.run();
+        assert_eq!(net.host("a").replica.peers()[0].durable, net.host("b").replica.durable());
+    }
+}

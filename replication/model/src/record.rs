@@ -429,3 +429,12 @@ pub enum Durability {
     /// Survives a crash of the primary, not its loss.
     Local,
 }
+
+impl fmt::Display for Durability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Durability::Replicated => "replicated",
+            Durability::Local => "local",
+        })
+    }
+}

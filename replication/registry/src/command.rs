@@ -2,7 +2,7 @@
 
 use crate::{
     DrillFigures, DrillPlatform, DrillSchedule, DrillVerdict, Federation, Issuer, MoveKind, Node, NodeState,
-    OldPrimary, Operator, Plan, Policy, Proof, Role, Setting, Site, TableId, Tail, TailState,
+    OldPrimary, Operator, Plan, Policy, Proof, QuotaLimits, Role, Setting, Site, TableId, Tail, TailState,
 };
 use eport_model::{
     Digest, Epoch, JournalIndex, MoveId, NodeId, ParseError, Position, RegionCode, Subject, Timestamp,
@@ -475,5 +475,14 @@ pub enum Op {
         region: RegionCode,
         /// Name of the script.
         name: String,
+    },
+    /// Set what a platform may take of the nodes that serve it.
+    SetQuota {
+        /// The platform.
+        region: RegionCode,
+        /// Version of the quota that the proposer saw; 0 when there was none.
+        version: u64,
+        /// The whole quota.
+        limits: QuotaLimits,
     },
 }

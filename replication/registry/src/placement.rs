@@ -3,7 +3,7 @@
 //! Always: `proven_k <= policy.k`; `epoch <= last_epoch`; the primary is never among its own backups; `history` has one
 //! entry per committed epoch, epochs rising, so one primary per epoch; a node is listed once.
 
-use eport_model::{Epoch, MoveId, NodeId, Position, RegionCode, Timestamp};
+use eport_model::{Durability, Epoch, MoveId, NodeId, Position, RegionCode, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// When an answer is given.
@@ -61,6 +61,9 @@ pub struct Policy {
     pub failover: FailoverMode,
     /// Count backups on the primary's own site too; answers are then `local`.
     pub same_site: bool,
+    /// The least that an answer to a write promises. `replicated`: what can only be kept `local` is stored and applied like
+    /// any other record, but answered only once it is replicated.
+    pub min_durability: Durability,
 }
 
 /// A node that keeps a copy.

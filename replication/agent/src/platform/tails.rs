@@ -6,7 +6,7 @@
 use super::{Completion, Task};
 use crate::tails::{self, KEYS_LEN, KEYS_MAX};
 use bytes::Bytes;
-use eport_model::{Effect, Epoch, JournalIndex, NodeId, Position};
+use eport_model::{Effect, Epoch, JournalIndex, NodeId, Position, USAGE_KEY};
 use eport_store::{Error, PlatformStore, read_tail};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -163,7 +163,8 @@ async fn blocking<T: Send + 'static>(
 
 /// Sends the keys of every row that these tails have written, in bounded groups. A row written in two groups is asked for twice.
 fn send_keys(tails: Vec<PathBuf>, groups: &mpsc::Sender<Vec<Bytes>>) -> Result<(), Error> {
-    let (mut keys, mut bytes) = (BTreeSet::new(), 0usize);
+    // The counters of what came in are written with whatever was applied, by no effect.
+    let (mut keys, mut bytes) = (BTreeSet::from([Bytes::from_static(USAGE_KEY)]), USAGE_KEY.len());
     for tail in tails {
         read_tail(&tail, |record| {
             for key in record.effects.iter().map(Effect::key) {
@@ -180,7 +181,7 @@ fn send_keys(tails: Vec<PathBuf>, groups: &mpsc::Sender<Vec<Bytes>>) -> Result<(
             Ok(())
         })?;
     }
-    if keys.is_empty() { Ok(()) } else { send(&mut keys, groups) }
+    send(&mut keys, groups)
 }
 
 fn send(keys: &mut BTreeSet<Bytes>, groups: &mpsc::Sender<Vec<Bytes>>) -> Result<(), Error> {

@@ -48,6 +48,8 @@ pub struct Host {
     /// Inputs that storage has not answered yet, while `slow` is set.
     pub held: VecDeque<Input>,
     pub slow: bool,
+    /// Records of one read.
+    pub read_max: usize,
 }
 
 pub struct Net {
@@ -115,6 +117,7 @@ impl Host {
             answers: BTreeMap::new(),
             held: VecDeque::new(),
             slow: false,
+            read_max: 3,
         }
     }
 }
@@ -270,7 +273,7 @@ fn perform(
                 .get(from.as_u64() as usize - 1..)
                 .unwrap_or_default()
                 .iter()
-                .take(3)
+                .take(host.read_max)
                 .cloned()
                 .collect();
             return Some(Input::Records { peer, from, records });

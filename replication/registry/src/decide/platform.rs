@@ -8,7 +8,7 @@ use crate::{
     Backup, Command, DurabilityMode, EpochRecord, FailoverMode, Isolation, Op, Outcome, Placement,
     PlacementState, Policy, PolicyBackup, Refusal, Role, State,
 };
-use eport_model::{Epoch, MoveId, NodeId, Position, RegionCode};
+use eport_model::{Durability, Epoch, MoveId, NodeId, Position, RegionCode};
 
 /// Most backups of one platform.
 const BACKUPS_MAX: usize = 16;
@@ -139,6 +139,18 @@ fn checked(
     }
     if policy.isolation == Isolation::Degrade && policy.durability != DurabilityMode::AutoSync {
         return Err(invalid("isolation", "degrade belongs to auto_sync; sync waits and async never does"));
+    }
+    if policy.min_durability == Durability::Replicated {
+        // What could never be kept is refused here, not write by write.
+        if policy.durability == DurabilityMode::Async {
+            return Err(invalid("min_durability", "async never answers replicated"));
+        }
+        if policy.same_site {
+            return Err(invalid("min_durability", "with same_site every answer is local"));
+        }
+        if policy.isolation == Isolation::Degrade {
+            return Err(invalid("min_durability", "degrade is there to answer local; use block"));
+        }
     }
     let countable = named
         .iter()

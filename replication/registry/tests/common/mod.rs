@@ -1,7 +1,9 @@
 //! A small federation for tests: sites gz-a (two nodes), gz-c and sz-a, and short ways to say commands.
 #![allow(dead_code)]
 
-use eport_model::{Digest, Epoch, JournalIndex, Lineage, MoveId, NodeId, Position, RegionCode, Timestamp};
+use eport_model::{
+    Digest, Durability, Epoch, JournalIndex, Lineage, MoveId, NodeId, Position, RegionCode, Timestamp,
+};
 use eport_registry::*;
 use std::collections::BTreeMap;
 
@@ -19,7 +21,14 @@ pub fn at(epoch: u64, index: u64) -> Position {
 }
 
 pub fn policy(durability: DurabilityMode, k: usize) -> Policy {
-    Policy { durability, k, isolation: Isolation::Block, failover: FailoverMode::Manual, same_site: false }
+    Policy {
+        durability,
+        k,
+        isolation: Isolation::Block,
+        failover: FailoverMode::Manual,
+        same_site: false,
+        min_durability: Durability::Local,
+    }
 }
 
 pub fn bare_plan() -> Plan {

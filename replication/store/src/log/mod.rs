@@ -42,6 +42,8 @@ pub(crate) struct Log {
     /// How often the journal was cut: a reader that sees it change starts again.
     cuts: AtomicU64,
     open: Mutex<VecDeque<(u64, Arc<Sealed>)>>,
+    /// Bytes appended since the files were opened.
+    appended: AtomicU64,
 }
 
 /// Where the records are.
@@ -104,6 +106,7 @@ impl Log {
             places: RwLock::new(Places { sealed, active }),
             cuts: AtomicU64::new(0),
             open: Mutex::default(),
+            appended: AtomicU64::new(0),
         })
     }
 
@@ -158,6 +161,7 @@ impl Log {
         file.sync_data().map_err(failed)?;
         eport_failpoint::point!("journal.fsync.after", self.region);
         end += buffer.len() as u64;
+        self.appended.fetch_add(end - at, Ordering::Relaxed);
         let mut places = self.change();
         places.active.offsets.extend(offsets);
         places.active.end = end;
@@ -166,6 +170,11 @@ impl Log {
             *buffer = Vec::new();
         }
         Ok(())
+    }
+
+    /// Bytes appended since the files were opened.
+    pub(crate) fn appended(&self) -> u64 {
+        self.appended.load(Ordering::Relaxed)
     }
 
     /// Ends the active file with its table of places and begins the next.
