@@ -160,9 +160,9 @@ fn wrong_targets(fed: &Federation) -> Result<()> {
 
 /// Longer than a target may be silent.
 fn silent(fed: &Federation) -> Result<()> {
-    fed.wait_platform(ENTRY, R, "has a backup that is silent", |p| {
-        let silent = |b: &Value| b["node"] == HOST && b["lag_seconds"].as_f64() > Some(7.0);
-        p["backups"].as_array().is_some_and(|b| b.iter().any(silent))
+    fed.wait_status(ENTRY, "a silent node", |s| {
+        let silent = |n: &Value| n["node"] == HOST && n["last_seen_s"].as_f64() > Some(6.0);
+        s["nodes"].as_array().is_some_and(|n| n.iter().any(silent))
     })?;
     Ok(())
 }
