@@ -165,7 +165,7 @@ fn a_failover_without_quorum_prints_the_loss_and_asks_for_the_flag() {
     observed.reachable.remove(&node("gz-a-1"));
     let refused = plan(&observed, region("440300"), &failover(None, false)).unwrap();
     assert_eq!(code(&refused), Some(codes::MOVE_LOSS));
-    let since = Some(Timestamp::from_millis(5));
+    let since = Some(NOW);
     assert_eq!(refused.expected_loss, ExpectedLoss { records: 10, since });
     let accepted = plan(&observed, region("440300"), &failover(None, true)).unwrap();
     assert_eq!(

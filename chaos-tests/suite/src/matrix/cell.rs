@@ -90,8 +90,6 @@ pub fn run(ground: &mut Ground, cell: &Cell, number: usize) -> Result<Outcome> {
     };
     let bit = fault::inject(&ground.fed, R, cell.fault, prey, &place).context("the fault")?;
     drop(place);
-    let killed_command = hit == Who::Cli && cell.fault == fault::Fault::Kill;
-    let exit = operator.take().map(|child| ended(child, killed_command)).transpose()?.flatten();
     if cell.fault.needs_start()
         && let Some(node) = cast.node(hit)
     {
@@ -99,6 +97,8 @@ pub fn run(ground: &mut Ground, cell: &Cell, number: usize) -> Result<Outcome> {
         ground.fed.dev("kill", node)?;
         ground.fed.dev("restart", node)?;
     }
+    let killed_command = hit == Who::Cli && cell.fault == fault::Fault::Kill;
+    let exit = operator.take().map(|child| ended(child, killed_command)).transpose()?.flatten();
     ground.heal().context("mending")?;
     ground.at_rest().context("the federation does not come to rest by itself")?;
     load.wait_more(5).context("nothing is accepted afterwards")?;
