@@ -7,18 +7,26 @@
 #![forbid(unsafe_code)]
 
 mod authority;
+pub mod ceremony;
 mod command_key;
+mod crl;
 mod error;
 mod files;
 mod key;
+mod keystore;
 mod node_key;
 mod profile;
+mod seal;
 mod serial;
 
 pub use authority::{Authority, Issued, IssuingSpec, bundle_pem};
 pub use command_key::CommandKey;
+pub use crl::{CrlContent, CrlEntry, CrlNumber, Reason, read_crl};
+pub use eport_identity::CaPurpose;
 pub use error::Error;
 pub use files::{KEY_MODE, read_key, write_certificate, write_key};
 pub use key::{Key, certificate_request};
+pub use keystore::{KeyAlgorithm, KeyStore, SoftKey};
 pub use node_key::{NodeKey, PUBLIC_KEY_LEN, PublicKey, Unwrap, WRAPPED_LEN, new_data_key, wrap_key};
 pub use profile::{LeafNames, LifeDays, NOT_BEFORE_SLACK, Validity};
+pub use seal::{PASSPHRASE_LEN_MIN, SALT_LEN, Seal};

@@ -1,7 +1,7 @@
 //! Profiles: what stands in the certificate of a root, an issuing CA, a node, an operator, an enterprise, an agency.
 
-use crate::{Error, serial};
-use eport_identity::{Epoch, RegionCode, Subject, TrustDomain};
+use crate::{Error, IssuingSpec, serial};
+use eport_identity::{CaName, CaPurpose, Epoch, RegionCode, Subject, TrustDomain};
 use rcgen::{
     BasicConstraints, CertificateParams, CidrSubnet, DistinguishedName, DnType,
     ExtendedKeyUsagePurpose as Eku, GeneralSubtree, IsCa, KeyUsagePurpose as Usage, NameConstraints, SanType,
@@ -76,17 +76,20 @@ pub(crate) fn root(name: &str, domain: &TrustDomain, validity: Validity) -> Resu
 }
 
 pub(crate) fn issuing(
-    region: RegionCode,
-    epoch: Epoch,
-    loopback: bool,
+    spec: IssuingSpec,
     domain: &TrustDomain,
     validity: Validity,
 ) -> Result<CertificateParams, Error> {
-    let mut params = common(&format!("{region} issuing"), domain, epoch, validity);
+    let name = match spec.purpose {
+        CaPurpose::Any => format!("{} issuing", spec.region),
+        purpose => format!("{} {purpose} issuing", spec.region),
+    };
+    let mut params = common(&name, domain, spec.epoch, validity);
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![Usage::KeyCertSign, Usage::CrlSign];
-    params.subject_alt_names = vec![uri(&format!("spiffe://{domain}/platform/{region}"))?];
-    params.name_constraints = Some(constraints(region, loopback, domain));
+    let own = CaName::Issuing { region: spec.region, purpose: spec.purpose };
+    params.subject_alt_names = vec![uri(&own.uri(domain))?];
+    params.name_constraints = Some(constraints(spec.region, spec.loopback, domain));
     params.use_authority_key_identifier_extension = true;
     Ok(params)
 }

@@ -2,7 +2,7 @@
 
 #![allow(dead_code, clippy::unwrap_used)] // Each test file uses its part; a failing helper is a failing test.
 
-use eport_authority::{Authority, Issued, IssuingSpec, Key, LeafNames, Validity, bundle_pem};
+use eport_authority::{Authority, CaPurpose, Issued, IssuingSpec, Key, LeafNames, Validity, bundle_pem};
 use eport_identity::{Epoch, RegionCode, Subject, TrustDomain};
 use eport_tls::{Identity, Revocations, Tls, TrustBundle};
 use rcgen::{
@@ -40,7 +40,12 @@ impl Federation {
     pub fn new() -> Self {
         let root = Authority::create_root("gd", &domain(), Validity::days(now(), 3650)).unwrap();
         let ca = |code| {
-            let spec = IssuingSpec { region: region(code), epoch: Epoch::INITIAL, loopback: true };
+            let spec = IssuingSpec {
+                region: region(code),
+                purpose: CaPurpose::Any,
+                epoch: Epoch::INITIAL,
+                loopback: true,
+            };
             root.create_issuing(spec, Validity::days(now(), 365)).unwrap()
         };
         let (province, city) = (ca("440000"), ca("440300"));

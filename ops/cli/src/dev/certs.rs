@@ -5,7 +5,9 @@
 
 use crate::error::Error;
 use eport_api_types::OperatorFiles;
-use eport_authority::{Authority, Issued, IssuingSpec, Key, LeafNames, LifeDays, Validity, bundle_pem};
+use eport_authority::{
+    Authority, CaPurpose, Issued, IssuingSpec, Key, LeafNames, LifeDays, Validity, bundle_pem,
+};
 use eport_model::{Epoch, NodeId, RegionCode, TrustDomain};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -51,7 +53,7 @@ impl Authorities {
             if issuing.contains_key(&region) {
                 continue;
             }
-            let spec = IssuingSpec { region, epoch: Epoch::from_u64(1), loopback };
+            let spec = IssuingSpec { region, purpose: CaPurpose::Any, epoch: Epoch::from_u64(1), loopback };
             let authority = root.create_issuing(spec, life(LifeDays::ISSUING)).map_err(refused)?;
             authority.save(&ca, &region.to_string()).map_err(refused)?;
             issuing.insert(region, authority);
