@@ -92,10 +92,10 @@ impl Error {
             Error::File { .. } | Error::Unusable { .. } | Error::Signing(_) => 1203,
             Error::KeyExposed { .. } => 1204,
             Error::Wrap { .. } => 1208,
-            Error::Custody { .. } => 4001,
-            Error::Shares { .. } => 4002,
-            Error::Lint { .. } => 4003,
-            Error::Transcript { .. } => 4004,
+            Error::Custody { .. } => 4101,
+            Error::Shares { .. } => 4102,
+            Error::Lint { .. } => 4103,
+            Error::Transcript { .. } => 4104,
             Error::Refused { .. } | Error::Validity { .. } => 1207,
         }
     }

@@ -110,7 +110,7 @@ fn an_opening_needs_enough_good_shares_and_never_forgets_a_revocation() {
         ceremony::open(record(), &shares(&held.folder, 1, names), config, &requests(), divide, now())
     };
     let error = open(&["an", "bo"], &config, false).err().unwrap();
-    assert_eq!(error.code(), 4002);
+    assert_eq!(error.code(), 4102);
     let mut revoking = config.clone();
     revoking.issuing.clear();
     revoking.revoke = CeremonyConfig::parse(&format!(
@@ -240,7 +240,7 @@ purpose = "infra"
     ] {
         assert!(errors.contains(&rule), "{rule} of {errors:?}");
     }
-    assert_eq!(ceremony::begin(&bad, &Requests::new(), now()).err().unwrap().code(), 4003);
+    assert_eq!(ceremony::begin(&bad, &Requests::new(), now()).err().unwrap().code(), 4103);
     assert!(CeremonyConfig::parse(&format!("surprise = 1\n{PAPER}")).is_err(), "an unknown key");
     assert!(ceremony::begin(&paper(""), &Requests::new(), now()).is_err(), "a request that is not there");
 }

@@ -1,7 +1,7 @@
 //! The verdict on a certificate chain: who the peer is, or why it is refused (R4).
 
 use crate::{Refused, Revocations, Serial, TrustBundle};
-use eport_identity::{Digest, Subject};
+use eport_identity::{CaName, Digest, Subject, TrustDomain};
 use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime};
 use webpki::{EndEntityCert, KeyUsage, VerifiedPath};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
@@ -81,7 +81,7 @@ pub(crate) fn verify(
     let path = end
         .verify_for_usage(algorithms, trust.anchors(), &candidates, now, usage.key_usage(), None, None)
         .map_err(from_webpki)?;
-    let (issuer, issuer_serials) = issuers(&path)?;
+    let (issuer, issuer_serials, issuer_der) = issuers(&path)?;
     let facts = Facts::read(leaf)?;
     if !facts.has_usage {
         return Err(Refused::Usage(usage.name()));
@@ -91,6 +91,9 @@ pub(crate) fn verify(
         Subject::Node { platform, .. } => Some(platform),
         _ => None,
     };
+    if !speaks_for(&issuer_der, trust.domain(), &subject) {
+        return Err(Refused::Issuer(subject.to_string()));
+    }
     if !trust.allows(&issuer, platform) {
         return Err(Refused::Issuer(subject.to_string()));
     }
@@ -109,12 +112,26 @@ pub(crate) fn verify(
     }
 }
 
-fn issuers(path: &VerifiedPath<'_>) -> Result<(Digest, Vec<Serial>), Refused> {
+/// Whether the issuing CA's own URI lets it speak for a subject. webpki cannot check this scope: it knows constraints of DNS
+/// names and addresses only, and a leaf that has a URI alone escapes both.
+fn speaks_for(issuer: &[u8], domain: &TrustDomain, subject: &Subject) -> bool {
+    let Ok((_, cert)) = X509Certificate::from_der(issuer) else { return false };
+    let Ok(Some(names)) = cert.subject_alternative_name() else { return false };
+    let uris = names.value.general_names.iter().filter_map(|name| match name {
+        GeneralName::URI(uri) => Some(*uri),
+        _ => None,
+    });
+    let uris: Vec<&str> = uris.collect();
+    let [uri] = uris.as_slice() else { return false };
+    CaName::from_uri(uri).is_ok_and(|(td, name)| td == *domain && name.covers(subject))
+}
+
+fn issuers(path: &VerifiedPath<'_>) -> Result<(Digest, Vec<Serial>, Vec<u8>), Refused> {
     let mut cas = path.intermediate_certificates();
     let issuer = cas.next().ok_or(Refused::NoIssuingCa)?;
-    let spki = Digest::of(&issuer.subject_public_key_info());
+    let (spki, der) = (Digest::of(&issuer.subject_public_key_info()), issuer.der().to_vec());
     let serials = std::iter::once(issuer).chain(cas).map(|ca| Serial::from_bytes(ca.serial())).collect();
-    Ok((spki, serials))
+    Ok((spki, serials, der))
 }
 
 /// What of the leaf webpki does not hand out.

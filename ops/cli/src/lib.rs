@@ -53,7 +53,7 @@ pub fn run(argv: Vec<OsString>) -> u8 {
 
 async fn dispatch(cli: Cli, out: Out) -> Result<(), Error> {
     use commands::{
-        approval, backup, context, demo, dev, doc, drill, init, journal, node, plan, platform, quorum,
+        approval, backup, ca, context, demo, dev, doc, drill, init, journal, node, plan, platform, quorum,
         simple, site, status, table, tail, user,
     };
     let global = &cli.global;
@@ -72,6 +72,7 @@ async fn dispatch(cli: Cli, out: Out) -> Result<(), Error> {
         Command::Doc(args) => doc::run(args, global, out).await,
         Command::Journal(args) => journal::run(args, global, out).await,
         Command::Backup(args) => backup::run(args, global, out).await,
+        Command::Ca(args) => ca::run(args, out),
         Command::Drill(args) => drill::run(args, global, out).await,
         Command::Approval(args) => approval::run(args, global, out).await,
         Command::Approve(args) => approval::approve(args, global, out).await,

@@ -94,17 +94,23 @@ pub struct Rogue {
 
 impl Rogue {
     pub fn new() -> Self {
-        let ca = |name: &str| {
+        Self::with_scope("/platform/440300")
+    }
+
+    /// With an issuing CA of this name.
+    pub fn with_scope(scope: &str) -> Self {
+        let ca = |name: &str, scope: &str| {
             let mut params = plain(name);
             params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
             params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+            params.subject_alt_names = vec![uri(&format!("spiffe://{DOMAIN}{scope}"))];
             params
         };
         let (root_key, issuing_key) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
-        let root_cert = ca("rogue root").self_signed(&root_key).unwrap();
-        let root = Issuer::new(ca("rogue root"), root_key);
-        let issuing_cert = ca("rogue issuing").signed_by(&issuing_key, &root).unwrap();
-        let issuing = Issuer::new(ca("rogue issuing"), issuing_key);
+        let root_cert = ca("rogue root", "").self_signed(&root_key).unwrap();
+        let root = Issuer::new(ca("rogue root", ""), root_key);
+        let issuing_cert = ca("rogue issuing", scope).signed_by(&issuing_key, &root).unwrap();
+        let issuing = Issuer::new(ca("rogue issuing", scope), issuing_key);
         Self { root_pem: root_cert.pem(), issuing_pem: issuing_cert.pem(), root, issuing }
     }
 

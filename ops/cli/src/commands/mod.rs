@@ -3,6 +3,7 @@
 pub mod adopt;
 pub mod approval;
 pub mod backup;
+pub mod ca;
 pub mod context;
 pub mod demo;
 pub mod dev;
