@@ -2,11 +2,12 @@
 
 use crate::files::{read, read_key, write_certificate, write_key};
 use crate::keystore::Signer;
+use crate::spec::Trial;
 use crate::{Error, Key, KeyAlgorithm, KeyStore, LeafNames, SoftKey, Validity, key, profile, serial};
 use eport_identity::{CaName, CaPurpose, Digest, Epoch, NodeId, RegionCode, Subject, TrustDomain};
 use rcgen::{Certificate, CertificateParams, Issuer, KeyPair};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use time::OffsetDateTime;
 use x509_parser::prelude::{FromDer, GeneralName, ParsedExtension, X509Certificate};
 use zeroize::Zeroizing;
@@ -15,7 +16,9 @@ use zeroize::Zeroizing;
 pub struct Authority {
     issuer: Issuer<'static, Signer>,
     pem: String,
+    der: Vec<u8>,
     facts: Facts,
+    trial: OnceLock<Trial>,
 }
 
 /// What a CA certificate says about itself.
@@ -149,8 +152,8 @@ impl Authority {
         if key.public_point() != facts.public_key {
             return Err(refuse("the key does not belong to it".into()));
         }
-        let issuer = Issuer::from_ca_cert_der(&der.into(), Signer(key))?;
-        let authority = Self { issuer, pem: pem.to_owned(), facts };
+        let issuer = Issuer::from_ca_cert_der(&der.clone().into(), Signer(key))?;
+        let authority = Self { issuer, pem: pem.to_owned(), der, facts, trial: OnceLock::new() };
         authority.same_name()?;
         Ok(authority)
     }
@@ -203,6 +206,24 @@ impl Authority {
     /// The key that signs.
     pub fn key(&self) -> &Arc<dyn KeyStore> {
         &self.issuer.key().0
+    }
+
+    /// The CA's certificate, DER.
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
+    pub(crate) fn distinguished_name(&self) -> &[u8] {
+        &self.facts.distinguished_name
+    }
+
+    /// The throw-away key of this CA, made once a process: what it signs is never given away.
+    pub(crate) fn trial(&self) -> Result<&Trial, Error> {
+        if let Some(trial) = self.trial.get() {
+            return Ok(trial);
+        }
+        let trial = Trial::new(self)?;
+        Ok(self.trial.get_or_init(|| trial))
     }
 
     pub(crate) fn key_identifier(&self) -> &[u8] {
@@ -320,7 +341,8 @@ impl Authority {
         let pem = certificate.pem();
         let facts = Facts::read(certificate.der(), None)
             .map_err(|reason| Error::Refused { subject: "CA certificate".into(), reason })?;
-        Ok(Self { issuer: Issuer::new(params, Signer(key)), pem, facts })
+        let (issuer, der) = (Issuer::new(params, Signer(key)), certificate.der().to_vec());
+        Ok(Self { issuer, pem, der, facts, trial: OnceLock::new() })
     }
 }
 

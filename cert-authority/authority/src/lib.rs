@@ -14,10 +14,12 @@ mod error;
 mod files;
 mod key;
 mod keystore;
+mod lint;
 mod node_key;
 mod profile;
 mod seal;
 mod serial;
+mod spec;
 
 pub use authority::{Authority, Issued, IssuingSpec, bundle_pem};
 pub use command_key::CommandKey;
@@ -30,3 +32,13 @@ pub use keystore::{KeyAlgorithm, KeyStore, SoftKey};
 pub use node_key::{NodeKey, PUBLIC_KEY_LEN, PublicKey, Unwrap, WRAPPED_LEN, new_data_key, wrap_key};
 pub use profile::{LeafNames, LifeDays, NOT_BEFORE_SLACK, Validity};
 pub use seal::{PASSPHRASE_LEN_MIN, SALT_LEN, Seal};
+pub use serial::of as serial_of;
+pub use spec::{KeyUse, LeafRequest, Profile, Purpose, Tbs, TbsSpec};
+
+/// A DER structure as PEM.
+pub(crate) fn pem_of(label: &str, der: &[u8]) -> String {
+    pem::encode_config(
+        &pem::Pem::new(label, der),
+        pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF),
+    )
+}

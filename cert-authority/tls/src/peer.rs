@@ -3,6 +3,7 @@
 use crate::{Refused, Revocations, Serial, TrustBundle};
 use eport_identity::{CaName, Digest, Subject, TrustDomain};
 use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime};
+use std::time::Duration;
 use webpki::{EndEntityCert, KeyUsage, VerifiedPath};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
@@ -109,6 +110,46 @@ pub(crate) fn verify(
     match peer.revoked(revocations) {
         Some(serial) => Err(Refused::Revoked(serial.clone())),
         None => Ok(peer),
+    }
+}
+
+/// Judges a leaf that is only tried: `anchor` is its issuing CA with the key that signed the trial, `issuer` the CA itself. For
+/// each direction that the leaf claims, path, constraints, names and scope are looked at as in [`verify`]; revocation and
+/// the registry's list of issuers are not.
+pub fn rehearse(
+    anchor: &[u8],
+    issuer: &[u8],
+    leaf: &[u8],
+    domain: &TrustDomain,
+    now: i64,
+) -> Result<(), Refused> {
+    let provider = rustls::crypto::ring::default_provider();
+    let algorithms = provider.signature_verification_algorithms.all;
+    let (anchor, leaf) = (CertificateDer::from(anchor), CertificateDer::from(leaf));
+    let anchors = [webpki::anchor_from_trusted_cert(&anchor).map_err(|e| Refused::Chain(e.to_string()))?];
+    let end = EndEntityCert::try_from(&leaf).map_err(|e| Refused::from_webpki(e, "peers"))?;
+    let facts = Facts::read(&leaf)?;
+    let now = UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(now).unwrap_or(0)));
+    let (_, cert) = X509Certificate::from_der(&leaf).map_err(|e| Refused::Chain(e.to_string()))?;
+    let claimed = cert.extended_key_usage().ok().flatten();
+    let claims = |usage| {
+        claimed.as_ref().is_some_and(|c| match usage {
+            Usage::Server => c.value.server_auth,
+            Usage::Client => c.value.client_auth,
+        })
+    };
+    let usages: Vec<Usage> = [Usage::Client, Usage::Server].into_iter().filter(|u| claims(*u)).collect();
+    if usages.is_empty() {
+        return Err(Refused::Usage("clients"));
+    }
+    for usage in usages {
+        end.verify_for_usage(algorithms, &anchors, &[], now, usage.key_usage(), None, None)
+            .map_err(|e| Refused::from_webpki(e, usage.name()))?;
+    }
+    let subject = Subject::from_uri(&facts.uri, domain).map_err(|e| Refused::Name(e.to_string()))?;
+    match speaks_for(issuer, domain, &subject) {
+        true => Ok(()),
+        false => Err(Refused::Issuer(subject.to_string())),
     }
 }
 
