@@ -1,5 +1,6 @@
 //! What every handler holds: the engines of this node and the platforms it serves.
 
+use crate::ca::CaShelf;
 use crate::chains::Chains;
 use crate::metrics::Counters;
 use crate::tables::TableService;
@@ -57,6 +58,8 @@ pub struct Inner {
     pub tls: Tls,
     /// Code tables.
     pub tables: Arc<TableService>,
+    /// The CAs whose keys are on this node.
+    pub cas: Arc<CaShelf>,
     /// Chains of forwarded callers, verified lately.
     pub chains: Chains,
     /// Counters for `/metrics`.
@@ -90,6 +93,7 @@ impl Api {
         agent: Agent,
         tls: Tls,
         tables: Arc<TableService>,
+        cas: Arc<CaShelf>,
         ready: watch::Receiver<Result<(), String>>,
         factory: PlatformFactory,
     ) -> Self {
@@ -103,6 +107,7 @@ impl Api {
             agent,
             tls,
             tables,
+            cas,
             chains: Chains::default(),
             counters,
             ready,

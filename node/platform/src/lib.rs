@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod answer;
+mod certificates;
 mod config;
 mod error;
 mod events;
@@ -29,6 +30,7 @@ mod tails;
 mod token;
 
 pub use answer::SubmitAnswer;
+pub use certificates::{CertificateRow, CertificateState, LedgerError};
 pub use config::Config;
 pub use error::Error;
 pub use keys::Keys;

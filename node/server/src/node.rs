@@ -8,7 +8,7 @@ use crate::{Exit, founding};
 use eport_agent::{Agent, Clock, Dispatcher, PlatformHandle};
 use eport_consensus::{Profile, Registry};
 use eport_documents::Packs;
-use eport_http::{Api, ApiConfig, Receiver, TableService};
+use eport_http::{Api, ApiConfig, CaShelf, Receiver, TableService};
 use eport_model::codes;
 use eport_platform::Platform;
 use eport_store::{Budget, DataDir, ObjectStore, RegistryStore, Shared};
@@ -166,6 +166,7 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
         agent.clone(),
         tls.clone(),
         tables,
+        Arc::new(cas(config)?),
         ready,
         factory,
     );
@@ -184,7 +185,30 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
         )));
     }
     info!(api = %config.listen.api, quic = %transport.local_addr(), "listening");
-    Ok(Running { transport, registry, agent, keeper, revoked: revoked_stop, tls, listeners, stop, _data: dir })
+    Ok(Running {
+        transport,
+        registry,
+        agent,
+        keeper,
+        revoked: revoked_stop,
+        tls,
+        listeners,
+        stop,
+        _data: dir,
+    })
+}
+
+/// The issuing CAs of this node.
+fn cas(config: &Config) -> Result<CaShelf, Exit> {
+    let Some(dir) = &config.ca.dir else { return Ok(CaShelf::default()) };
+    let (shelf, unused) = CaShelf::open(dir).map_err(|(code, detail)| Exit { code, detail })?;
+    for what in unused {
+        warn!(dir = %dir.display(), %what, "not used");
+    }
+    for ca in shelf.all() {
+        info!(key = %ca.spki(), name = %ca.name().uri(ca.domain()), "issuing CA opened");
+    }
+    Ok(shelf)
 }
 
 fn profile(config: &Config) -> Profile {

@@ -70,7 +70,9 @@ impl Revoked {
         tls.revocations().replace(self.known.iter().chain(&new).cloned());
         match self.append(&new) {
             Ok(()) => self.known.extend(new),
-            Err(error) => error!(%error, file = %self.path.display(), "revocations are in force but not on disk yet"),
+            Err(error) => {
+                error!(%error, file = %self.path.display(), "revocations are in force but not on disk yet")
+            }
         }
         true
     }
@@ -88,7 +90,13 @@ impl Revoked {
     }
 
     /// Follows the registry until `stop` is notified.
-    pub(crate) async fn follow(mut self, registry: Registry, tls: Tls, transport: Transport, stop: Arc<Notify>) {
+    pub(crate) async fn follow(
+        mut self,
+        registry: Registry,
+        tls: Tls,
+        transport: Transport,
+        stop: Arc<Notify>,
+    ) {
         let mut changes = registry.changes();
         let mut every = tokio::time::interval(LOOK_EVERY);
         every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

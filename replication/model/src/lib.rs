@@ -13,7 +13,8 @@ mod time;
 
 pub use codes::{Code, CodeInfo, Coded};
 pub use eport_identity::{
-    Digest, DigestHasher, Epoch, Lineage, NodeId, ParseError, RegionCode, SiteId, Subject, TrustDomain,
+    CaName, CaPurpose, Digest, DigestHasher, Epoch, Lineage, NodeId, ParseError, RegionCode, SiteId, Subject,
+    TrustDomain,
 };
 pub use history::{EpochEntry, EpochHistory, HistoryError};
 pub use index::JournalIndex;

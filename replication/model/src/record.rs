@@ -95,6 +95,10 @@ pub enum RecordKind {
         /// Placement version at which the primary stopped to wait.
         version: u64,
     },
+    /// A CA of the platform is about to sign: serial and digest of what. Fsynced and held by the backups before it does.
+    CertIntent,
+    /// What it signed, or a certificate that it had issued before its ledger began.
+    CertIssued,
 }
 
 impl RecordKind {
@@ -108,6 +112,8 @@ impl RecordKind {
             RecordKind::ChecksumMark => "checksum_mark",
             RecordKind::Noop => "noop",
             RecordKind::Degrade { .. } => "degrade",
+            RecordKind::CertIntent => "cert_intent",
+            RecordKind::CertIssued => "cert_issued",
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::dev::certs::{Authorities, FIRST_OPERATOR};
 use crate::dev::settings::{
-    FederationSection, Genesis, ListenSection, NodeFile, NodeSection, RegistrySection, TlsSection,
+    CaSection, FederationSection, Genesis, ListenSection, NodeFile, NodeSection, RegistrySection, TlsSection,
 };
 use crate::dev::topology::{SiteSpec, Topology};
 use crate::error::Error;
@@ -128,6 +128,7 @@ fn federation(args: &FederationArgs, out: Out) -> Result<(), Error> {
         },
         transport: None,
         registry: RegistrySection { profile: "default" },
+        ca: Some(CaSection { dir: dir.join("ca") }),
         limits: None,
     };
     let config = home.join("eportd.toml");

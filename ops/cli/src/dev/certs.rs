@@ -6,10 +6,10 @@
 
 use crate::error::Error;
 use eport_api_types::OperatorFiles;
+use eport_authority::ceremony::Folder;
 use eport_authority::{
     Authority, CaPurpose, Issued, IssuingSpec, Key, LeafNames, LifeDays, Validity, bundle_pem,
 };
-use eport_authority::ceremony::Folder;
 use eport_model::{Digest, Epoch, NodeId, RegionCode, TrustDomain};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -95,7 +95,11 @@ impl Authorities {
             authority.save(&dir.join("ca"), &stem).map_err(refused)?;
             issuing.insert((region, purpose), authority);
         }
-        let bundle = folder.record().map_err(refused)?.bundle;
+        let record = folder.record().map_err(refused)?;
+        let ca = dir.join("ca");
+        eport_authority::write_certificate(&ca.join("root.crt"), &record.root_pem).map_err(refused)?;
+        crate::files::write_new(&ca.join("root.crl"), &record.crl, false)?;
+        let bundle = record.bundle;
         let (dir, now) = (dir.to_owned(), OffsetDateTime::now_utc());
         let all = Self { dir, root_fingerprint: proof.root, issuing, loopback, now };
         for nodes in [true, false] {
@@ -147,7 +151,8 @@ impl Authorities {
 
     fn issuer(&self, platform: RegionCode, nodes: bool) -> Result<&Authority, Error> {
         let own = if nodes { CaPurpose::Infra } else { CaPurpose::Subject };
-        let found = [own, CaPurpose::Any].into_iter().find_map(|p| self.issuing.get(&(platform.province(), p)));
+        let found =
+            [own, CaPurpose::Any].into_iter().find_map(|p| self.issuing.get(&(platform.province(), p)));
         found.ok_or_else(|| {
             let whom = if nodes { "nodes" } else { "operators" };
             Error::key(format!("no issuing CA speaks for {whom} of {platform}"))
