@@ -79,6 +79,11 @@ impl OcspAsked {
         serial::text(&self.serial)
     }
 
+    /// What tells this question from another: extensions and nonces of a request do not.
+    pub fn id(&self) -> Vec<u8> {
+        yasna::construct_der(|w| self.write(w))
+    }
+
     /// Whether a CA issued what is asked about.
     pub fn is_of(&self, authority: &Authority) -> bool {
         self.name_hash == self.hash.of(authority.distinguished_name())

@@ -30,7 +30,7 @@ const LIST_NEXT: time::Duration = time::Duration::days(7);
 const ANSWER_LIFE: Duration = Duration::from_secs(900);
 const ANSWER_NEXT: time::Duration = time::Duration::hours(24);
 /// Signed answers kept; beyond it all are forgotten at once.
-const KEPT_MAX: usize = 16_384;
+const KEPT_MAX: usize = 8_192;
 /// Lists kept: 256 shards of some CAs.
 const LISTS_MAX: usize = 1_024;
 /// Shards of one list at most.
@@ -106,7 +106,14 @@ pub async fn crl(State(api): State<Api>, Path(name): Path<String>) -> Result<Res
     if let Some(bytes) = kept(&api.cas.lists, name.as_bytes(), revoked, epoch, LIST_LIFE) {
         return Ok(answer(bytes));
     }
-    let bytes = Bytes::from(render(&api, &authority, &platform, epoch, &wanted, &name)?);
+    // A long list reads the ledger for every entry: not on the threads that carry the heartbeats.
+    let _reader =
+        api.readers.acquire().await.map_err(|_| ApiError::new(codes::DRAINING, "the node stops"))?;
+    let (at, asked) = (api.clone(), name.clone());
+    let made =
+        tokio::task::spawn_blocking(move || render(&at, &authority, &platform, epoch, &wanted, &asked)).await;
+    let made = made.map_err(|e| ApiError::new(codes::INTERNAL, e.to_string()))?;
+    let bytes = Bytes::from(made?);
     keep(&api.cas.lists, name.into_bytes(), revoked, epoch, bytes.clone(), LISTS_MAX);
     Ok(answer(bytes))
 }
@@ -174,7 +181,9 @@ pub async fn ocsp(State(api): State<Api>, Raw(body): Raw) -> Response {
         return refuse(OcspError::Unauthorized);
     }
     let revoked = api.registry.state().state.revoked_count();
-    if let Some(bytes) = kept(&api.cas.answers, &body, revoked, epoch, ANSWER_LIFE) {
+    // By what is asked alone: nonces would fill the memory with answers that nobody asks for again.
+    let key: Vec<u8> = asked.iter().flat_map(OcspAsked::id).collect();
+    if let Some(bytes) = kept(&api.cas.answers, &key, revoked, epoch, ANSWER_LIFE) {
         return answer(bytes);
     }
     let mut answers = Vec::with_capacity(asked.len());
@@ -190,7 +199,7 @@ pub async fn ocsp(State(api): State<Api>, Raw(body): Raw) -> Response {
     let signed = Bytes::from(signed);
     // What is unknown now may be issued in a moment.
     if answers.iter().all(|(_, status)| *status != OcspStatus::Unknown) {
-        keep(&api.cas.answers, body.to_vec(), revoked, epoch, signed.clone(), KEPT_MAX);
+        keep(&api.cas.answers, key, revoked, epoch, signed.clone(), KEPT_MAX);
     }
     answer(signed)
 }
