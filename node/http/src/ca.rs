@@ -146,6 +146,10 @@ pub(crate) async fn issue(
     let platform = platform.ok_or_else(|| not_here(format!("{primary} is primary of platform {region}")))?;
     let authority = api.cas.find(region, &subject).cloned();
     let authority = authority.ok_or_else(|| {
+        if api.cas.all().any(|a| a.region() == Some(region)) {
+            let detail = format!("no CA of {region} may speak for {subject}");
+            return ApiError::new(codes::ISSUE_REFUSED, detail);
+        }
         not_here(format!("no key of a CA of {region} that may speak for {subject} is on this node"))
     })?;
     usable(api, &authority)?;
