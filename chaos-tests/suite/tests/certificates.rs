@@ -272,7 +272,7 @@ fn requests_that_break_a_rule_are_refused(fed: &Federation) -> Result<()> {
         serde_json::json!({ "subject": "platform/310000/node/sh-1", "platform": "440000" }),
     ] {
         let (status, code) = asked(more.clone())?;
-        ensure!((400..500).contains(&status) && code == "EP1207" || code == "EP4105", "{more}: {status} {code}");
+        ensure!((400..500).contains(&status) && code == "EP1207", "{more}: {status} {code}");
     }
     let foreign = serde_json::json!({ "subject": "platform/440000/node/gz-q", "dns": ["www.example.org"] });
     let (status, code) = asked(foreign)?;

@@ -153,6 +153,7 @@ pub(crate) async fn issue(
         not_here(format!("no key of a CA of {region} that may speak for {subject} is on this node"))
     })?;
     usable(api, &authority)?;
+    readable(api, region)?;
     let epoch = platform.issuing_epoch();
     let epoch =
         epoch.ok_or_else(|| ApiError::new(codes::FENCED, format!("platform {region} is not open")))?;
@@ -203,6 +204,17 @@ async fn sign_through_ledger(
     Ok(chain)
 }
 
+/// No holder of the journal may meet a record that it cannot read.
+fn readable(api: &Api, region: RegionCode) -> Result<(), ApiError> {
+    let view = api.registry.state();
+    let read = view.state.placement(region).map_or(0, |p| view.state.read_by_all(p));
+    if read >= eport_model::CERTIFICATES_SINCE {
+        return Ok(());
+    }
+    let detail = format!("a node that keeps platform {region} is of an older version and cannot read the ledger");
+    Err(ApiError::new(codes::CA_NOT_HERE, detail))
+}
+
 /// The registry must list the CA as one that issues, and its own certificate must not be revoked.
 fn usable(api: &Api, authority: &Authority) -> Result<(), ApiError> {
     let (view, key) = (api.registry.state(), authority.spki().to_string());
@@ -229,6 +241,7 @@ pub(crate) async fn import(
     let platform = api.platform(region).filter(|p| p.issuing_epoch().is_some());
     let platform = platform
         .ok_or_else(|| ApiError::new(codes::CA_NOT_HERE, format!("platform {region} is not open here")))?;
+    readable(api, region)?;
     let own: Vec<_> = view.state.issuers().filter(|i| i.platform == Some(region)).collect();
     let now = api.now();
     let issuers = own.iter().map(|i| i.certificate.as_slice());

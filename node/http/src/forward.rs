@@ -172,7 +172,7 @@ fn may_arrive(path_and_query: &str) -> bool {
     let Some(rest) = path.strip_prefix("/v1/platforms/").and_then(|r| r.split_once('/')) else {
         return false;
     };
-    ["documents", "events", "journal/", "verify", "tails", "certificates"]
+    ["documents", "events", "journal/", "verify", "tails", "usage", "certificates"]
         .iter()
         .any(|allowed| rest.1.starts_with(allowed))
 }
@@ -274,6 +274,7 @@ mod tests {
             "/v1/platforms/440100/documents",
             "/v1/platforms/440100/documents:batch?x=1",
             "/v1/platforms/440100/verify",
+            "/v1/platforms/440100/usage?month=2018-01",
             "/v1/platforms/440100/tails/tail-1/resubmit",
         ] {
             assert!(may_arrive(yes), "{yes}");
@@ -281,6 +282,7 @@ mod tests {
         for no in [
             "/v1/platforms/440100/moves",
             "/v1/platforms/440100/policy",
+            "/v1/platforms/440100/quota",
             "/v1/platforms/440100/tails/tail-1/discard",
             "/v1/nodes/a/drain",
             "/v1/platforms",

@@ -90,6 +90,7 @@ fn facts(status: &FederationStatus) -> Facts<'_> {
         canary_refused: vec![],
         recovery_key: true,
         hands: Hands::Own,
+        isolated: false,
         limit_s: None,
     }
 }

@@ -23,6 +23,8 @@ pub struct SoftState {
     pub ready: bool,
     /// Registry index it has applied.
     pub registry_index: u64,
+    /// Bytes free where it keeps its data; `None` when it could not measure that.
+    pub free_bytes: Option<u64>,
     /// Its replicas.
     pub platforms: Vec<PlatformSoft>,
     /// Table versions it can serve.
@@ -52,6 +54,8 @@ pub struct PlatformSoft {
     pub alarm: Option<String>,
     /// Digest of the state rows at the last checksum mark applied here.
     pub state_digest: Option<(JournalIndex, Digest)>,
+    /// Bytes it takes on that node's disk.
+    pub disk_bytes: u64,
     /// As backup: the epoch followed and how many milliseconds ago the newest acknowledgement was sent that the primary has
     /// confirmed.
     pub heard: Option<(Epoch, u64)>,
@@ -76,6 +80,7 @@ impl PlatformSoft {
             durability_now: "blocked".to_owned(),
             alarm: Some(format!("cannot be opened: {why}")),
             state_digest: None,
+            disk_bytes: 0,
             heard: None,
         }
     }

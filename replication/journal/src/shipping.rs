@@ -13,6 +13,8 @@ use std::sync::Arc;
 
 /// Silences a primary waits at most for progress on a stream before it ships again what was not acknowledged.
 pub(crate) const MAX_PATIENCE: u64 = 32;
+/// Batches of a stream whose ends are remembered until they are fsynced.
+const ENDS_MAX: usize = 1_024;
 
 /// Everybody who copies from here under one epoch.
 #[derive(Debug)]
@@ -49,6 +51,9 @@ struct Stream {
     /// Shipped but not acknowledged as received: position, bytes, when.
     sent: VecDeque<(Position, usize, u64)>,
     sent_bytes: usize,
+    /// Last records of shipped batches that are not known to be fsynced there: what a peer far behind acknowledges lies
+    /// before everything that is kept in memory otherwise. The newest [`ENDS_MAX`].
+    ends: VecDeque<Position>,
     pace: Pace,
     /// A read from disk is under way from this index.
     reading: Option<JournalIndex>,
@@ -69,6 +74,7 @@ impl Stream {
             next,
             sent: VecDeque::new(),
             sent_bytes: 0,
+            ends: VecDeque::new(),
             pace,
             reading: None,
             progress_ms: now,
@@ -81,8 +87,15 @@ impl Stream {
 
     /// Position of a shipped record that is not acknowledged yet.
     fn position_at(&self, index: JournalIndex) -> Option<Position> {
-        let first = self.sent.front()?.0.index;
-        (index >= first).then(|| self.sent.get(index.since(first) as usize).map(|(p, ..)| *p)).flatten()
+        let first = self.sent.front().map(|(p, ..)| p.index).filter(|first| index >= *first);
+        let sent = first.and_then(|first| self.sent.get(index.since(first) as usize).map(|(p, ..)| *p));
+        sent.or_else(|| self.ends.iter().find(|p| p.index == index).copied())
+    }
+
+    fn note_durable(&mut self, durable: JournalIndex) {
+        while self.ends.front().is_some_and(|p| p.index <= durable) {
+            self.ends.pop_front();
+        }
     }
 
     fn note_received(&mut self, received: JournalIndex, now: u64, patience_ms: u64) {
@@ -101,7 +114,10 @@ impl Stream {
 
     fn rewind(&mut self, next: JournalIndex, now: u64) {
         let (of, greeted_ms, answered) = (self.of, self.greeted_ms, self.answered);
-        *self = Self { greeted_ms, answered, ..Stream::new(next, of, now, self.patience_ms, self.pace) };
+        let mut ends = std::mem::take(&mut self.ends);
+        ends.retain(|p| p.index < next);
+        *self =
+            Self { greeted_ms, answered, ends, ..Stream::new(next, of, now, self.patience_ms, self.pace) };
     }
 }
 
@@ -299,6 +315,9 @@ impl Replica {
             Some(ours) if ours == ack.durable => {
                 let newer = ours.index > peer.durable.index;
                 peer.durable = if newer { ours } else { peer.durable };
+                if let Some(stream) = &mut peer.stream {
+                    stream.note_durable(ours.index);
+                }
             }
             Some(ours) => {
                 self.alarm_corruption(from, ours, ack.durable);
@@ -343,7 +362,7 @@ impl Replica {
         let committed = self.log.committed;
         let Some(ship) = &mut self.ship else { return };
         let Some(stream) = ship.peers.get_mut(&to).and_then(|p| p.stream.as_mut()) else { return };
-        let Some(last) = records.last().map(|r| r.index()) else { return };
+        let Some(end) = records.last().map(|r| r.position()) else { return };
         if stream.sent.is_empty() {
             stream.progress_ms = now;
         }
@@ -351,7 +370,11 @@ impl Replica {
             stream.sent.push_back((record.position(), record.weight(), now));
             stream.sent_bytes += record.weight();
         }
-        stream.next = last.next();
+        stream.next = end.index.next();
+        if stream.ends.len() == ENDS_MAX {
+            stream.ends.pop_front();
+        }
+        stream.ends.push_back(end);
         let message = Message::Batch { epoch: ship.epoch, records, committed };
         self.send(to, message);
     }

@@ -96,14 +96,18 @@ impl Replica {
             self.on_switch_answered(move_id, applied);
             return;
         }
-        if let Some(primary) = &mut self.primary
-            && let Some((step, _)) = primary.step.take()
-            && applied.is_some()
-        {
-            // Applied or refused: what comes next needs a newer placement.
-            primary.step_version = primary.step_version.max(step.version());
-            self.registry_heard();
+        let now = self.now.mono_ms;
+        let Some(primary) = &mut self.primary else { return };
+        let Some((step, _)) = primary.step.take() else { return };
+        match applied {
+            // What comes next needs a newer placement.
+            Some(true) => primary.step_version = primary.step_version.max(step.version()),
+            // Mostly the placement has moved on, and its newer version ends the wait. But a refusal may also be about this moment, for
+            // example the leader's wrong clock: the same step is asked for again after the pause of an answer that never came.
+            Some(false) => primary.step = Some((step, now)),
+            None => return,
         }
+        self.registry_heard();
     }
 
     /// True when every acknowledged record is beyond doubt held here and committed; used by the handover.

@@ -82,7 +82,7 @@ impl Task {
 }
 
 /// A platform's status as other nodes hear it.
-pub(crate) fn soft(region: RegionCode, status: &PlatformStatus) -> PlatformSoft {
+pub(crate) fn soft(region: RegionCode, status: &PlatformStatus, disk_bytes: u64) -> PlatformSoft {
     let (role, epoch) = match &status.role {
         Role::Idle => ("idle", Epoch::NONE),
         Role::Primary { epoch } => ("primary", *epoch),
@@ -103,6 +103,7 @@ pub(crate) fn soft(region: RegionCode, status: &PlatformStatus) -> PlatformSoft 
         durability_now: status.durability_now.to_owned(),
         alarm: status.alarm.clone(),
         state_digest: status.state_digest.map(|d| (d.index, d.digest)),
+        disk_bytes,
         heard: status.heard,
     }
 }

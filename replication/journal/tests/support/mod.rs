@@ -48,6 +48,8 @@ pub struct Host {
     /// Inputs that storage has not answered yet, while `slow` is set.
     pub held: VecDeque<Input>,
     pub slow: bool,
+    /// Records of one read.
+    pub read_max: usize,
 }
 
 pub struct Net {
@@ -56,6 +58,8 @@ pub struct Net {
     pub cut: BTreeSet<(NodeId, NodeId)>,
     pub now: u64,
     pub ticket: Ticket,
+    /// By how much a node's wall clock is wrong, milliseconds.
+    pub wall_off: BTreeMap<NodeId, i64>,
 }
 
 pub fn region() -> RegionCode {
@@ -113,6 +117,7 @@ impl Host {
             answers: BTreeMap::new(),
             held: VecDeque::new(),
             slow: false,
+            read_max: 3,
         }
     }
 }
@@ -130,7 +135,7 @@ impl Net {
             .iter()
             .map(|n| (node(n), Host::open(node(n), Vec::new(), (JournalIndex::ZERO, Epoch::NONE), None, 0)))
             .collect();
-        Self { hosts, wire: VecDeque::new(), cut: BTreeSet::new(), now: 0, ticket: 0 }
+        Self { hosts, wire: VecDeque::new(), cut: BTreeSet::new(), wall_off: BTreeMap::new(), now: 0, ticket: 0 }
     }
 
     pub fn host(&self, name: &str) -> &Host {
@@ -163,7 +168,8 @@ impl Net {
     pub fn input(&mut self, to: NodeId, input: Input) {
         let mut inputs = VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
-            let now = Now { mono_ms: self.now, wall: Timestamp::from_millis(self.now as i64) };
+            let wall = self.now as i64 + self.wall_off.get(&to).copied().unwrap_or(0);
+            let now = Now { mono_ms: self.now, wall: Timestamp::from_millis(wall) };
             let host = self.hosts.get_mut(&to).unwrap();
             let outputs = host.replica.step(now, input);
             for output in outputs {
@@ -260,7 +266,7 @@ fn perform(
                 .get(from.as_u64() as usize - 1..)
                 .unwrap_or_default()
                 .iter()
-                .take(3)
+                .take(host.read_max)
                 .cloned()
                 .collect();
             return Some(Input::Records { peer, from, records });

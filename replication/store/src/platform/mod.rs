@@ -6,6 +6,7 @@
 mod ancestry;
 mod append;
 mod apply;
+mod disk;
 mod local;
 mod open;
 mod planted;
@@ -59,6 +60,7 @@ struct Inner {
     head: Mutex<Head>,
     /// The first failed write, after which nothing is written.
     poison: OnceLock<Error>,
+    disk: disk::DiskUse,
 }
 
 /// What the appending thread needs.
