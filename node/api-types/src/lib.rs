@@ -5,6 +5,7 @@
 //! Readers ignore fields they do not know, so that a newer node may add some. A core: no I/O, no clock.
 #![forbid(unsafe_code)]
 
+mod certificates;
 mod dev;
 mod documents;
 mod drills;
@@ -21,6 +22,7 @@ mod status;
 mod tables;
 mod tails;
 
+pub use certificates::{CertificateImport, CertificateItem, CertificateRequest, RevocationRequest};
 pub use dev::{DevNode, DevPath, DevRelay, DevUp, OperatorFiles, ProcessState, VersionInfo};
 pub use documents::{
     BatchLine, CountAnswer, DocumentAccepted, DocumentDetail, DocumentItem, DocumentQuery, Event, Failure,

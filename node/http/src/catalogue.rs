@@ -49,6 +49,20 @@ pub const ROUTES: &[Route] = &[
     open("/readyz", JSON, "The node takes requests; 503 with reasons while it does not"),
     open("/v1/version", JSON, "Versions of software, wire and records"),
     open("/v1/trust-bundle", "application/x-pem-file", "Root and issuing CAs of the federation"),
+    open(
+        "/v1/crl/{name}",
+        "application/pkix-crl",
+        "Revocation list of a CA: KEY.crl, or a shard of it: KEY-NofM.crl",
+    ),
+    Route {
+        method: "post",
+        path: "/ocsp",
+        open: Open::Anybody,
+        summary: "State of certificates of the CAs of this node (RFC 6960)",
+        query: &[],
+        body: "application/ocsp-request",
+        answer: "application/ocsp-response",
+    },
     get("/metrics", &[], "Prometheus metrics"),
     get("/openapi.json", &[], "This description"),
     get("/docs", &[], "This description for people"),
@@ -203,6 +217,27 @@ pub const ROUTES: &[Route] = &[
         body: "",
         answer: "application/octet-stream",
     },
+    post(
+        "/v1/certificates",
+        JSON,
+        "Issue a certificate at the primary of the CA's platform: {\"csr\", \"subject\", \"profile\"?, \"platform\"?, \"days\"?}",
+    ),
+    post(
+        "/v1/certificates:import",
+        JSON,
+        "Take a certificate that a CA issued before its ledger began: {\"platform\", \"certificate\"}",
+    ),
+    post(
+        "/v1/certificates/{serial}/revocation",
+        JSON,
+        "Revoke a certificate for ever: {\"reason\", \"unknown\"?: also a serial that nobody knows}",
+    ),
+    get(
+        "/v1/platforms/{region}/certificates",
+        &["subject", "limit", "page_token"],
+        "Certificates of the platform's CAs, of one subject or all",
+    ),
+    get("/v1/platforms/{region}/certificates/{serial}", &[], "One certificate with its chain"),
     get("/v1/tails", &[], "Diverged tails of the federation with what became of their documents"),
     get("/v1/platforms/{region}/tails", &[], "Diverged tails of a platform"),
     get(

@@ -162,7 +162,8 @@ fn put_headers(into: &mut axum::http::HeaderMap, headers: &[(String, Vec<u8>)]) 
 }
 
 /// A forward carries a certificate without proof that its owner is there. So nothing that administers arrives this way: only
-/// documents, events, the journal of one platform, and its tails, of which none is discarded this way.
+/// documents, events, the journal of one platform, the list of its certificates, and its tails, of which none is discarded
+/// this way.
 fn may_arrive(path_and_query: &str) -> bool {
     let path = path_and_query.split('?').next().unwrap_or_default();
     if path.ends_with("/discard") {
@@ -171,7 +172,7 @@ fn may_arrive(path_and_query: &str) -> bool {
     let Some(rest) = path.strip_prefix("/v1/platforms/").and_then(|r| r.split_once('/')) else {
         return false;
     };
-    ["documents", "events", "journal/", "verify", "tails", "usage"]
+    ["documents", "events", "journal/", "verify", "tails", "usage", "certificates"]
         .iter()
         .any(|allowed| rest.1.starts_with(allowed))
 }

@@ -8,8 +8,10 @@
 
 mod auth;
 mod backup_api;
+mod ca;
 mod caller;
 mod catalogue;
+mod certificates_api;
 mod chains;
 mod documents_api;
 mod drills_api;
@@ -31,12 +33,14 @@ mod router;
 mod shipping_view;
 mod signing;
 mod state;
+mod status_api;
 mod system;
 mod tables;
 mod tables_api;
 mod tails_api;
 mod words;
 
+pub use ca::CaShelf;
 pub use caller::Caller;
 pub use catalogue::{Open, ROUTES, Route};
 pub use forward::Receiver;

@@ -4,8 +4,8 @@ use crate::catalogue::{Open, ROUTES};
 use crate::problem::ApiError;
 use crate::state::Api;
 use crate::{
-    backup_api, documents_api, drills_api, hosting_api, journal_api, openapi, operators_api, plan_api,
-    platforms_api, recovery_api, signing, system, tables_api, tails_api,
+    backup_api, certificates_api, documents_api, drills_api, hosting_api, journal_api, openapi, operators_api,
+    plan_api, platforms_api, recovery_api, signing, status_api, system, tables_api, tails_api,
 };
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
@@ -76,6 +76,13 @@ pub fn router(api: Api) -> Router {
         .route("/v1/platforms/{region}/journal/head", get(journal_api::head))
         .route("/v1/platforms/{region}/journal/exports", post(journal_api::export))
         .route("/v1/platforms/{region}/journal/exports/{id}/{file}", get(journal_api::export_file))
+        .route("/v1/certificates", post(certificates_api::issue))
+        .route("/v1/certificates:import", post(certificates_api::import))
+        .route("/v1/certificates/{serial}/revocation", post(certificates_api::revoke))
+        .route("/v1/platforms/{region}/certificates", get(certificates_api::list))
+        .route("/v1/platforms/{region}/certificates/{serial}", get(certificates_api::show))
+        .route("/v1/crl/{name}", get(status_api::crl))
+        .route("/ocsp", post(status_api::ocsp))
         .route("/v1/tails", get(tails_api::all))
         .route("/v1/platforms/{region}/tails", get(tails_api::list))
         .route("/v1/platforms/{region}/tails/{id}", get(tails_api::show))

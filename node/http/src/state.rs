@@ -1,5 +1,6 @@
 //! What every handler holds: the engines of this node and the platforms it serves.
 
+use crate::ca::CaShelf;
 use crate::chains::Chains;
 use crate::metrics::Counters;
 use crate::tables::TableService;
@@ -53,6 +54,8 @@ pub struct Inner {
     pub tls: Tls,
     /// Code tables.
     pub tables: Arc<TableService>,
+    /// The CAs whose keys are on this node.
+    pub cas: Arc<CaShelf>,
     /// Chains of forwarded callers, verified lately.
     pub chains: Chains,
     /// Counters for `/metrics`.
@@ -86,6 +89,7 @@ impl Api {
         agent: Agent,
         tls: Tls,
         tables: Arc<TableService>,
+        cas: Arc<CaShelf>,
         ready: watch::Receiver<Result<(), String>>,
         hosting: Hosting,
         factory: PlatformFactory,
@@ -99,6 +103,7 @@ impl Api {
             agent,
             tls,
             tables,
+            cas,
             chains: Chains::default(),
             counters,
             ready,

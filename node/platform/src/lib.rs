@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod answer;
+mod certificates;
 mod config;
 mod error;
 mod events;
@@ -32,6 +33,7 @@ mod token;
 mod usage;
 
 pub use answer::SubmitAnswer;
+pub use certificates::{CertificateRow, CertificateState, LedgerError};
 pub use config::Config;
 pub use error::Error;
 pub use hosting::{Body, Counted, Gate, Hosting, Refused};

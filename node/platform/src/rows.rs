@@ -10,6 +10,9 @@
 //! u/journal                              documents and bytes, by month            eport_model::Usage
 //! a/DOC_ID                               number of a tail record's document now    the other number
 //! t/TAIL_ID/INDEX (u64, big endian)      what became of a record of a tail         TailRow
+//! c/SERIAL                               a certificate of the platform's CAs       CertificateRow
+//! i/SERIAL                               an intent that no certificate followed     empty
+//! u/SUBJECT 0 SERIAL                     index of certificates by subject          empty
 //! ```
 //!
 //! BLIND is a keyed digest of the client reference; the reference itself stands encrypted in `DocumentRow::columns`.
@@ -163,6 +166,24 @@ pub(crate) fn references(doc_type: &str, client_ref: &Blind) -> Bytes {
 
 pub(crate) fn state(doc_type: &str, state: State, doc_id: &str) -> Bytes {
     join(b"s/", &[doc_type.as_bytes(), &[0], state.as_str().as_bytes(), &[0], doc_id.as_bytes()])
+}
+
+/// The row of a certificate.
+pub(crate) fn certificate(serial: &str) -> Bytes {
+    join(b"c/", &[serial.as_bytes()])
+}
+
+pub(crate) fn intent(serial: &str) -> Bytes {
+    join(b"i/", &[serial.as_bytes()])
+}
+
+/// Prefix of a subject's certificates.
+pub(crate) fn subject(subject: &str) -> Bytes {
+    join(b"u/", &[subject.as_bytes(), &[0]])
+}
+
+pub(crate) fn subject_serial(subject: &str, serial: &str) -> Bytes {
+    join(b"u/", &[subject.as_bytes(), &[0], serial.as_bytes()])
 }
 
 /// Prefix of the index for a type and a state; without state all states, without type everything.

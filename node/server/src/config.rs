@@ -29,6 +29,9 @@ pub struct Config {
     /// Timing of the registry.
     #[serde(default)]
     pub registry: RegistrySection,
+    /// Issuing CAs of this node.
+    #[serde(default)]
+    pub ca: CaSection,
     /// Bounds of memory and queues.
     #[serde(default)]
     pub limits: Limits,
@@ -137,6 +140,15 @@ impl Default for RegistrySection {
     fn default() -> Self {
         Self { profile: "default".into() }
     }
+}
+
+/// The issuing CAs whose keys are on this node; it issues with them while it is primary of their platform.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CaSection {
+    /// Folder of pairs `NAME.crt`, `NAME.key` (mode 0600), and of `root.crt` with `root.crl`. Default: none, the node does not
+    /// issue.
+    pub dir: Option<PathBuf>,
 }
 
 /// Bounds of memory and queues.

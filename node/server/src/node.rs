@@ -2,12 +2,13 @@
 
 use crate::config::Config;
 use crate::keeper::Keeper;
+use crate::revoked::Revoked;
 use crate::telemetry::Telemetry;
 use crate::{Exit, founding};
 use eport_agent::{Agent, Clock, Dispatcher, PlatformHandle};
 use eport_consensus::{Profile, Registry};
 use eport_documents::Packs;
-use eport_http::{Api, ApiConfig, Receiver, TableService};
+use eport_http::{Api, ApiConfig, CaShelf, Receiver, TableService};
 use eport_model::codes;
 use eport_platform::{Hosting, Platform};
 use eport_store::{Budget, DataDir, ObjectStore, RegistryStore, Shared};
@@ -34,6 +35,7 @@ struct Running {
     registry: Registry,
     agent: Agent,
     keeper: Arc<Keeper>,
+    revoked: Arc<tokio::sync::Notify>,
     tls: Tls,
     listeners: Vec<tokio::task::JoinHandle<()>>,
     stop: watch::Sender<bool>,
@@ -72,6 +74,8 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
         config.federation.trust_domain.clone(),
     )
     .map_err(|e| Exit::of_tls(&e))?;
+    // Before anything listens or dials: a restart makes nobody welcome again.
+    let revoked = Revoked::open(data.path(), &tls)?;
     let node_key = Keeper::open_key(config)?;
     let bytes = config.limits.memory_mib << 20;
     let shared =
@@ -114,6 +118,8 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
     };
     let registry = Registry::open(registry_config, registry_store, transport.clone()).await?;
     dispatcher.open_registry(registry.clone());
+    let revoked_stop = Arc::new(tokio::sync::Notify::new());
+    tokio::spawn(revoked.follow(registry.clone(), tls.clone(), transport.clone(), revoked_stop.clone()));
     // A directory that has come to another lineage was never meant to found the first one again.
     if lineage == config.federation.lineage {
         found(config, &registry, clock).await?;
@@ -175,6 +181,7 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
         agent.clone(),
         tls.clone(),
         tables,
+        Arc::new(cas(config)?),
         ready,
         hosting,
         factory,
@@ -194,7 +201,30 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
         )));
     }
     info!(api = %config.listen.api, quic = %transport.local_addr(), "listening");
-    Ok(Running { transport, registry, agent, keeper, tls, listeners, stop, _data: dir })
+    Ok(Running {
+        transport,
+        registry,
+        agent,
+        keeper,
+        revoked: revoked_stop,
+        tls,
+        listeners,
+        stop,
+        _data: dir,
+    })
+}
+
+/// The issuing CAs of this node.
+fn cas(config: &Config) -> Result<CaShelf, Exit> {
+    let Some(dir) = &config.ca.dir else { return Ok(CaShelf::default()) };
+    let (shelf, unused) = CaShelf::open(dir).map_err(|(code, detail)| Exit { code, detail })?;
+    for what in unused {
+        warn!(dir = %dir.display(), %what, "not used");
+    }
+    for ca in shelf.all() {
+        info!(key = %ca.spki(), name = %ca.name().uri(ca.domain()), "issuing CA opened");
+    }
+    Ok(shelf)
 }
 
 fn profile(config: &Config) -> Profile {
@@ -391,6 +421,7 @@ fn reload(config_path: &Path, running: &Running, telemetry: &Telemetry) {
 
 async fn stop(running: Running) {
     running.keeper.stop();
+    running.revoked.notify_one();
     running.stop.send_replace(true);
     for listener in running.listeners {
         if let Err(error) = listener.await {

@@ -11,9 +11,11 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Version of the record layout and of the state rows its effects write.
-pub const SCHEMA_VERSION: u16 = 2;
+pub const SCHEMA_VERSION: u16 = 3;
 /// The record format that knows Degrade records.
 pub const DEGRADE_SINCE: u16 = 2;
+/// The record format that knows records of certificates.
+pub const CERTIFICATES_SINCE: u16 = 3;
 
 /// Id of a move, drawn by whoever asked for it. Prints as 32 hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -97,6 +99,10 @@ pub enum RecordKind {
         /// Placement version at which the primary stopped to wait.
         version: u64,
     },
+    /// A CA of the platform is about to sign: serial and digest of what. Fsynced and held by the backups before it does.
+    CertIntent,
+    /// What it signed, or a certificate that it had issued before its ledger began.
+    CertIssued,
 }
 
 impl RecordKind {
@@ -105,6 +111,7 @@ impl RecordKind {
     pub fn since(&self) -> u16 {
         match self {
             RecordKind::Degrade { .. } => DEGRADE_SINCE,
+            RecordKind::CertIntent | RecordKind::CertIssued => CERTIFICATES_SINCE,
             _ => 1,
         }
     }
@@ -119,6 +126,8 @@ impl RecordKind {
             RecordKind::ChecksumMark => "checksum_mark",
             RecordKind::Noop => "noop",
             RecordKind::Degrade { .. } => "degrade",
+            RecordKind::CertIntent => "cert_intent",
+            RecordKind::CertIssued => "cert_issued",
         }
     }
 }

@@ -283,6 +283,20 @@ impl State {
         self.operators.get(id)
     }
 
+    /// How many certificates are revoked.
+    pub fn revoked_count(&self) -> usize {
+        self.revocations.len()
+    }
+
+    /// Whether an operator may give commands of an administrator: listed with the role and not suspended; one that is not
+    /// listed may while signatures are optional.
+    pub fn administers(&self, id: &str) -> bool {
+        match self.operators.get(id) {
+            Some(known) => !known.suspended && known.roles.contains(&crate::OperatorRole::Administrator),
+            None => !self.signatures_required(),
+        }
+    }
+
     /// All approvals by id: waiting, decided and expired ones.
     pub fn approvals(&self) -> impl Iterator<Item = &Approval> {
         self.approvals.values()

@@ -4,7 +4,7 @@
 
 mod common;
 use common::*;
-use eport_authority::{Authority, CommandKey, IssuingSpec, Key, Validity};
+use eport_authority::{Authority, CaPurpose, CommandKey, IssuingSpec, Key, Validity};
 use eport_model::{Coded, Epoch, RegionCode, Timestamp, TrustDomain, codes};
 use eport_registry::*;
 use eport_signature::{Envelope, issuer_facts};
@@ -73,7 +73,7 @@ impl Office {
         let root = Authority::create_root("gd", &domain, Validity::days(start, 100)).unwrap();
         let ca = |code: &str| {
             let region: RegionCode = code.parse().unwrap();
-            let spec = IssuingSpec { region, epoch: Epoch::INITIAL, loopback: true };
+            let spec = IssuingSpec { region, purpose: CaPurpose::Any, epoch: Epoch::INITIAL, loopback: true };
             root.create_issuing(spec, Validity::days(start, 50)).unwrap()
         };
         let (province, city) = (ca("440000"), ca("440300"));

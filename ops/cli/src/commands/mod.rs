@@ -3,6 +3,8 @@
 pub mod adopt;
 pub mod approval;
 pub mod backup;
+pub mod ca;
+pub mod cert;
 pub mod context;
 pub mod demo;
 pub mod dev;
