@@ -151,6 +151,15 @@ impl Federation {
         Ok((state.node(id)?.api.clone(), begin))
     }
 
+    /// Adds `[shipping]` to the configuration of a node that does not run, in place of what stood there.
+    pub fn set_shipping(&self, node: &str, section: &str) -> Result<()> {
+        let path = self.home().join(node).join("eportd.toml");
+        let text = std::fs::read_to_string(&path)?;
+        let kept = text.split("\n[shipping]").next().unwrap_or(&text).trim_end();
+        std::fs::write(&path, format!("{kept}\n\n[shipping]\n{section}"))?;
+        Ok(())
+    }
+
     /// Stops a node and waits until it has ended.
     pub async fn stop(&self, node: &str) -> Result<()> {
         let state = self.state()?;

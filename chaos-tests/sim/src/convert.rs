@@ -17,6 +17,7 @@ pub(crate) fn view(state: &State, placement: &Placement) -> PlacementView {
         epoch: placement.epoch,
         primary: placement.primary,
         start: placement.start,
+        head: eport_model::Position::ZERO,
         backups: backups.collect(),
         k: state.effective_k(placement),
         proven_k: placement.proven_k,

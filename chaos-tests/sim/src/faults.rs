@@ -31,7 +31,8 @@ impl World {
             return self.cut_off(node);
         }
         match self.rng.random_range(0..100) {
-            0..16 => self.crash(node, lasts),
+            0..12 => self.crash(node, lasts),
+            12..16 => self.lose_disk(node, lasts),
             16..22 => self.power_loss(node, lasts),
             22..34 => self.pause(node, lasts),
             34..48 => self.isolate(node, lasts),

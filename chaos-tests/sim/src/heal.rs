@@ -73,6 +73,8 @@ impl World {
                 self.restart(node);
             }
         }
+        let alarmed: Vec<usize> = (0..self.hosts.len()).filter(|n| self.hosts[*n].rolled_back).collect();
+        alarmed.into_iter().for_each(|node| self.move_old_copy_away(node));
         let serving = self.serving();
         if serving.is_some() {
             healing.stuck_since = self.now;

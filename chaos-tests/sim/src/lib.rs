@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod auto;
+mod bootstrap;
 mod checks;
 mod client;
 mod convert;

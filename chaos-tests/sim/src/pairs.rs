@@ -37,6 +37,8 @@ fn disk_places(op: &Op) -> Option<(String, String)> {
         Op::BeginRewind(..) => both("rewind.begin"),
         Op::Rewind(..) => both("rewind.taken"),
         Op::EndRewind(_) => both("rewind.end"),
+        // Real processes are not stopped there by name: the scenarios of bootstrap kill them between any two parts.
+        Op::Install => None,
         Op::Apply(_) => None,
     }
 }

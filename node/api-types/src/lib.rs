@@ -44,8 +44,8 @@ pub use plan::{BackupPlan, PlatformAdvice, PlatformLossDoc, ProposedBackup, Site
 pub use problem::{CliError, CliErrorBody, Problem, Redirect};
 pub use recovery::{AdoptPlan, AdoptRequest, JournalCopy, LineageItem, NodeRequest};
 pub use status::{
-    BackupStatus, DurabilityNow, FederationStatus, Mode, NodeState, NodeStatus, PlatformKind, PlatformState,
-    PlatformStatus, TableSummary, Warning,
+    BackupStatus, BootstrapStatus, DurabilityNow, FederationStatus, Mode, NodeState, NodeStatus,
+    PlatformKind, PlatformState, PlatformStatus, SlotStatus, TableSummary, Warning,
 };
 pub use tables::{
     ChangedRow, FieldChange, ImportAnswer, ImportProblem, TableDiff, TableDoc, TableNode, TableRow,

@@ -17,7 +17,7 @@ const UP: Duration = Duration::from_secs(3);
 /// Heard within this time: suspect; later: down.
 const SUSPECT: Duration = Duration::from_secs(15);
 
-type Heard = BTreeMap<NodeId, (Duration, SoftState)>;
+pub(crate) type Heard = BTreeMap<NodeId, (Duration, SoftState)>;
 
 /// The whole federation as this node knows it.
 pub fn federation(api: &Api, chinese: bool) -> FederationStatus {
@@ -34,6 +34,7 @@ pub fn federation(api: &Api, chinese: bool) -> FederationStatus {
         eport_moves::quorum_warnings(state, &voters).iter().map(text).collect();
     warnings.extend(eport_moves::platform_warnings(state, &up).iter().map(text));
     warnings.extend(alarms(&heard));
+    warnings.extend(crate::shipping_view::warnings(&heard, chinese));
     warnings.extend(crate::backup_api::key_warnings(api));
     warnings.extend(crate::recovery_api::warnings(api));
     warnings.extend(crate::operators_api::warnings(state, api.now(), chinese));
@@ -82,7 +83,10 @@ fn alarms(heard: &Heard) -> Vec<t::Warning> {
         for p in &soft.platforms {
             if let Some(alarm) = &p.alarm {
                 out.push(t::Warning {
-                    code: eport_model::codes::JOURNAL_CORRUPT.to_string(),
+                    code: p
+                        .alarm_code
+                        .clone()
+                        .unwrap_or_else(|| eport_model::codes::JOURNAL_CORRUPT.to_string()),
                     text: format!("{node}, {}: {alarm}", p.region),
                 });
             }
@@ -206,7 +210,7 @@ fn backup(
     let lag_records = head.index.as_u64().saturating_sub(durable);
     t::BackupStatus {
         node: b.node,
-        in_sync: b.in_sync,
+        in_sync: b.in_sync && crate::shipping_view::counts(seen, own),
         lag_records,
         // Whole seconds are enough for people; a level backup has no lag at all.
         lag_seconds: if lag_records == 0 {
@@ -217,5 +221,7 @@ fn backup(
         received: pick(|s| s.received.as_u64(), |s| s.last.index.as_u64()),
         durable,
         applied: pick(|s| s.applied.as_u64(), |s| s.applied.as_u64()),
+        slot: seen.map(crate::shipping_view::slot),
+        bootstrap: own.and_then(crate::shipping_view::bootstrap),
     }
 }

@@ -28,6 +28,7 @@ mod platforms_api;
 mod problem;
 mod recovery_api;
 mod router;
+mod shipping_view;
 mod signing;
 mod state;
 mod system;

@@ -188,6 +188,8 @@ fn platforms(api: &Api, registry: &mut Registry) {
     let family = || Family::<PlatformLabels, Gauge>::default();
     let (last, applied, epoch, open, alarm) = (family(), family(), family(), family(), family());
     let lag: Family<BackupLabels, Gauge> = Family::default();
+    let lost: Family<BackupLabels, Gauge> = Family::default();
+    let (taken, whole, floor) = (family(), family(), family());
     for handle in api.agent.platforms() {
         let status = handle.status().borrow().clone();
         let labels = PlatformLabels { region: handle.region().to_string() };
@@ -199,10 +201,14 @@ fn platforms(api: &Api, registry: &mut Registry) {
         set(&epoch, status.primary().map_or(0, |(_, e)| e.as_u64()));
         set(&open, u64::from(status.is_open()));
         set(&alarm, u64::from(status.alarm.is_some()));
+        set(&floor, status.shipping_floor.as_u64());
+        set(&taken, status.bootstrap.as_ref().map_or(0, |b| b.bytes));
+        set(&whole, status.bootstrap.as_ref().map_or(0, |b| b.total));
         for b in &status.backups {
             let labels = BackupLabels { region: handle.region().to_string(), backup: b.node.to_string() };
             let behind = status.last.index.since(b.durable);
             lag.get_or_create(&labels).set(i64::try_from(behind).unwrap_or(i64::MAX));
+            lost.get_or_create(&labels).set(i64::from(b.slot.lost));
         }
     }
     hosting(api, registry);
@@ -215,5 +221,17 @@ fn platforms(api: &Api, registry: &mut Registry) {
     registry.register("platform_epoch", "Epoch of each platform; a rise means a move", epoch);
     registry.register("platform_is_primary", "1 while this node is the open primary", open);
     registry.register("platform_alarm", "1 while a platform here has an alarm; a person must look", alarm);
+    registry.register(
+        "slot_lost",
+        "1 while a backup lacks more than is kept for shipping and takes a checkpoint",
+        lost,
+    );
+    registry.register("shipping_floor_index", "First record that shipping may still need", floor);
+    registry.register(
+        "bootstrap_bytes",
+        "Bytes here of the checkpoint that a platform takes; 0 for none",
+        taken,
+    );
+    registry.register("bootstrap_total_bytes", "Bytes of the whole checkpoint; 0 for none", whole);
     registry.register("backup_lag_records", "Records a backup lacks, as its primary sees it", lag);
 }

@@ -126,7 +126,15 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
         limits: eport_journal::Limits {
             lease_ms: millis(profile.lease()),
             grace_ms: millis(profile.grace()),
+            bootstrap_records: config.shipping.bootstrap_records,
+            slot_records: config.shipping.slot_records,
+            slot_bytes: config.shipping.slot_mib << 20,
+            slot_age_ms: config.shipping.slot_age_s.saturating_mul(1_000),
             ..eport_journal::Limits::default()
+        },
+        bootstrap: eport_agent::Bootstrap {
+            rate_bytes: config.shipping.bootstrap_rate_kib << 10,
+            sends_max: config.shipping.bootstrap_sends,
         },
         incarnation,
         version: env!("CARGO_PKG_VERSION").to_owned(),

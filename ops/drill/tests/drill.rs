@@ -33,6 +33,8 @@ fn platform(region: &str, primary: &str, backups: &[&str]) -> PlatformStatus {
         received: 9,
         durable: 9,
         applied: 9,
+        slot: None,
+        bootstrap: None,
     };
     PlatformStatus {
         region: region.parse().unwrap(),

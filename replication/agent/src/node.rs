@@ -7,17 +7,18 @@ mod duties;
 mod hosting;
 mod kept;
 
+use crate::checkpoints::Checkpoints;
 use crate::clock::Clock;
 use crate::coordinator::{self, SealReports};
 use crate::lease::{self, Desk};
-use crate::platform::{Completion, Context, EVENTS, Event, Task, envelope, soft};
+use crate::platform::{Completion, Context, EVENTS, Event, Task, envelope, recovered, soft};
 use crate::soft::{PlatformSoft, SoftBoard, SoftState, TableSoft};
 use crate::tails::Tails;
 use crate::view::placement_view;
 use crate::{Error, PlatformHandle, StateDigest, catalog, steps};
 use bytes::Bytes;
 use eport_consensus::Registry;
-use eport_journal::{Message, Recovered, Rewind};
+use eport_journal::Message;
 use eport_model::{Lineage, NodeId, Position, RegionCode, codec};
 use eport_registry::{HeadReport, NodeChange, Op, Placement, PlacementState, State};
 use eport_store::{DataDir, JournalWriter, Marks, ObjectStore, PlatformStore, Shared, WriterLimits};
@@ -53,6 +54,8 @@ pub struct Config {
     pub ancestors: Vec<Lineage>,
     /// Bounds of each platform's replica.
     pub limits: eport_journal::Limits,
+    /// How checkpoints are given to backups.
+    pub bootstrap: crate::Bootstrap,
     /// Start of the process in wall milliseconds.
     pub incarnation: u64,
     /// Software version.
@@ -92,6 +95,7 @@ struct Inner {
     reports: Arc<SealReports>,
     desk: Arc<Desk>,
     tails: Tails,
+    checkpoints: Checkpoints,
     news: Arc<Notify>,
     ready: watch::Sender<bool>,
     fatal: watch::Sender<Option<String>>,
@@ -119,6 +123,7 @@ impl Agent {
         board: Arc<SoftBoard>,
     ) -> Result<Self, Error> {
         let tails = Tails::new(data.tails());
+        let checkpoints = Checkpoints::new(config.bootstrap);
         let inner = Inner {
             config,
             clock: Clock::start(),
@@ -136,6 +141,7 @@ impl Agent {
             reports: Arc::default(),
             desk: Arc::default(),
             tails,
+            checkpoints,
             news: Arc::default(),
             ready: watch::Sender::new(false),
             fatal: watch::Sender::new(None),
@@ -154,6 +160,7 @@ impl Agent {
         agent.spawn(agent.clone().keep_numbers());
         agent.spawn(agent.clone().measure_disks());
         agent.spawn(agent.clone().keep_tails());
+        agent.spawn(agent.clone().keep_checkpoints());
         agent.spawn(catalog::follow(agent.clone()));
         agent.spawn(coordinator::follow(agent.clone()));
         agent.spawn(lease::follow(agent.clone()));
@@ -334,17 +341,8 @@ impl Agent {
         )
         .map_err(fail)?;
         self.kept().remove(&region);
-        let last = store.header(found.last.index).map_err(fail)?;
-        let recovered = Recovered {
-            history: found.history,
-            last: found.last,
-            last_time: found.last_time,
-            sealed: found.sealed,
-            applied: found.applied,
-            unresolved: found.unresolved,
-            rewind: store.rewind_mark().map_err(fail)?.map(|m| Rewind { at: m.at }),
-            lineage: last.map(|(header, _)| header.lineage),
-        };
+        let recovered = recovered(&store, found).map_err(fail)?;
+        self.find_checkpoints(region);
         info!(%region, last = %recovered.last, applied = %recovered.applied.index, "platform opened");
         let (done_tx, done) = mpsc::unbounded_channel();
         let writer = JournalWriter::start(
@@ -362,6 +360,7 @@ impl Agent {
             registry: inner.registry.clone(),
             transport: inner.transport.clone(),
             tails: inner.data.tails(),
+            free: self.free_measure(),
             reports: inner.reports.clone(),
             news: inner.news.clone(),
             desk: inner.desk.clone(),
@@ -476,6 +475,24 @@ impl Agent {
         }
         let bytes = envelope(self.inner.config.lineage, region, version, &message);
         let _ = self.inner.transport.send(to, Purpose::Move, bytes);
+    }
+
+    pub(crate) fn checkpoints(&self) -> &Checkpoints {
+        &self.inner.checkpoints
+    }
+
+    pub(crate) fn data_dir(&self) -> &DataDir {
+        &self.inner.data
+    }
+
+    pub(crate) fn journal_limits(&self) -> &eport_journal::Limits {
+        &self.inner.config.limits
+    }
+
+    /// Measures the free space for those who outlive a borrow of the agent.
+    fn free_measure(&self) -> Box<dyn Fn() -> Option<u64> + Send + Sync> {
+        let inner = Arc::downgrade(&self.inner);
+        Box::new(move || inner.upgrade()?.data.free_bytes().ok())
     }
 
     pub(crate) fn tails(&self) -> &Tails {

@@ -5,10 +5,13 @@
 //! The completions channel has no fixed size: it holds at most one entry per storage operation under way, and those are
 //! bounded by the replica's in-flight limit and shipping windows.
 
+mod bootstrap;
 mod pause;
 mod tails;
 mod telling;
 
+pub use bootstrap::BootstrapSoft;
+pub(crate) use bootstrap::recovered;
 pub(crate) use telling::soft;
 
 use crate::coordinator::SealReports;
@@ -20,8 +23,8 @@ use eport_journal::{
     Alarm, Input, Message, Now, Outcome, Output, PlacementView, RegistryStep, Replica, Role, Ticket,
 };
 use eport_model::{
-    Draft, Durability, Epoch, JournalIndex, Lineage, MoveId, NodeId, Position, Record, RegionCode, Timestamp,
-    codec,
+    Code, Coded, Draft, Durability, Epoch, JournalIndex, Lineage, MoveId, NodeId, Position, Record,
+    RegionCode, Timestamp, codec, codes,
 };
 use eport_registry::Placement;
 use eport_store::{Done, JournalWriter, Op, PlatformStore, TailManifest};
@@ -107,6 +110,8 @@ pub(crate) enum Completion {
     TailRecorded { after: JournalIndex },
     TailUploaded { after: JournalIndex, to: NodeId },
     Rewound { at: Option<Position> },
+    CheckpointHere { last: Option<Position> },
+    Installed(Box<eport_journal::Recovered>),
     Records { peer: NodeId, from: JournalIndex, records: Vec<Arc<Record>> },
     Found { index: JournalIndex, position: Option<Position> },
     Registry { move_id: MoveId, applied: Option<bool> },
@@ -123,6 +128,8 @@ pub(crate) struct Context {
     pub(crate) registry: Registry,
     pub(crate) transport: Transport,
     pub(crate) tails: PathBuf,
+    /// Bytes free where this node keeps its data.
+    pub(crate) free: Box<dyn Fn() -> Option<u64> + Send + Sync>,
     pub(crate) reports: Arc<SealReports>,
     pub(crate) news: Arc<Notify>,
     pub(crate) desk: Arc<Desk>,
@@ -145,11 +152,14 @@ pub(crate) struct Task {
     reading: bool,
     role: Role,
     generation: u64,
-    alarm: Option<String>,
+    alarm: Option<(Code, String)>,
     digest: Option<StateDigest>,
     /// The tail exported last, and who hands it over.
     tail: Option<TailManifest>,
     upload: Option<tokio::task::AbortHandle>,
+    /// The checkpoint that is being taken, and who takes it.
+    bootstrapping: bootstrap::Shown,
+    bootstrap_job: Option<tokio::task::AbortHandle>,
     heard: BTreeMap<NodeId, Instant>,
     level: BTreeMap<NodeId, Instant>,
     status: watch::Sender<PlatformStatus>,
@@ -186,6 +196,8 @@ impl Task {
             backups: Vec::new(),
             durability_now: "blocked",
             alarm: None,
+            bootstrap: None,
+            shipping_floor: replica.shipping_floor(),
             state_digest: None,
             lease_until: None,
             heard: None,
@@ -210,6 +222,8 @@ impl Task {
             digest: None,
             tail: None,
             upload: None,
+            bootstrapping: bootstrap::Shown::default(),
+            bootstrap_job: None,
             heard: BTreeMap::new(),
             level: BTreeMap::new(),
             status,
@@ -338,6 +352,13 @@ impl Task {
             Completion::TailRecorded { after } => Input::TailExported { after },
             Completion::TailUploaded { after, to } => Input::TailUploaded { after, to },
             Completion::Rewound { at } => Input::Rewound { at },
+            Completion::CheckpointHere { last } => Input::CheckpointHere { last },
+            Completion::Installed(recovered) => {
+                info!(region = %self.region, last = %recovered.last, applied = %recovered.applied, "checkpoint installed");
+                bootstrap::show(&self.bootstrapping, |shown| *shown = None);
+                self.digest = None;
+                Input::Installed { recovered }
+            }
             Completion::Records { peer, from, records } => Input::Records { peer, from, records },
             Completion::Found { index, position } => Input::Found { index, position },
             Completion::Registry { move_id, applied } => Input::RegistryAnswered { move_id, applied },
@@ -345,7 +366,7 @@ impl Task {
             Completion::Failed { operation, error } => {
                 let text = format!("{operation}: {error}");
                 error!(region = %self.region, operation, %error, "storage failed");
-                self.alarm = Some(text);
+                self.alarm = Some((error.code(), text));
                 Input::StorageFailed
             }
         };
@@ -384,6 +405,9 @@ impl Task {
                 Output::UploadTail { after, to } => self.upload_tail(after, to),
                 Output::Rewind { after, source, epoch } => self.rewind(after, source, epoch),
                 Output::EndRewind { at } => self.end_rewind(at),
+                Output::Bootstrap { source, epoch, from } => self.bootstrap(source, epoch, from),
+                Output::InstallCheckpoint { .. } => self.install_checkpoint(),
+                Output::NoteAcked(acked) => self.note_acked(&acked),
                 Output::Send { to, message } => self.send(to, message),
                 Output::Read { peer, from, max_bytes } => self.read(peer, from, max_bytes),
                 Output::Lookup { index } => self.lookup(index),
@@ -568,6 +592,16 @@ impl Task {
     }
 
     fn raise(&mut self, alarm: Alarm) {
+        if let Alarm::SlotLost { backup, at } = &alarm {
+            // No alarm of this node: the backup helps itself, and its slot says so for as long as it lasts.
+            warn!(region = %self.region, %backup, %at, code = %codes::SLOT_LOST, "slot lost: the backup takes a checkpoint");
+            self.context.news.notify_one();
+            return;
+        }
+        let code = match &alarm {
+            Alarm::RolledBack { .. } | Alarm::Behind { .. } => codes::ROLLED_BACK,
+            _ => codes::JOURNAL_CORRUPT,
+        };
         let text = match &alarm {
             Alarm::Corruption { index, ours, theirs, peer } => {
                 format!("record {index}: digest {} here, {} at {peer}", ours.short(), theirs.short())
@@ -576,6 +610,17 @@ impl Task {
             Alarm::Behind { start, last } => {
                 format!("journal ends at {last}, its epoch started at {start}: an old copy?")
             }
+            Alarm::RolledBack { acked, last, peer } if *peer == self.context.me || last.index >= *acked => {
+                format!(
+                    "{peer} has lost records of its own epoch that are here up to {acked}: an old copy was put back there"
+                )
+            }
+            Alarm::RolledBack { acked, last, peer } => format!(
+                "the journal here ends at {last}, but {peer} knows that this node had record {acked}: an old copy of its data was \
+                 put back. Stop the node, move platform/{} out of its data directory and start it: it is seeded anew",
+                self.region
+            ),
+            Alarm::SlotLost { backup, .. } => format!("slot of {backup} lost"),
             Alarm::NotWhole { at } => {
                 let wanted = at.map_or_else(|| "rows from a primary".to_owned(), |at| format!("record {at}"));
                 format!(
@@ -589,8 +634,8 @@ impl Task {
             }
             Alarm::SwitchStalled { move_id, reason } => format!("switchover {move_id}: {reason}"),
         };
-        error!(region = %self.region, alarm = %text, "alarm");
-        self.alarm = Some(text);
+        error!(region = %self.region, %code, alarm = %text, "alarm");
+        self.alarm = Some((code, text));
     }
 
     /// Hands an operation to the writer. A full queue makes this task wait: its callbacks never wait for this task.

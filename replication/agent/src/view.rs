@@ -29,6 +29,7 @@ pub fn placement_view(state: &State, p: &Placement) -> PlacementView {
         epoch: p.epoch,
         primary: p.primary,
         start: p.start,
+        head: state.newest_head(p.region, p.epoch),
         backups,
         k: state.effective_k(p),
         proven_k: p.proven_k,

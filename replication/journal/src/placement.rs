@@ -14,6 +14,9 @@ pub struct PlacementView {
     pub primary: NodeId,
     /// The record that `epoch`'s EpochStart follows; `Position::ZERO` for a new platform.
     pub start: Position,
+    /// The newest record of the journal that a primary has published in the registry; `Position::ZERO` for none. A primary that
+    /// has less of the same epoch is an old copy.
+    pub head: Position,
     /// Everybody who keeps a copy besides the primary.
     pub backups: Vec<BackupView>,
     /// Durable acknowledgements from counted in-sync backups that an answer needs. 0 under `async`.

@@ -243,6 +243,7 @@ impl Replica {
         let unrecorded = self.has(Bug::CommitCountsUnrecorded);
         let counts = |node: &NodeId| {
             Some(*node) != without
+                && !self.is_reseeding(*node)
                 && primary.uncounted.get(node).is_none_or(|version| view.version > *version)
         };
         let mut held: Vec<JournalIndex> = view

@@ -5,7 +5,7 @@
 //! acknowledged in this epoch never falls, because a follower truncates within an epoch only what its source does not have.
 
 use crate::pace::Pace;
-use crate::replica::{Progress, Replica, Wanted};
+use crate::replica::{Replica, Wanted};
 use crate::{Ack, Alarm, Bug, Hello, HelloAnswer, Message, Output, RejectReason};
 use eport_model::{Epoch, JournalIndex, NodeId, Position, Record};
 use std::collections::{BTreeMap, VecDeque};
@@ -21,18 +21,21 @@ const ENDS_MAX: usize = 1_024;
 pub(crate) struct Shipping {
     pub(crate) epoch: Epoch,
     pub(crate) next_beat: u64,
-    peers: BTreeMap<NodeId, Peer>,
+    /// When it was last noted what peers have acknowledged.
+    pub(crate) noted_ms: u64,
+    pub(crate) peers: BTreeMap<NodeId, Peer>,
     /// When the newest acknowledgement was received that each peer was told of; kept for those that have left, too.
     vouched: BTreeMap<NodeId, u64>,
 }
 
 /// One peer: what it has proven, and its stream if it has said hello.
 #[derive(Debug, Default)]
-struct Peer {
-    received: JournalIndex,
-    durable: Position,
-    applied: Position,
-    heard_ms: u64,
+pub(crate) struct Peer {
+    pub(crate) received: JournalIndex,
+    pub(crate) durable: Position,
+    pub(crate) applied: Position,
+    pub(crate) heard_ms: u64,
+    pub(crate) slot: crate::slots::PeerSlot,
     /// Stamp of its newest acknowledgement and when that was received.
     stamp: (u64, u64),
     /// The newest request to keep this primary going that it has agreed to.
@@ -41,12 +44,12 @@ struct Peer {
     caught_up: u8,
     /// Its newest acknowledgement says that its rows are whole.
     whole: bool,
-    stream: Option<Stream>,
+    pub(crate) stream: Option<Stream>,
     alarmed: bool,
 }
 
 #[derive(Debug)]
-struct Stream {
+pub(crate) struct Stream {
     next: JournalIndex,
     /// Shipped but not acknowledged as received: position, bytes, when.
     sent: VecDeque<(Position, usize, u64)>,
@@ -123,7 +126,7 @@ impl Stream {
 
 impl Shipping {
     pub(crate) fn new(epoch: Epoch, now: u64) -> Self {
-        Self { epoch, next_beat: now, peers: BTreeMap::new(), vouched: BTreeMap::new() }
+        Self { epoch, next_beat: now, noted_ms: now, peers: BTreeMap::new(), vouched: BTreeMap::new() }
     }
 
     pub(crate) fn durable_of(&self, node: NodeId) -> JournalIndex {
@@ -183,18 +186,6 @@ impl Shipping {
                 if alive && peer.durable.index >= mark { peer.caught_up.saturating_add(1) } else { 0 };
         }
     }
-
-    pub(crate) fn progress(&self) -> Vec<Progress> {
-        let one = |(node, p): (&NodeId, &Peer)| Progress {
-            node: *node,
-            streaming: p.stream.is_some(),
-            received: p.received,
-            durable: p.durable,
-            applied: p.applied,
-            heard_ms: p.heard_ms,
-        };
-        self.peers.iter().map(one).collect()
-    }
 }
 
 impl Replica {
@@ -227,6 +218,9 @@ impl Replica {
             return;
         }
         let own = self.log.durable.index;
+        if self.knows_more(from, &hello.last) {
+            return;
+        }
         let at = if self.has(Bug::HelloByIndexOnly) {
             own.min(hello.last.index)
         } else {
@@ -254,6 +248,7 @@ impl Replica {
         if after.index == hello.last.index && after != hello.last && !self.has(Bug::HelloByIndexOnly) {
             self.alarm_corruption(peer, after, hello.last);
         }
+        let Some(acked) = self.admit(peer, after, hello.last) else { return };
         let Some(ship) = &mut self.ship else { return };
         let state = ship.peers.entry(peer).or_default();
         state.heard_ms = now;
@@ -276,10 +271,11 @@ impl Replica {
             if after.index > state.durable.index {
                 state.durable = after;
             }
+            state.slot.note_durable(after);
         }
         self.send(
             peer,
-            Message::HelloAnswer { epoch, answer: HelloAnswer::Stream { after, of: hello.last } },
+            Message::HelloAnswer { epoch, answer: HelloAnswer::Stream { after, of: hello.last, acked } },
         );
     }
 
@@ -318,6 +314,7 @@ impl Replica {
                 if let Some(stream) = &mut peer.stream {
                     stream.note_durable(ours.index);
                 }
+                peer.slot.note_durable(peer.durable);
             }
             Some(ours) => {
                 self.alarm_corruption(from, ours, ack.durable);
@@ -348,6 +345,7 @@ impl Replica {
         if records.first().is_none_or(|r| r.index() != from) {
             if let Some(peer) = ship.peers.get_mut(&peer) {
                 peer.stream = None;
+                peer.slot.gone = true;
             }
             self.send(
                 peer,
@@ -425,6 +423,7 @@ impl Replica {
 
     fn beat(&mut self) {
         self.mark_beat();
+        self.watch_slots();
         let now = self.now.mono_ms;
         if let Some(ship) = &mut self.ship {
             ship.next_beat = now + self.limits.beat_ms;

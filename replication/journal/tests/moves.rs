@@ -180,7 +180,10 @@ fn a_wall_clock_that_is_hours_wrong_neither_ends_a_switchover_at_once_nor_holds_
 fn a_late_answer_to_an_earlier_hello_cuts_nothing_off() {
     let (mut net, _) = started(&["a", "b"], 1);
     let of = net.host("b").replica.durable();
-    let late = Message::HelloAnswer { epoch: epoch(1), answer: HelloAnswer::Stream { after: of, of } };
+    let late = Message::HelloAnswer {
+        epoch: epoch(1),
+        answer: HelloAnswer::Stream { after: of, of, acked: JournalIndex::ZERO },
+    };
     net.propose("a", "shipped since");
     net.isolate("a");
     net.pass(1_500); // B says hello again and hears nothing.

@@ -5,7 +5,7 @@ use crate::{
     Isolation, Issuer, Mode, MoveKind, MoveRecord, Node, NodeState, NumberBlock, Operator, Placement, Quota,
     QuotaLimits, Revocation, Site, State, TableId, TableVersion, Tail,
 };
-use eport_model::{Epoch, MoveId, NodeId, RegionCode, SiteId, Timestamp};
+use eport_model::{Epoch, MoveId, NodeId, Position, RegionCode, SiteId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// Whether a platform stands on nodes of its own.
@@ -227,6 +227,14 @@ impl State {
     /// The head that a node published of a platform.
     pub fn head(&self, region: RegionCode, node: NodeId) -> Option<&Head> {
         self.heads.get(&(region, node))
+    }
+
+    /// The newest head of the platform that was published in this epoch; `Position::ZERO` for none.
+    pub fn newest_head(&self, region: RegionCode, epoch: Epoch) -> Position {
+        let of_region =
+            self.heads.range((region, NodeId::default())..).take_while(|((r, _), _)| *r == region);
+        let heads = of_region.map(|(_, head)| head.position).filter(|p| p.epoch == epoch);
+        heads.max_by_key(|p| p.index).unwrap_or(Position::ZERO)
     }
 
     /// All tails by id.

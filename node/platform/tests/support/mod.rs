@@ -69,6 +69,8 @@ impl Fake {
             backups: Vec::new(),
             durability_now: "replicated",
             alarm: None,
+            bootstrap: None,
+            shipping_floor: JournalIndex::ZERO,
             state_digest: None,
             lease_until: None,
             heard: None,

@@ -23,7 +23,7 @@ const TRAILER: usize = 28;
 const TRAILER_MAGIC: u32 = 0x5452_5065;
 
 /// What a file begins with. The lineage is in every record.
-fn front(region: RegionCode, first: u64) -> [u8; FRONT] {
+pub(super) fn front(region: RegionCode, first: u64) -> [u8; FRONT] {
     let mut out = [0; FRONT];
     out[..8].copy_from_slice(&FRONT_MAGIC);
     out[8..12].copy_from_slice(&FORMAT.to_le_bytes());
@@ -34,7 +34,7 @@ fn front(region: RegionCode, first: u64) -> [u8; FRONT] {
     out
 }
 
-fn path(dir: &Path, first: u64) -> PathBuf {
+pub(super) fn path(dir: &Path, first: u64) -> PathBuf {
     dir.join(format!("{first:020}.log"))
 }
 
@@ -144,7 +144,7 @@ fn cut(active: &mut Active, path: &Path) -> Result<(), Error> {
 }
 
 /// Reads all frames up to the first that is not whole.
-fn scan(path: &Path, region: RegionCode, first: u64) -> Result<Active, Error> {
+pub(super) fn scan(path: &Path, region: RegionCode, first: u64) -> Result<Active, Error> {
     let file = open_writable(path)?;
     let mut found = [0; FRONT];
     let read = file.read_exact_at(&mut found, 0);
@@ -167,16 +167,22 @@ fn scan(path: &Path, region: RegionCode, first: u64) -> Result<Active, Error> {
 
 /// Ends a full file with the places of its records.
 pub(super) fn seal(dir: &Path, first: u64, active: &Active) -> Result<(), Error> {
-    let mut out: Vec<u8> = active.offsets.iter().flat_map(|o| o.to_le_bytes()).collect();
-    let at = out.len();
-    out.extend_from_slice(&TRAILER_MAGIC.to_le_bytes());
-    out.extend_from_slice(&(active.offsets.len() as u32).to_le_bytes());
-    out.extend_from_slice(&first.to_le_bytes());
-    out.extend_from_slice(&active.end.to_le_bytes());
-    let crc = crc32c::crc32c(&out[at..]);
-    out.extend_from_slice(&crc.to_le_bytes());
+    let out = table(first, &active.offsets, active.end);
     let written = active.file.write_all_at(&out, active.end).and_then(|()| active.file.sync_all());
     written.map_err(io("end a file of the journal", &path(dir, first)))
+}
+
+/// The table of places and the trailer that end a full file.
+pub(super) fn table(first: u64, offsets: &[u32], end: u64) -> Vec<u8> {
+    let mut out: Vec<u8> = offsets.iter().flat_map(|o| o.to_le_bytes()).collect();
+    let at = out.len();
+    out.extend_from_slice(&TRAILER_MAGIC.to_le_bytes());
+    out.extend_from_slice(&(offsets.len() as u32).to_le_bytes());
+    out.extend_from_slice(&first.to_le_bytes());
+    out.extend_from_slice(&end.to_le_bytes());
+    let crc = crc32c::crc32c(&out[at..]);
+    out.extend_from_slice(&crc.to_le_bytes());
+    out
 }
 
 /// A full file, open for reading.

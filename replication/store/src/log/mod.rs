@@ -8,8 +8,11 @@
 //! and is cut, any other is damage and refuses to open; a reader sees records that were here together, also while the
 //! journal is cut beside it. Decision 0018 says why the journal does not lie in RocksDB.
 
+mod adopt;
 mod files;
 mod frame;
+
+pub(crate) use adopt::{LogFile, trim};
 
 use crate::{Error, layout};
 use bytes::Bytes;

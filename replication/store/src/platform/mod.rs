@@ -6,6 +6,7 @@
 mod ancestry;
 mod append;
 mod apply;
+mod checkpoint;
 mod disk;
 mod local;
 mod open;
@@ -38,6 +39,7 @@ pub(crate) mod meta {
     pub(crate) const SEALED: &str = "sealed";
     pub(crate) const APPLIED: &str = "applied";
     pub(crate) const REWIND: &str = "rewind";
+    pub(crate) const INSTALL: &str = "install";
 }
 
 /// One platform's database. Clones share it; it closes when the last is dropped.

@@ -74,6 +74,7 @@ impl PlatformStore {
             poison: OnceLock::new(),
             disk: super::disk::DiskUse::default(),
         }));
+        store.finish_install()?;
         let end = store.verify_end()?;
         let recovered = store.settle(end.as_deref())?;
         store.check_promise(kept)?;
@@ -157,7 +158,7 @@ impl PlatformStore {
     }
 }
 
-fn unresolved(record: &Record) -> Option<MoveId> {
+pub(super) fn unresolved(record: &Record) -> Option<MoveId> {
     match record.header.kind {
         RecordKind::Barrier { move_id } | RecordKind::SwitchProposed { move_id, .. } => Some(move_id),
         _ => None,

@@ -105,6 +105,11 @@ impl JournalThread {
             Op::Apply(through, done) => self.forward(ApplyOp::Apply(through, done)),
             Op::Digest(done) => self.forward(ApplyOp::Digest(done)),
             Op::Truncate(after, done) => done(self.truncate(after)),
+            Op::Install(done) => {
+                self.barrier();
+                self.handoff.clear();
+                done(self.store.install_checkpoint());
+            }
             Op::ExportTail(after, dir, done) => {
                 self.barrier();
                 eport_failpoint::point!("tail.export.before", self.store.region());
