@@ -56,7 +56,7 @@ fn main() -> Result<()> {
     let begun = Instant::now();
     let mut ground = Ground::new()?;
     // The pairs first, then the drills: what the time does not suffice for is a repetition of the simplest fault.
-    let (mut rows, mut facts) = go_through(&mut ground, &cells, args.limit)?;
+    let (mut rows, mut facts) = go_through(&mut ground, &cells, args.limit, 0)?;
     let wanted = |c: &DrillCell| args.only.as_ref().is_none_or(|text| drill_name(c).contains(text));
     let mut drill_cells = drills::cells(&drills::drills(&ground, &DRILLS)?);
     let planned_drills = drill_cells.len();
@@ -64,7 +64,7 @@ fn main() -> Result<()> {
     let left = args.limit.saturating_sub(begun.elapsed());
     let rehearsed = rehearse(&mut ground, &drill_cells, left, &mut facts)?;
     let left = args.limit.saturating_sub(begun.elapsed());
-    let (last, later) = go_through(&mut ground, &more, left)?;
+    let (last, later) = go_through(&mut ground, &more, left, cells.len())?;
     rows.extend(last);
     rows.sort_by_key(|r| r.cell);
     facts.extend(later.into_iter().filter(|f| f.starts_with("The time")));
@@ -127,7 +127,12 @@ fn read_simulated(path: &std::path::Path) -> Result<Simulated> {
     text.lines().map(|l| pair(l).with_context(|| l.to_owned())).collect()
 }
 
-fn go_through(ground: &mut Ground, cells: &[Cell], limit: Duration) -> Result<(Vec<Row>, Vec<String>)> {
+fn go_through(
+    ground: &mut Ground,
+    cells: &[Cell],
+    limit: Duration,
+    first: usize,
+) -> Result<(Vec<Row>, Vec<String>)> {
     let begun = Instant::now();
     let mut facts = Vec::new();
     if !ground.mounted {
@@ -142,7 +147,8 @@ fn go_through(ground: &mut Ground, cells: &[Cell], limit: Duration) -> Result<(V
         if cell.fault == eport_suite::matrix::fault::Fault::FullDisk && !ground.mounted {
             continue;
         }
-        let result = run(ground, cell, n);
+        // A client of its own for each cell, also across the two passes.
+        let result = run(ground, cell, first + n);
         match &result {
             Ok(o) => eprintln!("{:3} {:5.1} s {} -> {o:?}", n + 1, o.seconds, name(cell)),
             Err(e) => eprintln!("{:3} BROKEN {}: {e:#}\n{}", n + 1, name(cell), ground.fed.logs()),
