@@ -11,6 +11,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_rustls::rustls::ClientConfig;
 
+/// Addresses of the nodes of a local federation and TLS for HTTP/1.1 clients, from its folder.
+pub fn access(home: &Path) -> Result<(Vec<String>, Arc<ClientConfig>)> {
+    let access = DevState::load(home)?.access();
+    let mut config = client_config(&Files { cert: access.cert, key: access.key, ca: access.ca })?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok((access.apis, Arc::new(config)))
+}
+
 /// A running federation; dropping it stops its processes and removes its folder.
 pub struct Federation {
     eport: PathBuf,
@@ -18,13 +26,18 @@ pub struct Federation {
 }
 
 impl Federation {
-    /// `eport dev up` with extra arguments, and the starter tables published.
+    /// `eport dev up` with extra arguments, and the starter tables published. What is measured is the nodes, not the process
+    /// that `dev up` puts between their sites.
     pub fn up(bin: &Path, dir: &Path, extra: &[&str]) -> Result<Self> {
+        Self::linked(bin, dir, &[&["--direct"], extra].concat())
+    }
+
+    /// The same with the process between the sites, which can slow their links.
+    pub fn linked(bin: &Path, dir: &Path, extra: &[&str]) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("bench-").tempdir_in(dir)?;
         let federation = Self { eport: bin.join("eport"), dir };
         let home = federation.home().display().to_string();
-        // What is measured is the nodes, not the process that `dev up` puts between their sites.
-        let mut args = vec!["dev", "up", "--direct", "--dir", &home];
+        let mut args = vec!["dev", "up", "--dir", &home];
         args.extend(extra);
         federation.eport(&args)?;
         federation.eport(&["table", "import", "--starter"])?;
@@ -65,9 +78,7 @@ impl Federation {
 
     /// TLS for HTTP/1.1 clients.
     pub fn tls(&self) -> Result<Arc<ClientConfig>> {
-        let mut config = client_config(&self.files()?)?;
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Arc::new(config))
+        Ok(access(&self.home())?.1)
     }
 
     /// A client of one node.
@@ -97,6 +108,18 @@ impl Federation {
                 p["backups"].as_array().into_iter().flatten().filter(|b| b["in_sync"] == true).count();
             if p["state"] == "active" && synced >= backups { Ok(p) } else { Err(p.to_string()) }
         })
+    }
+
+    /// Who leads the registry, as the first node that answers sees it.
+    pub fn leader(&self) -> Result<String> {
+        let status = self.eport(&["status"])?;
+        Ok(status["leader"].as_str().context("the registry has no leader")?.to_owned())
+    }
+
+    /// Starts a killed node again and waits until it is ready.
+    pub fn restart(&self, node: &str) -> Result<()> {
+        self.eport(&["dev", "restart", node, "--dir", &self.home().display().to_string()])?;
+        Ok(())
     }
 
     /// Kills a node at once.

@@ -9,10 +9,13 @@
 
 mod acceptance;
 mod documents;
+mod fairness;
 mod federation;
 mod footprint;
+mod hosted;
 mod keepalive;
 mod moves;
+mod rejoin;
 mod report;
 mod shipping;
 mod suite;
@@ -34,10 +37,16 @@ pub struct Plan {
     only: Vec<String>,
     /// Seconds of one round.
     seconds: f64,
+    /// A further size of data for the return of an old primary, in 10⁹ bytes.
+    rejoin_gb: Option<u64>,
 }
 
 fn main() -> Result<()> {
-    let plan = Plan::from_args(std::env::args().skip(1))?;
+    let mut args = std::env::args().skip(1).peekable();
+    if args.next_if(|a| a == "flood").is_some() {
+        return fairness::flood(args);
+    }
+    let plan = Plan::from_args(args)?;
     std::fs::create_dir_all(&plan.dir).with_context(|| plan.dir.display().to_string())?;
     if eport_store::yardstick::in_memory(&plan.dir)? {
         bail!("{} is in memory, where an fsync costs nothing; choose --dir", plan.dir.display());
@@ -66,6 +75,7 @@ impl Plan {
             json: None,
             only: Vec::new(),
             seconds: 4.0,
+            rejoin_gb: None,
         };
         while let Some(arg) = args.next() {
             let value = args.next().with_context(|| format!("{arg} needs a value"))?;
@@ -76,6 +86,7 @@ impl Plan {
                 "--json" => plan.json = Some(value.into()),
                 "--only" => plan.only = value.split(',').map(str::to_owned).collect(),
                 "--seconds" => plan.seconds = value.parse().with_context(|| value.clone())?,
+                "--rejoin-gb" => plan.rejoin_gb = Some(value.parse().with_context(|| value.clone())?),
                 _ => bail!("{arg} is not known; see .ci/bench"),
             }
         }

@@ -48,6 +48,8 @@ pub(crate) struct Host {
     pub(crate) bound: Option<Epoch>,
     /// Commit as last seen in this incarnation, for the invariants.
     pub(crate) committed: JournalIndex,
+    /// Steps it has come to lately.
+    pub(crate) lately: crate::pairs::Lately,
     /// Up to which index its committed records were compared with everybody's.
     pub(crate) checked: usize,
 }
@@ -69,7 +71,11 @@ impl Host {
             copy: None,
             rolled_back: false,
             replaced: false,
-            skew_ms: rng.random_range(-80..=80),
+            skew_ms: match rng.random_range(0..12) {
+                0 => 3_600_000,
+                1 => -3_600_000,
+                _ => rng.random_range(-80..=80),
+            },
             slow: false,
             storage_fails: false,
             broken: false,
@@ -78,6 +84,7 @@ impl Host {
             bound: None,
             committed: JournalIndex::ZERO,
             checked: 0,
+            lately: crate::pairs::Lately::default(),
         }
     }
 
@@ -232,6 +239,7 @@ impl World {
         let Some(op) = self.hosts[node].disk.pending.pop_front() else { return };
         if self.hosts[node].storage_fails && matches!(op, Op::Append(_)) {
             self.cover.hit("fault.storage");
+            self.struck(node, "storage");
             let host = &mut self.hosts[node];
             host.storage_fails = false;
             host.broken = true;
@@ -242,6 +250,7 @@ impl World {
             return;
         }
         self.perform_disk(node, &op);
+        self.disk_ends(node, &op);
         let disk = &self.hosts[node].disk;
         let input = match op {
             Op::Append(records) => {
@@ -288,6 +297,7 @@ impl World {
     pub(crate) fn perform(&mut self, node: usize, outputs: Vec<Output>) {
         let incarnation = self.hosts[node].incarnation;
         for output in outputs {
+            self.came_to(node, &output);
             match output {
                 Output::Append(records) => {
                     for record in &records {
@@ -511,6 +521,7 @@ impl World {
             return;
         }
         self.cover.hit("fault.crash");
+        self.struck(node, "crash");
         self.note(|| format!("n{node} crashes"));
         self.hosts[node].replica = None;
         self.hosts[node].broken = false;

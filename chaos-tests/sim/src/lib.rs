@@ -21,6 +21,7 @@ mod invariants;
 mod net;
 mod operator;
 mod oracle;
+mod pairs;
 mod plan;
 mod registry;
 mod rewind;

@@ -360,6 +360,7 @@ impl World {
         if self.hosts[node].disk.failed {
             return;
         }
+        self.disk_begins(node, &op);
         let slow = self.hosts[node].slow;
         let latency = match op {
             Op::Apply(_) => self.rng.random_range(0..=2),

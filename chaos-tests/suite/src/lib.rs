@@ -6,6 +6,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod ledger;
+pub mod matrix;
 mod load;
 mod mount;
 mod moves;

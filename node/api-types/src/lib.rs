@@ -8,6 +8,7 @@
 mod dev;
 mod documents;
 mod drills;
+mod hosting;
 mod instant;
 mod journal;
 mod moves;
@@ -29,6 +30,7 @@ pub use drills::{
     DrillBegin, DrillEnd, DrillItem, DrillNumbers, DrillPlatformRef, DrillScheduleItem, DrillScheduleRequest,
     DrillStartItem, DrillStop,
 };
+pub use hosting::{CopyUsage, PlatformUsage, QuotaItem, QuotaRequest, UsageMissing, UsageReport};
 pub use instant::{from_rfc3339, rfc3339};
 pub use journal::{EpochSpan, JournalHead, JournalVerify, PlatformVerify, ReplicaDigest};
 pub use moves::{

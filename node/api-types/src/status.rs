@@ -117,6 +117,9 @@ pub struct PlatformStatus {
     /// So many backups are proven to hold whatever was answered `replicated`; 0: a failover needs the old primary's own answer.
     #[serde(default)]
     pub proven: usize,
+    /// Policy: the least that an answer promises, `local` or `replicated`.
+    #[serde(default)]
+    pub min_durability: String,
     /// Policy: `block` or `degrade`.
     pub isolation: String,
     /// Policy: `auto` or `manual`.
@@ -131,6 +134,12 @@ pub struct PlatformStatus {
     pub head_digest: Digest,
     /// True when it is served away from home.
     pub away: bool,
+    /// Bytes on the primary's disk.
+    #[serde(default)]
+    pub disk_bytes: u64,
+    /// What it may take, if that is bounded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota: Option<crate::QuotaItem>,
 }
 
 /// Physical or virtual.

@@ -172,6 +172,7 @@ fn platform(state: &State, p: &Placement, heard: &Heard) -> PlatformStatus {
         durability: words::durability(p.policy.durability).to_owned(),
         durability_now,
         proven: p.proven_k,
+        min_durability: p.policy.min_durability.to_string(),
         isolation: words::isolation(p.policy.isolation).to_owned(),
         failover: words::failover(p.policy.failover).to_owned(),
         state: match p.state {
@@ -185,6 +186,8 @@ fn platform(state: &State, p: &Placement, heard: &Heard) -> PlatformStatus {
         records: head.index.as_u64(),
         head_digest: head.digest,
         away: state.is_away(p),
+        disk_bytes: primary.map_or(0, |(_, s)| s.disk_bytes),
+        quota: state.quota(p.region).map(crate::hosting_api::quota_item),
     }
 }
 

@@ -171,7 +171,9 @@ fn may_arrive(path_and_query: &str) -> bool {
     let Some(rest) = path.strip_prefix("/v1/platforms/").and_then(|r| r.split_once('/')) else {
         return false;
     };
-    ["documents", "events", "journal/", "verify", "tails"].iter().any(|allowed| rest.1.starts_with(allowed))
+    ["documents", "events", "journal/", "verify", "tails", "usage"]
+        .iter()
+        .any(|allowed| rest.1.starts_with(allowed))
 }
 
 /// The receiving side: verifies the chain again and runs the same router.
@@ -271,6 +273,7 @@ mod tests {
             "/v1/platforms/440100/documents",
             "/v1/platforms/440100/documents:batch?x=1",
             "/v1/platforms/440100/verify",
+            "/v1/platforms/440100/usage?month=2018-01",
             "/v1/platforms/440100/tails/tail-1/resubmit",
         ] {
             assert!(may_arrive(yes), "{yes}");
@@ -278,6 +281,7 @@ mod tests {
         for no in [
             "/v1/platforms/440100/moves",
             "/v1/platforms/440100/policy",
+            "/v1/platforms/440100/quota",
             "/v1/platforms/440100/tails/tail-1/discard",
             "/v1/nodes/a/drain",
             "/v1/platforms",

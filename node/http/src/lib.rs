@@ -16,6 +16,7 @@ mod drills_api;
 mod extract;
 mod federation;
 mod forward;
+mod hosting_api;
 mod journal_api;
 mod listener;
 mod metrics;

@@ -127,6 +127,63 @@ fn drills(api: &Api, registry: &mut Registry) {
     registry.register("drill_overdue", "1 while a drill is past its deadline and not over", flag(overdue));
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RefusedLabels {
+    region: String,
+    quota: String,
+}
+
+/// What each platform kept here takes, may take, and is refused.
+fn hosting(api: &Api, registry: &mut Registry) {
+    let family = || Family::<PlatformLabels, Gauge>::default();
+    let (disk, disk_max, served, turns, waited) = (family(), family(), family(), family(), family());
+    let refused: Family<RefusedLabels, Gauge> = Family::default();
+    let number = |v: u64| i64::try_from(v).unwrap_or(i64::MAX);
+    let view = api.registry.state();
+    for handle in api.agent.platforms() {
+        let region = handle.region().to_string();
+        let labels = PlatformLabels { region: region.clone() };
+        disk.get_or_create(&labels).set(number(handle.store().disk_bytes()));
+        if let Some(most) = view.state.quota_limits(handle.region()).disk_bytes {
+            disk_max.get_or_create(&labels).set(number(most));
+        }
+        let counted = api.hosting.gate(handle.region()).counted();
+        served.get_or_create(&labels).set(number(counted.served));
+        turns.get_or_create(&labels).set(number(counted.turns));
+        waited.get_or_create(&labels).set(number(counted.waited_ms));
+        for (quota, count) in [
+            ("requests", counted.refused_rate),
+            ("bytes", counted.refused_bytes),
+            ("disk", counted.refused_disk),
+        ] {
+            let labels = RefusedLabels { region: region.clone(), quota: quota.to_owned() };
+            refused.get_or_create(&labels).set(number(count));
+        }
+    }
+    registry.register("platform_disk_bytes", "Bytes that each platform takes on this node's disk", disk);
+    registry.register(
+        "platform_disk_quota_bytes",
+        "Bytes that each platform may take on its primary's disk",
+        disk_max,
+    );
+    registry.register(
+        "platform_requests_served_total",
+        "Requests served here, a batch once a document",
+        served,
+    );
+    registry.register(
+        "platform_refused_total",
+        "Requests refused here for a quota; rising means a flood or a quota too small",
+        refused,
+    );
+    registry.register("platform_turns_total", "Turns of work that each platform was given here", turns);
+    registry.register(
+        "platform_turns_waited_milliseconds_total",
+        "Time that requests of each platform waited for a turn here; rising for one means it floods, for all the node is full",
+        waited,
+    );
+}
+
 fn platforms(api: &Api, registry: &mut Registry) {
     let family = || Family::<PlatformLabels, Gauge>::default();
     let (last, applied, epoch, open, alarm) = (family(), family(), family(), family(), family());
@@ -154,6 +211,7 @@ fn platforms(api: &Api, registry: &mut Registry) {
             lost.get_or_create(&labels).set(i64::from(b.slot.lost));
         }
     }
+    hosting(api, registry);
     registry.register("journal_last_index", "Last fsynced record of each platform kept here", last);
     registry.register(
         "journal_applied_index",

@@ -6,6 +6,8 @@
 //! r/TYPE 0 BLIND (16 bytes) LODGED_BY    what a business key names                ReferenceRow
 //! s/TYPE 0 STATE 0 DOC_ID                index by type and state                  empty
 //! n                                      next document number and its epoch       CursorRow
+//! u/served                               requests served, by month                ServedRow
+//! u/journal                              documents and bytes, by month            eport_model::Usage
 //! a/DOC_ID                               number of a tail record's document now    the other number
 //! t/TAIL_ID/INDEX (u64, big endian)      what became of a record of a tail         TailRow
 //! ```
@@ -27,6 +29,9 @@ use serde::{Deserialize, Serialize};
 
 /// Key of the number cursor.
 pub(crate) const CURSOR: &[u8] = b"n";
+
+/// Key of the requests served; beside it lies what came in, which the store counts (`eport_model::USAGE_KEY`).
+pub(crate) const SERVED: &[u8] = b"u/served";
 
 /// Largest row value a reader decodes. 64 KiB.
 const ROW_LEN_MAX: usize = 64 << 10;

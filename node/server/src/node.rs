@@ -9,7 +9,7 @@ use eport_consensus::{Profile, Registry};
 use eport_documents::Packs;
 use eport_http::{Api, ApiConfig, Receiver, TableService};
 use eport_model::codes;
-use eport_platform::Platform;
+use eport_platform::{Hosting, Platform};
 use eport_store::{Budget, DataDir, ObjectStore, RegistryStore, Shared};
 use eport_tls::{Identity, Tls};
 use eport_transport::{Peer, Transport};
@@ -92,6 +92,12 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
         info!(%lineage, configured = %config.federation.lineage, "the directory descends from the configured lineage");
     }
     let mut net = eport_transport::Config::new(config.node.id, lineage, config.listen.quic, incarnation);
+    // A test lets this build speak as an older or a newer one would.
+    if let (Some(oldest), Some(newest)) =
+        (eport_failpoint::setting("wire.oldest"), eport_failpoint::setting("wire.newest"))
+    {
+        net.versions = (oldest, newest);
+    }
     // A full shipping window of the smallest records of several platforms fits: a dropped batch costs a second of silence.
     net.queue_count_max = 32_768;
     net.via = config.transport.via.clone();
@@ -160,7 +166,8 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
         trust_pem,
         exports,
     };
-    let factory = factory(config, built_in_packs()?, tables.clone(), keeper.clone(), clock);
+    let hosting = Hosting::new(std::thread::available_parallelism().map_or(2, usize::from));
+    let factory = factory(config, built_in_packs()?, tables.clone(), keeper.clone(), clock, hosting.clone());
     let api = Api::new(
         api_config,
         registry.clone(),
@@ -169,6 +176,7 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
         tls.clone(),
         tables,
         ready,
+        hosting,
         factory,
     );
     let router = eport_http::router(api.clone());
@@ -270,6 +278,7 @@ fn factory(
     tables: Arc<TableService>,
     keeper: Arc<Keeper>,
     clock: Clock,
+    hosting: Hosting,
 ) -> Box<dyn Fn(PlatformHandle) -> Platform + Send + Sync> {
     let (write_timeout, hold_max) = (
         Duration::from_millis(config.limits.write_timeout_ms),
@@ -281,6 +290,7 @@ fn factory(
             write_timeout,
             hold_max,
             hold_documents_max,
+            hosting: hosting.clone(),
             ..eport_platform::Config::with_keys(keeper.keys(handle.region()))
         };
         let clock: eport_platform::Clock = Arc::new(move || clock.wall());

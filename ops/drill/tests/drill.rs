@@ -52,6 +52,9 @@ fn platform(region: &str, primary: &str, backups: &[&str]) -> PlatformStatus {
         records: 9,
         head_digest: Digest::ZERO,
         away: false,
+        min_durability: "local".into(),
+        disk_bytes: 0,
+        quota: None,
     }
 }
 
@@ -90,6 +93,7 @@ fn facts(status: &FederationStatus) -> Facts<'_> {
         canary_refused: vec![],
         recovery_key: true,
         hands: Hands::Own,
+        isolated: false,
         limit_s: None,
     }
 }

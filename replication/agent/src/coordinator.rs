@@ -144,11 +144,13 @@ async fn work(agent: &Agent, region: RegionCode, move_id: MoveId, case: &mut Cas
     ask_copiers_again(agent, region, move_id, version, case);
     match &step {
         Step::SealCandidates { epoch, nodes } => {
+            eport_failpoint::point!("coordinator.seal.before", region);
             for node in nodes {
                 agent.send_move(*node, region, version, Message::Seal { epoch: *epoch, move_id });
             }
         }
         Step::Copy { epoch, orders } => {
+            eport_failpoint::point!("coordinator.copy.before", region);
             for order in orders {
                 if case.copying.get(&order.laggard).is_some_and(|at| at.elapsed() < COPY_REPEAT) {
                     continue;
@@ -167,7 +169,10 @@ async fn work(agent: &Agent, region: RegionCode, move_id: MoveId, case: &mut Cas
         Step::Commit { .. } | Step::ConfirmOldPrimary { .. } | Step::Fail { .. } => {
             let Some(op) = step.command(region, move_id) else { return };
             let command = agent.command(step.name(), op);
-            match agent.registry().propose(command, COMMAND_TIMEOUT).await {
+            eport_failpoint::point!(format!("coordinator.{}.before", step.name()), region);
+            let answered = agent.registry().propose(command, COMMAND_TIMEOUT).await;
+            eport_failpoint::point!(format!("coordinator.{}.after", step.name()), region);
+            match answered {
                 Ok(outcome) => info!(%region, %move_id, ?outcome, step = step.name(), "failover step done"),
                 Err(error) => warn!(%region, %move_id, %error, step = step.name(), "failover step not done"),
             }

@@ -4,6 +4,7 @@
 //! its task and its data: nothing is ever wiped automatically.
 
 mod duties;
+mod hosting;
 mod kept;
 
 use crate::clock::Clock;
@@ -34,6 +35,8 @@ use tracing::{debug, error, info, warn};
 
 /// How often a node tells its peers how far it is.
 const SOFT_EVERY: Duration = Duration::from_millis(500);
+/// How often a node looks at how much disk its platforms take; between two looks their journals are counted.
+const DISK_EVERY: Duration = Duration::from_secs(5);
 /// How often journal heads are published in the registry (design §3: at most once a minute).
 const HEADS_EVERY: Duration = Duration::from_secs(60);
 /// How long one command of the agent may take.
@@ -69,7 +72,8 @@ struct Hosted {
     handle: PlatformHandle,
     events: mpsc::Sender<Event>,
     number_cursor: Arc<AtomicU64>,
-    seen_version: u64,
+    /// Placement version and record format that the task was told last.
+    seen: (u64, u16),
 }
 
 struct Inner {
@@ -154,6 +158,7 @@ impl Agent {
         agent.spawn(agent.clone().publish_heads());
         agent.spawn(agent.clone().introduce());
         agent.spawn(agent.clone().keep_numbers());
+        agent.spawn(agent.clone().measure_disks());
         agent.spawn(agent.clone().keep_tails());
         agent.spawn(agent.clone().keep_checkpoints());
         agent.spawn(catalog::follow(agent.clone()));
@@ -289,28 +294,19 @@ impl Agent {
             self.inner.transport.set_peers(peers);
         }
         self.inner.board.retain(|n| state.is_member(n));
+        self.host_named(state);
         for placement in state.placements() {
-            let known = self.platforms_read().get(&placement.region).map(|h| h.seen_version);
-            match known {
-                None if placement.names(me) && !self.is_broken(placement.region) => {
-                    if let Err(error) = tokio::task::block_in_place(|| self.host(placement.region)) {
-                        // One damaged platform must not take the registry voter and every other platform along.
-                        error!(region = %placement.region, %error, "a platform cannot be opened; the others go on");
-                        self.broken().insert(placement.region, error.to_string());
-                        self.inner.news.notify_one();
-                        continue;
-                    }
-                }
-                None => continue,
-                Some(_) => {}
-            }
+            let Some(known) = self.platforms_read().get(&placement.region).map(|h| h.seen) else {
+                continue;
+            };
             let numbers = state.number_blocks(placement.region, placement.epoch).len() as u64;
             // A refill changes the blocks without the placement: both make up what the task has seen.
             let version = placement.version.wrapping_mul(1 << 16).wrapping_add(numbers);
-            if known != Some(version) {
+            let seen = (version, state.read_by_all(placement));
+            if known != seen {
                 let events = match self.platforms_write().get_mut(&placement.region) {
                     Some(hosted) => {
-                        hosted.seen_version = version;
+                        hosted.seen = seen;
                         hosted.events.clone()
                     }
                     None => continue,
@@ -381,7 +377,7 @@ impl Agent {
         );
         let number_cursor = Arc::new(AtomicU64::new(0));
         let handle = PlatformHandle::new(region, store, events.clone(), status, number_cursor.clone());
-        self.platforms_write().insert(region, Hosted { handle, events, number_cursor, seen_version: 0 });
+        self.platforms_write().insert(region, Hosted { handle, events, number_cursor, seen: (0, 0) });
         self.spawn_platform(region, task.run(outputs));
         inner.hosted.send_modify(|n| *n += 1);
         Ok(())

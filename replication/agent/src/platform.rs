@@ -6,6 +6,7 @@
 //! bounded by the replica's in-flight limit and shipping windows.
 
 mod bootstrap;
+mod pause;
 mod tails;
 mod telling;
 
@@ -45,6 +46,9 @@ const STATUS_EVERY: Duration = Duration::from_millis(50);
 const SILENT: Duration = Duration::from_secs(3);
 /// Inputs handled before the status is looked at again.
 const BURST: usize = 256;
+/// Records handled before other tasks have their turn: a platform that floods must not keep the others of its node waiting for
+/// more than a few milliseconds.
+const RECORDS: usize = 128;
 
 /// What other tasks tell a platform's task.
 pub(crate) enum Event {
@@ -82,6 +86,17 @@ pub(crate) enum Event {
         /// The message.
         message: Message,
     },
+}
+
+impl Event {
+    /// Records that it brings.
+    fn records(&self) -> usize {
+        match self {
+            Event::Propose { batch, .. } => batch.len(),
+            Event::Peer { message: Message::Batch { records, .. }, .. } => records.len(),
+            _ => 0,
+        }
+    }
 }
 
 /// What storage and registry report back.
@@ -229,12 +244,16 @@ impl Task {
                     None => std::future::pending().await,
                 }
             };
+            let mut records = 0;
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
                 Some(completion) = self.done.recv() => self.complete(completion),
                 event = self.events.recv() => match event {
-                    Some(event) => self.event(event),
+                    Some(event) => {
+                        records += event.records();
+                        self.event(event);
+                    }
                     None => break,
                 },
                 () = sleep => self.input(Input::Tick),
@@ -242,13 +261,19 @@ impl Task {
             for _ in 0..BURST {
                 if let Ok(completion) = self.done.try_recv() {
                     self.complete(completion);
+                } else if records >= RECORDS {
+                    break;
                 } else if let Ok(event) = self.events.try_recv() {
+                    records += event.records();
                     self.event(event);
                 } else {
                     break;
                 }
             }
             self.tell();
+            if records >= RECORDS {
+                tokio::task::yield_now().await;
+            }
         }
         info!(region = %self.region, "platform task ended");
     }
@@ -350,9 +375,15 @@ impl Task {
 
     fn perform(&mut self, outputs: Vec<Output>) {
         for output in outputs {
+            eport_failpoint::point!(output.place().unwrap_or_default(), self.region);
             match output {
                 Output::Append(records) => {
-                    self.submit(Op::Append(records, self.done("append", Completion::Appended)))
+                    let (region, kind) = (self.region, eport_journal::append_kind(&records));
+                    let appended = move |last| {
+                        eport_failpoint::point!(format!("append.{kind}.after"), region);
+                        Completion::Appended(last)
+                    };
+                    self.submit(Op::Append(records, self.done("append", appended)));
                 }
                 Output::PersistSeal { epoch } => {
                     self.submit(Op::Seal(epoch, self.done("seal", move |()| Completion::Sealed(epoch))));
@@ -386,7 +417,8 @@ impl Task {
                 Output::RenewLease { epoch, sent_ms } => self.renew_lease(epoch, sent_ms),
                 Output::Role(role) => {
                     info!(region = %self.region, ?role, "role");
-                    self.role = role;
+                    let before = std::mem::replace(&mut self.role, role);
+                    self.note_pause(&before);
                     self.generation += 1;
                     self.tell_now();
                     self.context.news.notify_one();
@@ -478,7 +510,11 @@ impl Task {
         let command = steps::node_command(context.home, context.me, context.clock.wall(), reason, op);
         let (tx, region) = (self.done_tx.clone(), self.region);
         tokio::spawn(async move {
-            let applied = match context.registry.propose(command, REGISTRY_TIMEOUT).await {
+            let name = eport_failpoint::label(&command.op);
+            eport_failpoint::point!(format!("node.{name}.before"), region);
+            let answered = context.registry.propose(command, REGISTRY_TIMEOUT).await;
+            eport_failpoint::point!(format!("node.{name}.after"), region);
+            let applied = match answered {
                 Ok(_) => Some(true),
                 Err(ProposeError::Refused(refusal)) => {
                     info!(%region, %move_id, %refusal, "registry step refused");
@@ -538,7 +574,10 @@ impl Task {
             steps::node_command(context.home, context.me, context.clock.wall(), "diverged tail exported", op);
         tokio::spawn(async move {
             while !context.stop.is_cancelled() {
-                match context.registry.propose(command.clone(), REGISTRY_TIMEOUT).await {
+                eport_failpoint::point!("node.RecordTail.before", region);
+                let recorded = context.registry.propose(command.clone(), REGISTRY_TIMEOUT).await;
+                eport_failpoint::point!("node.RecordTail.after", region);
+                match recorded {
                     Ok(_) => {
                         let _ = tx.send(Completion::TailRecorded { after });
                         return;

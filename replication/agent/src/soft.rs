@@ -24,6 +24,8 @@ pub struct SoftState {
     pub ready: bool,
     /// Registry index it has applied.
     pub registry_index: u64,
+    /// Bytes free where it keeps its data; `None` when it could not measure that.
+    pub free_bytes: Option<u64>,
     /// Its replicas.
     pub platforms: Vec<PlatformSoft>,
     /// Table versions it can serve.
@@ -59,6 +61,8 @@ pub struct PlatformSoft {
     pub shipping_floor: JournalIndex,
     /// Digest of the state rows at the last checksum mark applied here.
     pub state_digest: Option<(JournalIndex, Digest)>,
+    /// Bytes it takes on that node's disk.
+    pub disk_bytes: u64,
     /// As backup: the epoch followed and how many milliseconds ago the newest acknowledgement was sent that the primary has
     /// confirmed.
     pub heard: Option<(Epoch, u64)>,
@@ -86,6 +90,7 @@ impl PlatformSoft {
             bootstrap: None,
             shipping_floor: JournalIndex::ZERO,
             state_digest: None,
+            disk_bytes: 0,
             heard: None,
         }
     }

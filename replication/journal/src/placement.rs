@@ -1,6 +1,6 @@
 //! What a replica needs to know of its platform's placement in the registry.
 
-use eport_model::{Epoch, MoveId, NodeId, Position, Timestamp};
+use eport_model::{Epoch, MoveId, NodeId, Position};
 use serde::{Deserialize, Serialize};
 
 /// The placement as the registry has committed it, with sites already turned into "counts or not".
@@ -58,14 +58,15 @@ pub struct BackupView {
 pub enum ViewState {
     /// The primary serves.
     Active,
-    /// A planned switchover wants the primary to hand over to `to` before `deadline` (wall clock of the registry's commands).
+    /// A planned switchover wants the primary to hand over to `to` within `within_ms` of learning of it.
     Switching {
         /// The move.
         move_id: MoveId,
         /// The target.
         to: NodeId,
-        /// After this instant the old primary gives up, if it has not proposed the commit yet.
-        deadline: Timestamp,
+        /// After so many milliseconds the old primary gives up, if it has not proposed the commit yet. Measured on its own clock that
+        /// never jumps: wall clocks of two nodes may be hours apart.
+        within_ms: u32,
     },
     /// A failover has reserved `epoch`; nobody is primary until the registry commits one.
     Recovering {

@@ -316,9 +316,9 @@ impl Replica {
 
 impl PlacementView {
     /// True while a switchover is pending, and which.
-    pub(crate) fn switching(&self) -> Option<(eport_model::MoveId, NodeId, eport_model::Timestamp)> {
+    pub(crate) fn switching(&self) -> Option<(eport_model::MoveId, NodeId, u32)> {
         match self.state {
-            ViewState::Switching { move_id, to, deadline } => Some((move_id, to, deadline)),
+            ViewState::Switching { move_id, to, within_ms } => Some((move_id, to, within_ms)),
             _ => None,
         }
     }

@@ -13,6 +13,8 @@ use std::sync::Arc;
 
 /// Silences a primary waits at most for progress on a stream before it ships again what was not acknowledged.
 pub(crate) const MAX_PATIENCE: u64 = 32;
+/// Batches of a stream whose ends are remembered until they are fsynced.
+const ENDS_MAX: usize = 1_024;
 
 /// Everybody who copies from here under one epoch.
 #[derive(Debug)]
@@ -22,6 +24,8 @@ pub(crate) struct Shipping {
     /// When it was last noted what peers have acknowledged.
     pub(crate) noted_ms: u64,
     pub(crate) peers: BTreeMap<NodeId, Peer>,
+    /// When the newest acknowledgement was received that each peer was told of; kept for those that have left, too.
+    vouched: BTreeMap<NodeId, u64>,
 }
 
 /// One peer: what it has proven, and its stream if it has said hello.
@@ -32,9 +36,8 @@ pub(crate) struct Peer {
     pub(crate) applied: Position,
     pub(crate) heard_ms: u64,
     pub(crate) slot: crate::slots::PeerSlot,
-    /// Stamp of its newest acknowledgement and when that was received; when it was last told so.
+    /// Stamp of its newest acknowledgement and when that was received.
     stamp: (u64, u64),
-    vouched_ms: u64,
     /// The newest request to keep this primary going that it has agreed to.
     kept: u64,
     /// Beats in a row at which it held everything committed one beat before.
@@ -51,6 +54,9 @@ pub(crate) struct Stream {
     /// Shipped but not acknowledged as received: position, bytes, when.
     sent: VecDeque<(Position, usize, u64)>,
     sent_bytes: usize,
+    /// Last records of shipped batches that are not known to be fsynced there: what a peer far behind acknowledges lies
+    /// before everything that is kept in memory otherwise. The newest [`ENDS_MAX`].
+    ends: VecDeque<Position>,
     pace: Pace,
     /// A read from disk is under way from this index.
     reading: Option<JournalIndex>,
@@ -71,6 +77,7 @@ impl Stream {
             next,
             sent: VecDeque::new(),
             sent_bytes: 0,
+            ends: VecDeque::new(),
             pace,
             reading: None,
             progress_ms: now,
@@ -83,8 +90,15 @@ impl Stream {
 
     /// Position of a shipped record that is not acknowledged yet.
     fn position_at(&self, index: JournalIndex) -> Option<Position> {
-        let first = self.sent.front()?.0.index;
-        (index >= first).then(|| self.sent.get(index.since(first) as usize).map(|(p, ..)| *p)).flatten()
+        let first = self.sent.front().map(|(p, ..)| p.index).filter(|first| index >= *first);
+        let sent = first.and_then(|first| self.sent.get(index.since(first) as usize).map(|(p, ..)| *p));
+        sent.or_else(|| self.ends.iter().find(|p| p.index == index).copied())
+    }
+
+    fn note_durable(&mut self, durable: JournalIndex) {
+        while self.ends.front().is_some_and(|p| p.index <= durable) {
+            self.ends.pop_front();
+        }
     }
 
     fn note_received(&mut self, received: JournalIndex, now: u64, patience_ms: u64) {
@@ -103,13 +117,16 @@ impl Stream {
 
     fn rewind(&mut self, next: JournalIndex, now: u64) {
         let (of, greeted_ms, answered) = (self.of, self.greeted_ms, self.answered);
-        *self = Self { greeted_ms, answered, ..Stream::new(next, of, now, self.patience_ms, self.pace) };
+        let mut ends = std::mem::take(&mut self.ends);
+        ends.retain(|p| p.index < next);
+        *self =
+            Self { greeted_ms, answered, ends, ..Stream::new(next, of, now, self.patience_ms, self.pace) };
     }
 }
 
 impl Shipping {
     pub(crate) fn new(epoch: Epoch, now: u64) -> Self {
-        Self { epoch, next_beat: now, noted_ms: now, peers: BTreeMap::new() }
+        Self { epoch, next_beat: now, noted_ms: now, peers: BTreeMap::new(), vouched: BTreeMap::new() }
     }
 
     pub(crate) fn durable_of(&self, node: NodeId) -> JournalIndex {
@@ -128,8 +145,9 @@ impl Shipping {
         self.peers.get(&node).map_or(0, |p| p.heard_ms)
     }
 
-    pub(crate) fn vouched_of(&self, node: NodeId) -> u64 {
-        self.peers.get(&node).map_or(0, |p| p.vouched_ms)
+    /// When the newest acknowledgement of each peer was received that was confirmed to it.
+    pub(crate) fn vouched(&self) -> impl Iterator<Item = u64> {
+        self.vouched.values().copied()
     }
 
     pub(crate) fn kept_by(&self, node: NodeId) -> u64 {
@@ -139,8 +157,10 @@ impl Shipping {
     /// The stamp to confirm to a peer, which is remembered as told.
     fn vouch(&mut self, node: NodeId) -> u64 {
         let Some(peer) = self.peers.get_mut(&node) else { return 0 };
-        peer.vouched_ms = peer.vouched_ms.max(peer.stamp.1);
-        peer.stamp.0
+        let (stamp, received_ms) = peer.stamp;
+        let told = self.vouched.entry(node).or_default();
+        *told = received_ms.max(*told);
+        stamp
     }
 
     pub(crate) fn is_streaming(&self, node: NodeId) -> bool {
@@ -292,6 +312,9 @@ impl Replica {
                 let newer = ours.index > peer.durable.index;
                 peer.durable = if newer { ours } else { peer.durable };
                 peer.slot.note_durable(peer.durable);
+                if let Some(stream) = &mut peer.stream {
+                    stream.note_durable(ours.index);
+                }
             }
             Some(ours) => {
                 self.alarm_corruption(from, ours, ack.durable);
@@ -337,7 +360,7 @@ impl Replica {
         let committed = self.log.committed;
         let Some(ship) = &mut self.ship else { return };
         let Some(stream) = ship.peers.get_mut(&to).and_then(|p| p.stream.as_mut()) else { return };
-        let Some(last) = records.last().map(|r| r.index()) else { return };
+        let Some(end) = records.last().map(|r| r.position()) else { return };
         if stream.sent.is_empty() {
             stream.progress_ms = now;
         }
@@ -345,7 +368,11 @@ impl Replica {
             stream.sent.push_back((record.position(), record.weight(), now));
             stream.sent_bytes += record.weight();
         }
-        stream.next = last.next();
+        stream.next = end.index.next();
+        if stream.ends.len() == ENDS_MAX {
+            stream.ends.pop_front();
+        }
+        stream.ends.push_back(end);
         let message = Message::Batch { epoch: ship.epoch, records, committed };
         self.send(to, message);
     }

@@ -7,9 +7,11 @@ pub mod codec;
 pub mod codes;
 mod history;
 mod index;
+mod month;
 mod position;
 mod record;
 mod time;
+mod usage;
 
 pub use codes::{Code, CodeInfo, Coded};
 pub use eport_identity::{
@@ -17,9 +19,11 @@ pub use eport_identity::{
 };
 pub use history::{EpochEntry, EpochHistory, HistoryError};
 pub use index::JournalIndex;
+pub use month::Month;
 pub use position::Position;
 pub use record::{
     BodyRef, Draft, Durability, Effect, LINEAGE_READ, MoveId, ReadVersion, Record, RecordDefect,
-    RecordHeader, RecordKind, RequestRef, SCHEMA_VERSION,
+    RecordHeader, RecordKind, RequestRef, SCHEMA_VERSION, DEGRADE_SINCE,
 };
 pub use time::Timestamp;
+pub use usage::{MONTHS_KEPT, MonthUsage, USAGE_KEY, Usage};

@@ -83,6 +83,7 @@ pub(crate) enum Row {
     Lineage(LineageRecord),
     Drill(crate::Drill),
     DrillSchedule(crate::DrillSchedule),
+    Quota(crate::Quota),
 }
 
 const FEDERATION: u8 = 1;
@@ -106,6 +107,7 @@ const AUDIT: u8 = 34;
 const LINEAGE: u8 = 50;
 const DRILL: u8 = 44;
 const DRILL_SCHEDULE: u8 = 45;
+const QUOTA: u8 = 60;
 
 fn key(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
     let mut out = vec![kind];
@@ -148,6 +150,7 @@ impl Row {
             Row::DrillSchedule(s) => {
                 key(DRILL_SCHEDULE, &[&s.region.as_u32().to_be_bytes(), s.name.as_bytes()])
             }
+            Row::Quota(q) => key(QUOTA, &[&q.region.as_u32().to_be_bytes()]),
         }
     }
 
@@ -175,6 +178,7 @@ impl Row {
             Row::Lineage(v) => codec::encode(v),
             Row::Drill(v) => codec::encode(v),
             Row::DrillSchedule(v) => codec::encode(v),
+            Row::Quota(v) => codec::encode(v),
         }
     }
 
@@ -203,6 +207,7 @@ impl Row {
             LINEAGE => Row::Lineage(read(kind, value)?),
             DRILL => Row::Drill(read(kind, value)?),
             DRILL_SCHEDULE => Row::DrillSchedule(read(kind, value)?),
+            QUOTA => Row::Quota(read(kind, value)?),
             other => return Err(RowError::Kind(Some(other))),
         };
         if row.key() == key { Ok(row) } else { Err(RowError::Key(kind)) }

@@ -2,8 +2,8 @@
 
 use crate::{
     Approval, Audit, Backup, CommandId, Drill, DrillSchedule, DrillStart, DurabilityMode, Federation, Head,
-    Isolation, Issuer, Mode, MoveKind, MoveRecord, Node, NodeState, NumberBlock, Operator, Placement,
-    Revocation, Site, State, TableId, TableVersion, Tail,
+    Isolation, Issuer, Mode, MoveKind, MoveRecord, Node, NodeState, NumberBlock, Operator, Placement, Quota,
+    QuotaLimits, Revocation, Site, State, TableId, TableVersion, Tail,
 };
 use eport_model::{Epoch, MoveId, NodeId, Position, RegionCode, SiteId, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -156,6 +156,12 @@ impl State {
         if self.mode().relaxed() { SHRINK_WAIT_RELAXED_MS } else { SHRINK_WAIT_MS }
     }
 
+    /// The newest record format that everybody who keeps this journal reads: its primary writes no newer kind.
+    pub fn read_by_all(&self, placement: &Placement) -> u16 {
+        let holders = std::iter::once(placement.primary).chain(placement.backups.iter().map(|b| b.node));
+        holders.filter_map(|n| self.node(n)).map(|n| n.reads).min().unwrap_or(1)
+    }
+
     /// True when the primary of this placement, as far as the policy goes, may degrade.
     pub fn may_degrade(&self, placement: &Placement) -> bool {
         let policy = placement.policy;
@@ -186,6 +192,20 @@ impl State {
     /// A move.
     pub fn movement(&self, id: MoveId) -> Option<&MoveRecord> {
         self.moves.get(&id)
+    }
+
+    /// Acknowledged records that a move lost. Whatever needed no permission to lose lost nothing; after a permitted loss it is
+    /// what the old primary's tail holds, once it has come back and exported that. `None` while it is not known.
+    pub fn lost_records(&self, m: &MoveRecord) -> Option<u64> {
+        match m.state {
+            crate::MoveState::Done if !m.accept_data_loss => Some(0),
+            crate::MoveState::Done => {
+                let tail = m.exported_tail.as_deref().and_then(|id| self.tail(id));
+                tail.map(crate::Tail::records)
+            }
+            crate::MoveState::Aborted => Some(0),
+            _ => None,
+        }
     }
 
     /// Moves of a platform, oldest first.
@@ -304,6 +324,16 @@ impl State {
     /// A schedule.
     pub fn drill_schedule(&self, region: RegionCode, name: &str) -> Option<&DrillSchedule> {
         self.drill_schedules.get(&(region, name.to_owned()))
+    }
+
+    /// The quota of a platform, if one was ever set.
+    pub fn quota(&self, region: RegionCode) -> Option<&Quota> {
+        self.quotas.get(&region)
+    }
+
+    /// What a platform may take; without a quota anything.
+    pub fn quota_limits(&self, region: RegionCode) -> QuotaLimits {
+        self.quota(region).map(|q| q.limits).unwrap_or_default()
     }
 
     /// When a schedule's next drill is due.

@@ -236,7 +236,7 @@ fn a_repeated_command_is_answered_once_whatever_a_node_adds_to_it_and_stays_used
         move_id: eport_model::MoveId(w.id()),
         kind: MoveKind::Switchover,
         to: node("gz-a-1"),
-        deadline: Timestamp::from_millis(w.now + 60_000),
+        within_ms: 60_000,
         expected_version: version,
         plan: bare_plan(),
     };

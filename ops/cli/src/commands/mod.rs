@@ -20,6 +20,7 @@ pub mod platform;
 pub mod promote;
 pub mod publish;
 pub mod quorum;
+pub mod quota;
 pub mod rejoin;
 pub mod simple;
 pub mod site;

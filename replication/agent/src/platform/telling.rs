@@ -92,7 +92,7 @@ impl Task {
 }
 
 /// A platform's status as other nodes hear it.
-pub(crate) fn soft(region: RegionCode, status: &PlatformStatus) -> PlatformSoft {
+pub(crate) fn soft(region: RegionCode, status: &PlatformStatus, disk_bytes: u64) -> PlatformSoft {
     let (role, epoch) = match &status.role {
         Role::Idle => ("idle", Epoch::NONE),
         Role::Primary { epoch } => ("primary", *epoch),
@@ -116,6 +116,7 @@ pub(crate) fn soft(region: RegionCode, status: &PlatformStatus) -> PlatformSoft 
         bootstrap: status.bootstrap.clone(),
         shipping_floor: status.shipping_floor,
         state_digest: status.state_digest.map(|d| (d.index, d.digest)),
+        disk_bytes,
         heard: status.heard,
     }
 }

@@ -54,6 +54,8 @@ pub struct Host {
     /// Checkpoints asked for, and installations asked for.
     pub bootstraps: Vec<(NodeId, Epoch, Position)>,
     pub installs: Vec<Position>,
+    /// Records of one read.
+    pub read_max: usize,
 }
 
 pub struct Net {
@@ -62,6 +64,8 @@ pub struct Net {
     pub cut: BTreeSet<(NodeId, NodeId)>,
     pub now: u64,
     pub ticket: Ticket,
+    /// By how much a node's wall clock is wrong, milliseconds.
+    pub wall_off: BTreeMap<NodeId, i64>,
 }
 
 pub fn region() -> RegionCode {
@@ -135,6 +139,7 @@ impl Host {
             limits,
             bootstraps: Vec::new(),
             installs: Vec::new(),
+            read_max: 3,
         }
     }
 }
@@ -152,7 +157,7 @@ impl Net {
             .iter()
             .map(|n| (node(n), Host::open(node(n), Vec::new(), (JournalIndex::ZERO, Epoch::NONE), None, None, Limits::default(), 0)))
             .collect();
-        Self { hosts, wire: VecDeque::new(), cut: BTreeSet::new(), now: 0, ticket: 0 }
+        Self { hosts, wire: VecDeque::new(), cut: BTreeSet::new(), wall_off: BTreeMap::new(), now: 0, ticket: 0 }
     }
 
     pub fn with_limits(names: &[&str], limits: Limits) -> Self {
@@ -223,7 +228,8 @@ impl Net {
     pub fn input(&mut self, to: NodeId, input: Input) {
         let mut inputs = VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
-            let now = Now { mono_ms: self.now, wall: Timestamp::from_millis(self.now as i64) };
+            let wall = self.now as i64 + self.wall_off.get(&to).copied().unwrap_or(0);
+            let now = Now { mono_ms: self.now, wall: Timestamp::from_millis(wall) };
             let host = self.hosts.get_mut(&to).unwrap();
             let outputs = host.replica.step(now, input);
             for output in outputs {
@@ -320,7 +326,7 @@ fn perform(
                 .get(from.as_u64() as usize - 1..)
                 .unwrap_or_default()
                 .iter()
-                .take(3)
+                .take(host.read_max)
                 .cloned()
                 .collect();
             return Some(Input::Records { peer, from, records });

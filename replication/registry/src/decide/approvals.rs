@@ -126,7 +126,6 @@ fn check_two(state: &State, waiting: &Approval, c: &Command, me: Option<&SignedB
 fn refreshed(op: &Op, waited_ms: i64) -> Op {
     let mut op = op.clone();
     match &mut op {
-        Op::OpenSwitchover { deadline, .. } => *deadline = deadline.plus_millis(waited_ms),
         Op::ReserveFailover { deadline: Some(deadline), .. } => *deadline = deadline.plus_millis(waited_ms),
         _ => {}
     }

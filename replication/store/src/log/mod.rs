@@ -45,6 +45,8 @@ pub(crate) struct Log {
     /// How often the journal was cut: a reader that sees it change starts again.
     cuts: AtomicU64,
     open: Mutex<VecDeque<(u64, Arc<Sealed>)>>,
+    /// Bytes appended since the files were opened.
+    appended: AtomicU64,
 }
 
 /// Where the records are.
@@ -107,6 +109,7 @@ impl Log {
             places: RwLock::new(Places { sealed, active }),
             cuts: AtomicU64::new(0),
             open: Mutex::default(),
+            appended: AtomicU64::new(0),
         })
     }
 
@@ -150,8 +153,18 @@ impl Log {
                 buffer.clear();
             }
         }
-        file.write_all_at(buffer, end).and_then(|()| file.sync_data()).map_err(failed)?;
+        if eport_failpoint::fails!("journal.write", self.region) {
+            return Err(failed(std::io::ErrorKind::StorageFull.into()));
+        }
+        file.write_all_at(buffer, end).map_err(failed)?;
+        eport_failpoint::point!("journal.fsync.before", self.region);
+        if eport_failpoint::fails!("journal.fsync", self.region) {
+            return Err(failed(std::io::Error::other("fsync failed (failpoint)")));
+        }
+        file.sync_data().map_err(failed)?;
+        eport_failpoint::point!("journal.fsync.after", self.region);
         end += buffer.len() as u64;
+        self.appended.fetch_add(end - at, Ordering::Relaxed);
         let mut places = self.change();
         places.active.offsets.extend(offsets);
         places.active.end = end;
@@ -160,6 +173,11 @@ impl Log {
             *buffer = Vec::new();
         }
         Ok(())
+    }
+
+    /// Bytes appended since the files were opened.
+    pub(crate) fn appended(&self) -> u64 {
+        self.appended.load(Ordering::Relaxed)
     }
 
     /// Ends the active file with its table of places and begins the next.

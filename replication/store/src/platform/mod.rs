@@ -7,6 +7,7 @@ mod ancestry;
 mod append;
 mod apply;
 mod checkpoint;
+mod disk;
 mod local;
 mod open;
 mod planted;
@@ -61,6 +62,7 @@ struct Inner {
     head: Mutex<Head>,
     /// The first failed write, after which nothing is written.
     poison: OnceLock<Error>,
+    disk: disk::DiskUse,
 }
 
 /// What the appending thread needs.

@@ -72,11 +72,13 @@ impl PlatformStore {
             apply: Mutex::new(()),
             head: Mutex::new(head),
             poison: OnceLock::new(),
+            disk: super::disk::DiskUse::default(),
         }));
         store.finish_install()?;
         let end = store.verify_end()?;
         let recovered = store.settle(end.as_deref())?;
         store.check_promise(kept)?;
+        store.measure_disk()?;
         Ok((store, recovered))
     }
 
