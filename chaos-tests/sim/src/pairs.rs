@@ -37,6 +37,7 @@ fn disk_places(op: &Op) -> Option<(String, String)> {
         Op::BeginRewind(..) => both("rewind.begin"),
         Op::Rewind(..) => both("rewind.taken"),
         Op::EndRewind(_) => both("rewind.end"),
+        Op::Install => both("checkpoint.install"),
         Op::Apply(_) => None,
     }
 }
