@@ -218,7 +218,9 @@ fn r4_a_citys_ca_speaks_for_no_other_city_and_no_other_kind_of_subject() {
         let own = Rogue::new();
         let judge = Tls::new(&own.sign(good_leaf()), own.bundle(), Revocations::default()).unwrap();
         let bundle = format!("{}{}{}{}", own.root_pem, own.issuing_pem, rogue.root_pem, rogue.issuing_pem);
-        judge.set_bundle(eport_tls::TrustBundle::from_pem(bundle.as_bytes(), kit::domain()).unwrap()).unwrap();
+        judge
+            .set_bundle(eport_tls::TrustBundle::from_pem(bundle.as_bytes(), kit::domain()).unwrap())
+            .unwrap();
         let mut leaf = good_leaf();
         leaf.subject_alt_names = vec![uri("spiffe://gd.eport.example/platform/440300/node/sz-a-1")];
         let verdict = judge.peer(rogue.sign(leaf).chain()).map(|p| p.subject.to_string());

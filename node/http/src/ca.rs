@@ -211,7 +211,8 @@ fn readable(api: &Api, region: RegionCode) -> Result<(), ApiError> {
     if read >= eport_model::CERTIFICATES_SINCE {
         return Ok(());
     }
-    let detail = format!("a node that keeps platform {region} is of an older version and cannot read the ledger");
+    let detail =
+        format!("a node that keeps platform {region} is of an older version and cannot read the ledger");
     Err(ApiError::new(codes::CA_NOT_HERE, detail))
 }
 

@@ -4,8 +4,8 @@ use crate::catalogue::{Open, ROUTES};
 use crate::problem::ApiError;
 use crate::state::Api;
 use crate::{
-    backup_api, certificates_api, documents_api, drills_api, hosting_api, journal_api, openapi, operators_api,
-    plan_api, platforms_api, recovery_api, signing, status_api, system, tables_api, tails_api,
+    backup_api, certificates_api, documents_api, drills_api, hosting_api, journal_api, openapi,
+    operators_api, plan_api, platforms_api, recovery_api, signing, status_api, system, tables_api, tails_api,
 };
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
