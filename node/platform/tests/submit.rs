@@ -304,10 +304,7 @@ async fn more_documents_than_may_wait_are_turned_away_and_nothing_is_stored() {
     assert!(answers.iter().all(
         |a| matches!(a, SubmitAnswer::Unavailable { code, unknown: false, .. } if *code == codes::OVERLOADED)
     ));
-    assert!(
-        h.log.journal().records.iter().all(|r| r.header.request.is_none()),
-        "only the account of requests"
-    );
+    assert_eq!(h.log.journal().records.len(), 0);
     let answers = h.platform.submit_batch(&caller(), &lines[..10]).await;
     assert!(answers.iter().all(|a| a.status() == 201));
 }
