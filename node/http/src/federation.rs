@@ -36,6 +36,7 @@ pub fn federation(api: &Api, chinese: bool) -> FederationStatus {
     warnings.extend(alarms(&heard));
     warnings.extend(crate::shipping_view::warnings(&heard, chinese));
     warnings.extend(crate::backup_api::key_warnings(api));
+    warnings.extend(crate::backup_sets::warnings(&heard));
     warnings.extend(crate::recovery_api::warnings(api));
     warnings.extend(crate::operators_api::warnings(state, api.now(), chinese));
     warnings.extend(crate::tails_api::warnings(state, chinese));

@@ -1,5 +1,6 @@
 //! Start, run, stop.
 
+use crate::backups::Backups;
 use crate::config::Config;
 use crate::keeper::Keeper;
 use crate::revoked::Revoked;
@@ -35,6 +36,7 @@ struct Running {
     registry: Registry,
     agent: Agent,
     keeper: Arc<Keeper>,
+    backups: Option<Backups>,
     revoked: Arc<tokio::sync::Notify>,
     tls: Tls,
     listeners: Vec<tokio::task::JoinHandle<()>>,
@@ -161,6 +163,10 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
     .await?;
     dispatcher.open_agent(agent.clone());
     let keeper = Keeper::start(node_key, registry.clone(), &agent);
+    let backups = match &config.backup {
+        Some(section) => Some(Backups::start(section, &dir, registry.clone(), agent.clone(), keeper.node_key())?),
+        None => None,
+    };
     let tables = TableService::new(registry.clone(), objects, config.node.region.province());
     let trust_pem = std::fs::read(&config.tls.trust).map_err(|e| Exit {
         code: codes::KEY_UNREADABLE,
@@ -206,6 +212,7 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
         registry,
         agent,
         keeper,
+        backups,
         revoked: revoked_stop,
         tls,
         listeners,
@@ -420,6 +427,9 @@ fn reload(config_path: &Path, running: &Running, telemetry: &Telemetry) {
 }
 
 async fn stop(running: Running) {
+    if let Some(backups) = running.backups {
+        backups.stop().await;
+    }
     running.keeper.stop();
     running.revoked.notify_one();
     running.stop.send_replace(true);

@@ -71,11 +71,34 @@ impl PlatformStore {
         self.export_segments(dir, from, SEGMENT_BYTES)
     }
 
+    /// Writes records from `from` to `through` at most, one segment of about `segment_bytes`: for those who take a journal piece
+    /// by piece and want neither a second copy of it on disk nor what is not committed yet.
+    pub fn export_piece(
+        &self,
+        dir: &Path,
+        from: JournalIndex,
+        through: JournalIndex,
+        segment_bytes: u64,
+    ) -> Result<ExportManifest, Error> {
+        self.export_bounded(dir, from, segment_bytes, Some(through))
+    }
+
     pub(crate) fn export_segments(
         &self,
         dir: &Path,
         from: JournalIndex,
         segment_bytes: u64,
+    ) -> Result<ExportManifest, Error> {
+        self.export_bounded(dir, from, segment_bytes, None)
+    }
+
+    /// With `through`, one segment and nothing behind that record.
+    fn export_bounded(
+        &self,
+        dir: &Path,
+        from: JournalIndex,
+        segment_bytes: u64,
+        through: Option<JournalIndex>,
     ) -> Result<ExportManifest, Error> {
         let from = from.max(JournalIndex::from_u64(1));
         durable::create_dir(dir)?;
@@ -92,6 +115,10 @@ impl PlatformStore {
         let mut open: Option<SegmentWriter> = None;
         self.for_each_record(from, |record| {
             let full = open.take_if(|s| s.bytes() >= segment_bytes);
+            if through.is_some_and(|through| full.is_some() || record.index() > through) {
+                open = full.or_else(|| open.take());
+                return Ok(false);
+            }
             manifest.segments.extend(full.map(SegmentWriter::publish).transpose()?);
             if open.is_none() {
                 open =
