@@ -80,7 +80,7 @@ fn serve(stream: &TcpStream, store: &Store) -> Option<()> {
         _ => (400, Vec::new(), true),
     };
     let head = format!(
-        "HTTP/1.1 {status} X\r\nContent-Length: {}\r\nETag: \"x\"\r\nLast-Modified: Wed, 01 Jan 2026 00:00:00 GMT\r\n\r\n",
+        "HTTP/1.1 {status} X\r\nContent-Length: {}\r\nETag: \"x\"\r\nLast-Modified: Thu, 01 Jan 2026 00:00:00 GMT\r\n\r\n",
         answer.len()
     );
     let mut out = stream;
