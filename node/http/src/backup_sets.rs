@@ -29,9 +29,9 @@ pub async fn list(
 
 fn item(node: NodeId, age: f64, set: &BackupSetSoft) -> Value {
     let name = |seq: u64| format!("{seq:06}");
-    let newest = set.newest.map(|m| {
-        json!({ "backup": name(m.seq), "created": rfc3339(m.at), "full": m.full, "bytes": m.bytes })
-    });
+    let newest = set.newest.map(
+        |m| json!({ "backup": name(m.seq), "created": rfc3339(m.at), "full": m.full, "bytes": m.bytes }),
+    );
     let test = set.test.as_ref().map(|t| {
         json!({
             "backup": name(t.seq), "at": rfc3339(t.at), "passed": t.passed(), "records": t.records,
@@ -52,7 +52,9 @@ pub(crate) fn warnings(heard: &Heard) -> Vec<Warning> {
     let of_node = |(node, (_, soft)): (&NodeId, &(_, eport_agent::SoftState))| {
         let troubles = soft.backup_set.iter().flat_map(|set| set.troubles.clone()).collect::<Vec<_>>();
         let node = *node;
-        troubles.into_iter().map(move |(code, text)| Warning { code: code.to_string(), text: format!("{node}: {text}") })
+        troubles
+            .into_iter()
+            .map(move |(code, text)| Warning { code: code.to_string(), text: format!("{node}: {text}") })
     };
     heard.iter().flat_map(of_node).collect()
 }

@@ -155,14 +155,22 @@ fn backup_set(api: &Api, registry: &mut Registry) {
         "Attempts at a backup that failed in a row; above 0 a person should look",
         i64::from(set.failures),
     );
-    put("scheduled_backups_kept", "Whole backups of this node at its target", i64::try_from(set.kept).unwrap_or(i64::MAX));
+    put(
+        "scheduled_backups_kept",
+        "Whole backups of this node at its target",
+        i64::try_from(set.kept).unwrap_or(i64::MAX),
+    );
     put(
         "restore_test_age_seconds",
         "Time since a restore test of this node's backups passed; -1 while none has",
         age(set.passed_at),
     );
     let failed = set.test.as_ref().is_some_and(|t| !t.passed());
-    put("restore_test_failed", "1 while the last restore test did not pass; a person must look", i64::from(failed));
+    put(
+        "restore_test_failed",
+        "1 while the last restore test did not pass; a person must look",
+        i64::from(failed),
+    );
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]

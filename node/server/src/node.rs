@@ -164,7 +164,9 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
     dispatcher.open_agent(agent.clone());
     let keeper = Keeper::start(node_key, registry.clone(), &agent);
     let backups = match &config.backup {
-        Some(section) => Some(Backups::start(section, &dir, registry.clone(), agent.clone(), keeper.node_key())?),
+        Some(section) => {
+            Some(Backups::start(section, &dir, registry.clone(), agent.clone(), keeper.node_key())?)
+        }
         None => None,
     };
     let tables = TableService::new(registry.clone(), objects, config.node.region.province());

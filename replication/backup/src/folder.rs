@@ -106,8 +106,9 @@ impl Folder {
     pub(crate) fn former(&self) -> (Option<Digest>, Option<&Manifest>) {
         let newest = self.entries.last_key_value();
         let broken = self.damaged.last().map(|p| &p.backup);
-        let follow =
-            newest.filter(|(seq, e)| !e.pruned && broken.is_none_or(|b| *b < name_of(**seq))).map(|(_, e)| &e.manifest);
+        let follow = newest
+            .filter(|(seq, e)| !e.pruned && broken.is_none_or(|b| *b < name_of(**seq)))
+            .map(|(_, e)| &e.manifest);
         (newest.map(|(_, e)| e.digest), follow)
     }
 

@@ -72,7 +72,9 @@ impl Restoration {
     pub fn fault(&self) -> Option<String> {
         let fault = |p: &RestoredPlatform| match (p.equal, p.readable) {
             (Some(false), _) => Some(format!("platform {}: the rows differ from those backed up", p.region)),
-            (_, Some(false)) => Some(format!("platform {}: the newest document cannot be decrypted", p.region)),
+            (_, Some(false)) => {
+                Some(format!("platform {}: the newest document cannot be decrypted", p.region))
+            }
             _ => None,
         };
         self.platforms.iter().find_map(fault)
@@ -273,7 +275,8 @@ impl Work<'_> {
 
 /// Refuses to go on with less free than this.
 fn check_space(dir: &Path, needed: u64) -> Result<(), Error> {
-    let stat = rustix::fs::statvfs(dir).map_err(|e| Error::File { path: dir.to_owned(), source: e.into() })?;
+    let stat =
+        rustix::fs::statvfs(dir).map_err(|e| Error::File { path: dir.to_owned(), source: e.into() })?;
     let free = stat.f_bavail.saturating_mul(stat.f_frsize);
     if free < needed { Err(Error::Space { path: dir.to_owned(), free, needed }) } else { Ok(()) }
 }

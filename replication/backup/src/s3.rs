@@ -3,9 +3,9 @@
 //! What always holds: a file is put in one request, so it is whole or absent; credentials are read once and shown nowhere. A
 //! store has no lock that dies with its holder: one node writes under one prefix, and a node's prefix is its own.
 
+use crate::Error;
 use crate::place::S3Options;
 use crate::target::{Target, within};
-use crate::Error;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::{ObjectStore, PutPayload, path::Path as Key};
 use std::any::Any;
@@ -46,7 +46,8 @@ impl Drop for S3Target {
 impl S3Target {
     /// A prefix of a bucket. Nothing is asked of the store yet.
     pub(crate) fn open(bucket: &str, prefix: &str, options: &S3Options) -> Result<Self, Error> {
-        let fail = |source: io::Error| Error::Target { path: format!("s3://{bucket}/{prefix}").into(), source };
+        let fail =
+            |source: io::Error| Error::Target { path: format!("s3://{bucket}/{prefix}").into(), source };
         let mut builder = AmazonS3Builder::from_env()
             .with_bucket_name(bucket)
             .with_region(options.region.as_deref().unwrap_or("us-east-1"));
@@ -58,8 +59,11 @@ impl S3Target {
             builder = builder.with_access_key_id(id).with_secret_access_key(secret);
         }
         let store = builder.build().map_err(|e| fail(io::Error::other(e)))?;
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().thread_name("s3").build();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .thread_name("s3")
+            .build();
         let runtime = Some(runtime.map_err(fail)?);
         Ok(Self { store: Arc::new(store), bucket: bucket.to_owned(), prefix: prefix.to_owned(), runtime })
     }
@@ -123,7 +127,9 @@ impl Target for S3Target {
         })?;
         match bytes {
             Some(bytes) => within(bytes.to_vec(), len_max),
-            None => Err(io::Error::new(io::ErrorKind::InvalidData, format!("it is longer than {len_max} bytes"))),
+            None => {
+                Err(io::Error::new(io::ErrorKind::InvalidData, format!("it is longer than {len_max} bytes")))
+            }
         }
     }
 
@@ -163,7 +169,8 @@ fn read_credentials(file: &Path) -> Result<(String, String), Error> {
     let text = std::fs::read_to_string(file).map_err(fail)?;
     let value = |wanted: &str| {
         let pairs = text.lines().filter_map(|l| l.split_once('='));
-        let mut found = pairs.filter(|(k, _)| k.trim() == wanted).map(|(_, v)| v.trim().trim_matches('"').to_owned());
+        let mut found =
+            pairs.filter(|(k, _)| k.trim() == wanted).map(|(_, v)| v.trim().trim_matches('"').to_owned());
         found.next().filter(|v| !v.is_empty())
     };
     match (value("access_key_id"), value("secret_access_key")) {

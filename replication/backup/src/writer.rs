@@ -54,7 +54,11 @@ impl Writer {
         };
         let wrapped = wrap(&heading.recovery)?;
         let maker = heading.maker.as_ref().map(|(name, public)| {
-            Ok::<_, Error>(MakerWrap { name: name.clone(), public: hex::encode(public), wrapped: wrap(public)? })
+            Ok::<_, Error>(MakerWrap {
+                name: name.clone(),
+                public: hex::encode(public),
+                wrapped: wrap(public)?,
+            })
         });
         let maker = maker.transpose()?;
         let recovery = hex::encode(heading.recovery);
@@ -161,7 +165,9 @@ impl Writer {
         let name = format!("{}/{MANIFEST}", manifest.name());
         let text = serde_json::to_vec_pretty(&manifest).expect("a manifest has only plain fields");
         eport_failpoint::point!("backup.manifest.before", manifest.name());
-        self.target.write(&name, text).map_err(|source| Error::Target { path: self.target.place(&name), source })?;
+        self.target
+            .write(&name, text)
+            .map_err(|source| Error::Target { path: self.target.place(&name), source })?;
         eport_failpoint::point!("backup.manifest.after", manifest.name());
         Ok(manifest)
     }

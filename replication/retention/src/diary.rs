@@ -137,7 +137,8 @@ impl Diary {
         if now < due || (now < ready && !ahead) {
             return Step::Wait(ready);
         }
-        let old = |at: Timestamp, every: Period| at > now || now.as_millis() - at.as_millis() >= every.as_millis();
+        let old =
+            |at: Timestamp, every: Period| at > now || now.as_millis() - at.as_millis() >= every.as_millis();
         // A chain that failed its test is not continued.
         let bad = self.test.as_ref().is_some_and(Tested::condemned);
         let full = bad || self.newest_full.is_none_or(|m| old(m.at, plan.full_every));

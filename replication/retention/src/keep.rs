@@ -63,7 +63,8 @@ pub fn keep(held: &[Held], retention: Retention, tested: Option<u64>) -> BTreeMa
     let mut kept = BTreeMap::new();
     let (mut days, mut weeks) = (BTreeSet::new(), BTreeSet::new());
     for (age, b) in held.iter().rev().enumerate() {
-        let first = |seen: &mut BTreeSet<i64>, of: i64, most: u32| seen.len() < most as usize && seen.insert(of);
+        let first =
+            |seen: &mut BTreeSet<i64>, of: i64, most: u32| seen.len() < most as usize && seen.insert(of);
         let (of_day, of_week) = (
             first(&mut days, day(b.created), retention.days),
             first(&mut weeks, week(b.created), retention.weeks),

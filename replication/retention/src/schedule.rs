@@ -126,7 +126,8 @@ impl FromStr for Schedule {
     fn from_str(text: &str) -> Result<Self, ScheduleError> {
         let Some(time) = text.strip_prefix("daily ") else { return text.parse().map(Schedule::Every) };
         let fail = || ScheduleError(text.chars().take(40).collect());
-        let two = |t: &str| (t.len() == 2 && t.bytes().all(|b| b.is_ascii_digit())).then(|| t.parse::<u16>().ok());
+        let two =
+            |t: &str| (t.len() == 2 && t.bytes().all(|b| b.is_ascii_digit())).then(|| t.parse::<u16>().ok());
         let (hour, minute) = time.split_once(':').ok_or_else(fail)?;
         match (two(hour).flatten(), two(minute).flatten()) {
             (Some(h), Some(m)) if h < 24 && m < 60 => Ok(Schedule::Daily { minute: h * 60 + m }),

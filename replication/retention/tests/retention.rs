@@ -44,8 +44,23 @@ fn a_schedule_is_written_as_it_is_read_and_nonsense_is_refused() {
     }
     assert_eq!("weekly".parse::<Period>().unwrap().as_millis(), 7 * DAY);
     for bad in [
-        "", "h", "0h", "-1h", "+1h", "1.5h", "6 h", "6x", "99999999999999999999d", "4000d", "daily 24:00",
-        "daily 2:30", "daily 02:60", "daily ab:cd", "daily +1:30", "小时", "6時",
+        "",
+        "h",
+        "0h",
+        "-1h",
+        "+1h",
+        "1.5h",
+        "6 h",
+        "6x",
+        "99999999999999999999d",
+        "4000d",
+        "daily 24:00",
+        "daily 2:30",
+        "daily 02:60",
+        "daily ab:cd",
+        "daily +1:30",
+        "小时",
+        "6時",
     ] {
         assert!(bad.parse::<Schedule>().is_err(), "{bad:?}");
     }
@@ -102,7 +117,9 @@ fn failed_attempts_are_repeated_with_growing_pauses_and_named() {
     let troubles = diary.troubles(&plan, now);
     assert_eq!(troubles[0].code, codes::BACKUP_FAILED);
     assert!(troubles[0].text.contains("10 failed") && troubles[0].text.contains("the disk is full"));
-    assert!(diary.troubles(&plan, at(start.as_millis() + 4 * HOUR)).iter().any(|t| t.code == codes::BACKUP_LATE));
+    assert!(
+        diary.troubles(&plan, at(start.as_millis() + 4 * HOUR)).iter().any(|t| t.code == codes::BACKUP_LATE)
+    );
     diary.made(made(1, now, true), vec![]);
     assert_eq!(diary.troubles(&plan, now), []);
 }

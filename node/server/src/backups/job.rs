@@ -6,9 +6,11 @@
 use super::section::BackupSection;
 use eport_agent::{Agent, PlatformHandle};
 use eport_authority::Unwrap;
-use eport_backup::{Bounds, Error, Folder, Heading, Manifest, Target, Writer, open_target, restore_within};
+use eport_backup::{
+    Bounds, Error, Folder, Heading, Manifest, Target, Writer, bucket, open_target, restore_within,
+};
 use eport_consensus::Registry;
-use eport_model::{Coded, Position, RegionCode, Timestamp, codec};
+use eport_model::{Coded, Position, RegionCode, Timestamp, codec, codes};
 use eport_registry::{HolderName, State};
 use eport_retention::{Diary, Held, Made, Plan, Tested};
 use eport_store::{Budget, Until};
@@ -25,6 +27,8 @@ const PIECE_BYTES: u64 = 8 << 20;
 const REGISTRY_WAIT: Duration = Duration::from_secs(5);
 /// How soon a pause notices that the node stops.
 const PAUSE: Duration = Duration::from_millis(50);
+/// What a backup lacks is told to every node once a second: so many lines at most.
+const LACKS_MAX: usize = 16;
 /// Memory of the databases of a restore test.
 const TEST_MEMORY: usize = 16 << 20;
 
@@ -100,7 +104,13 @@ impl Job {
     }
 
     /// Makes a backup. After a failure nothing of it is left.
-    pub(crate) fn backup(&self, diary: &Diary, full: bool, test: bool, now: Timestamp) -> Result<Done, Error> {
+    pub(crate) fn backup(
+        &self,
+        diary: &Diary,
+        full: bool,
+        test: bool,
+        now: Timestamp,
+    ) -> Result<Done, Error> {
         let folder = self.folder()?;
         let held: Vec<Made> = folder.manifests().map(made).collect();
         let place = folder.target().place("");
@@ -147,6 +157,7 @@ impl Job {
         let view = view.unwrap_or_else(|_| self.registry.state());
         let regions: Vec<RegionCode> = platforms.iter().map(PlatformHandle::region).collect();
         lacks.extend(unreadable(&view.state, &regions, &recovery));
+        lacks.truncate(LACKS_MAX);
         let manifest = writer.finish(view.index, &codec::encode(&view.state.rows()))?;
         Ok(Done { made: made(&manifest), lacks })
     }
@@ -179,9 +190,13 @@ impl Job {
         loop {
             self.stopped()?;
             self.room(&self.scratch)?;
+            if bucket(&self.section.target).is_none() {
+                self.room(Path::new(&self.section.target))?;
+            }
             let dir = self.scratch.join("piece");
             let _ = std::fs::remove_dir_all(&dir);
-            let piece = store.export_piece(&dir, from.index.next(), end.index.max(from.index), PIECE_BYTES)?;
+            let piece =
+                store.export_piece(&dir, from.index.next(), end.index.max(from.index), PIECE_BYTES)?;
             let bytes = writer.platform(&dir)?;
             from = piece.last;
             self.pace(bytes)?;
@@ -219,7 +234,11 @@ impl Job {
             Err(Error::Stopped) => return None,
             Err(error) => {
                 // Space, the target, our own disk: these say nothing about the backup.
-                let judged = matches!(error, Error::Damaged { .. } | Error::Key(_) | Error::Point(_));
+                let judged = match &error {
+                    Error::Damaged { .. } | Error::Key(_) | Error::Point(_) => true,
+                    Error::Store(e) => e.code() == codes::JOURNAL_CORRUPT,
+                    _ => false,
+                };
                 (crate::with_causes(&error), judged)
             }
         };
@@ -230,10 +249,8 @@ impl Job {
     /// Removes the backups that retention no longer keeps. Answers how many stay.
     pub(crate) fn thin(&self, diary: &Diary) -> Result<u64, Error> {
         let folder = self.folder()?;
-        let held: Vec<Held> = folder
-            .manifests()
-            .map(|m| Held { seq: m.seq, full: m.full, created: m.created })
-            .collect();
+        let held: Vec<Held> =
+            folder.manifests().map(|m| Held { seq: m.seq, full: m.full, created: m.created }).collect();
         let gone = diary.expendable(&self.plan, &held);
         if !gone.is_empty() {
             let _lock = folder.lock()?;
@@ -252,7 +269,10 @@ fn unreadable(state: &State, regions: &[RegionCode], recovery: &[u8; 32]) -> Vec
             .map(|k| k.id.to_string())
             .collect();
         (!ids.is_empty()).then(|| {
-            format!("data key {} of platform {region} is not wrapped for the recovery key yet", ids.join(", "))
+            format!(
+                "data key {} of platform {region} is not wrapped for the recovery key yet",
+                ids.join(", ")
+            )
         })
     };
     regions.iter().filter_map(lacking).collect()

@@ -53,8 +53,9 @@ impl Backups {
         node_key: Arc<dyn Unwrap>,
     ) -> Result<Self, Exit> {
         let home = data_dir.join("backups");
-        let scratch = section.scratch.clone().unwrap_or_else(|| home.join("scratch")).join("eport");
-        // What an earlier run left is of no use to anybody. The folder below is ours whatever the configuration names.
+        let scratch = section.scratch.clone().unwrap_or_else(|| home.join("scratch"));
+        // A folder that is ours by its name: it is emptied, whatever else lies in the one that the configuration names.
+        let scratch = scratch.join(format!("eport-backup-scratch-{}", agent.me()));
         let _ = std::fs::remove_dir_all(&scratch);
         std::fs::create_dir_all(&scratch).map_err(|e| Exit {
             code: codes::CONFIG_INVALID,
@@ -149,7 +150,8 @@ impl Inner {
                 Step::Backup { .. } => Duration::from_millis(500),
                 Step::Wait(until) => {
                     let ms = until.as_millis().saturating_sub(now.as_millis());
-                    Duration::from_millis(u64::try_from(ms).unwrap_or(0)).clamp(Duration::from_millis(20), LOOK_EVERY)
+                    Duration::from_millis(u64::try_from(ms).unwrap_or(0))
+                        .clamp(Duration::from_millis(20), LOOK_EVERY)
                 }
             };
             tokio::select! {
@@ -221,7 +223,12 @@ impl Inner {
             self.tell("testing");
             let Some(tested) = self.job.test(|| self.now()) else { return };
             match tested.passed() {
-                true => info!(backup = tested.seq, records = tested.records, ms = tested.took_ms, "restore test passed"),
+                true => info!(
+                    backup = tested.seq,
+                    records = tested.records,
+                    ms = tested.took_ms,
+                    "restore test passed"
+                ),
                 false => {
                     error!(code = %codes::RESTORE_TEST_FAILED, backup = tested.seq, fault = %tested.fault, "restore test");
                 }

@@ -138,11 +138,8 @@ fn parse_time(text: &str) -> Result<Timestamp, String> {
 
 /// Runs the group.
 pub async fn run(args: BackupArgs, global: &Global, out: Out) -> Result<(), Error> {
-    let s3 = S3Options {
-        endpoint: args.s3_endpoint,
-        region: args.s3_region,
-        credentials: args.s3_credentials,
-    };
+    let s3 =
+        S3Options { endpoint: args.s3_endpoint, region: args.s3_region, credentials: args.s3_credentials };
     match args.command {
         BackupCommand::Status => backup_status::run(&connect::client(global)?, out).await,
         BackupCommand::Key { out: file, name } => {
@@ -214,7 +211,8 @@ fn secret_of(file: &Path) -> PathBuf {
 }
 
 fn open_key(file: &Path, secret: Option<&Path>) -> Result<NodeKey, Error> {
-    NodeKey::open(file, &secret.map_or_else(|| secret_of(file), Path::to_owned)).map_err(|e| Error::coded(BACKUP_KEY, e.to_string()))
+    NodeKey::open(file, &secret.map_or_else(|| secret_of(file), Path::to_owned))
+        .map_err(|e| Error::coded(BACKUP_KEY, e.to_string()))
 }
 
 /// Makes a recovery key, or takes the one in the file, and tells the registry its public half. Answers that half in hex.

@@ -21,7 +21,8 @@ pub async fn run(client: &Client, out: Out) -> Result<(), Error> {
 }
 
 fn text(items: &[Value]) -> String {
-    let mut table = Table::new(["node", "state", "newest", "created", ">kept", "due", ">failures", "restore test"]);
+    let mut table =
+        Table::new(["node", "state", "newest", "created", ">kept", "due", ">failures", "restore test"]);
     let mut notes = String::new();
     for item in items {
         let test = &item["restore_test"];

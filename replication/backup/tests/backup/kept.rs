@@ -82,10 +82,12 @@ fn another_key_begins_a_new_chain() {
 fn nothing_behind_the_given_record_is_taken() {
     let mut w = World::new();
     w.documents(20);
-    let piece = w.store.export_piece(&w.path("p"), JournalIndex::from_u64(3), JournalIndex::from_u64(7), u64::MAX);
+    let piece =
+        w.store.export_piece(&w.path("p"), JournalIndex::from_u64(3), JournalIndex::from_u64(7), u64::MAX);
     let piece = piece.unwrap();
     assert_eq!((piece.before.index.as_u64(), piece.last.index.as_u64(), piece.records), (2, 7, 5));
-    let none = w.store.export_piece(&w.path("q"), JournalIndex::from_u64(8), JournalIndex::from_u64(7), 1).unwrap();
+    let none =
+        w.store.export_piece(&w.path("q"), JournalIndex::from_u64(8), JournalIndex::from_u64(7), 1).unwrap();
     assert_eq!((none.records, none.last), (0, none.before));
 }
 

@@ -186,10 +186,5 @@ fn an_interrupted_backup_never_was_and_a_foreign_folder_is_refused() {
     assert_eq!(w.folder().verify().unwrap(), []);
     let other = Folder::open(&w.path("backups"), Some(Lineage::from_bytes([8; 16])));
     assert_eq!(other.err().unwrap().code(), codes::BACKUP_OF_ANOTHER);
-    assert!(
-        Position::ZERO
-            == Writer::begin(&w.folder(), &w.heading(true))
-                .unwrap()
-                .continues(region())
-    );
+    assert!(Position::ZERO == Writer::begin(&w.folder(), &w.heading(true)).unwrap().continues(region()));
 }

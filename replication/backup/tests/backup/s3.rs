@@ -107,12 +107,15 @@ fn listing(objects: &BTreeMap<String, Vec<u8>>, query: &str) -> String {
     }
     let folders: String =
         folders.iter().map(|f| format!("<CommonPrefixes><Prefix>{f}</Prefix></CommonPrefixes>")).collect();
-    format!("<?xml version=\"1.0\"?><ListBucketResult><IsTruncated>false</IsTruncated>{files}{folders}</ListBucketResult>")
+    format!(
+        "<?xml version=\"1.0\"?><ListBucketResult><IsTruncated>false</IsTruncated>{files}{folders}</ListBucketResult>"
+    )
 }
 
 fn options(w: &World, url: &str) -> S3Options {
     let file = w.path("s3.credentials");
-    std::fs::write(&file, format!("access_key_id = {KEY_ID}\nsecret_access_key = \"{KEY_SECRET}\"\n")).unwrap();
+    std::fs::write(&file, format!("access_key_id = {KEY_ID}\nsecret_access_key = \"{KEY_SECRET}\"\n"))
+        .unwrap();
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
     S3Options { endpoint: Some(url.to_owned()), region: None, credentials: Some(file) }
 }
@@ -142,7 +145,8 @@ fn backups_in_a_bucket_are_those_of_a_folder_and_no_secret_is_sent_or_shown() {
     backup(&mut w, &open(), true).unwrap();
     assert_eq!(open().verify().unwrap(), []);
     let folder = open();
-    let made = restore(&folder, folder.find(None).unwrap(), &[], Until::End, &w.recovery, &w.path("out")).unwrap();
+    let made =
+        restore(&folder, folder.find(None).unwrap(), &[], Until::End, &w.recovery, &w.path("out")).unwrap();
     assert_eq!(made.platforms[0].last, w.store.last());
     // The objects are the files of a folder: copied there, they open.
     for (key, bytes) in store.objects.lock().unwrap().iter() {
@@ -169,7 +173,9 @@ fn a_damaged_object_is_named_and_a_store_that_refuses_is_an_error_with_a_code() 
     w.documents(3);
     let folder = Folder::open_at(target.clone(), Some(lineage())).unwrap();
     backup(&mut w, &folder, false).unwrap();
-    for bytes in store.objects.lock().unwrap().iter_mut().filter(|(k, _)| k.ends_with("registry.epb")).map(|(_, b)| b) {
+    for bytes in
+        store.objects.lock().unwrap().iter_mut().filter(|(k, _)| k.ends_with("registry.epb")).map(|(_, b)| b)
+    {
         bytes[20] ^= 1;
     }
     let problems = Folder::open_at(target.clone(), None).unwrap().verify().unwrap();

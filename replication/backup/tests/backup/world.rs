@@ -119,7 +119,12 @@ impl World {
         }
     }
 
-    pub fn restore(&self, of: &Manifest, until: Until, out: &str) -> Result<eport_backup::Restoration, Error> {
+    pub fn restore(
+        &self,
+        of: &Manifest,
+        until: Until,
+        out: &str,
+    ) -> Result<eport_backup::Restoration, Error> {
         restore(&self.folder(), of, &[], until, &self.recovery, &self.path(out))
     }
 }

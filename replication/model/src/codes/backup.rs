@@ -48,7 +48,7 @@ codes! { BACKUP_CODES {
         "One backup at a time is written into a folder." / "同一目录同一时间只能写入一个备份。",
         "Wait until it is done; name a folder of its own for backups by hand." / "请等待其完成；手工备份请使用单独的目录。";
     RESTORE_SPACE = 8012, 507, 10, true,
-        "Too little space for the restore" / "恢复所需空间不足",
-        "The folder's file system has too little free space for what the backup holds." / "目标文件系统的剩余空间不足以容纳备份内容。",
-        "Make room, or restore into a folder on another disk; for restore tests of a node see [backup] scratch." / "请腾出空间，或恢复到其他磁盘上的目录；节点的恢复测试请参见 [backup] scratch。";
+        "Too little space for a backup or a restore" / "备份或恢复所需空间不足",
+        "The file system that would be written has too little free space, what must stay free included." / "将写入的文件系统剩余空间不足（含必须保留的空间）。",
+        "Make room, or restore into a folder on another disk; for a node see [backup] scratch and reserve_mib." / "请腾出空间，或恢复到其他磁盘上的目录；节点请参见 [backup] scratch 与 reserve_mib。";
 } }
