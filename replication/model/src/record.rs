@@ -85,7 +85,8 @@ pub enum RecordKind {
         /// Its target.
         to: NodeId,
     },
-    /// Every replica hashes its state rows when it has applied exactly this record.
+    /// Every replica hashes its state rows when it has applied exactly this record. One that reads [`STATE_READ`] tells what the
+    /// primary had at an earlier mark instead, and every backup compares.
     ChecksumMark,
     /// Nothing; moves the head, for example after an aborted switchover.
     Noop,
@@ -219,7 +220,19 @@ pub struct RecordHeader {
 /// What an EpochStart reads when the record before it belongs to another lineage: the old lineage stands as its version.
 pub const LINEAGE_READ: &str = "lineage";
 
+/// What a ChecksumMark reads that tells what the primary had at an earlier one: index and digest stand as its version.
+pub const STATE_READ: &str = "state";
+
 impl RecordHeader {
+    /// Index and digest of the rows that a ChecksumMark tells of an earlier one; `None` for a mark at which rows are hashed,
+    /// and for every other record.
+    pub fn told_state(&self) -> Option<(JournalIndex, Digest)> {
+        let RecordKind::ChecksumMark = self.kind else { return None };
+        let version = &self.reads.iter().find(|r| r.name == STATE_READ)?.version;
+        let (index, digest) = version.split_once(':')?;
+        Some((JournalIndex::from_u64(index.parse().ok()?), digest.parse().ok()?))
+    }
+
     /// The lineage that an EpochStart names as the one before its own; `None` for every other record.
     pub fn parent_lineage(&self) -> Option<Lineage> {
         let RecordKind::EpochStart { .. } = self.kind else { return None };
@@ -259,6 +272,13 @@ impl Draft {
     /// A record without request, effects and bodies.
     pub fn bare(kind: RecordKind, time: Timestamp) -> Self {
         Self { kind, time, request: None, reads: Vec::new(), effects: Vec::new(), bodies: Vec::new() }
+    }
+
+    /// A mark that tells which digest the primary's rows had at the mark `index`.
+    pub fn state_told(index: JournalIndex, digest: Digest, time: Timestamp) -> Self {
+        let version = format!("{}:{digest}", index.as_u64());
+        let reads = vec![ReadVersion { name: STATE_READ.to_owned(), version }];
+        Self { reads, ..Self::bare(RecordKind::ChecksumMark, time) }
     }
 }
 

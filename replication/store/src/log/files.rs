@@ -16,14 +16,14 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-const FRONT: usize = 28;
+pub(super) const FRONT: usize = 28;
 const FRONT_MAGIC: [u8; 8] = *b"EPORTLOG";
 const FORMAT: u32 = 1;
 const TRAILER: usize = 28;
 const TRAILER_MAGIC: u32 = 0x5452_5065;
 
 /// What a file begins with. The lineage is in every record.
-fn front(region: RegionCode, first: u64) -> [u8; FRONT] {
+pub(super) fn front(region: RegionCode, first: u64) -> [u8; FRONT] {
     let mut out = [0; FRONT];
     out[..8].copy_from_slice(&FRONT_MAGIC);
     out[8..12].copy_from_slice(&FORMAT.to_le_bytes());
@@ -34,7 +34,7 @@ fn front(region: RegionCode, first: u64) -> [u8; FRONT] {
     out
 }
 
-fn path(dir: &Path, first: u64) -> PathBuf {
+pub(super) fn path(dir: &Path, first: u64) -> PathBuf {
     dir.join(format!("{first:020}.log"))
 }
 
@@ -57,6 +57,16 @@ pub(super) fn list(dir: &Path) -> Result<Vec<u64>, Error> {
     }
     firsts.sort_unstable();
     Ok(firsts)
+}
+
+/// Removes what a crash left half written.
+pub(super) fn tidy(dir: &Path) -> Result<(), Error> {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        if entry.path().extension().is_some_and(|e| e == durable::PARTIAL) {
+            fs::remove_file(entry.path()).map_err(io("remove a half-written file", dir))?;
+        }
+    }
+    Ok(())
 }
 
 /// Checks that the full files follow each other up to the last one.
@@ -167,16 +177,22 @@ fn scan(path: &Path, region: RegionCode, first: u64) -> Result<Active, Error> {
 
 /// Ends a full file with the places of its records.
 pub(super) fn seal(dir: &Path, first: u64, active: &Active) -> Result<(), Error> {
-    let mut out: Vec<u8> = active.offsets.iter().flat_map(|o| o.to_le_bytes()).collect();
-    let at = out.len();
-    out.extend_from_slice(&TRAILER_MAGIC.to_le_bytes());
-    out.extend_from_slice(&(active.offsets.len() as u32).to_le_bytes());
-    out.extend_from_slice(&first.to_le_bytes());
-    out.extend_from_slice(&active.end.to_le_bytes());
-    let crc = crc32c::crc32c(&out[at..]);
-    out.extend_from_slice(&crc.to_le_bytes());
+    let out = table(first, &active.offsets, active.end);
     let written = active.file.write_all_at(&out, active.end).and_then(|()| active.file.sync_all());
     written.map_err(io("end a file of the journal", &path(dir, first)))
+}
+
+/// What stands behind the frames of a full file: the places of its records, and the trailer.
+pub(super) fn table(first: u64, offsets: &[u32], end: u64) -> Vec<u8> {
+    let mut out: Vec<u8> = offsets.iter().flat_map(|o| o.to_le_bytes()).collect();
+    let at = out.len();
+    out.extend_from_slice(&TRAILER_MAGIC.to_le_bytes());
+    out.extend_from_slice(&(offsets.len() as u32).to_le_bytes());
+    out.extend_from_slice(&first.to_le_bytes());
+    out.extend_from_slice(&end.to_le_bytes());
+    let crc = crc32c::crc32c(&out[at..]);
+    out.extend_from_slice(&crc.to_le_bytes());
+    out
 }
 
 /// A full file, open for reading.

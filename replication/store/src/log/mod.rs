@@ -10,6 +10,9 @@
 
 mod files;
 mod frame;
+mod mend;
+
+pub use mend::{ClosedJournal, FileReport, Gap};
 
 use crate::{Error, layout};
 use bytes::Bytes;
@@ -83,6 +86,7 @@ impl Log {
         full: u64,
         fsynced: JournalIndex,
     ) -> Result<Self, Error> {
+        files::tidy(dir)?;
         let mut sealed = files::list(dir)?;
         let first = match sealed.pop() {
             Some(first) => first,

@@ -3,7 +3,7 @@
 //! Not fsynced: the records are, and after a crash the rows are made again from them. Rows live in a family of their own,
 //! so no effect can touch the meta rows, whatever its key.
 
-use super::{META, PlatformStore, STATE, hold, meta};
+use super::{META, PlatformStore, hold, meta};
 use crate::{Error, layout};
 use eport_model::{Effect, Position, Record, RecordDefect};
 use rocksdb::WriteBatch;
@@ -19,7 +19,7 @@ impl PlatformStore {
             (head.last, head.applied)
         };
         let mut batch = WriteBatch::default();
-        let state = self.family(STATE);
+        let state = self.rows();
         let mut effects = Vec::with_capacity(records.len() * 4);
         for record in records {
             let index = record.index();
@@ -37,11 +37,11 @@ impl PlatformStore {
         }
         for effect in last_of_each_row(effects) {
             match effect {
-                Effect::Put { key, value } => batch.put_cf(state, key, value),
-                Effect::Delete { key } => batch.delete_cf(state, key),
+                Effect::Put { key, value } => batch.put_cf(&state, key, value),
+                Effect::Delete { key } => batch.delete_cf(&state, key),
             }
         }
-        batch.put_cf(self.family(META), meta::APPLIED, layout::encode_meta(&applied));
+        batch.put_cf(&self.family(META), meta::APPLIED, layout::encode_meta(&applied));
         self.write("apply effects", batch, false)?;
         hold(&self.0.head).applied = applied;
         Ok(applied)

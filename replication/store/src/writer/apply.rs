@@ -1,7 +1,7 @@
 //! The thread that writes state rows, in journal order, beside the fsyncs of the journal thread.
 
 use super::handoff::Handoff;
-use super::{Done, Marks};
+use super::{Done, Mark, Marks};
 use crate::{Error, PlatformStore, StateDigest};
 use eport_model::{JournalIndex, Position, Record, RecordKind};
 use std::sync::Arc;
@@ -102,12 +102,19 @@ impl ApplyThread {
 
     /// Stops at every ChecksumMark, so that the rows are hashed at exactly that record on every replica.
     fn apply_batch(&self, records: &[Arc<Record>]) -> Result<(), Error> {
-        let is_mark = |r: &Arc<Record>| matches!(r.header.kind, RecordKind::ChecksumMark);
+        let is_mark = |r: &Arc<Record>| {
+            matches!(r.header.kind, RecordKind::ChecksumMark) && r.header.told_state().is_none()
+        };
         for run in records.split_inclusive(is_mark) {
             self.store.apply(run)?;
             if let (Some(marks), true) = (&self.marks, run.last().is_some_and(is_mark)) {
                 let marks = marks.clone();
-                self.store.digest_in_background(move |digest| marks(digest))?;
+                self.store.digest_in_background(move |digest| marks(Mark::Own(digest)))?;
+            }
+            if let Some(marks) = &self.marks {
+                for (index, digest) in run.iter().filter_map(|r| r.header.told_state()) {
+                    marks(Mark::Told { index, digest });
+                }
             }
         }
         Ok(())

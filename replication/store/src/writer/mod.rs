@@ -13,7 +13,7 @@ mod handoff;
 mod journal;
 
 use crate::{Error, PlatformStore, StateDigest, TailManifest};
-use eport_model::{Epoch, JournalIndex, Position, Record, Timestamp};
+use eport_model::{Digest, Epoch, JournalIndex, Position, Record, Timestamp};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
@@ -23,8 +23,22 @@ use std::thread::{Builder, JoinHandle};
 /// Told the result of an operation, on a thread of the writer.
 pub type Done<T> = Box<dyn FnOnce(Result<T, Error>) + Send>;
 
-/// Told the state digest at every ChecksumMark applied, on a thread of its own.
-pub type Marks = Arc<dyn Fn(Result<StateDigest, Error>) + Send + Sync>;
+/// Told of checksum marks.
+pub type Marks = Arc<dyn Fn(Mark) + Send + Sync>;
+
+/// What a checksum mark gave.
+#[derive(Clone, Debug)]
+pub enum Mark {
+    /// Digest of the rows here at exactly a mark; told on a thread of its own.
+    Own(Result<StateDigest, Error>),
+    /// What the primary had at an earlier mark, as a record that was applied just now says.
+    Told {
+        /// The mark.
+        index: JournalIndex,
+        /// Its digest of the rows.
+        digest: Digest,
+    },
+}
 
 /// Something to do for the platform.
 pub enum Op {

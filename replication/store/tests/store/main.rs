@@ -11,6 +11,7 @@ mod journal;
 mod lineage;
 mod log;
 mod objects;
+mod scrub;
 mod support;
 mod tails;
 mod writer;
