@@ -8,6 +8,7 @@
 mod dev;
 mod documents;
 mod drills;
+mod erasures;
 mod instant;
 mod journal;
 mod moves;
@@ -19,6 +20,7 @@ mod recovery;
 mod status;
 mod tables;
 mod tails;
+mod verification;
 
 pub use dev::{DevNode, DevPath, DevRelay, DevUp, OperatorFiles, ProcessState, VersionInfo};
 pub use documents::{
@@ -29,6 +31,7 @@ pub use drills::{
     DrillBegin, DrillEnd, DrillItem, DrillNumbers, DrillPlatformRef, DrillScheduleItem, DrillScheduleRequest,
     DrillStartItem, DrillStop,
 };
+pub use erasures::{BodyItem, EraseBody, EraseRequest, ErasureItem};
 pub use instant::{from_rfc3339, rfc3339};
 pub use journal::{EpochSpan, JournalHead, JournalVerify, PlatformVerify, ReplicaDigest};
 pub use moves::{
@@ -50,3 +53,4 @@ pub use tables::{
     TableStatus, TableVersionItem,
 };
 pub use tails::{TailCounts, TailDetail, TailDiscard, TailItem, TailRecord, TailResubmit, TailResubmitted};
+pub use verification::{CopyStatus, ScrubStatus};

@@ -34,6 +34,7 @@ pub fn federation(api: &Api, chinese: bool) -> FederationStatus {
         eport_moves::quorum_warnings(state, &voters).iter().map(text).collect();
     warnings.extend(eport_moves::platform_warnings(state, &up).iter().map(text));
     warnings.extend(alarms(&heard));
+    warnings.extend(crate::verification::warnings(&heard));
     warnings.extend(crate::backup_api::key_warnings(api));
     warnings.extend(crate::recovery_api::warnings(api));
     warnings.extend(crate::operators_api::warnings(state, api.now(), chinese));
@@ -80,7 +81,9 @@ fn alarms(heard: &Heard) -> Vec<t::Warning> {
     let mut out = Vec::new();
     for (node, (_, soft)) in heard {
         for p in &soft.platforms {
-            if let Some(alarm) = &p.alarm {
+            // A difference at a mark is told with its own code.
+            let other = |a: &&String| !a.starts_with(&eport_model::codes::STATE_DIFFERS.to_string());
+            if let Some(alarm) = p.alarm.as_ref().filter(other) {
                 out.push(t::Warning {
                     code: eport_model::codes::JOURNAL_CORRUPT.to_string(),
                     text: format!("{node}, {}: {alarm}", p.region),
@@ -184,6 +187,7 @@ fn platform(state: &State, p: &Placement, heard: &Heard) -> PlatformStatus {
         records: head.index.as_u64(),
         head_digest: head.digest,
         away: state.is_away(p),
+        copies: crate::verification::copies(p, heard),
     }
 }
 

@@ -13,6 +13,7 @@ mod catalogue;
 mod chains;
 mod documents_api;
 mod drills_api;
+mod erasures_api;
 mod extract;
 mod federation;
 mod forward;
@@ -33,6 +34,7 @@ mod system;
 mod tables;
 mod tables_api;
 mod tails_api;
+mod verification;
 mod words;
 
 pub use caller::Caller;

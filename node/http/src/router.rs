@@ -4,8 +4,8 @@ use crate::catalogue::{Open, ROUTES};
 use crate::problem::ApiError;
 use crate::state::{Api, BODY_UNIT};
 use crate::{
-    backup_api, documents_api, drills_api, journal_api, openapi, operators_api, plan_api, platforms_api,
-    recovery_api, signing, system, tables_api, tails_api,
+    backup_api, documents_api, drills_api, erasures_api, journal_api, openapi, operators_api, plan_api,
+    platforms_api, recovery_api, signing, system, tables_api, tails_api,
 };
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
@@ -72,6 +72,8 @@ pub fn router(api: Api) -> Router {
         .route("/v1/platforms/{region}/journal/head", get(journal_api::head))
         .route("/v1/platforms/{region}/journal/exports", post(journal_api::export))
         .route("/v1/platforms/{region}/journal/exports/{id}/{file}", get(journal_api::export_file))
+        .route("/v1/platforms/{region}/documents/{doc_id}/bodies", get(documents_api::bodies))
+        .route("/v1/platforms/{region}/erasures", get(erasures_api::list).post(erasures_api::order))
         .route("/v1/tails", get(tails_api::all))
         .route("/v1/platforms/{region}/tails", get(tails_api::list))
         .route("/v1/platforms/{region}/tails/{id}", get(tails_api::show))

@@ -32,6 +32,9 @@ pub struct Config {
     /// Bounds of memory and queues.
     #[serde(default)]
     pub limits: Limits,
+    /// Verification in the background.
+    #[serde(default)]
+    pub verify: Verify,
     /// Log output.
     #[serde(default)]
     pub log: Log,
@@ -164,6 +167,24 @@ impl Default for Limits {
     }
 }
 
+/// Verification in the background.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Verify {
+    /// Seconds between two checksum marks that this node writes as primary, if anything was written since. 1–604800, default 3600.
+    pub mark_every_s: u64,
+    /// Seconds between two looks through each copy kept here. 1–2592000, default 86400.
+    pub scrub_every_s: u64,
+    /// MiB looked at in a second. 1–4096, default 8.
+    pub scrub_mib_s: u64,
+}
+
+impl Default for Verify {
+    fn default() -> Self {
+        Self { mark_every_s: 3_600, scrub_every_s: 86_400, scrub_mib_s: 8 }
+    }
+}
+
 /// Log output.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -261,6 +282,13 @@ impl Config {
                 Err(format!("limits.{name}: {value} is outside {low} to {high}"))
             }
         };
+        let verify = |name: &str, value: u64, high: u64| match value {
+            v if (1..=high).contains(&v) => Ok(()),
+            v => Err(format!("verify.{name}: {v} is outside 1 to {high}")),
+        };
+        verify("mark_every_s", self.verify.mark_every_s, 604_800)?;
+        verify("scrub_every_s", self.verify.scrub_every_s, 2_592_000)?;
+        verify("scrub_mib_s", self.verify.scrub_mib_s, 4_096)?;
         within("memory_mib", self.limits.memory_mib as u64, 32, 65_536)?;
         within("write_timeout_ms", self.limits.write_timeout_ms, 100, 600_000)?;
         within("hold_max_ms", self.limits.hold_max_ms, 0, 60_000)?;
@@ -345,6 +373,8 @@ seeds = [{ node = "sz-a-1", quic = "127.0.0.1:7002" }]
     fn values_outside_their_bounds_are_named() {
         let error = Config::parse(&format!("{GOOD}\n[limits]\nmemory_mib = 1\n")).unwrap_err();
         assert!(error.contains("limits.memory_mib"), "{error}");
+        let error = Config::parse(&format!("{GOOD}\n[verify]\nscrub_mib_s = 0\n")).unwrap_err();
+        assert!(error.contains("verify.scrub_mib_s"), "{error}");
         let error = Config::parse(&GOOD.replace("[tls]", "metrics = \"10.0.0.1:9\"\n[tls]")).unwrap_err();
         assert!(error.contains("loopback"), "{error}");
         assert!(Config::parse(&GOOD.replace("gz-a-1", "GZ_A_1")).is_err());

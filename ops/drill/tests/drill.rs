@@ -52,6 +52,7 @@ fn platform(region: &str, primary: &str, backups: &[&str]) -> PlatformStatus {
         records: 9,
         head_digest: Digest::ZERO,
         away: false,
+        copies: Vec::new(),
     }
 }
 

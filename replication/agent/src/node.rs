@@ -12,6 +12,7 @@ use crate::lease::{self, Desk};
 use crate::platform::{Completion, Context, EVENTS, Event, Task, envelope, soft};
 use crate::soft::{PlatformSoft, SoftBoard, SoftState, TableSoft};
 use crate::tails::Tails;
+use crate::verification::{self, Scrubs, Verification};
 use crate::view::placement_view;
 use crate::{Error, PlatformHandle, StateDigest, catalog, steps};
 use bytes::Bytes;
@@ -19,7 +20,7 @@ use eport_consensus::Registry;
 use eport_journal::{Message, Recovered, Rewind};
 use eport_model::{Lineage, NodeId, Position, RegionCode, codec};
 use eport_registry::{HeadReport, NodeChange, Op, Placement, PlacementState, State};
-use eport_store::{DataDir, JournalWriter, Marks, ObjectStore, PlatformStore, Shared, WriterLimits};
+use eport_store::{DataDir, JournalWriter, Mark, Marks, ObjectStore, PlatformStore, Shared, WriterLimits};
 use eport_transport::{Peer, Transport};
 use eport_wire::{Envelope, Purpose};
 use std::collections::BTreeMap;
@@ -54,6 +55,8 @@ pub struct Config {
     pub incarnation: u64,
     /// Software version.
     pub version: String,
+    /// How often and how fast this node verifies what it keeps.
+    pub verification: Verification,
 }
 
 /// The agent. Cheap to clone; stops with `shutdown`.
@@ -88,6 +91,9 @@ struct Inner {
     reports: Arc<SealReports>,
     desk: Arc<Desk>,
     tails: Tails,
+    scrubs: Arc<Scrubs>,
+    /// A platform that could not be opened may be opened now.
+    reopen: Notify,
     news: Arc<Notify>,
     ready: watch::Sender<bool>,
     fatal: watch::Sender<Option<String>>,
@@ -132,6 +138,8 @@ impl Agent {
             reports: Arc::default(),
             desk: Arc::default(),
             tails,
+            scrubs: Arc::default(),
+            reopen: Notify::new(),
             news: Arc::default(),
             ready: watch::Sender::new(false),
             fatal: watch::Sender::new(None),
@@ -153,11 +161,13 @@ impl Agent {
         agent.spawn(coordinator::follow(agent.clone()));
         agent.spawn(lease::follow(agent.clone()));
         agent.spawn(crate::drills::follow(agent.clone()));
+        agent.spawn(verification::follow(agent.clone()));
+        agent.spawn(crate::erasures::follow(agent.clone()));
         Ok(agent)
     }
 
     /// A task of the agent that ends or panics while the node runs is fatal: without it the node would only look alive.
-    fn spawn(&self, task: impl std::future::Future<Output = ()> + Send + 'static) {
+    pub(crate) fn spawn(&self, task: impl std::future::Future<Output = ()> + Send + 'static) {
         let (stop, fatal) = (self.inner.stop.clone(), self.inner.fatal.clone());
         let running = tokio::spawn(async move {
             tokio::select! { () = task => {}, () = stop.cancelled() => {} }
@@ -260,7 +270,11 @@ impl Agent {
     }
 
     async fn follow_registry(self, mut changes: watch::Receiver<u64>) {
-        while changes.changed().await.is_ok() {
+        loop {
+            tokio::select! {
+                changed = changes.changed() => if changed.is_err() { return },
+                () = self.inner.reopen.notified() => {}
+            }
             if let Err(error) = self.follow_registry_once().await {
                 error!(%error, "a platform cannot be opened");
                 self.inner.fatal.send_replace(Some(error.to_string()));
@@ -319,6 +333,42 @@ impl Agent {
 
     fn broken(&self) -> std::sync::MutexGuard<'_, BTreeMap<RegionCode, String>> {
         self.inner.broken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Platforms that this node should keep and could not open.
+    pub(crate) fn broken_platforms(&self) -> Vec<RegionCode> {
+        self.broken().keys().copied().collect()
+    }
+
+    /// What kept a platform from opening is mended: it is opened like any other.
+    pub(crate) fn open_again(&self, region: RegionCode) {
+        self.broken().remove(&region);
+        self.inner.reopen.notify_one();
+    }
+
+    pub(crate) fn platform_dir(&self, region: RegionCode) -> std::path::PathBuf {
+        self.inner.data.platform(region)
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.inner.shared
+    }
+
+    pub(crate) fn stopping(&self) -> CancellationToken {
+        self.inner.stop.clone()
+    }
+
+    pub(crate) fn scrubs(&self) -> &Scrubs {
+        &self.inner.scrubs
+    }
+
+    pub(crate) fn scrubs_shared(&self) -> Arc<Scrubs> {
+        self.inner.scrubs.clone()
+    }
+
+    /// How often and how fast this node verifies.
+    pub fn verification(&self) -> Verification {
+        self.inner.config.verification
     }
 
     fn is_broken(&self, region: RegionCode) -> bool {
@@ -521,10 +571,13 @@ impl Agent {
 
 /// Passes the digest at each checksum mark to the platform's task.
 fn marks(region: RegionCode, done: mpsc::UnboundedSender<Completion>) -> Marks {
-    Arc::new(move |digest| match digest {
-        Ok(d) => {
+    Arc::new(move |mark| match mark {
+        Mark::Own(Ok(d)) => {
             let _ = done.send(Completion::Digest(StateDigest { index: d.applied.index, digest: d.digest }));
         }
-        Err(error) => warn!(%region, %error, "state digest failed"),
+        Mark::Own(Err(error)) => warn!(%region, %error, "state digest failed"),
+        Mark::Told { index, digest } => {
+            let _ = done.send(Completion::Told(StateDigest { index, digest }));
+        }
     })
 }

@@ -52,6 +52,10 @@ pub struct PlatformSoft {
     pub alarm: Option<String>,
     /// Digest of the state rows at the last checksum mark applied here.
     pub state_digest: Option<(JournalIndex, Digest)>,
+    /// What comparisons at marks have shown.
+    pub marks: crate::MarkSoft,
+    /// What the look through this copy has shown; `None` before the first.
+    pub scrub: Option<crate::ScrubSoft>,
     /// As backup: the epoch followed and how many milliseconds ago the newest acknowledgement was sent that the primary has
     /// confirmed.
     pub heard: Option<(Epoch, u64)>,
@@ -76,6 +80,8 @@ impl PlatformSoft {
             durability_now: "blocked".to_owned(),
             alarm: Some(format!("cannot be opened: {why}")),
             state_digest: None,
+            marks: crate::MarkSoft::default(),
+            scrub: None,
             heard: None,
         }
     }

@@ -96,6 +96,20 @@ pub enum RecordKind {
         /// Placement version at which the primary stopped to wait.
         version: u64,
     },
+    /// By law a body of an earlier record goes: whoever applies this overwrites it where it lies. Digest and length stay in that
+    /// record's header, so the chain proves itself as before, and this record says why the bytes are missing.
+    Erase {
+        /// The record.
+        record: JournalIndex,
+        /// Which of its bodies.
+        body: u16,
+        /// Digest of the body: never another one is erased.
+        digest: Digest,
+        /// Why, for people.
+        reason: String,
+        /// By what authority: the order of a court, the number of a request.
+        authority: String,
+    },
 }
 
 impl RecordKind {
@@ -109,6 +123,7 @@ impl RecordKind {
             RecordKind::ChecksumMark => "checksum_mark",
             RecordKind::Noop => "noop",
             RecordKind::Degrade { .. } => "degrade",
+            RecordKind::Erase { .. } => "erase",
         }
     }
 }

@@ -3,9 +3,9 @@
 use crate::rows::{Kept, Row};
 use crate::signed;
 use crate::{
-    Approval, Audit, Command, CommandId, DRILLS_KEPT, DataKey, Drill, DrillSchedule, Federation, Head,
-    Holder, HolderName, Issuer, LineageRecord, MoveRecord, Node, NumberBlock, Operator, Outcome, Placement,
-    Refusal, Revocation, RowChange, RowError, Site, TableId, TableVersion, Tail, decide,
+    Approval, Audit, Command, CommandId, DRILLS_KEPT, DataKey, Drill, DrillSchedule, EraseTarget, Erasure,
+    Federation, Head, Holder, HolderName, Issuer, LineageRecord, MoveRecord, Node, NumberBlock, Operator,
+    Outcome, Placement, Refusal, Revocation, RowChange, RowError, Site, TableId, TableVersion, Tail, decide,
 };
 use eport_model::{Digest, DigestHasher, MoveId, NodeId, RegionCode, SiteId, Subject, codec};
 use std::collections::BTreeMap;
@@ -41,6 +41,7 @@ pub struct State {
     pub(crate) lineages: BTreeMap<u64, LineageRecord>,
     pub(crate) drills: BTreeMap<CommandId, Drill>,
     pub(crate) drill_schedules: BTreeMap<(RegionCode, String), DrillSchedule>,
+    pub(crate) erasures: BTreeMap<(RegionCode, EraseTarget), Erasure>,
     audit_ids: BTreeMap<CommandId, u64>,
     kept: BTreeMap<u64, Kept>,
     kept_ids: BTreeMap<CommandId, u64>,
@@ -199,7 +200,7 @@ impl State {
         let trust = trust.chain(self.lineages.values().cloned().map(Row::Lineage));
         let drills = self.drills.values().cloned().map(Row::Drill);
         let drills = drills.chain(self.drill_schedules.values().cloned().map(Row::DrillSchedule));
-        let trust = trust.chain(drills);
+        let trust = trust.chain(drills).chain(self.erasures.values().cloned().map(Row::Erasure));
         first.chain(members).chain(placed).chain(moved).chain(heads).chain(numbers).chain(tables).chain(trust)
     }
 
@@ -222,6 +223,7 @@ impl State {
             Row::Operator(v) => drop(self.operators.insert(v.id.clone(), v)),
             Row::Drill(v) => drop(self.drills.insert(v.id, v)),
             Row::DrillSchedule(v) => drop(self.drill_schedules.insert((v.region, v.name.clone()), v)),
+            Row::Erasure(v) => drop(self.erasures.insert((v.region, v.target), v)),
             Row::Approval(v) => drop(self.approvals.insert(v.id, v)),
             Row::Audit(v) => {
                 self.audit_ids.insert(v.decided_by_command, v.seq);

@@ -28,10 +28,10 @@ pub use export::{
     EpochSpan, ExportManifest, Problem, Received, Restored, SegmentEntry, TailDocument, TailHead, TailInbox,
     TailManifest, Until, VerifyReport, read_tail, tail_documents, tail_file_name, verify_export,
 };
-pub use objects::{ObjectInfo, ObjectStore};
 pub use log::{ClosedJournal, FileReport, Gap};
-pub use platform::{RowsLook, ScrubPlace};
+pub use objects::{ObjectInfo, ObjectStore};
 pub use platform::{PlatformStore, Recovered, RewindMark, StateDigest, StateSnapshot};
+pub use platform::{RowsLook, ScrubPlace};
 pub use registry::RegistryStore;
 pub use shared::{Budget, MemoryUse, Shared};
 pub use writer::{Done, JournalWriter, Mark, Marks, Op, WriterLimits, WriterStats};

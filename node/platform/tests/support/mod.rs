@@ -67,6 +67,7 @@ impl Fake {
             durability_now: "replicated",
             alarm: None,
             state_digest: None,
+            marks: eport_agent::MarkSoft::default(),
             lease_until: None,
             heard: None,
         });

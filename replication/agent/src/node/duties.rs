@@ -12,7 +12,7 @@ impl Agent {
         let mut platforms: Vec<PlatformSoft> = self
             .platforms_read()
             .iter()
-            .map(|(region, h)| soft(*region, &h.handle.status().borrow()))
+            .map(|(region, h)| soft(*region, &h.handle.status().borrow(), self.inner.scrubs.soft(*region)))
             .collect();
         platforms.extend(self.broken().iter().map(|(region, why)| PlatformSoft::broken(*region, why)));
         platforms.extend(self.kept().iter().map(|(region, last)| PlatformSoft::kept(*region, *last)));

@@ -72,8 +72,9 @@ impl Task {
             applied: self.replica.applied().index,
             backups: self.backups(),
             durability_now: self.durability_now(),
-            alarm: self.alarm.clone(),
+            alarm: self.alarm.clone().or_else(|| self.differs.clone()),
             state_digest: self.digest,
+            marks: self.marks.soft(),
             lease_until: self.replica.lease_until().map(|ms| self.context.clock.instant_of(ms)),
             heard: self.replica.heard(),
         };
@@ -82,7 +83,11 @@ impl Task {
 }
 
 /// A platform's status as other nodes hear it.
-pub(crate) fn soft(region: RegionCode, status: &PlatformStatus) -> PlatformSoft {
+pub(crate) fn soft(
+    region: RegionCode,
+    status: &PlatformStatus,
+    scrub: Option<crate::ScrubSoft>,
+) -> PlatformSoft {
     let (role, epoch) = match &status.role {
         Role::Idle => ("idle", Epoch::NONE),
         Role::Primary { epoch } => ("primary", *epoch),
@@ -103,6 +108,8 @@ pub(crate) fn soft(region: RegionCode, status: &PlatformStatus) -> PlatformSoft 
         durability_now: status.durability_now.to_owned(),
         alarm: status.alarm.clone(),
         state_digest: status.state_digest.map(|d| (d.index, d.digest)),
+        marks: status.marks,
+        scrub,
         heard: status.heard,
     }
 }

@@ -7,9 +7,12 @@ use eport_model::{
     Digest, Epoch, JournalIndex, Lineage, NodeId, Position, Record, RecordKind, RegionCode, Timestamp,
 };
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Problems reported one by one; more are counted.
 const PROBLEMS_MAX: usize = 1_000;
+/// Missing bodies that may wait for the record that explains them.
+const MISSING_MAX: usize = 100_000;
 
 /// Records of one epoch.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -73,6 +76,8 @@ pub(crate) struct ChainCheck {
     turned: bool,
     /// The record before the next one: its index, and its position unless it could not be read.
     before: Option<(JournalIndex, Option<Position>)>,
+    /// Bodies that are missing and that no Erase record has explained yet, with their digests.
+    missing: BTreeMap<(JournalIndex, u16), Digest>,
     time: Timestamp,
     report: VerifyReport,
 }
@@ -98,6 +103,7 @@ impl ChainCheck {
             lineage: None,
             turned: false,
             before: None,
+            missing: BTreeMap::new(),
             time: Timestamp::default(),
             report,
         }
@@ -145,6 +151,7 @@ impl ChainCheck {
         self.check_owner(record, file);
         self.check_place(record, file);
         self.check_epoch(record, file);
+        self.check_bodies(record, file);
         if record.header.time < self.time {
             self.problem(index, "time", file, format!("record {index} is older than the record before it"));
         }
@@ -186,6 +193,26 @@ impl ChainCheck {
         if named {
             // Without a manifest the first record said whose the journal is; from here on it is this lineage's.
             self.turned = true;
+        }
+    }
+
+    /// A body may be missing only when a later record says that it was erased, and that record names this very body.
+    fn check_bodies(&mut self, record: &Record, file: Option<&str>) {
+        for (n, (body, named)) in (0u16..).zip(record.bodies.iter().zip(&record.header.bodies)) {
+            if body.is_empty() && named.len > 0 {
+                self.missing.insert((record.index(), n), named.digest);
+            }
+        }
+        if self.missing.len() > MISSING_MAX {
+            let detail =
+                format!("more than {MISSING_MAX} bodies are missing before any record explains them");
+            self.problem(record.index(), "body", file, detail);
+            self.missing.clear();
+        }
+        if let RecordKind::Erase { record: of, body, digest, .. } = &record.header.kind
+            && self.missing.get(&(*of, *body)) == Some(digest)
+        {
+            self.missing.remove(&(*of, *body));
         }
     }
 
@@ -246,6 +273,11 @@ impl ChainCheck {
 
     /// The report.
     pub(crate) fn finish(mut self) -> VerifyReport {
+        for ((index, n), _) in std::mem::take(&mut self.missing) {
+            let detail =
+                format!("body {n} of record {index} is missing, and no later record says that it was erased");
+            self.problem(index, "body", None, detail);
+        }
         if let (Some((owner, region)), Some(end)) = (self.owner, self.lineage)
             && owner != end
             && !self.turned

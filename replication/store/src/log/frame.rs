@@ -137,12 +137,7 @@ pub(super) fn read_up_to(file: &File, bytes: &mut [u8], at: u64) -> Result<usize
 }
 
 /// The place of the next head between `at` and `end` that names a record of `wanted`; what lies before it is no frame.
-pub(super) fn next_head(
-    file: &File,
-    at: u64,
-    end: u64,
-    wanted: std::ops::Range<u64>,
-) -> Result<Option<u64>> {
+pub(super) fn next_head(file: &File, at: u64, end: u64, wanted: std::ops::Range<u64>) -> Result<Option<u64>> {
     let mut from = at;
     while from < end {
         let mut bytes = vec![0; (end - from).min(CHUNK as u64) as usize];

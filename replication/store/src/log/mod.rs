@@ -8,6 +8,7 @@
 //! and is cut, any other is damage and refuses to open; a reader sees records that were here together, also while the
 //! journal is cut beside it. Decision 0018 says why the journal does not lie in RocksDB.
 
+mod erase;
 mod files;
 mod frame;
 mod mend;

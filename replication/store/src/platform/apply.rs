@@ -5,13 +5,19 @@
 
 use super::{META, PlatformStore, hold, meta};
 use crate::{Error, layout};
-use eport_model::{Effect, Position, Record, RecordDefect};
+use eport_model::{Effect, Position, Record, RecordDefect, RecordKind};
 use rocksdb::WriteBatch;
 use std::sync::Arc;
 
 impl PlatformStore {
     /// Applies stored records that directly follow the last applied one. Returns the new applied position.
     pub fn apply(&self, records: &[Arc<Record>]) -> Result<Position, Error> {
+        for record in records {
+            // Before it counts as applied: a crash in between applies it, and erases, once more.
+            if let RecordKind::Erase { record, body, digest, .. } = &record.header.kind {
+                self.erase_body(*record, *body, digest)?;
+            }
+        }
         let _apply = hold(&self.0.apply);
         self.writable()?;
         let (last, mut applied) = {

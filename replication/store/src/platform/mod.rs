@@ -6,6 +6,7 @@
 mod ancestry;
 mod append;
 mod apply;
+mod erase;
 mod local;
 mod open;
 mod planted;
@@ -63,8 +64,10 @@ struct Inner {
     append: Mutex<Appending>,
     /// Held while state rows change.
     apply: Mutex<()>,
-    /// Held while a file of the journal is written anew, a body is erased, or rows are made anew. Taken before all others.
+    /// Held while a file of the journal is written anew or a body is erased. Taken before all others.
     mending: Mutex<()>,
+    /// Held while rows are made anew. Taken before `apply`.
+    rebuilding: Mutex<()>,
     /// Which family holds the rows.
     rows: RwLock<Arc<rows::Generation>>,
     /// How often rows were put back from elsewhere.

@@ -76,6 +76,7 @@ impl PlatformStore {
             append: Mutex::new(Appending { promise, buffer: Vec::new() }),
             apply: Mutex::new(()),
             mending: Mutex::new(()),
+            rebuilding: Mutex::new(()),
             rows: RwLock::new(Arc::new(generation)),
             rewinds: AtomicU64::new(0),
             head: Mutex::new(head),

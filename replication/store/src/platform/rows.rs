@@ -50,12 +50,7 @@ pub(super) fn families_of(dir: &Path) -> Vec<String> {
 }
 
 /// Removes rows that are not the current ones: a crash came while they were made, or before they went.
-pub(super) fn tidy(
-    db: &Database,
-    found: &[String],
-    current: &Generation,
-    dir: &Path,
-) -> Result<(), Error> {
+pub(super) fn tidy(db: &Database, found: &[String], current: &Generation, dir: &Path) -> Result<(), Error> {
     for family in found.iter().filter(|f| is_rows(f) && **f != current.family) {
         db.drop_cf(family).map_err(|e| Error::rocks("remove old rows", dir, e))?;
     }
@@ -91,7 +86,7 @@ impl PlatformStore {
         shared: &Shared,
         pay: &mut dyn FnMut(u64) -> bool,
     ) -> Result<Option<Position>, Error> {
-        let _mending = hold(&self.0.mending);
+        let _rebuilding = hold(&self.0.rebuilding);
         self.writable()?;
         if self.rewind_mark()?.is_some() {
             return Ok(None);

@@ -5,9 +5,9 @@
 
 use super::rows::{families_of, is_rows};
 use super::{Database, PlatformStore, hold};
+use crate::Error;
 use crate::log::{ClosedJournal, FileReport};
 use crate::platform::promise::Promise;
-use crate::Error;
 use eport_model::{JournalIndex, Position, Record, RegionCode};
 use rocksdb::{IteratorMode, Options, ReadOptions};
 use std::collections::BTreeMap;
@@ -46,11 +46,7 @@ impl PlatformStore {
 
     /// Looks at the file that begins with record `first`: every frame, every digest, the chain. `pay` is told of the bytes and
     /// may end it. `None` when it was ended, or the file is not there any more.
-    pub fn examine_file(
-        &self,
-        first: JournalIndex,
-        pay: &mut dyn FnMut(u64) -> bool,
-    ) -> Option<FileReport> {
+    pub fn examine_file(&self, first: JournalIndex, pay: &mut dyn FnMut(u64) -> bool) -> Option<FileReport> {
         let place = self.0.log.file_places().into_iter().find(|p| p.first == first.as_u64())?;
         self.0.log.examine(&place, self.before(first), pay)
     }

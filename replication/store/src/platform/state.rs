@@ -5,8 +5,8 @@ use crate::{Error, layout};
 use bytes::Bytes;
 use eport_model::{Digest, DigestHasher, Position};
 use rocksdb::{BoundColumnFamily, Direction, IteratorMode, ReadOptions, SnapshotWithThreadMode};
-use std::sync::Arc;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// The digest of all state rows at one applied position. Equal positions must have equal digests on every replica.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]

@@ -6,6 +6,7 @@ mod crash;
 mod damage;
 mod datadir;
 mod disk;
+mod erase;
 mod export;
 mod journal;
 mod lineage;
