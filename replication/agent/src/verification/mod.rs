@@ -83,5 +83,6 @@ pub struct ScrubSoft {
 
 /// Starts the tasks.
 pub(crate) async fn follow(agent: Agent) {
-    tokio::join!(marks::follow(agent.clone()), scrub::follow(agent));
+    let (looks, broken) = (scrub::follow(agent.clone()), scrub::follow_broken(agent.clone()));
+    tokio::join!(marks::follow(agent), looks, broken);
 }

@@ -35,6 +35,8 @@ pub(crate) struct Scrubs {
 struct Copy {
     soft: ScrubSoft,
     asked: bool,
+    /// What was noted on disk is in `soft`.
+    recalled: bool,
     tried: Option<Instant>,
     /// The mark whose difference led to rows being made anew.
     rebuilt: Option<eport_model::JournalIndex>,
@@ -85,30 +87,10 @@ enum Due {
 }
 
 pub(super) async fn follow(agent: Agent) {
-    let mut tried: BTreeMap<RegionCode, (Instant, u32)> = BTreeMap::new();
-    let mut elsewhere: BTreeSet<RegionCode> = BTreeSet::new();
     loop {
         tokio::select! {
             () = tokio::time::sleep(TICK) => {}
             () = agent.scrubs().wake.notified() => {}
-        }
-        for region in agent.broken_platforms() {
-            let (last, times) = tried.get(&region).copied().unwrap_or((Instant::now(), 0));
-            // Each look reads the whole journal: 1 s, 2 s, then up to a minute between two.
-            let pause = Duration::from_secs(u64::from(times.min(6)).pow(2).min(60));
-            if elsewhere.contains(&region) || last.elapsed() < pause {
-                continue;
-            }
-            tried.insert(region, (Instant::now(), times + 1));
-            match agent.mend_closed(region).await {
-                Mending::Done => {
-                    tried.remove(&region);
-                    agent.scrubs().change(region, |s| (s.found, s.mended) = (s.found + 1, s.mended + 1));
-                    agent.open_again(region);
-                }
-                Mending::Elsewhere => drop(elsewhere.insert(region)),
-                Mending::Failed(error) => warn!(%region, %error, "the damaged journal is not mended yet"),
-            }
         }
         for handle in agent.platforms() {
             match due(&agent, &handle) {
@@ -125,14 +107,44 @@ pub(super) async fn follow(agent: Agent) {
     }
 }
 
+/// Mends the journals of platforms that could not be opened; beside the looks, which may take hours.
+pub(super) async fn follow_broken(agent: Agent) {
+    let mut tried: BTreeMap<RegionCode, (Instant, u32)> = BTreeMap::new();
+    let mut elsewhere: BTreeSet<RegionCode> = BTreeSet::new();
+    loop {
+        tokio::time::sleep(TICK).await;
+        for region in agent.broken_platforms() {
+            let (last, times) = tried.get(&region).copied().unwrap_or((Instant::now(), 0));
+            // Each look reads the whole journal: 1 s, 4 s, then up to half a minute between two.
+            let pause = Duration::from_secs(u64::from(times.min(6)).pow(2));
+            if elsewhere.contains(&region) || last.elapsed() < pause {
+                continue;
+            }
+            tried.insert(region, (Instant::now(), times + 1));
+            match agent.mend_closed(region).await {
+                Mending::Done => {
+                    tried.remove(&region);
+                    agent.scrubs().change(region, |s| (s.found, s.mended) = (s.found + 1, s.mended + 1));
+                    agent.open_again(region);
+                }
+                Mending::Elsewhere => drop(elsewhere.insert(region)),
+                Mending::Failed(error) => warn!(%region, %error, "the damaged journal is not mended yet"),
+            }
+        }
+    }
+}
+
 fn due(agent: &Agent, handle: &PlatformHandle) -> Option<Due> {
     let now = agent.clock().wall();
     let every = i64::try_from(agent.verification().scrub_every.as_millis()).unwrap_or(i64::MAX);
     let compared = handle.status().borrow().marks.compared;
     let mut copies = agent.scrubs().copies();
-    let copy = copies
-        .entry(handle.region())
-        .or_insert_with(|| Copy { soft: recall(handle.store()), ..Copy::default() });
+    let copy = copies.entry(handle.region()).or_default();
+    if !std::mem::replace(&mut copy.recalled, true) {
+        let former = recall(handle.store());
+        let (found, mended) = (copy.soft.found + former.found, copy.soft.mended + former.mended);
+        copy.soft = ScrubSoft { running: false, found, mended, ..former };
+    }
     if std::mem::take(&mut copy.asked) {
         return Some(Due::Pass { asked: true });
     }
@@ -172,6 +184,7 @@ fn mended(agent: &Agent, region: RegionCode, what: &str) {
 /// Sleeps so that no more is read than the pace allows.
 struct Pace {
     rate: u64,
+    asked: bool,
     started: Instant,
     bytes: u64,
     stop: CancellationToken,
@@ -181,17 +194,19 @@ struct Pace {
 
 impl Pace {
     fn new(agent: &Agent, region: RegionCode, asked: bool) -> Self {
-        let factor = if asked { ASKED_FACTOR } else { 1 };
-        let rate = agent.verification().scrub_bytes_s.saturating_mul(factor).max(1);
+        let rate = agent.verification().scrub_bytes_s.max(1);
         let (stop, progress) = (agent.stopping(), agent.scrubs_shared());
-        Self { rate, started: Instant::now(), bytes: 0, stop, progress, region }
+        Self { rate, asked, started: Instant::now(), bytes: 0, stop, progress, region }
     }
 
     /// Notes bytes and waits; false when the node stops.
     fn pay(&mut self, bytes: u64) -> bool {
         self.bytes += bytes;
         self.progress.change(self.region, |s| s.checked_bytes += bytes);
-        let due = Duration::from_secs_f64(self.bytes as f64 / self.rate as f64);
+        // A person who waits for another copy waits for this one first.
+        let hurry = self.asked || self.progress.copies().values().any(|c| c.asked);
+        let rate = self.rate.saturating_mul(if hurry { ASKED_FACTOR } else { 1 });
+        let due = Duration::from_secs_f64(self.bytes as f64 / rate as f64);
         while !self.stop.is_cancelled() {
             let Some(left) = due.checked_sub(self.started.elapsed()).filter(|d| !d.is_zero()) else {
                 return true;
