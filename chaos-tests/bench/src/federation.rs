@@ -18,13 +18,18 @@ pub struct Federation {
 }
 
 impl Federation {
-    /// `eport dev up` with extra arguments, and the starter tables published.
+    /// `eport dev up` with extra arguments, and the starter tables published. What is measured is the nodes, not the process
+    /// that `dev up` puts between their sites.
     pub fn up(bin: &Path, dir: &Path, extra: &[&str]) -> Result<Self> {
+        Self::linked(bin, dir, &[&["--direct"], extra].concat())
+    }
+
+    /// The same with the process between the sites, which can slow their links.
+    pub fn linked(bin: &Path, dir: &Path, extra: &[&str]) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("bench-").tempdir_in(dir)?;
         let federation = Self { eport: bin.join("eport"), dir };
         let home = federation.home().display().to_string();
-        // What is measured is the nodes, not the process that `dev up` puts between their sites.
-        let mut args = vec!["dev", "up", "--direct", "--dir", &home];
+        let mut args = vec!["dev", "up", "--dir", &home];
         args.extend(extra);
         federation.eport(&args)?;
         federation.eport(&["table", "import", "--starter"])?;
@@ -97,6 +102,18 @@ impl Federation {
                 p["backups"].as_array().into_iter().flatten().filter(|b| b["in_sync"] == true).count();
             if p["state"] == "active" && synced >= backups { Ok(p) } else { Err(p.to_string()) }
         })
+    }
+
+    /// Who leads the registry, as the first node that answers sees it.
+    pub fn leader(&self) -> Result<String> {
+        let status = self.eport(&["status"])?;
+        Ok(status["leader"].as_str().context("the registry has no leader")?.to_owned())
+    }
+
+    /// Starts a killed node again and waits until it is ready.
+    pub fn restart(&self, node: &str) -> Result<()> {
+        self.eport(&["dev", "restart", node, "--dir", &self.home().display().to_string()])?;
+        Ok(())
     }
 
     /// Kills a node at once.

@@ -13,6 +13,7 @@ mod federation;
 mod footprint;
 mod keepalive;
 mod moves;
+mod rejoin;
 mod report;
 mod shipping;
 mod suite;
@@ -34,6 +35,8 @@ pub struct Plan {
     only: Vec<String>,
     /// Seconds of one round.
     seconds: f64,
+    /// A further size of data for the return of an old primary, in 10⁹ bytes.
+    rejoin_gb: Option<u64>,
 }
 
 fn main() -> Result<()> {
@@ -66,6 +69,7 @@ impl Plan {
             json: None,
             only: Vec::new(),
             seconds: 4.0,
+            rejoin_gb: None,
         };
         while let Some(arg) = args.next() {
             let value = args.next().with_context(|| format!("{arg} needs a value"))?;
@@ -76,6 +80,7 @@ impl Plan {
                 "--json" => plan.json = Some(value.into()),
                 "--only" => plan.only = value.split(',').map(str::to_owned).collect(),
                 "--seconds" => plan.seconds = value.parse().with_context(|| value.clone())?,
+                "--rejoin-gb" => plan.rejoin_gb = Some(value.parse().with_context(|| value.clone())?),
                 _ => bail!("{arg} is not known; see .ci/bench"),
             }
         }

@@ -168,8 +168,10 @@ impl Replica {
         let Some(wait) = view.degrade_ms else { return false };
         let now = self.now.mono_ms;
         let wait = if self.has(Bug::DegradeTooEarly) { wait / 3 } else { wait };
-        let vouched = |n: &NodeId| now.saturating_sub(ship.vouched_of(*n).max(primary.watch.began_ms)) < wait;
-        let heard = self.staying().iter().filter(|n| vouched(n)).count();
+        // Whoever was confirmed counts, also when the policy lets it go since: it can still prove how long this primary waits.
+        let vouched = |at: u64| now.saturating_sub(at) < wait;
+        let heard = ship.vouched().filter(|at| vouched(*at)).count();
+        let heard = if vouched(primary.watch.began_ms) { view.k } else { heard };
         let asked = primary.watch.asked.filter(|(version, _)| *version == view.version);
         let unanswered = asked.is_some_and(|(_, since)| now.saturating_sub(since) >= self.limits.registry_ms);
         let waits = self.log.committed < self.log.durable.index;
@@ -177,10 +179,13 @@ impl Replica {
         view.k > 0 && heard < view.k && unanswered && waits && quiet
     }
 
-    /// True when a beat may confirm a backup's acknowledgements: nothing has been answered that it might lack.
+    /// True when a beat may confirm a backup's acknowledgements: nothing has been answered that it might lack, and the backup
+    /// is one that is waited for. A confirmation binds this primary to wait (`must_go_on_alone`), so that one that becomes in
+    /// sync later must not bring one along from a time at which nobody waited for it.
     pub(crate) fn may_vouch(&self, node: NodeId) -> bool {
-        let Some(primary) = &self.primary else { return false };
-        !primary.uncounted.contains_key(&node) && self.is_whole()
+        let (Some(primary), Some(view)) = (&self.primary, &self.view) else { return false };
+        let waited = view.backups.iter().any(|b| b.node == node && b.in_sync && b.counted);
+        waited && !primary.uncounted.contains_key(&node) && self.is_whole()
     }
 
     /// True when enough backups hold whatever this primary has answered alone.

@@ -20,6 +20,8 @@ pub(crate) struct Shipping {
     pub(crate) epoch: Epoch,
     pub(crate) next_beat: u64,
     peers: BTreeMap<NodeId, Peer>,
+    /// When the newest acknowledgement was received that each peer was told of; kept for those that have left, too.
+    vouched: BTreeMap<NodeId, u64>,
 }
 
 /// One peer: what it has proven, and its stream if it has said hello.
@@ -29,9 +31,8 @@ struct Peer {
     durable: Position,
     applied: Position,
     heard_ms: u64,
-    /// Stamp of its newest acknowledgement and when that was received; when it was last told so.
+    /// Stamp of its newest acknowledgement and when that was received.
     stamp: (u64, u64),
-    vouched_ms: u64,
     /// The newest request to keep this primary going that it has agreed to.
     kept: u64,
     /// Beats in a row at which it held everything committed one beat before.
@@ -106,7 +107,7 @@ impl Stream {
 
 impl Shipping {
     pub(crate) fn new(epoch: Epoch, now: u64) -> Self {
-        Self { epoch, next_beat: now, peers: BTreeMap::new() }
+        Self { epoch, next_beat: now, peers: BTreeMap::new(), vouched: BTreeMap::new() }
     }
 
     pub(crate) fn durable_of(&self, node: NodeId) -> JournalIndex {
@@ -125,8 +126,9 @@ impl Shipping {
         self.peers.get(&node).map_or(0, |p| p.heard_ms)
     }
 
-    pub(crate) fn vouched_of(&self, node: NodeId) -> u64 {
-        self.peers.get(&node).map_or(0, |p| p.vouched_ms)
+    /// When the newest acknowledgement of each peer was received that was confirmed to it.
+    pub(crate) fn vouched(&self) -> impl Iterator<Item = u64> {
+        self.vouched.values().copied()
     }
 
     pub(crate) fn kept_by(&self, node: NodeId) -> u64 {
@@ -136,8 +138,10 @@ impl Shipping {
     /// The stamp to confirm to a peer, which is remembered as told.
     fn vouch(&mut self, node: NodeId) -> u64 {
         let Some(peer) = self.peers.get_mut(&node) else { return 0 };
-        peer.vouched_ms = peer.vouched_ms.max(peer.stamp.1);
-        peer.stamp.0
+        let (stamp, received_ms) = peer.stamp;
+        let told = self.vouched.entry(node).or_default();
+        *told = received_ms.max(*told);
+        stamp
     }
 
     pub(crate) fn is_streaming(&self, node: NodeId) -> bool {

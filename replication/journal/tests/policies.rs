@@ -142,6 +142,56 @@ fn a_sealed_backup_says_how_long_before_its_primary_last_heard_it_not_how_long_i
     assert!((3_000..3_600).contains(&quiet), "{quiet}");
 }
 
+/// The reports that nodes leave when they promise epoch 2.
+fn sealed(net: &mut Net, view: &PlacementView, name: &str) -> Option<(Epoch, u64)> {
+    let state = ViewState::Recovering { move_id: move_id(1), epoch: epoch(2) };
+    net.place(name, &PlacementView { version: view.version + 1, state, ..view.clone() }, false);
+    let seal = Message::Seal { epoch: epoch(2), move_id: move_id(1) };
+    net.input(node(name), Input::Message { from: node(name), message: seal });
+    net.run();
+    net.host(name).reports.last().unwrap().heard
+}
+
+/// c keeps in touch while a goes on alone for want of b, and is taken in sync afterwards: what it has heard says nothing of a.
+#[test]
+fn a_backup_that_nobody_waits_for_is_never_proof_that_its_primary_did_not_go_on_alone() {
+    let view = PlacementView {
+        shrink_ms: Some(1_000),
+        degrade_ms: Some(5_000),
+        backups: vec![backup("b", true), backup("c", false)],
+        ..placement(1, "a", &["b", "c"], 1)
+    };
+    let mut net = started(&view, &["a", "b", "c"]);
+    net.pass(2_000);
+    net.isolate("b");
+    let ticket = net.propose("a", "x");
+    let alone = (0..300).any(|_| {
+        net.pass(100);
+        done(&net, "a", ticket) == Some(Durability::Local)
+    });
+    assert!(alone, "c is no reason to wait");
+    let heard = sealed(&mut net, &view, "c");
+    assert!(heard.is_none_or(|(_, quiet)| quiet > 5_000), "{heard:?}");
+}
+
+/// A backup that was waited for proves a wait also when the policy has let it go since: its primary keeps to it.
+#[test]
+fn a_primary_waits_as_long_as_any_backup_could_prove_also_one_that_leaves() {
+    let (mut net, view) = auto_sync(&["a", "b", "c"], Some(5_000));
+    net.pass(2_000);
+    net.isolate("b");
+    net.pass(3_000);
+    net.isolate("c");
+    let mut left = PlacementView { version: 2, ..view };
+    left.backups.retain(|b| b.node == node("b"));
+    let ticket = net.propose("a", "x");
+    net.place("a", &left, false);
+    net.pass(4_300);
+    assert_eq!(done(&net, "a", ticket), None);
+    net.pass(10_000);
+    assert_eq!(done(&net, "a", ticket), Some(Durability::Local));
+}
+
 fn leased(names: &[&str]) -> (Net, PlacementView) {
     let view = PlacementView { lease: true, ..placement(1, names[0], &names[1..], 1) };
     (started(&view, names), view)

@@ -186,7 +186,9 @@ impl Case<'_> {
             // Its copy has no source that can be reached now.
             return self.wait();
         }
-        let holders = usable.iter().filter(|(n, s)| s.last == best && **n != primary && self.is_backup(**n));
+        // A backup whose rows are missing follows only once the primary is open, so the opening must not wait for it.
+        let holds = |n: &NodeId, s: &SealedFact| s.last == best && s.whole && *n != primary;
+        let holders = usable.iter().filter(|(n, s)| holds(n, s) && self.is_backup(**n));
         Step::Commit {
             version: self.placement.version,
             primary,
@@ -298,8 +300,10 @@ impl Case<'_> {
             let sync = self.placement.backup(n).is_some_and(|b| b.role == Role::Sync && !b.leaving);
             n == primary || (waits && sync && self.reachable(n))
         };
-        let laggards = usable.keys().filter(|n| !holds(n) && self.is_backup(**n) && wanted(**n));
-        let orders: Vec<_> = laggards.map(|n| CopyOrder { laggard: *n, source, to: best }).collect();
+        // A laggard whose rows are missing needs an open primary first.
+        let laggards =
+            usable.iter().filter(|(n, s)| s.whole && !holds(n) && self.is_backup(**n) && wanted(**n));
+        let orders: Vec<_> = laggards.map(|(n, _)| CopyOrder { laggard: *n, source, to: best }).collect();
         (!orders.is_empty()).then_some(Step::Copy { epoch: self.epoch, orders })
     }
 
@@ -308,7 +312,9 @@ impl Case<'_> {
         let old = usable.get(&self.placement.primary);
         match old {
             Some(report) if self.reachable(self.placement.primary) && self.movement.to.is_none() => {
-                let holders = usable.iter().filter(|(n, s)| s.last == report.last && self.is_backup(**n));
+                let holds =
+                    |n: &NodeId, s: &SealedFact| s.last == report.last && s.whole && self.is_backup(*n);
+                let holders = usable.iter().filter(|(n, s)| holds(n, s));
                 Step::ConfirmOldPrimary {
                     version: self.placement.version,
                     start: report.last,

@@ -125,6 +125,23 @@ fn laggards_copy_first_but_only_the_new_primary_s_copy_is_waited_for_without_bou
     assert_eq!(in_sync.len(), 1);
 }
 
+/// Its rows come from an open primary, and a primary opens when its in-sync backups have taken its first record.
+#[test]
+fn who_still_puts_back_rows_is_neither_named_in_sync_nor_told_to_copy() {
+    for last in [at(1, 9), at(1, 5)] {
+        let mut scene = Scene::reserved(World::with_platform(), None, false)
+            .reach(&["gz-a-1", "gz-c-1"])
+            .seal("gz-a-1", last)
+            .seal("gz-c-1", at(1, 9));
+        scene.sealed.get_mut(&node("gz-a-1")).unwrap().whole = false;
+        let Step::Commit { primary, in_sync, sealed, .. } = scene.step() else {
+            panic!("{:?}", scene.step())
+        };
+        assert_eq!((primary, in_sync), (node("gz-c-1"), vec![]));
+        assert_eq!(sealed, nodes(&["gz-a-1", "gz-c-1"]), "its journal counts");
+    }
+}
+
 #[test]
 fn a_named_target_ends_with_the_best_position_however_long_it_takes() {
     let scene = Scene::reserved(World::with_platform(), Some("gz-a-1"), false)

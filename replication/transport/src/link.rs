@@ -140,6 +140,7 @@ pub(crate) async fn install(shared: &Arc<Shared>, new: Greeted, number: u64) -> 
         done: CancellationToken::new(),
     });
     slot.link.send_replace(Some(link.clone()));
+    bury_former_life(&peer, &link).await;
     peer.set_failure(None);
     if link.class == Class::Control {
         shared.connected.send_modify(|set| {
@@ -156,6 +157,17 @@ pub(crate) async fn install(shared: &Arc<Shared>, new: Greeted, number: u64) -> 
     tasks.close();
     shared.tasks.spawn(supervise(shared.clone(), peer.clone(), link.clone(), tasks));
     Ok(link)
+}
+
+/// Ends the connection of the other class when it is one to a former life of the peer's process. A killed process says no
+/// good-bye: what is sent there would wait for the idle timeout, and the peer dials the bulk class only when it needs it.
+async fn bury_former_life(peer: &PeerState, link: &Link) {
+    let others = Class::ALL.into_iter().filter(|c| *c != link.class);
+    let stale = others.filter_map(|c| peer.slot(c).current());
+    for old in stale.filter(|old| old.theirs.incarnation < link.theirs.incarnation) {
+        old.close(CloseCode::Superseded, "its process has ended");
+        old.done.cancelled().await;
+    }
 }
 
 /// Watches a link to its end, then frees the slot and tells the handler.

@@ -6,7 +6,7 @@ mod kit;
 
 use eport_authority::Validity;
 use eport_model::{Code, Coded, Lineage, codes};
-use eport_transport::{CloseCode, Config, Error, Peer, Transport};
+use eport_transport::{CloseCode, Config, Error, Peer, Purpose, Transport};
 use kit::{Event, Federation, Node, Recorder, config, id, pair, until};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -54,6 +54,11 @@ fn a_killed_node_that_restarts_replaces_its_old_connection_within_a_second() {
         b.knows_in(&theirs, &a);
         ours.block_on(until("connected", || a.sees(&b) && b.sees(&a)));
         let (listen, b_id) = (b.transport.local_addr(), b.id);
+        // One question for each of the two connections, so that both stand.
+        let ask = |purpose| a.transport.request(b_id, purpose, "xy".into(), Duration::from_secs(1));
+        for purpose in [Purpose::Raft, Purpose::Forward] {
+            assert_eq!(ours.block_on(ask(purpose)).unwrap(), "yx");
+        }
         theirs.shutdown_timeout(Duration::from_secs(5));
         drop(b);
         assert_eq!(a.seen.count(&Event::Disconnected(b_id)), 0, "the kill must not be heard");
@@ -73,13 +78,9 @@ fn a_killed_node_that_restarts_replaces_its_old_connection_within_a_second() {
         theirs.block_on(async { b.set_peers(vec![a.peer()]) });
         ours.block_on(async {
             until("switched", || a.transport.peer(b_id).is_some_and(|p| p.incarnation == 2)).await;
-            let again = a.transport.request(
-                b_id,
-                eport_transport::Purpose::Raft,
-                "xy".into(),
-                Duration::from_secs(1),
-            );
-            assert_eq!(again.await.unwrap(), "yx");
+            for purpose in [Purpose::Raft, Purpose::Forward] {
+                assert_eq!(ask(purpose).await.unwrap(), "yx");
+            }
         });
         assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
         let ends: Vec<Event> = a.seen.events();

@@ -5,22 +5,50 @@ use eport_client::Error;
 use eport_model::Coded as _;
 use serde_json::Value;
 
-/// The line of a finished attempt; `times` are (sent, done).
-pub fn attempt(
-    number: u64,
-    attempt: u32,
-    document: &Value,
-    api: &str,
-    times: (f64, f64),
-    result: &Result<(u16, Value), Error>,
-) -> Attempt {
-    let mut line = Attempt {
-        number,
-        attempt,
-        client_ref: document["client_ref"].as_str().unwrap_or_default().to_owned(),
-        api: api.to_owned(),
-        sent_ms: times.0,
-        done_ms: times.1,
+/// What was sent, and when the answer or the error came.
+pub struct Sent<'a> {
+    pub number: u64,
+    pub attempt: u32,
+    pub document: &'a Value,
+    pub api: &'a str,
+    pub sent_ms: f64,
+    pub done_ms: f64,
+}
+
+/// The line of a finished attempt.
+pub fn attempt(sent: Sent<'_>, result: &Result<(u16, Value), Error>) -> Attempt {
+    let mut line = open(sent);
+    match result {
+        Ok((status, answer)) => accepted(&mut line, *status, answer),
+        Err(error) => failed(&mut line, error),
+    }
+    line
+}
+
+/// The line of a document that a batch answered.
+pub fn answered(sent: Sent<'_>, item: &Value) -> Attempt {
+    let mut line = open(sent);
+    let status = item["status"].as_u64().and_then(|s| u16::try_from(s).ok()).unwrap_or_default();
+    if matches!(status, 200 | 201) {
+        accepted(&mut line, status, item);
+        return line;
+    }
+    line.status = Some(status);
+    line.code = item["code"].as_str().map(str::to_owned);
+    // An answer that does not say what became of the document leaves it open.
+    let final_answer = (400..500).contains(&status) && status != 429;
+    line.outcome = if final_answer { Outcome::Refused } else { Outcome::Unknown };
+    line
+}
+
+fn open(sent: Sent<'_>) -> Attempt {
+    Attempt {
+        number: sent.number,
+        attempt: sent.attempt,
+        client_ref: sent.document["client_ref"].as_str().unwrap_or_default().to_owned(),
+        api: sent.api.to_owned(),
+        sent_ms: sent.sent_ms,
+        done_ms: sent.done_ms,
         outcome: Outcome::Unknown,
         status: None,
         code: None,
@@ -30,12 +58,7 @@ pub fn attempt(
         epoch: None,
         index: None,
         digest: None,
-    };
-    match result {
-        Ok((status, answer)) => accepted(&mut line, *status, answer),
-        Err(error) => failed(&mut line, error),
     }
-    line
 }
 
 fn accepted(line: &mut Attempt, status: u16, answer: &Value) {
@@ -68,13 +91,30 @@ mod tests {
     #[test]
     fn an_answer_becomes_a_promise_with_its_place_and_a_broken_connection_an_open_question() {
         let document = json!({"client_ref": "A-1"});
+        let sent = || Sent {
+            number: 1,
+            attempt: 1,
+            document: &document,
+            api: "https://a",
+            sent_ms: 1.0,
+            done_ms: 2.0,
+        };
         let answer =
             json!({"doc_id": "E1", "durability": "replicated", "position": {"epoch": 2, "index": 9}});
-        let line = attempt(1, 1, &document, "https://a", (1.0, 2.0), &Ok((201, answer)));
+        let line = attempt(sent(), &Ok((201, answer)));
         assert_eq!((line.outcome, line.epoch, line.index), (Outcome::Acknowledged, Some(2), Some(9)));
         let lost = Err(Error::NoAnswer { api: "https://a".into(), detail: "reset".into() });
-        assert_eq!(attempt(1, 1, &document, "https://a", (1.0, 2.0), &lost).outcome, Outcome::Unknown);
+        assert_eq!(attempt(sent(), &lost).outcome, Outcome::Unknown);
         let unsent = Err(Error::Unreachable { api: "https://a".into(), detail: "refused".into() });
-        assert_eq!(attempt(1, 1, &document, "https://a", (1.0, 2.0), &unsent).outcome, Outcome::Unavailable);
+        assert_eq!(attempt(sent(), &unsent).outcome, Outcome::Unavailable);
+        for (status, outcome) in [
+            (201, Outcome::Acknowledged),
+            (200, Outcome::Repeated),
+            (422, Outcome::Refused),
+            (503, Outcome::Unknown),
+        ] {
+            assert_eq!(answered(sent(), &json!({"status": status, "code": "EP1209"})).outcome, outcome);
+        }
+        assert_eq!(answered(sent(), &json!({})).outcome, Outcome::Unknown);
     }
 }

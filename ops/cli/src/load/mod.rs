@@ -6,6 +6,7 @@
 
 mod attempt;
 pub mod documents;
+mod group;
 
 pub use eport_drill::log;
 
@@ -15,8 +16,9 @@ use crate::error::Error;
 use crate::output::Out;
 use clap::Args;
 use documents::Generator;
-use eport_client::{Client, Repeat};
+use eport_client::Client;
 use eport_model::RegionCode;
+use group::Group;
 use log::{Line, Outcome, Start, Summary};
 use serde_json::Value;
 use std::io::Write;
@@ -30,6 +32,7 @@ const LOG_QUEUE: usize = 16_384;
 /// How long one attempt may take: longer than a switchover holds a request (2 s), no longer, because an address that
 /// stays silent must not use up the connection's streams.
 const ATTEMPT_LIMIT: Duration = Duration::from_millis(2_500);
+
 /// First wait before a repetition; doubles up to `AGAIN_MAX`.
 const AGAIN_MIN: Duration = Duration::from_millis(20);
 const AGAIN_MAX: Duration = Duration::from_millis(400);
@@ -43,6 +46,9 @@ pub struct LoadArgs {
     /// Documents a second
     #[arg(long, default_value_t = 100.0)]
     pub rate: f64,
+    /// Documents in one request
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1_024))]
+    pub batch: u16,
     /// Documents in all; without it until --stop-file appears or --for is over
     #[arg(long)]
     pub count: Option<u64>,
@@ -158,7 +164,7 @@ fn write_log(file: std::fs::File, mut queue: mpsc::Receiver<Line>) -> std::io::R
 /// Starts documents by the clock until it is time to end, then waits until all are answered.
 async fn drive(args: &LoadArgs, client: Client, clock: Clock, lines: mpsc::Sender<Line>) -> Summary {
     let generator = Arc::new(Generator::new(&args.prefix));
-    let slots = Arc::new(Semaphore::new(args.in_flight.max(1)));
+    let slots = Arc::new(Semaphore::new((args.in_flight / usize::from(args.batch)).max(1)));
     let begun = Instant::now();
     let mut tasks = tokio::task::JoinSet::new();
     let mut summary = Summary::default();
@@ -169,72 +175,40 @@ async fn drive(args: &LoadArgs, client: Client, clock: Clock, lines: mpsc::Sende
         let due = begun + Duration::from_secs_f64(number as f64 / args.rate);
         tokio::time::sleep_until(due.into()).await;
         let Ok(slot) = slots.clone().acquire_owned().await else { break };
-        number += 1;
-        let one = One {
+        let size = args.count.map_or(u64::from(args.batch), |c| (c - number).min(args.batch.into()));
+        let numbers = number + 1..=number + size;
+        number += size;
+        let group = Group {
             client: client.clone(),
             platform: args.platform.to_string(),
-            document: generator.document(number),
+            documents: numbers.map(|n| (n, generator.document(n))).collect(),
             lines: lines.clone(),
             clock,
             give_up: settle.clone(),
         };
         tasks.spawn(async move {
-            let outcome = one.run(number).await;
+            let outcomes = group.run().await;
             drop(slot);
-            outcome
+            outcomes
         });
         while let Some(done) = tasks.try_join_next() {
-            summary.add(done.unwrap_or(Outcome::Unknown));
+            count(&mut summary, done);
         }
     }
     let _ = ended.send(Some(Instant::now() + args.settle));
     while let Some(done) = tasks.join_next().await {
-        summary.add(done.unwrap_or(Outcome::Unknown));
+        count(&mut summary, done);
     }
     summary
+}
+
+fn count(summary: &mut Summary, done: Result<Vec<Outcome>, tokio::task::JoinError>) {
+    // A task that broke off answered nothing; reconciliation finds its documents in the log.
+    done.unwrap_or_else(|_| vec![Outcome::Unknown]).into_iter().for_each(|o| summary.add(o));
 }
 
 fn over(args: &LoadArgs, number: u64, begun: Instant) -> bool {
     args.count.is_some_and(|c| number >= c)
         || args.duration.is_some_and(|d| begun.elapsed() >= d)
         || args.stop_file.as_ref().is_some_and(|f| f.exists())
-}
-
-/// One document until it is answered.
-struct One {
-    client: Client,
-    platform: String,
-    document: Value,
-    lines: mpsc::Sender<Line>,
-    clock: Clock,
-    give_up: tokio::sync::watch::Receiver<Option<Instant>>,
-}
-
-impl One {
-    async fn run(&self, number: u64) -> Outcome {
-        let mut again = AGAIN_MIN;
-        for attempt in 1u32.. {
-            let api = self.client.api().to_owned();
-            let sent_ms = self.clock.now_ms();
-            let result = self.client.lodge(&self.platform, &self.document, Repeat::Never).await;
-            let line = attempt::attempt(
-                number,
-                attempt,
-                &self.document,
-                &api,
-                (sent_ms, self.clock.now_ms()),
-                &result,
-            );
-            let outcome = line.outcome;
-            let _ = self.lines.send(Line::Attempt(Box::new(line))).await;
-            let late = self.give_up.borrow().is_some_and(|at| Instant::now() >= at);
-            if outcome.is_final() || late {
-                return outcome;
-            }
-            self.client.turn_from(&api);
-            tokio::time::sleep(again).await;
-            again = (again * 2).min(AGAIN_MAX);
-        }
-        Outcome::Unknown
-    }
 }
