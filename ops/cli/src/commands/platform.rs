@@ -5,7 +5,6 @@ use crate::commands::moves::{self, MoveArgs, OldPrimary};
 use crate::commands::promote::{self, Way};
 use crate::connect;
 use crate::error::Error;
-use crate::exit;
 use crate::output::{Out, cell};
 use crate::table::Table;
 use clap::{Args, Subcommand, ValueEnum};
@@ -13,7 +12,7 @@ use eport_api_types::{PlatformCreate, PolicyBackup, PolicyRequest};
 use eport_client::{Client, Method, Repeat, Statement};
 use eport_model::{NodeId, RegionCode};
 use eport_registry::{DurabilityMode, FailoverMode, Policy, Role, statement};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// Arguments of `eport platform`.
 #[derive(Args, Debug)]
@@ -475,6 +474,7 @@ async fn history(client: &Client, region: RegionCode, out: Out) -> Result<(), Er
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn a_backup_is_sync_unless_it_says_async() {
