@@ -5,7 +5,7 @@ SEED ?= 1
 N ?= 10000
 export RUST_BACKTRACE ?= 1
 
-.PHONY: demo test deps verify fix bench sim build
+.PHONY: demo test deps verify fix bench sim build matrix dist
 
 # Installs what is missing, builds, runs the whole story on this machine and prints the report.
 demo: deps build
@@ -49,3 +49,12 @@ bench: deps build
 # Seeded simulation of the cores: make sim SEED=1 N=10000
 sim: deps
 	@$(CARGO) run -q -p eport-sim --bin eport-sim -- --seed $(SEED) --seeds $(N)
+
+# Each step of each move × each fault, with real processes; writes docs/reference/fault-matrix.md. MINUTES bounds the run.
+MINUTES ?= 20
+matrix: deps build
+	@.ci/matrix --minutes $(MINUTES)
+
+# The two programs alone: without failpoints, which the script proves by looking into them.
+dist: deps
+	@.ci/dist

@@ -1,30 +1,37 @@
 //! A certificate authority with its key: a root, or the issuing CA of one platform.
 
 use crate::files::{read, read_key, write_certificate, write_key};
-use crate::{Error, Key, LeafNames, Validity, key, profile, serial};
-use eport_identity::{Digest, Epoch, NodeId, RegionCode, Subject, TrustDomain};
-use rcgen::{Certificate, CertificateParams, Issuer, KeyPair, PKCS_ECDSA_P384_SHA384};
+use crate::keystore::Signer;
+use crate::spec::Trial;
+use crate::{Error, Key, KeyAlgorithm, KeyStore, LeafNames, SoftKey, Validity, key, profile, serial};
+use eport_identity::{CaName, CaPurpose, Digest, Epoch, NodeId, RegionCode, Subject, TrustDomain};
+use rcgen::{Certificate, CertificateParams, Issuer, KeyPair};
 use std::path::Path;
+use std::sync::{Arc, OnceLock};
 use time::OffsetDateTime;
-use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+use x509_parser::prelude::{FromDer, GeneralName, ParsedExtension, X509Certificate};
 use zeroize::Zeroizing;
 
 /// A CA that can sign. Its private key leaves it only through `save`.
 pub struct Authority {
-    issuer: Issuer<'static, KeyPair>,
+    issuer: Issuer<'static, Signer>,
     pem: String,
+    der: Vec<u8>,
     facts: Facts,
+    trial: OnceLock<Trial>,
 }
 
 /// What a CA certificate says about itself.
 #[derive(Clone, Debug)]
 struct Facts {
     domain: TrustDomain,
-    region: Option<RegionCode>,
+    name: CaName,
     not_after: OffsetDateTime,
     serial: String,
     spki: Digest,
     public_key: Vec<u8>,
+    distinguished_name: Vec<u8>,
+    key_identifier: Vec<u8>,
 }
 
 /// The issuing CA that a root is asked to make.
@@ -32,6 +39,8 @@ struct Facts {
 pub struct IssuingSpec {
     /// The platform whose nodes, operators and enterprises it issues for.
     pub region: RegionCode,
+    /// For whom it issues.
+    pub purpose: CaPurpose,
     /// The epoch that goes into the CA's own serial.
     pub epoch: Epoch,
     /// Allows `localhost` and addresses in certificates below it (federations on one machine).
@@ -71,23 +80,55 @@ pub fn bundle_pem<'a>(authorities: impl IntoIterator<Item = &'a Authority>) -> S
 impl Authority {
     /// Founds a federation: a self-signed P-384 root.
     pub fn create_root(name: &str, domain: &TrustDomain, validity: Validity) -> Result<Self, Error> {
-        let key = KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384)?;
+        Self::create_root_with(name, domain, validity, Arc::new(SoftKey::generate(KeyAlgorithm::P384)?))
+    }
+
+    /// The same with a key that exists.
+    pub fn create_root_with(
+        name: &str,
+        domain: &TrustDomain,
+        validity: Validity,
+        key: Arc<dyn KeyStore>,
+    ) -> Result<Self, Error> {
         let params = profile::root(name, domain, validity)?;
-        let certificate = params.self_signed(&key)?;
+        let certificate = params.self_signed(&Signer(key.clone()))?;
         Self::new(params, certificate, key)
     }
 
-    /// Makes the issuing CA of a platform: P-256, path length 0, DNS names limited to the platform.
+    /// Makes the issuing CA of a platform with a new key: P-256, path length 0, DNS names limited to the platform.
     pub fn create_issuing(&self, spec: IssuingSpec, validity: Validity) -> Result<Self, Error> {
-        if let Some(region) = self.facts.region {
+        let key = SoftKey::generate(KeyAlgorithm::P256)?;
+        let (params, validity) = self.issuing_params(spec, validity)?;
+        debug_assert!(validity.not_after <= self.facts.not_after);
+        let key: Arc<dyn KeyStore> = Arc::new(key);
+        let certificate = params.signed_by(&Signer(key.clone()), &self.issuer)?;
+        Self::new(params, certificate, key)
+    }
+
+    /// Signs the certificate of an issuing CA whose key was made elsewhere: PEM. The request gives its public key only.
+    pub fn sign_issuing(
+        &self,
+        spec: IssuingSpec,
+        validity: Validity,
+        request: &str,
+    ) -> Result<String, Error> {
+        let refuse =
+            |reason: String| Error::Refused { subject: format!("issuing CA of {}", spec.region), reason };
+        let (params, _) = self.issuing_params(spec, validity)?;
+        Ok(params.signed_by(&key::public_key(request).map_err(refuse)?, &self.issuer)?.pem())
+    }
+
+    fn issuing_params(
+        &self,
+        spec: IssuingSpec,
+        validity: Validity,
+    ) -> Result<(CertificateParams, Validity), Error> {
+        if let Some(region) = self.facts.name.region() {
             let reason = format!("the CA of {region} has path length 0 and cannot make another CA");
             return Err(Error::Refused { subject: format!("issuing CA of {}", spec.region), reason });
         }
         let validity = validity.within(self.facts.not_after)?;
-        let key = KeyPair::generate()?;
-        let params = profile::issuing(spec.region, spec.epoch, spec.loopback, &self.facts.domain, validity)?;
-        let certificate = params.signed_by(&key, &self.issuer)?;
-        Self::new(params, certificate, key)
+        Ok((profile::issuing(spec, &self.facts.domain, validity)?, validity))
     }
 
     /// Reads `DIR/STEM.crt` and `DIR/STEM.key`. The key must match and be readable by its owner only.
@@ -95,20 +136,49 @@ impl Authority {
         let (cert_path, key_path) = (dir.join(format!("{stem}.crt")), dir.join(format!("{stem}.key")));
         let unusable = |path: &Path, reason: String| Error::Unusable { path: path.to_owned(), reason };
         let pem = read(&cert_path)?;
-        let der = first_certificate(&pem).map_err(|r| unusable(&cert_path, r))?;
-        let facts = Facts::read(&der).map_err(|r| unusable(&cert_path, r))?;
-        let key = KeyPair::from_pem(&read_key(&key_path)?)
-            .map_err(|_| unusable(&key_path, "no usable private key in PKCS#8 PEM".into()))?;
-        if key.public_key_raw() != facts.public_key {
-            return Err(unusable(&key_path, format!("the key does not belong to {}", cert_path.display())));
+        let key = SoftKey::from_pem(&read_key(&key_path)?).map_err(|e| unusable(&key_path, e.to_string()))?;
+        Self::from_parts(&pem, Arc::new(key), None).map_err(|e| unusable(&cert_path, e.to_string()))
+    }
+
+    /// A CA from its certificate and its key. `domain` is needed for a root that names no trust domain itself.
+    pub fn from_parts(
+        pem: &str,
+        key: Arc<dyn KeyStore>,
+        domain: Option<&TrustDomain>,
+    ) -> Result<Self, Error> {
+        let refuse = |reason: String| Error::Refused { subject: "CA certificate".into(), reason };
+        let der = first_certificate(pem).map_err(refuse)?;
+        let facts = Facts::read(&der, domain).map_err(refuse)?;
+        if key.public_point() != facts.public_key {
+            return Err(refuse("the key does not belong to it".into()));
         }
-        let issuer = Issuer::from_ca_cert_der(&der.into(), key)?;
-        Ok(Self { issuer, pem, facts })
+        let issuer = Issuer::from_ca_cert_der(&der.clone().into(), Signer(key))?;
+        let authority = Self { issuer, pem: pem.to_owned(), der, facts, trial: OnceLock::new() };
+        authority.same_name()?;
+        Ok(authority)
+    }
+
+    /// What it signs must carry its name byte for byte; rcgen reads names into a table and may write another form.
+    fn same_name(&self) -> Result<(), Error> {
+        let mut trial = CertificateParams::default();
+        trial.serial_number = Some(serial::draw(Epoch::NONE));
+        let signed = trial.signed_by(&KeyPair::generate()?, &self.issuer)?;
+        let same = X509Certificate::from_der(signed.der())
+            .is_ok_and(|(_, c)| c.issuer().as_raw() == self.facts.distinguished_name);
+        match same {
+            true => Ok(()),
+            false => Err(Error::Refused {
+                subject: "CA certificate".into(),
+                reason: "its name has a form that certificates below it could not repeat".into(),
+            }),
+        }
     }
 
     /// Writes `DIR/STEM.crt` and `DIR/STEM.key` (mode 0600), synced.
     pub fn save(&self, dir: &Path, stem: &str) -> Result<(), Error> {
-        let key = Zeroizing::new(self.issuer.key().serialize_pem());
+        let key = self.key().export();
+        let key =
+            key.ok_or_else(|| Error::Custody { reason: "this CA's key never leaves its token".into() })?;
         write_key(&dir.join(format!("{stem}.key")), &key)?;
         write_certificate(&dir.join(format!("{stem}.crt")), &self.pem)
     }
@@ -125,7 +195,43 @@ impl Authority {
 
     /// The platform of an issuing CA, `None` for a root.
     pub fn region(&self) -> Option<RegionCode> {
-        self.facts.region
+        self.facts.name.region()
+    }
+
+    /// What the CA is: a root, or whose issuing CA.
+    pub fn name(&self) -> &CaName {
+        &self.facts.name
+    }
+
+    /// The key that signs.
+    pub fn key(&self) -> &Arc<dyn KeyStore> {
+        &self.issuer.key().0
+    }
+
+    /// The CA's certificate, DER.
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
+    pub(crate) fn distinguished_name(&self) -> &[u8] {
+        &self.facts.distinguished_name
+    }
+
+    /// The throw-away key of this CA, made once a process: what it signs is never given away.
+    pub(crate) fn trial(&self) -> Result<&Trial, Error> {
+        if let Some(trial) = self.trial.get() {
+            return Ok(trial);
+        }
+        let trial = Trial::new(self)?;
+        Ok(self.trial.get_or_init(|| trial))
+    }
+
+    pub(crate) fn key_identifier(&self) -> &[u8] {
+        &self.facts.key_identifier
+    }
+
+    pub(crate) fn issuer(&self) -> &Issuer<'static, Signer> {
+        &self.issuer
     }
 
     /// The trust domain.
@@ -153,8 +259,12 @@ impl Authority {
         validity: Validity,
     ) -> Result<Issued, Error> {
         let refuse = |reason: String| Error::Refused { subject: subject.to_string(), reason };
-        if self.facts.region.is_none() {
+        if self.facts.name == CaName::Root {
             return Err(refuse("the root signs CAs only; use an issuing CA".into()));
+        }
+        if !self.facts.name.covers(subject) {
+            let ca = self.facts.name.uri(&self.facts.domain);
+            return Err(refuse(format!("the CA {ca} may not speak for this subject")));
         }
         if subject.to_string().parse::<Subject>().as_ref() != Ok(subject) {
             return Err(refuse("the name has characters that a subject URI cannot carry".into()));
@@ -223,11 +333,16 @@ impl Authority {
         self.issue(&subject, &LeafNames::default(), key, epoch, validity)
     }
 
-    fn new(params: CertificateParams, certificate: Certificate, key: KeyPair) -> Result<Self, Error> {
+    fn new(
+        params: CertificateParams,
+        certificate: Certificate,
+        key: Arc<dyn KeyStore>,
+    ) -> Result<Self, Error> {
         let pem = certificate.pem();
-        let facts = Facts::read(certificate.der())
+        let facts = Facts::read(certificate.der(), None)
             .map_err(|reason| Error::Refused { subject: "CA certificate".into(), reason })?;
-        Ok(Self { issuer: Issuer::new(params, key), pem, facts })
+        let (issuer, der) = (Issuer::new(params, Signer(key)), certificate.der().to_vec());
+        Ok(Self { issuer, pem, der, facts, trial: OnceLock::new() })
     }
 }
 
@@ -238,26 +353,36 @@ impl std::fmt::Debug for Authority {
 }
 
 impl Facts {
-    fn read(der: &[u8]) -> Result<Self, String> {
+    fn read(der: &[u8], domain: Option<&TrustDomain>) -> Result<Self, String> {
         let (_, cert) = X509Certificate::from_der(der).map_err(|_| "not an X.509 certificate")?;
         if !cert.is_ca() {
             return Err("the certificate is not a CA".into());
         }
-        let uri = ca_uri(&cert).ok_or("the CA certificate names no trust domain")?;
-        let rest = uri.strip_prefix("spiffe://").ok_or("the CA's URI is not a spiffe one")?;
-        let (domain, region) = match rest.split_once("/platform/") {
-            Some((domain, region)) => (domain, Some(region.parse().map_err(|e| format!("{e}"))?)),
-            None => (rest, None),
+        let (domain, name) = match (ca_uri(&cert), domain) {
+            (Some(uri), _) => CaName::from_uri(&uri).map_err(|e| e.to_string())?,
+            (None, Some(domain)) => (domain.clone(), CaName::Root),
+            (None, None) => return Err("the CA certificate names no trust domain".into()),
         };
         Ok(Self {
-            domain: domain.parse().map_err(|e| format!("{e}"))?,
-            region,
+            domain,
+            name,
             not_after: cert.validity().not_after.to_datetime(),
             serial: serial::text(cert.raw_serial()),
             spki: Digest::of(cert.public_key().raw),
             public_key: cert.public_key().subject_public_key.data.to_vec(),
+            distinguished_name: cert.subject().as_raw().to_vec(),
+            key_identifier: key_identifier(&cert)
+                .ok_or("the CA certificate has no subject key identifier")?,
         })
     }
+}
+
+/// What certificates and lists below name as their issuer's key.
+fn key_identifier(cert: &X509Certificate<'_>) -> Option<Vec<u8>> {
+    cert.extensions().iter().find_map(|e| match e.parsed_extension() {
+        ParsedExtension::SubjectKeyIdentifier(id) => Some(id.0.to_vec()),
+        _ => None,
+    })
 }
 
 fn ca_uri(cert: &X509Certificate<'_>) -> Option<String> {
@@ -268,7 +393,7 @@ fn ca_uri(cert: &X509Certificate<'_>) -> Option<String> {
     })
 }
 
-fn first_certificate(pem: &str) -> Result<Vec<u8>, String> {
+pub(crate) fn first_certificate(pem: &str) -> Result<Vec<u8>, String> {
     let (_, pem) = x509_parser::pem::parse_x509_pem(pem.as_bytes()).map_err(|_| "not PEM")?;
     if pem.label != "CERTIFICATE" {
         return Err(format!("PEM section {:?} is not a certificate", pem.label));

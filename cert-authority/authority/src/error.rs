@@ -50,6 +50,30 @@ pub enum Error {
         /// End that remains.
         not_after: OffsetDateTime,
     },
+    /// A CA's key cannot be sealed, opened or divided.
+    #[error("{reason}")]
+    Custody {
+        /// What is wrong.
+        reason: String,
+    },
+    /// Shares do not open the root's key: too few, or damaged ones, whose holders are named.
+    #[error("{reason}")]
+    Shares {
+        /// What is wrong, with the holders.
+        reason: String,
+    },
+    /// A rule of certificates is broken by what was asked for.
+    #[error("{}", rules.join("; "))]
+    Lint {
+        /// Every broken rule.
+        rules: Vec<String>,
+    },
+    /// A record of a ceremony does not prove what it should.
+    #[error("{reason}")]
+    Transcript {
+        /// What differs.
+        reason: String,
+    },
     /// A data key cannot be wrapped or unwrapped.
     #[error("{reason}")]
     Wrap {
@@ -68,6 +92,10 @@ impl Error {
             Error::File { .. } | Error::Unusable { .. } | Error::Signing(_) => 1203,
             Error::KeyExposed { .. } => 1204,
             Error::Wrap { .. } => 1208,
+            Error::Custody { .. } => 4101,
+            Error::Shares { .. } => 4102,
+            Error::Lint { .. } => 4103,
+            Error::Transcript { .. } => 4104,
             Error::Refused { .. } | Error::Validity { .. } => 1207,
         }
     }

@@ -45,6 +45,11 @@ pub(crate) fn read(path: &Path) -> Result<String, Error> {
     fs::read_to_string(path).map_err(fail)
 }
 
+/// Writes a file whole or not at all; a secret one readable by its owner only.
+pub(crate) fn write_bytes(path: &Path, bytes: &[u8], secret: bool) -> Result<(), Error> {
+    write(path, bytes, if secret { KEY_MODE } else { CERTIFICATE_MODE })
+}
+
 fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
     replace(path, bytes, mode).map_err(|source| Error::File {
         action: "writing",

@@ -7,18 +7,44 @@
 #![forbid(unsafe_code)]
 
 mod authority;
+pub mod ceremony;
 mod command_key;
+mod crl;
 mod error;
+mod facts;
 mod files;
 mod key;
+mod keystore;
+mod lint;
 mod node_key;
+mod ocsp;
 mod profile;
+mod seal;
 mod serial;
+mod spec;
 
 pub use authority::{Authority, Issued, IssuingSpec, bundle_pem};
 pub use command_key::CommandKey;
+pub use crl::{CrlContent, CrlEntry, CrlNumber, Reason, read_crl};
+pub use eport_identity::CaPurpose;
 pub use error::Error;
+pub use facts::{
+    CertificateFacts, certificate_of_pem, certificate_pem, certificates_of_pem, facts_of, issued_by,
+};
 pub use files::{KEY_MODE, read_key, write_certificate, write_key};
 pub use key::{Key, certificate_request};
+pub use keystore::{KeyAlgorithm, KeyStore, SoftKey};
 pub use node_key::{NodeKey, PUBLIC_KEY_LEN, PublicKey, Unwrap, WRAPPED_LEN, new_data_key, wrap_key};
+pub use ocsp::{OCSP_ASKED_MAX, OCSP_REQUEST_LEN_MAX, OcspAsked, OcspError, OcspStatus, read_ocsp_request};
 pub use profile::{LeafNames, LifeDays, NOT_BEFORE_SLACK, Validity};
+pub use seal::{PASSPHRASE_LEN_MIN, SALT_LEN, Seal};
+pub use serial::of as serial_of;
+pub use spec::{KeyUse, LeafRequest, Profile, Purpose, Tbs, TbsSpec};
+
+/// A DER structure as PEM.
+pub(crate) fn pem_of(label: &str, der: &[u8]) -> String {
+    pem::encode_config(
+        &pem::Pem::new(label, der),
+        pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF),
+    )
+}

@@ -1,7 +1,7 @@
 //! Profiles: what stands in the certificate of a root, an issuing CA, a node, an operator, an enterprise, an agency.
 
-use crate::{Error, serial};
-use eport_identity::{Epoch, RegionCode, Subject, TrustDomain};
+use crate::{Error, IssuingSpec, serial};
+use eport_identity::{CaName, CaPurpose, Epoch, RegionCode, Subject, TrustDomain};
 use rcgen::{
     BasicConstraints, CertificateParams, CidrSubnet, DistinguishedName, DnType,
     ExtendedKeyUsagePurpose as Eku, GeneralSubtree, IsCa, KeyUsagePurpose as Usage, NameConstraints, SanType,
@@ -76,17 +76,20 @@ pub(crate) fn root(name: &str, domain: &TrustDomain, validity: Validity) -> Resu
 }
 
 pub(crate) fn issuing(
-    region: RegionCode,
-    epoch: Epoch,
-    loopback: bool,
+    spec: IssuingSpec,
     domain: &TrustDomain,
     validity: Validity,
 ) -> Result<CertificateParams, Error> {
-    let mut params = common(&format!("{region} issuing"), domain, epoch, validity);
+    let name = match spec.purpose {
+        CaPurpose::Any => format!("{} issuing", spec.region),
+        purpose => format!("{} {purpose} issuing", spec.region),
+    };
+    let mut params = common(&name, domain, spec.epoch, validity);
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![Usage::KeyCertSign, Usage::CrlSign];
-    params.subject_alt_names = vec![uri(&format!("spiffe://{domain}/platform/{region}"))?];
-    params.name_constraints = Some(constraints(region, loopback, domain));
+    let own = CaName::Issuing { region: spec.region, purpose: spec.purpose };
+    params.subject_alt_names = vec![uri(&own.uri(domain))?];
+    params.name_constraints = Some(constraints(spec.region, spec.loopback, domain));
     params.use_authority_key_identifier_extension = true;
     Ok(params)
 }
@@ -113,19 +116,16 @@ pub(crate) fn leaf(
     domain: &TrustDomain,
     validity: Validity,
 ) -> Result<CertificateParams, Error> {
-    let (common_name, usages, ekus) = match subject {
-        Subject::Node { node, .. } => {
-            (node.to_string(), vec![Usage::DigitalSignature], vec![Eku::ServerAuth, Eku::ClientAuth])
+    let (usages, ekus) = match subject {
+        Subject::Node { .. } => (vec![Usage::DigitalSignature], vec![Eku::ServerAuth, Eku::ClientAuth]),
+        Subject::Operator(_) | Subject::Agency { .. } => {
+            (vec![Usage::DigitalSignature], vec![Eku::ClientAuth])
         }
-        Subject::Operator(id) => (id.clone(), vec![Usage::DigitalSignature], vec![Eku::ClientAuth]),
-        Subject::Agency { code, gateway } => {
-            (format!("{code}-{gateway}"), vec![Usage::DigitalSignature], vec![Eku::ClientAuth])
-        }
-        Subject::Enterprise(id) => {
-            (id.clone(), vec![Usage::DigitalSignature, Usage::ContentCommitment], vec![Eku::ClientAuth])
+        Subject::Enterprise(_) => {
+            (vec![Usage::DigitalSignature, Usage::ContentCommitment], vec![Eku::ClientAuth])
         }
     };
-    let mut params = common(&common_name, domain, epoch, validity);
+    let mut params = common(&common_name(subject), domain, epoch, validity);
     params.is_ca = IsCa::ExplicitNoCa;
     params.key_usages = usages;
     params.extended_key_usages = ekus;
@@ -135,21 +135,37 @@ pub(crate) fn leaf(
 }
 
 fn leaf_names(subject: &Subject, names: &LeafNames, domain: &TrustDomain) -> Result<Vec<SanType>, Error> {
+    let all = names_of(subject, names, domain);
     let mut out = vec![uri(&subject.uri(domain))?];
-    let Subject::Node { platform, node } = subject else { return Ok(out) };
-    out.push(dns(&format!("{node}.{platform}.{domain}"))?);
-    for name in &names.dns {
+    for name in &all.dns {
         out.push(dns(name)?);
     }
+    out.extend(all.addresses.into_iter().map(SanType::IpAddress));
+    Ok(out)
+}
+
+/// The common name: for people only, nothing is decided by it.
+pub(crate) fn common_name(subject: &Subject) -> String {
+    match subject {
+        Subject::Node { node, .. } => node.to_string(),
+        Subject::Operator(id) | Subject::Enterprise(id) => id.clone(),
+        Subject::Agency { code, gateway } => format!("{code}-{gateway}"),
+    }
+}
+
+/// DNS names and addresses of a leaf; only nodes have any.
+pub(crate) fn names_of(subject: &Subject, names: &LeafNames, domain: &TrustDomain) -> LeafNames {
+    let Subject::Node { platform, node } = subject else { return LeafNames::default() };
+    let mut dns = vec![format!("{node}.{platform}.{domain}")];
+    dns.extend(names.dns.iter().cloned());
     let mut addresses = names.addresses.clone();
     if names.loopback {
-        out.push(dns("localhost")?);
+        dns.push("localhost".into());
         addresses.extend([IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)]);
     }
     addresses.sort();
     addresses.dedup();
-    out.extend(addresses.into_iter().map(SanType::IpAddress));
-    Ok(out)
+    LeafNames { loopback: false, addresses, dns }
 }
 
 fn common(common_name: &str, domain: &TrustDomain, epoch: Epoch, validity: Validity) -> CertificateParams {

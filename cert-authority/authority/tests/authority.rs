@@ -4,7 +4,9 @@
 
 mod kit;
 
-use eport_authority::{Authority, Error, IssuingSpec, Key, LeafNames, Validity, certificate_request};
+use eport_authority::{
+    Authority, CaPurpose, Error, IssuingSpec, Key, LeafNames, Validity, certificate_request,
+};
 use eport_identity::Epoch;
 use kit::{Federation, identity, now, region};
 use std::fs;
@@ -32,7 +34,12 @@ fn authorities_and_leaves_survive_the_disk_and_keys_are_private() {
     assert!(f.node_tls("gz-a-1").peer(identity(&leaf).chain()).is_ok());
     let second = root
         .create_issuing(
-            IssuingSpec { region: region("440100"), epoch: Epoch::INITIAL, loopback: true },
+            IssuingSpec {
+                region: region("440100"),
+                purpose: CaPurpose::Any,
+                epoch: Epoch::INITIAL,
+                loopback: true,
+            },
             year(),
         )
         .unwrap();
@@ -126,7 +133,12 @@ fn a_leaf_never_outlives_its_ca_and_an_empty_validity_is_refused() {
 #[test]
 fn only_issuing_cas_issue_leaves_and_only_roots_make_cas() {
     let f = Federation::new();
-    let spec = IssuingSpec { region: region("440100"), epoch: Epoch::INITIAL, loopback: false };
+    let spec = IssuingSpec {
+        region: region("440100"),
+        purpose: CaPurpose::Any,
+        epoch: Epoch::INITIAL,
+        loopback: false,
+    };
     assert!(matches!(f.city.create_issuing(spec, year()), Err(Error::Refused { .. })));
     let leaf = f.root.issue_operator("li", Key::Generate, Epoch::INITIAL, year());
     assert!(matches!(leaf, Err(Error::Refused { .. })));
@@ -137,7 +149,12 @@ fn only_issuing_cas_issue_leaves_and_only_roots_make_cas() {
 #[test]
 fn production_issuing_cas_of_cities_cannot_certify_addresses_or_localhost() {
     let f = Federation::new();
-    let spec = IssuingSpec { region: region("440100"), epoch: Epoch::INITIAL, loopback: false };
+    let spec = IssuingSpec {
+        region: region("440100"),
+        purpose: CaPurpose::Any,
+        epoch: Epoch::INITIAL,
+        loopback: false,
+    };
     let ca = f.root.create_issuing(spec, year()).unwrap();
     let judge = f.node_tls("gz-a-1");
     assert!(judge.peer(identity(&f.node(&ca, "440100", "gz-c-1")).chain()).is_err());

@@ -191,11 +191,44 @@ fn r4_an_issuer_speaks_only_for_the_platforms_it_is_registered_for() {
 }
 
 #[test]
-fn r4_a_citys_ca_cannot_certify_a_server_name_of_another_city() {
+fn r4_a_citys_ca_speaks_for_no_other_city_and_no_other_kind_of_subject() {
     let f = Federation::new();
-    let stray = f.node(&f.city, "440100", "gz-c-1");
-    let verdict = f.node_tls("gz-a-1").peer(identity(&stray).chain());
-    assert!(matches!(verdict, Err(Refused::Chain(_))), "{verdict:?}");
+    let life = eport_authority::Validity::days(now(), 30);
+    let stray = f.city.issue_node(
+        region("440100"),
+        "gz-c-1".parse().unwrap(),
+        &Default::default(),
+        eport_authority::Key::Generate,
+        Epoch::INITIAL,
+        life,
+    );
+    assert!(stray.is_err(), "the authority itself refuses");
+    // A CA in wrong hands signs what it likes; a leaf with a URI alone escapes every DNS constraint.
+    for (scope, good) in [
+        ("/platform/440300", true),
+        ("/platform/440300/infra", true),
+        ("/platform/440000/infra", true),
+        ("/platform/440300/subject", false),
+        ("/platform/440100", false),
+        ("/platform/440100/infra", false),
+        ("", false),
+        ("/platform/440300/other", false),
+    ] {
+        let rogue = Rogue::with_scope(scope);
+        let own = Rogue::new();
+        let judge = Tls::new(&own.sign(good_leaf()), own.bundle(), Revocations::default()).unwrap();
+        let bundle = format!("{}{}{}{}", own.root_pem, own.issuing_pem, rogue.root_pem, rogue.issuing_pem);
+        judge
+            .set_bundle(eport_tls::TrustBundle::from_pem(bundle.as_bytes(), kit::domain()).unwrap())
+            .unwrap();
+        let mut leaf = good_leaf();
+        leaf.subject_alt_names = vec![uri("spiffe://gd.eport.example/platform/440300/node/sz-a-1")];
+        let verdict = judge.peer(rogue.sign(leaf).chain()).map(|p| p.subject.to_string());
+        match good {
+            true => assert!(verdict.is_ok(), "{scope}: {verdict:?}"),
+            false => assert!(matches!(verdict, Err(Refused::Issuer(_))), "{scope}: {verdict:?}"),
+        }
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! Parsing and printing live here and nowhere else. This is a core: no I/O, no clock, no randomness.
 #![forbid(unsafe_code)]
 
+mod ca_name;
 mod digest;
 mod epoch;
 mod lineage;
@@ -11,6 +12,7 @@ mod name;
 mod region;
 mod subject;
 
+pub use ca_name::{CaName, CaPurpose};
 pub use digest::{Digest, DigestHasher};
 pub use epoch::Epoch;
 pub use lineage::Lineage;

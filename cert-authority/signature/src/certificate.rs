@@ -4,7 +4,7 @@
 //! of its own, so they are the anchors here. Revocation and roles are looked at by the caller, who has them.
 
 use crate::Refused;
-use eport_identity::{Digest, RegionCode, Subject, TrustDomain};
+use eport_identity::{CaName, Digest, RegionCode, Subject, TrustDomain};
 use p256::ecdsa::signature::Verifier;
 use p256::ecdsa::{Signature, VerifyingKey};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
@@ -93,6 +93,10 @@ pub fn signatory<'a>(
                 verdict = refused;
                 continue;
             }
+        }
+        if !speaks_for(&issuer, &subject, domain) {
+            verdict = Refused::Unfit(format!("its issuer may not speak for {subject}"));
+            continue;
         }
         if !valid_at(&leaf, at_ms) {
             return Err(Refused::Expired(subject.to_string()));
@@ -185,9 +189,20 @@ fn uris<'a>(certificate: &'a X509Certificate<'a>) -> Vec<&'a str> {
     names.filter_map(|name| if let GeneralName::URI(uri) = name { Some(*uri) } else { None }).collect()
 }
 
-/// `spiffe://DOMAIN/platform/REGION` of an issuing CA.
+/// The platform that an issuing CA's URI names.
 fn issuer_region(issuer: &X509Certificate<'_>) -> Option<RegionCode> {
-    uris(issuer).into_iter().find_map(|uri| uri.split_once("/platform/")?.1.parse().ok())
+    uris(issuer).into_iter().find_map(|uri| CaName::from_uri(uri).ok()?.1.region())
+}
+
+/// A CA for nodes vouches for no operator, one of another city for no node; a root signs CAs only. An issuer that says nothing
+/// about itself, as one imported from elsewhere, is what the registry lists it as.
+fn speaks_for(issuer: &X509Certificate<'_>, subject: &Subject, domain: &TrustDomain) -> bool {
+    let uris = uris(issuer);
+    match uris.as_slice() {
+        [] => true,
+        [uri] => CaName::from_uri(uri).is_ok_and(|(td, name)| td == *domain && name.covers(subject)),
+        _ => false,
+    }
 }
 
 /// As the registry's revocations and `cert list` print it: leading zeros dropped.

@@ -2,7 +2,7 @@
 // Tests: an unwrap is an assertion, and they read the real clock.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
-use eport_authority::{Authority, CommandKey, IssuingSpec, Key, LeafNames, Validity};
+use eport_authority::{Authority, CaPurpose, CommandKey, IssuingSpec, Key, LeafNames, Validity};
 use eport_identity::{Epoch, Lineage, RegionCode, Subject, TrustDomain};
 use eport_signature::{Envelope, Refused, Signatory, Statement, issuer_facts, signatory};
 use rustls_pki_types::CertificateDer;
@@ -25,7 +25,12 @@ impl World {
         let (domain, now): (TrustDomain, _) =
             ("gd.eport.example".parse().unwrap(), OffsetDateTime::now_utc());
         let root = Authority::create_root("gd", &domain, Validity::days(now, 20)).unwrap();
-        let spec = IssuingSpec { region: region("440000"), epoch: Epoch::INITIAL, loopback: true };
+        let spec = IssuingSpec {
+            region: region("440000"),
+            purpose: CaPurpose::Any,
+            epoch: Epoch::INITIAL,
+            loopback: true,
+        };
         let ca = root.create_issuing(spec, Validity::days(now, 10)).unwrap();
         Self { domain, root, ca, now }
     }

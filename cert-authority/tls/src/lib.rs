@@ -17,6 +17,6 @@ mod verifier;
 pub use bundle::TrustBundle;
 pub use configs::{HTTPS_ALPN, Tls};
 pub use identity::Identity;
-pub use peer::{CHAIN_LEN_MAX, PeerIdentity, Usage};
+pub use peer::{CHAIN_LEN_MAX, PeerIdentity, Usage, rehearse};
 pub use refused::{Error, Refused};
 pub use revocation::{Revocations, Serial};

@@ -1,8 +1,9 @@
 //! The verdict on a certificate chain: who the peer is, or why it is refused (R4).
 
 use crate::{Refused, Revocations, Serial, TrustBundle};
-use eport_identity::{Digest, Subject};
+use eport_identity::{CaName, Digest, Subject, TrustDomain};
 use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime};
+use std::time::Duration;
 use webpki::{EndEntityCert, KeyUsage, VerifiedPath};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
@@ -81,7 +82,7 @@ pub(crate) fn verify(
     let path = end
         .verify_for_usage(algorithms, trust.anchors(), &candidates, now, usage.key_usage(), None, None)
         .map_err(from_webpki)?;
-    let (issuer, issuer_serials) = issuers(&path)?;
+    let (issuer, issuer_serials, issuer_der) = issuers(&path)?;
     let facts = Facts::read(leaf)?;
     if !facts.has_usage {
         return Err(Refused::Usage(usage.name()));
@@ -91,6 +92,9 @@ pub(crate) fn verify(
         Subject::Node { platform, .. } => Some(platform),
         _ => None,
     };
+    if !speaks_for(&issuer_der, trust.domain(), &subject) {
+        return Err(Refused::Issuer(subject.to_string()));
+    }
     if !trust.allows(&issuer, platform) {
         return Err(Refused::Issuer(subject.to_string()));
     }
@@ -109,12 +113,66 @@ pub(crate) fn verify(
     }
 }
 
-fn issuers(path: &VerifiedPath<'_>) -> Result<(Digest, Vec<Serial>), Refused> {
+/// Judges a leaf that is only tried: `anchor` is its issuing CA with the key that signed the trial, `issuer` the CA itself. For
+/// each direction that the leaf claims, path, constraints, names and scope are looked at as in [`verify`]; revocation and
+/// the registry's list of issuers are not.
+pub fn rehearse(
+    anchor: &[u8],
+    issuer: &[u8],
+    leaf: &[u8],
+    domain: &TrustDomain,
+    now: i64,
+) -> Result<(), Refused> {
+    let provider = rustls::crypto::ring::default_provider();
+    let algorithms = provider.signature_verification_algorithms.all;
+    let (anchor, leaf) = (CertificateDer::from(anchor), CertificateDer::from(leaf));
+    let anchors = [webpki::anchor_from_trusted_cert(&anchor).map_err(|e| Refused::Chain(e.to_string()))?];
+    let end = EndEntityCert::try_from(&leaf).map_err(|e| Refused::from_webpki(e, "peers"))?;
+    let facts = Facts::read(&leaf)?;
+    let now = UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(now).unwrap_or(0)));
+    let (_, cert) = X509Certificate::from_der(&leaf).map_err(|e| Refused::Chain(e.to_string()))?;
+    let claimed = cert.extended_key_usage().ok().flatten();
+    let claims = |usage| {
+        claimed.as_ref().is_some_and(|c| match usage {
+            Usage::Server => c.value.server_auth,
+            Usage::Client => c.value.client_auth,
+        })
+    };
+    let usages: Vec<Usage> = [Usage::Client, Usage::Server].into_iter().filter(|u| claims(*u)).collect();
+    if usages.is_empty() {
+        return Err(Refused::Usage("clients"));
+    }
+    for usage in usages {
+        end.verify_for_usage(algorithms, &anchors, &[], now, usage.key_usage(), None, None)
+            .map_err(|e| Refused::from_webpki(e, usage.name()))?;
+    }
+    let subject = Subject::from_uri(&facts.uri, domain).map_err(|e| Refused::Name(e.to_string()))?;
+    match speaks_for(issuer, domain, &subject) {
+        true => Ok(()),
+        false => Err(Refused::Issuer(subject.to_string())),
+    }
+}
+
+/// Whether the issuing CA's own URI lets it speak for a subject. webpki cannot check this scope: it knows constraints of DNS
+/// names and addresses only, and a leaf that has a URI alone escapes both.
+fn speaks_for(issuer: &[u8], domain: &TrustDomain, subject: &Subject) -> bool {
+    let Ok((_, cert)) = X509Certificate::from_der(issuer) else { return false };
+    let Ok(Some(names)) = cert.subject_alternative_name() else { return false };
+    let uris = names.value.general_names.iter().filter_map(|name| match name {
+        GeneralName::URI(uri) => Some(*uri),
+        _ => None,
+    });
+    let uris: Vec<&str> = uris.collect();
+    let [uri] = uris.as_slice() else { return false };
+    CaName::from_uri(uri).is_ok_and(|(td, name)| td == *domain && name.covers(subject))
+}
+
+fn issuers(path: &VerifiedPath<'_>) -> Result<(Digest, Vec<Serial>, Vec<u8>), Refused> {
     let mut cas = path.intermediate_certificates();
     let issuer = cas.next().ok_or(Refused::NoIssuingCa)?;
-    let spki = Digest::of(&issuer.subject_public_key_info());
+    let (spki, der) = (Digest::of(&issuer.subject_public_key_info()), issuer.der().to_vec());
     let serials = std::iter::once(issuer).chain(cas).map(|ca| Serial::from_bytes(ca.serial())).collect();
-    Ok((spki, serials))
+    Ok((spki, serials, der))
 }
 
 /// What of the leaf webpki does not hand out.

@@ -11,6 +11,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_rustls::rustls::ClientConfig;
 
+/// Addresses of the nodes of a local federation and TLS for HTTP/1.1 clients, from its folder.
+pub fn access(home: &Path) -> Result<(Vec<String>, Arc<ClientConfig>)> {
+    let access = DevState::load(home)?.access();
+    let mut config = client_config(&Files { cert: access.cert, key: access.key, ca: access.ca })?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok((access.apis, Arc::new(config)))
+}
+
 /// A running federation; dropping it stops its processes and removes its folder.
 pub struct Federation {
     eport: PathBuf,
@@ -70,9 +78,7 @@ impl Federation {
 
     /// TLS for HTTP/1.1 clients.
     pub fn tls(&self) -> Result<Arc<ClientConfig>> {
-        let mut config = client_config(&self.files()?)?;
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Arc::new(config))
+        Ok(access(&self.home())?.1)
     }
 
     /// A client of one node.
@@ -143,6 +149,15 @@ impl Federation {
         let begin = Instant::now();
         up::start(&mut state, id)?;
         Ok((state.node(id)?.api.clone(), begin))
+    }
+
+    /// Adds `[shipping]` to the configuration of a node that does not run, in place of what stood there.
+    pub fn set_shipping(&self, node: &str, section: &str) -> Result<()> {
+        let path = self.home().join(node).join("eportd.toml");
+        let text = std::fs::read_to_string(&path)?;
+        let kept = text.split("\n[shipping]").next().unwrap_or(&text).trim_end();
+        std::fs::write(&path, format!("{kept}\n\n[shipping]\n{section}"))?;
+        Ok(())
     }
 
     /// Stops a node and waits until it has ended.

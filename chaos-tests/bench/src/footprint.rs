@@ -13,6 +13,24 @@ pub fn idle(federation: &Federation, settle: Duration) -> Result<(String, f64)> 
     Ok(nodes.swap_remove(0))
 }
 
+/// Space that a folder takes on disk, in MiB.
+pub fn disk_mib(folder: &std::path::Path) -> Result<f64> {
+    use std::os::unix::fs::MetadataExt;
+    let (mut blocks, mut folders) = (0u64, vec![folder.to_owned()]);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder)? {
+            let entry = entry?;
+            // A file that went away meanwhile takes nothing.
+            let Ok(meta) = entry.metadata() else { continue };
+            blocks += meta.blocks();
+            if meta.is_dir() {
+                folders.push(entry.path());
+            }
+        }
+    }
+    Ok(blocks as f64 * 512.0 / f64::from(1 << 20))
+}
+
 /// Milliseconds from the start of the process to the first 200 of `/readyz`; `killed`: the former process was killed.
 pub async fn start_to_ready(federation: &Federation, node: &str, killed: bool) -> Result<f64> {
     if killed {

@@ -9,8 +9,10 @@
 
 mod acceptance;
 mod documents;
+mod fairness;
 mod federation;
 mod footprint;
+mod hosted;
 mod keepalive;
 mod moves;
 mod rejoin;
@@ -40,7 +42,11 @@ pub struct Plan {
 }
 
 fn main() -> Result<()> {
-    let plan = Plan::from_args(std::env::args().skip(1))?;
+    let mut args = std::env::args().skip(1).peekable();
+    if args.next_if(|a| a == "flood").is_some() {
+        return fairness::flood(args);
+    }
+    let plan = Plan::from_args(args)?;
     std::fs::create_dir_all(&plan.dir).with_context(|| plan.dir.display().to_string())?;
     if eport_store::yardstick::in_memory(&plan.dir)? {
         bail!("{} is in memory, where an fsync costs nothing; choose --dir", plan.dir.display());

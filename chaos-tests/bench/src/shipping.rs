@@ -1,4 +1,5 @@
-//! Journal shipping: a backup that missed records catches up, against a bare QUIC stream and the disk.
+//! Journal shipping: a backup that missed records catches up, and one that lost its disk takes a checkpoint, against a bare QUIC
+//! stream and the disk.
 
 use crate::acceptance::fill;
 use crate::documents::Arrivals;
@@ -29,6 +30,10 @@ pub struct Shipping {
     pub rate: f64,
     /// From the start of the backup's process to the last record durable there.
     pub seconds: f64,
+    /// Bytes of a whole checkpoint.
+    pub checkpoint_bytes: u64,
+    /// Bytes of it a second, from the first that came until it was installed.
+    pub checkpoint_rate: f64,
     /// Bytes a second of one bare stream.
     pub stream: f64,
     /// Bytes a second of the disk.
@@ -41,14 +46,61 @@ pub async fn measure(bin: &Path, dir: &Path, records: u64) -> Result<Shipping> {
     federation.wait_in_sync(REGION, 1)?;
     federation.eport(&["platform", "policy", REGION, "--durability", "async"])?;
     federation.kill("gz-c-1")?;
+    // Records one by one first, however many are missing.
+    shipping(&federation, 1_000_000_000_000).await?;
     let arrivals = Arc::new(Arrivals::new("SHIP"));
     fill(&federation, REGION, records, &arrivals, &AtomicU64::new(1)).await?;
     let (rate, seconds) = catch_up(&federation).await?;
+    let (checkpoint_bytes, checkpoint_rate) = bootstrap(&federation).await?;
     let stream = stream(&federation).await?;
     let disk = eport_store::yardstick::sequential_writes(federation.scratch(), Duration::from_secs(3))?;
     federation.stop("gz-a-1").await?;
     let record_bytes = record_bytes(&federation)?;
-    Ok(Shipping { records, record_bytes, rate: rate * record_bytes, seconds, stream, disk })
+    let rate = rate * record_bytes;
+    Ok(Shipping { records, record_bytes, rate, seconds, checkpoint_bytes, checkpoint_rate, stream, disk })
+}
+
+/// Starts the primary again with a limit of records that makes checkpoints, and no throttle.
+async fn shipping(federation: &Federation, bootstrap_records: u64) -> Result<()> {
+    federation.stop("gz-a-1").await?;
+    let section = format!("bootstrap_records = {bootstrap_records}\nbootstrap_rate_kib = 0\n");
+    federation.set_shipping("gz-a-1", &section)?;
+    let (api, _) = federation.start("gz-a-1")?;
+    let client = federation.client(&api)?;
+    let begin = Instant::now();
+    while client.get::<Value>(&format!("/v1/platforms/{REGION}"), &[]).await.is_err() {
+        anyhow::ensure!(begin.elapsed() < PATIENCE, "the primary does not answer");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ok(())
+}
+
+/// Bytes of a checkpoint, and how fast it came and was installed, on a backup that lost its disk.
+async fn bootstrap(federation: &Federation) -> Result<(u64, f64)> {
+    federation.kill("gz-c-1")?;
+    shipping(federation, 1_000).await?;
+    std::fs::remove_dir_all(federation.home().join("gz-c-1/data/platform").join(REGION))?;
+    let api = federation.apis()?.into_iter().next().context("a node")?;
+    let client = federation.client(&api)?;
+    let (_, begin) = federation.start("gz-c-1")?;
+    let mut first: Option<(Instant, u64, u64)> = None;
+    loop {
+        let platform: Value = client.get(&format!("/v1/platforms/{REGION}"), &[]).await?;
+        let (head, durable) = durable(&platform);
+        let taken = &platform["backups"][0]["bootstrap"];
+        let now = Instant::now();
+        if let (None, Some(bytes), Some(total)) = (first, taken["bytes"].as_u64(), taken["total"].as_u64())
+            && bytes > 0
+        {
+            first = Some((now, bytes, total));
+        }
+        if let Some((since, bytes, total)) = first.filter(|_| durable >= head && taken.is_null()) {
+            let rate = total.saturating_sub(bytes) as f64 / (now - since).as_secs_f64();
+            return Ok((total, rate));
+        }
+        anyhow::ensure!(begin.elapsed() < PATIENCE, "the backup was not seeded: {platform}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 /// Records a second while they flowed, and the whole time from the start of the process.

@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+/// The variable that names the folder of failpoints.
+const POINTS: &str = "EPORT_FAILPOINTS";
+
 /// A node as `eport dev up` reported it.
 #[derive(Debug, Clone)]
 pub struct NodeInfo {
@@ -39,6 +42,7 @@ pub struct Federation {
     dir: tempfile::TempDir,
     bin: &'static Binaries,
     nodes: Vec<NodeInfo>,
+    points: Option<PathBuf>,
     /// What `eport dev up --json` printed.
     pub up: Value,
 }
@@ -46,11 +50,35 @@ pub struct Federation {
 impl Federation {
     /// `eport dev up` with extra arguments.
     pub fn up(extra: &[&str]) -> Result<Self> {
+        Self::start(extra, None)
+    }
+
+    /// The same, with processes whose failpoints a scenario may arm.
+    pub fn up_armed(extra: &[&str]) -> Result<Self> {
+        Self::start(extra, Some(&[]))
+    }
+
+    /// The same, where processes say of themselves from their first start on what `says` names: process, name, value.
+    pub fn up_armed_with(extra: &[&str], says: &[(&str, &str, &str)]) -> Result<Self> {
+        Self::start(extra, Some(says))
+    }
+
+    fn start(extra: &[&str], armed: Option<&[(&str, &str, &str)]>) -> Result<Self> {
         let bin = binaries()?;
         let dir = tempfile::Builder::new().prefix("eport-test-").tempdir()?;
         let home = dir.path().join("fed");
-        let ran =
-            Ran::of(Command::new(&bin.eport).args(["--json", "dev", "up", "--dir"]).arg(&home).args(extra))?;
+        let points = armed.map(|_| dir.path().join("points"));
+        let mut first = Command::new(&bin.eport);
+        first.args(["--json", "dev", "up", "--dir"]).arg(&home).args(extra);
+        if let Some(points) = &points {
+            std::fs::create_dir_all(points)?;
+            for (scope, name, value) in armed.into_iter().flatten() {
+                std::fs::create_dir_all(points.join(scope))?;
+                std::fs::write(points.join(scope).join(name), value)?;
+            }
+            first.env(POINTS, points);
+        }
+        let ran = Ran::of(&mut first)?;
         let up = match ran.ok_json() {
             Ok(up) => up,
             Err(error) => {
@@ -70,7 +98,7 @@ impl Federation {
                 pid,
             });
         }
-        Ok(Self { dir, bin, nodes, up })
+        Ok(Self { dir, bin, nodes, points, up })
     }
 
     /// The folder that `EPORT_DIR` names.
@@ -101,7 +129,23 @@ impl Federation {
     pub fn command(&self, args: &[&str]) -> Command {
         let mut c = Command::new(&self.bin.eport);
         c.args(args).env("EPORT_DIR", self.home()).env_remove("EPORT_API");
+        if let Some(points) = &self.points {
+            c.env(POINTS, points);
+        }
         c
+    }
+
+    /// Where failpoints are armed, if they can be.
+    pub fn points(&self) -> Option<&Path> {
+        self.points.as_deref()
+    }
+
+    /// Starts `eport --json --yes --api NODE …` with its output kept for later.
+    pub fn spawn_at(&self, node: &str, args: &[&str]) -> Result<std::process::Child> {
+        let api = self.api(node)?.to_owned();
+        let mut command = self.command(&["--json", "--yes", "--api", &api]);
+        command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().with_context(|| format!("{args:?}"))
     }
 
     /// Runs `eport --json --yes …`.

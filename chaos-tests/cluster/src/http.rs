@@ -34,6 +34,8 @@ pub struct Http {
 pub struct Reply {
     /// HTTP status.
     pub status: u16,
+    /// Seconds of Retry-After, if it was said.
+    pub retry_after: Option<u64>,
     /// The body.
     pub body: bytes::Bytes,
 }
@@ -108,7 +110,9 @@ impl Http {
         }
         self.runtime.block_on(async {
             let response = request.send().await?;
-            Ok(Reply { status: response.status().as_u16(), body: response.bytes().await? })
+            let said = response.headers().get("retry-after").and_then(|v| v.to_str().ok());
+            let retry_after = said.and_then(|s| s.parse().ok());
+            Ok(Reply { status: response.status().as_u16(), retry_after, body: response.bytes().await? })
         })
     }
 

@@ -9,9 +9,11 @@
 mod binaries;
 mod federation;
 mod http;
+mod points;
 mod run;
 
 pub use binaries::{Binaries, binaries};
 pub use federation::{Daemon, Federation, NodeInfo, with_federation};
 pub use http::{Http, Presented, Reply};
+pub use points::Armed;
 pub use run::{Ran, wait_for};

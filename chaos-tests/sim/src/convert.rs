@@ -17,18 +17,21 @@ pub(crate) fn view(state: &State, placement: &Placement) -> PlacementView {
         epoch: placement.epoch,
         primary: placement.primary,
         start: placement.start,
+        head: eport_model::Position::ZERO,
         backups: backups.collect(),
         k: state.effective_k(placement),
         proven_k: placement.proven_k,
         start_k: placement.start_k,
         shrink_ms: (placement.policy.durability == DurabilityMode::AutoSync).then(|| state.shrink_wait_ms()),
-        degrade_ms: state.may_degrade(placement).then(|| state.degrade_wait_ms()),
+        degrade_ms: (state.may_degrade(placement)
+            && state.read_by_all(placement) >= eport_model::DEGRADE_SINCE)
+            .then(|| state.degrade_wait_ms()),
         lease: placement.policy.failover == FailoverMode::Auto,
         unseen: state.awaits_primary(placement),
         state: match placement.state {
             PlacementState::Active => ViewState::Active,
-            PlacementState::Switching { move_id, to, deadline } => {
-                ViewState::Switching { move_id, to, deadline }
+            PlacementState::Switching { move_id, to, within_ms } => {
+                ViewState::Switching { move_id, to, within_ms }
             }
             PlacementState::Recovering { move_id, epoch } => ViewState::Recovering { move_id, epoch },
             PlacementState::Stopped => ViewState::Stopped,

@@ -53,6 +53,9 @@ impl World {
     pub(crate) fn sealed(&mut self, node: usize, from: NodeId, report: &SealReport) {
         self.note(|| format!("n{node} has a report of {from}: e{} {}", report.epoch, report.last));
         let SealReport { epoch, move_id, last, applied, heard, whole, .. } = *report;
+        if self.is_forgetful(from, &last) {
+            return self.cover.hit("failover.forgetful_report");
+        }
         for coordinator in self.coordinators.values_mut() {
             if coordinator.node == node && coordinator.move_id == move_id {
                 coordinator.sealed.insert(from, SealedFact { epoch, move_id, last, applied, heard, whole });

@@ -1,6 +1,6 @@
 //! What a run has reached: faults, transitions, answers. A required name at zero means that the run proved nothing about it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Names that every long run must have reached at least once.
 pub const REQUIRED: &[&str] = &[
@@ -90,7 +90,7 @@ pub const REQUIRED: &[&str] = &[
 
 /// Counts by name.
 #[derive(Clone, Debug, Default)]
-pub struct Coverage(BTreeMap<&'static str, u64>);
+pub struct Coverage(BTreeMap<&'static str, u64>, BTreeSet<(String, &'static str)>);
 
 impl Coverage {
     /// Counts one.
@@ -98,11 +98,22 @@ impl Coverage {
         *self.0.entry(name).or_default() += 1;
     }
 
+    /// Notes that a fault has hit a step.
+    pub fn pair(&mut self, step: String, fault: &'static str) {
+        self.1.insert((step, fault));
+    }
+
+    /// Which faults have hit which steps.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &'static str)> + '_ {
+        self.1.iter().map(|(step, fault)| (step.as_str(), *fault))
+    }
+
     /// Adds another run's counts.
     pub fn add(&mut self, other: &Coverage) {
         for (name, count) in &other.0 {
             *self.0.entry(name).or_default() += count;
         }
+        self.1.extend(other.1.iter().cloned());
     }
 
     /// All counts by name.

@@ -24,6 +24,25 @@ pub(crate) enum Op {
     /// Write these rows, which are as of that position or an earlier one of its epoch.
     Rewind(Rows, Position),
     EndRewind(Position),
+    /// Take over the checkpoint that is here.
+    Install,
+}
+
+/// A checkpoint as far as it is here.
+#[derive(Clone, Debug)]
+pub(crate) struct Staged {
+    pub(crate) from: Position,
+    pub(crate) records: Vec<Arc<Record>>,
+    pub(crate) rows: BTreeMap<Bytes, Bytes>,
+    pub(crate) applied: JournalIndex,
+    /// Parts that are missing.
+    pub(crate) left: u32,
+}
+
+impl Staged {
+    pub(crate) fn last(&self) -> Position {
+        self.records.last().map_or(Position::ZERO, |r| r.position())
+    }
 }
 
 /// Rows as they were read elsewhere; `None` for one that is not there.
@@ -51,6 +70,10 @@ pub(crate) struct Disk {
     /// Applied rows are written without fsync: a crash may fall back to here.
     applied_synced: JournalIndex,
     pub(crate) marker: Option<Marker>,
+    /// A checkpoint that is being taken.
+    pub(crate) staged: Option<Staged>,
+    /// What backups acknowledged to this node.
+    pub(crate) acked: Option<eport_journal::Acked>,
     /// Rows as they lay on disk when a rewind last wrote to them, and what was applied then; later rows follow from the journal.
     base: (JournalIndex, BTreeMap<Bytes, Bytes>),
     pub(crate) pending: VecDeque<Op>,
@@ -131,6 +154,16 @@ impl Disk {
                 }
             }
             Op::EndRewind(at) => drop(self.marker.take_if(|m| m.at == Some(*at))),
+            Op::Install => {
+                if let Some(staged) = self.staged.take() {
+                    self.records = staged.records;
+                    self.applied = staged.applied;
+                    self.applied_synced = staged.applied;
+                    self.base = (staged.applied, staged.rows);
+                    self.marker = None;
+                    self.sealed = self.sealed.max(self.last().epoch);
+                }
+            }
         }
     }
 
@@ -200,6 +233,7 @@ impl Disk {
             unresolved,
             rewind: self.marker.as_ref().map(|m| Rewind { at: m.at }),
             lineage: self.records.last().map(|r| r.header.lineage),
+            acked: self.acked.clone(),
         }
     }
 }

@@ -31,7 +31,8 @@ impl World {
             return self.cut_off(node);
         }
         match self.rng.random_range(0..100) {
-            0..16 => self.crash(node, lasts),
+            0..12 => self.crash(node, lasts),
+            12..16 => self.lose_disk(node, lasts),
             16..22 => self.power_loss(node, lasts),
             22..34 => self.pause(node, lasts),
             34..48 => self.isolate(node, lasts),
@@ -65,6 +66,7 @@ impl World {
     /// Several nodes lose power in the same instant.
     fn power_loss(&mut self, node: usize, lasts: u64) {
         self.cover.hit("fault.power_loss");
+        self.struck(node, "power_loss");
         self.crash(node, lasts);
         for other in 0..self.hosts.len() {
             if self.chance(35) {
@@ -86,6 +88,7 @@ impl World {
     pub(crate) fn pause(&mut self, node: usize, lasts: u64) {
         if self.hosts[node].is_up() {
             self.cover.hit("fault.pause");
+            self.struck(node, "pause");
             self.note(|| format!("n{node} pauses"));
             self.hosts[node].paused = true;
             self.after(lasts, Event::Resume { node });
@@ -94,6 +97,7 @@ impl World {
 
     pub(crate) fn isolate(&mut self, node: usize, lasts: u64) {
         self.cover.hit("fault.isolate");
+        self.struck(node, "isolate");
         self.note(|| format!("n{node} is cut off"));
         self.net.isolate(node, true);
         if self.chance(50) {
@@ -106,6 +110,7 @@ impl World {
     fn one_way(&mut self, node: usize, lasts: u64) {
         let other = self.rng.random_range(0..self.hosts.len());
         self.cover.hit("fault.asymmetric");
+        self.struck(node, "asymmetric");
         self.note(|| format!("n{node} > n{other} is cut"));
         self.net.set(node, other, true);
         self.after(lasts, Event::EndFault(Fault::OneWay(node, other)));
@@ -130,6 +135,7 @@ impl World {
     }
 
     fn noise(&mut self, lasts: u64) {
+        self.all_struck("noise");
         self.net.loss_percent = self.rng.random_range(5..40);
         self.net.dup_percent = self.rng.random_range(5..40);
         self.net.delay_max = self.rng.random_range(20..400);
@@ -138,6 +144,7 @@ impl World {
 
     fn slow_disk(&mut self, node: usize, lasts: u64) {
         self.cover.hit("fault.slow_disk");
+        self.struck(node, "slow_disk");
         self.note(|| format!("n{node} has a slow disk"));
         self.hosts[node].slow = true;
         self.after(lasts, Event::EndFault(Fault::SlowDisk(node)));
@@ -159,6 +166,7 @@ impl World {
 
     fn outage(&mut self, lasts: u64) {
         self.cover.hit("fault.registry_outage");
+        self.all_struck("registry_outage");
         self.note(|| format!("registry is down for {lasts}"));
         self.registry.outage_until = self.now + lasts;
     }

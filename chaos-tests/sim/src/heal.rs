@@ -73,6 +73,8 @@ impl World {
                 self.restart(node);
             }
         }
+        let alarmed: Vec<usize> = (0..self.hosts.len()).filter(|n| self.hosts[*n].rolled_back).collect();
+        alarmed.into_iter().for_each(|node| self.move_old_copy_away(node));
         let serving = self.serving();
         if serving.is_some() {
             healing.stuck_since = self.now;
@@ -153,9 +155,7 @@ impl World {
                 self.failover(self.loss_needed(stuck));
             }
             // The old primary aborts by itself when it can; it may be unable to.
-            PlacementState::Switching { move_id, deadline, .. }
-                if self.wall() > deadline.plus_millis(3_000) && stuck % 2_000 < 200 =>
-            {
+            PlacementState::Switching { move_id, .. } if self.is_overdue(move_id) && stuck % 2_000 < 200 => {
                 let version = self.registry.placement().version;
                 let op = Op::AbortMove { region: region(), version, move_id, reason: "stalled".to_owned() };
                 self.propose(None, "operator/admin".into(), op, ReplyTo::Nobody);
@@ -167,6 +167,13 @@ impl World {
             }
             _ => {}
         }
+    }
+
+    /// A planned move that should have been given up three seconds ago.
+    fn is_overdue(&self, move_id: MoveId) -> bool {
+        let movement = self.registry.state.movement(move_id);
+        let deadline = movement.and_then(|m| m.deadline);
+        deadline.is_some_and(|at| self.wall() > at.plus_millis(3_000))
     }
 
     /// Only where acknowledged records may be lost by the rules of the run, and only as a last resort.

@@ -27,6 +27,14 @@ pub(crate) struct Host {
     pub(crate) upload: Option<crate::rewind::Upload>,
     /// The rows being taken from another node.
     pub(crate) fetching: Option<crate::rewind::Fetching>,
+    /// The checkpoint being taken from another node.
+    pub(crate) taking: Option<crate::bootstrap::Taking>,
+    /// An earlier copy of its disk.
+    pub(crate) copy: Option<crate::bootstrap::Copy>,
+    /// It was told that its disk is an old copy.
+    pub(crate) rolled_back: bool,
+    /// Its disk was replaced by an older copy in this run.
+    pub(crate) replaced: bool,
     skew_ms: i64,
     pub(crate) slow: bool,
     /// The next append fails.
@@ -40,6 +48,8 @@ pub(crate) struct Host {
     pub(crate) bound: Option<Epoch>,
     /// Commit as last seen in this incarnation, for the invariants.
     pub(crate) committed: JournalIndex,
+    /// Steps it has come to lately.
+    pub(crate) lately: crate::pairs::Lately,
     /// Up to which index its committed records were compared with everybody's.
     pub(crate) checked: usize,
 }
@@ -57,7 +67,15 @@ impl Host {
             tick_at: None,
             upload: None,
             fetching: None,
-            skew_ms: rng.random_range(-80..=80),
+            taking: None,
+            copy: None,
+            rolled_back: false,
+            replaced: false,
+            skew_ms: match rng.random_range(0..12) {
+                0 => 3_600_000,
+                1 => -3_600_000,
+                _ => rng.random_range(-80..=80),
+            },
             slow: false,
             storage_fails: false,
             broken: false,
@@ -66,6 +84,7 @@ impl Host {
             bound: None,
             committed: JournalIndex::ZERO,
             checked: 0,
+            lately: crate::pairs::Lately::default(),
         }
     }
 
@@ -88,6 +107,8 @@ impl World {
             registry_ms: 400,
             lease_ms: crate::auto::LEASE_MS,
             grace_ms: crate::auto::GRACE_MS,
+            bootstrap_records: self.profile.bootstrap_records,
+            slot_records: self.profile.slot_records,
             ..Limits::default()
         };
         if !self.profile.tight {
@@ -112,6 +133,7 @@ impl World {
         host.tick_at = None;
         host.upload = None;
         host.fetching = None;
+        host.taking = None;
         host.inbox.clear();
         host.paused = false;
         host.broken = false;
@@ -217,6 +239,7 @@ impl World {
         let Some(op) = self.hosts[node].disk.pending.pop_front() else { return };
         if self.hosts[node].storage_fails && matches!(op, Op::Append(_)) {
             self.cover.hit("fault.storage");
+            self.struck(node, "storage");
             let host = &mut self.hosts[node];
             host.storage_fails = false;
             host.broken = true;
@@ -227,6 +250,7 @@ impl World {
             return;
         }
         self.perform_disk(node, &op);
+        self.disk_ends(node, &op);
         let disk = &self.hosts[node].disk;
         let input = match op {
             Op::Append(records) => {
@@ -244,6 +268,11 @@ impl World {
             Op::BeginRewind(..) => return self.begin_fetch(node),
             Op::Rewind(_, at) => Input::Rewound { at: Some(at) },
             Op::EndRewind(_) => return,
+            Op::Install => {
+                crate::invariants::rows::check(self, node);
+                self.hosts[node].committed = JournalIndex::ZERO;
+                Input::Installed { recovered: Box::new(self.hosts[node].disk.recover()) }
+            }
         };
         self.input(node, input);
     }
@@ -259,6 +288,7 @@ impl World {
             Op::Export(after) => self.tail_exported(node, *after),
             Op::Truncate(after) => self.check_truncation(node, *after),
             Op::BeginRewind(after, _) => self.check_rewind(node, *after),
+            Op::Install => self.check_install(node),
             Op::Seal(_) | Op::Apply(_) | Op::Rewind(..) | Op::EndRewind(_) => {}
         }
         self.hosts[node].disk.perform(op, &mut self.rng);
@@ -267,6 +297,7 @@ impl World {
     pub(crate) fn perform(&mut self, node: usize, outputs: Vec<Output>) {
         let incarnation = self.hosts[node].incarnation;
         for output in outputs {
+            self.came_to(node, &output);
             match output {
                 Output::Append(records) => {
                     for record in &records {
@@ -289,6 +320,9 @@ impl World {
                 Output::Rewind { after, source, epoch } => {
                     self.begin_rewind(node, after.index, source, epoch)
                 }
+                Output::Bootstrap { source, epoch, from } => self.begin_bootstrap(node, source, epoch, from),
+                Output::InstallCheckpoint { .. } => self.install_checkpoint(node),
+                Output::NoteAcked(acked) => self.hosts[node].disk.acked = Some(acked),
                 Output::EndRewind { at } => {
                     self.cover.hit("rewind.whole");
                     crate::invariants::rows::check(self, node);
@@ -349,6 +383,15 @@ impl World {
             Alarm::Corruption { .. } | Alarm::BadRecord { .. } => {
                 self.fail("no alarm", format!("n{node}: {alarm:?}"))
             }
+            Alarm::RolledBack { .. } => {
+                self.cover.hit("alarm.rolled_back");
+                // Only whose disk was replaced can have less than it acknowledged.
+                match self.hosts[node].replaced {
+                    true => self.hosts[node].rolled_back = true,
+                    false => self.fail("only a replaced disk forgets", format!("n{node}: {alarm:?}")),
+                }
+            }
+            Alarm::SlotLost { .. } => self.cover.hit("slot.lost"),
             Alarm::Behind { .. } => self.cover.hit("alarm.behind"),
             Alarm::NotWhole { .. } => self.cover.hit("alarm.not_whole"),
             Alarm::Degraded { .. } => self.oracle.degraded = true,
@@ -438,6 +481,9 @@ impl World {
         if let Message::Sealed(report) = &message {
             self.sealed(to, sender, report);
         }
+        if let Message::Ack(ack) = &message {
+            self.tell_acked(to, sender, ack.epoch, ack.durable.index);
+        }
         if !matches!(message, Message::Beat { .. } | Message::Ack(_)) {
             self.note(|| format!("n{from}>n{to} {}", crate::checks::brief(&message)));
         }
@@ -475,6 +521,7 @@ impl World {
             return;
         }
         self.cover.hit("fault.crash");
+        self.struck(node, "crash");
         self.note(|| format!("n{node} crashes"));
         self.hosts[node].replica = None;
         self.hosts[node].broken = false;

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod auto;
+mod bootstrap;
 mod checks;
 mod client;
 mod convert;
@@ -20,6 +21,7 @@ mod invariants;
 mod net;
 mod operator;
 mod oracle;
+mod pairs;
 mod plan;
 mod registry;
 mod rewind;

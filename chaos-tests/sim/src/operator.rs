@@ -81,9 +81,10 @@ impl World {
         let kind = MoveKind::Switchover;
         let Some(plan) = self.plan(&Intent::Planned { kind, to }) else { return };
         let (move_id, expected_version) = (self.new_move(), plan.version);
-        let deadline = self.rng.random_range(300..4_000);
-        let deadline = self.deadline_in(deadline);
-        let op = Op::OpenSwitchover { region: region(), move_id, kind, to, deadline, expected_version, plan };
+        let within_ms: i64 = self.rng.random_range(300..4_000);
+        let within_ms = u32::try_from(within_ms).unwrap_or(1);
+        let op =
+            Op::OpenSwitchover { region: region(), move_id, kind, to, within_ms, expected_version, plan };
         self.propose(None, OPERATOR.into(), op, ReplyTo::Nobody);
     }
 

@@ -37,6 +37,10 @@ pub struct Profile {
     pub noise_percent: u32,
     /// Policies change during the run.
     pub policies: bool,
+    /// Records that make a checkpoint cheaper.
+    pub bootstrap_records: u64,
+    /// Records that a slot keeps.
+    pub slot_records: u64,
 }
 
 impl Profile {
@@ -82,6 +86,8 @@ impl Profile {
             tight: rng.random_range(0..3) == 0,
             noise_percent: if rng.random_range(0..2) == 0 { 0 } else { rng.random_range(1..15) },
             policies: rng.random_range(0..2) == 0,
+            bootstrap_records: rng.random_range(3..40),
+            slot_records: if rng.random_range(0..3) == 0 { rng.random_range(5..60) } else { 1_000_000 },
         }
     }
 }

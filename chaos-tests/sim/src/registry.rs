@@ -23,7 +23,7 @@ const CALL_TIMEOUT_MS: u64 = 1_500;
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum ReplyTo {
     /// A replica, in one life of its process.
-    Replica { node: usize, incarnation: u64, move_id: MoveId },
+    Replica { node: usize, incarnation: u64, move_id: MoveId, name: &'static str },
     /// An operator's failover.
     Failover,
     /// Nobody waits.
@@ -52,7 +52,14 @@ pub(crate) fn policy(profile: &Profile, durability: DurabilityMode, k: usize) ->
     let degrades = durability == DurabilityMode::AutoSync && profile.failover == FailoverMode::Manual;
     let isolation = if degrades { profile.isolation } else { Isolation::Block };
     let failover = if durability == DurabilityMode::Async { FailoverMode::Manual } else { profile.failover };
-    Policy { durability, k, isolation, failover, same_site: false }
+    Policy {
+        durability,
+        k,
+        isolation,
+        failover,
+        same_site: false,
+        min_durability: eport_model::Durability::Local,
+    }
 }
 
 impl Registry {
@@ -116,6 +123,7 @@ fn founding(profile: &Profile, created: Timestamp) -> Vec<Op> {
             state: NodeState::Up,
             software: String::new(),
             incarnation: 0,
+            reads: eport_model::SCHEMA_VERSION,
             joined: created,
         }));
     }
@@ -139,7 +147,15 @@ impl World {
     pub(crate) fn propose_from(&mut self, node: usize, op: Op, move_id: MoveId) {
         let by = format!("platform/{}/node/{}", region(), self.hosts[node].id);
         let incarnation = self.hosts[node].incarnation;
-        let to = ReplyTo::Replica { node, incarnation, move_id };
+        let name = match &op {
+            Op::InSyncAdd { .. } => "InSyncAdd",
+            Op::InSyncRemove { .. } => "InSyncRemove",
+            Op::Shrink { .. } => "Shrink",
+            Op::Proven { .. } => "Proven",
+            Op::CommitSwitch { .. } => "CommitSwitch",
+            _ => "AbortMove",
+        };
+        let to = ReplyTo::Replica { node, incarnation, move_id, name };
         self.propose(Some(node), by, op, to);
     }
 
@@ -216,7 +232,7 @@ impl World {
     pub(crate) fn reply(&mut self, call: u64, applied: Option<bool>, joined: Option<(MoveId, bool)>) {
         let Some(reply_to) = self.calls.remove(&call) else { return };
         match reply_to {
-            ReplyTo::Replica { node, incarnation, move_id } => {
+            ReplyTo::Replica { node, incarnation, move_id, name } => {
                 if self.hosts[node].incarnation != incarnation {
                     return;
                 }
@@ -225,6 +241,7 @@ impl World {
                 if applied.is_none() && move_id != MoveId::default() {
                     self.cover.hit("switch.unknown");
                 }
+                self.registry_answers(node, name);
                 self.input(node, Input::RegistryAnswered { move_id, applied });
             }
             ReplyTo::Failover => {

@@ -112,6 +112,11 @@ pub(crate) enum Event {
         node: usize,
         incarnation: u64,
     },
+    Bootstrap {
+        node: usize,
+        incarnation: u64,
+        number: u64,
+    },
     Restart {
         node: usize,
     },
@@ -184,6 +189,8 @@ pub(crate) struct World {
     pub(crate) requests: BTreeMap<Ticket, Call>,
     pub(crate) coordinators: BTreeMap<u64, Coordinator>,
     pub(crate) oracle: Oracle,
+    /// What primaries have told of their backups' acknowledgements.
+    pub(crate) board: BTreeMap<(Epoch, NodeId), eport_model::JournalIndex>,
     pub(crate) cover: Coverage,
     pub(crate) failure: Option<Failure>,
     pub(crate) healing: Option<crate::heal::Healing>,
@@ -234,6 +241,7 @@ impl World {
             requests: BTreeMap::new(),
             coordinators: BTreeMap::new(),
             oracle: Oracle::default(),
+            board: BTreeMap::new(),
             cover: Coverage::default(),
             failure: None,
             healing: None,
@@ -329,6 +337,7 @@ impl World {
             Event::Request { node, input } => self.request(node, *input),
             Event::Upload { node, incarnation, upload } => self.upload(node, incarnation, upload),
             Event::Fetch { node, incarnation } => self.fetch(node, incarnation),
+            Event::Bootstrap { node, incarnation, number } => self.bootstrap(node, incarnation, number),
             Event::Restart { node } => self.restart(node),
             Event::Resume { node } => self.resume(node),
             Event::Lead => self.lead(),
@@ -351,6 +360,7 @@ impl World {
         if self.hosts[node].disk.failed {
             return;
         }
+        self.disk_begins(node, &op);
         let slow = self.hosts[node].slow;
         let latency = match op {
             Op::Apply(_) => self.rng.random_range(0..=2),

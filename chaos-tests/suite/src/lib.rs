@@ -7,6 +7,7 @@
 
 mod ledger;
 mod load;
+pub mod matrix;
 mod mount;
 mod moves;
 mod starter;

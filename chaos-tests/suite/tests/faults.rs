@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 use anyhow::{Context, Result, bail, ensure};
-use eport_authority::{Authority, IssuingSpec, Key, LeafNames, Validity};
+use eport_authority::{Authority, CaPurpose, IssuingSpec, Key, LeafNames, Validity};
 use eport_cluster::{Federation, Http, Presented, Ran, wait_for, with_federation};
 use eport_model::{Epoch, Lineage, NodeId, RegionCode, TrustDomain};
 use eport_suite::{Ledger, Mount, document, documents, proof_of_equality, starter};
@@ -115,7 +115,12 @@ fn foreign(fed: &Federation) -> Result<(Authority, Authority)> {
     let domain: TrustDomain = parsed("gd.eport.example")?;
     let now = OffsetDateTime::now_utc();
     let root = Authority::create_root("other", &domain, Validity::days(now, 100)).map_err(fail)?;
-    let spec = IssuingSpec { region: parsed("440000")?, epoch: Epoch::from_u64(1), loopback: true };
+    let spec = IssuingSpec {
+        region: parsed("440000")?,
+        purpose: CaPurpose::Any,
+        epoch: Epoch::from_u64(1),
+        loopback: true,
+    };
     let issuing = root.create_issuing(spec, Validity::days(now, 90)).map_err(fail)?;
     std::fs::create_dir_all(fed.scratch().join("foreign"))?;
     Ok((root, issuing))

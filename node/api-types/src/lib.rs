@@ -5,10 +5,12 @@
 //! Readers ignore fields they do not know, so that a newer node may add some. A core: no I/O, no clock.
 #![forbid(unsafe_code)]
 
+mod certificates;
 mod dev;
 mod documents;
 mod drills;
 mod erasures;
+mod hosting;
 mod instant;
 mod journal;
 mod moves;
@@ -22,6 +24,7 @@ mod tables;
 mod tails;
 mod verification;
 
+pub use certificates::{CertificateImport, CertificateItem, CertificateRequest, RevocationRequest};
 pub use dev::{DevNode, DevPath, DevRelay, DevUp, OperatorFiles, ProcessState, VersionInfo};
 pub use documents::{
     BatchLine, CountAnswer, DocumentAccepted, DocumentDetail, DocumentItem, DocumentQuery, Event, Failure,
@@ -32,6 +35,7 @@ pub use drills::{
     DrillStartItem, DrillStop,
 };
 pub use erasures::{BodyItem, EraseBody, EraseRequest, ErasureItem};
+pub use hosting::{CopyUsage, PlatformUsage, QuotaItem, QuotaRequest, UsageMissing, UsageReport};
 pub use instant::{from_rfc3339, rfc3339};
 pub use journal::{EpochSpan, JournalHead, JournalVerify, PlatformVerify, ReplicaDigest};
 pub use moves::{
@@ -45,8 +49,8 @@ pub use plan::{BackupPlan, PlatformAdvice, PlatformLossDoc, ProposedBackup, Site
 pub use problem::{CliError, CliErrorBody, Problem, Redirect};
 pub use recovery::{AdoptPlan, AdoptRequest, JournalCopy, LineageItem, NodeRequest};
 pub use status::{
-    BackupStatus, DurabilityNow, FederationStatus, Mode, NodeState, NodeStatus, PlatformKind, PlatformState,
-    PlatformStatus, TableSummary, Warning,
+    BackupStatus, BootstrapStatus, DurabilityNow, FederationStatus, Mode, NodeState, NodeStatus,
+    PlatformKind, PlatformState, PlatformStatus, SlotStatus, TableSummary, Warning,
 };
 pub use tables::{
     ChangedRow, FieldChange, ImportAnswer, ImportProblem, TableDiff, TableDoc, TableNode, TableRow,

@@ -49,10 +49,11 @@ pub struct MoveAnswer {
     pub expected_loss: ExpectedLoss,
     /// Placement version after (or the one planned on).
     pub version: u64,
-    /// How long writes waited. Measured by a separate client process; `null` when nobody measured.
+    /// How long no node took writes, as the registry's log dates it; `null` while it is not known. What clients saw is measured
+    /// by clients (drills, `eport load`).
     #[serde(default)]
     pub write_pause_ms: Option<f64>,
-    /// Records lost.
+    /// Acknowledged records lost; `null` while it is not known.
     #[serde(default)]
     pub lost_records: Option<u64>,
     /// Id of the exported tail, if there is one.
@@ -137,6 +138,8 @@ pub struct PolicyRequest {
     pub backups: Option<Vec<PolicyBackup>>,
     /// Backups on the primary's site count.
     pub same_site: Option<bool>,
+    /// The least that an answer promises: `local` or `replicated`.
+    pub min_durability: Option<String>,
     /// Placement version the caller looked at.
     pub expected_version: Option<u64>,
     /// Only plan.

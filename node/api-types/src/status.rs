@@ -117,6 +117,9 @@ pub struct PlatformStatus {
     /// So many backups are proven to hold whatever was answered `replicated`; 0: a failover needs the old primary's own answer.
     #[serde(default)]
     pub proven: usize,
+    /// Policy: the least that an answer promises, `local` or `replicated`.
+    #[serde(default)]
+    pub min_durability: String,
     /// Policy: `block` or `degrade`.
     pub isolation: String,
     /// Policy: `auto` or `manual`.
@@ -134,6 +137,12 @@ pub struct PlatformStatus {
     /// What verification has shown of each copy, the primary's first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub copies: Vec<crate::CopyStatus>,
+    /// Bytes on the primary's disk.
+    #[serde(default)]
+    pub disk_bytes: u64,
+    /// What it may take, if that is bounded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota: Option<crate::QuotaItem>,
 }
 
 /// Physical or virtual.
@@ -194,6 +203,48 @@ pub struct BackupStatus {
     /// Last record it applied.
     #[serde(default)]
     pub applied: u64,
+    /// What the primary keeps for shipping to it; absent while the primary has not heard of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slot: Option<SlotStatus>,
+    /// The checkpoint that it takes, if it takes one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bootstrap: Option<BootstrapStatus>,
+}
+
+/// What a primary keeps for shipping to one backup.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct SlotStatus {
+    /// `kept`, `lost` (the backup lacks more than is kept and takes a checkpoint) or `reseeding` (it lost its disk and does not
+    /// have again what it had acknowledged).
+    pub state: String,
+    /// Last record that the backup has.
+    pub position: u64,
+    /// Records that it lacks.
+    pub records: u64,
+    /// Their bytes, as far as the primary knows since it started.
+    pub bytes: u64,
+    /// How long the oldest of them has waited.
+    pub seconds: f64,
+}
+
+/// A checkpoint on its way to a backup.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct BootstrapStatus {
+    /// Who gives it.
+    pub source: NodeId,
+    /// `waiting`, `receiving`, `verifying` or `installing`.
+    pub state: String,
+    /// Why it waits, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Bytes that are here.
+    pub bytes: u64,
+    /// Bytes of the whole; 0 while not known.
+    pub total: u64,
+    /// Of them, in percent.
+    pub percent: f64,
+    /// Bytes a second since it began or went on.
+    pub rate: u64,
 }
 
 /// One table with its version in force.

@@ -110,6 +110,9 @@ pub struct DocumentType {
     pub client_ref_length_max: usize,
     /// Function codes it may carry.
     pub function_codes: FunctionCodes,
+    /// True when an answer to such a document must promise `replicated`, whatever the platform's policy says: entries in
+    /// accounts and whatever is consumed once.
+    pub replicated: bool,
     /// Fields of its body, in order.
     pub fields: Vec<Field>,
     /// What its pack says for all its documents.
@@ -165,7 +168,20 @@ struct DocumentSpec {
     version_max: u32,
     client_ref_length_max: usize,
     function_codes: FunctionCodes,
+    #[serde(default)]
+    min_durability: MinDurability,
     field: Vec<FieldSpec>,
+}
+
+/// The least that an answer to a document of a type promises.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum MinDurability {
+    /// What the platform's policy promises.
+    #[default]
+    Local,
+    /// The loss of any one site.
+    Replicated,
 }
 
 /// Only the layout, read first so that a newer pack is named as such.
@@ -237,6 +253,7 @@ impl DocumentType {
             version_max: spec.version_max,
             client_ref_length_max: spec.client_ref_length_max,
             function_codes: spec.function_codes,
+            replicated: spec.min_durability == MinDurability::Replicated,
             pack: head.clone(),
         })
     }

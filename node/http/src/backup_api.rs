@@ -94,7 +94,7 @@ pub async fn data_keys(
             let of = entitled.iter().filter(|h| view.state.is_wrapped(key, &h.name) == wrapped);
             of.map(|h| h.name.to_string()).collect()
         };
-        json!({ "id": key.id, "made": rfc3339(key.at), "by": key.by, "holders": names(true), "lacking": names(false) })
+        json!({ "id": key.id, "check": key.check, "made": rfc3339(key.at), "by": key.by, "holders": names(true), "lacking": names(false) })
     };
     Ok(Answer(Page::<Value>::whole(view.state.data_keys(region).map(shown).collect())).into_response())
 }

@@ -7,6 +7,7 @@ use crate::Caller;
 use crate::auth::need;
 use crate::extract::{Query, Raw};
 use crate::forward::{FORWARDED, ForwardError, Outline, forward};
+use crate::hosting_api::admit_lines;
 use crate::platforms_api::region;
 use crate::problem::{ApiError, wants_chinese};
 use crate::state::Api;
@@ -229,7 +230,7 @@ pub async fn check(
     let body = body(request).await?;
     match settled_place(&api, region, headers.contains_key(FORWARDED)).await? {
         Place::There(node) => send_on(&api, region, node, &caller, outline, may, body).await,
-        Place::Here(platform) => match platform.check(&lodger, &body) {
+        Place::Here(platform) => match platform.check(&lodger, &body).await {
             Ok(warnings) => {
                 let warnings: Vec<_> = warnings
                     .into_iter()
@@ -255,6 +256,7 @@ pub async fn batch(
     let may = forwards(request.headers(), request.uri().query());
     let forwarded = request.headers().contains_key(FORWARDED);
     let body = body(request).await?;
+    admit_lines(&api, region, memchr::memchr_iter(b'\n', body.trim_ascii_end()).count() + 1)?;
     let platform = match settled_place(&api, region, forwarded).await? {
         Place::There(node) => return batch_elsewhere(&api, region, node, &caller, outline, may, body).await,
         Place::Here(platform) => platform,
@@ -428,6 +430,7 @@ where
                 (Permit::OwnOnly, None) => Scope::Own(String::new()),
             };
             open_for_reads(&api, &platform).await?;
+            platform.serve();
             // Replication shares the blocking threads: readers may take some of them, never all.
             let slot = api.readers.clone().try_acquire_owned();
             let _slot = slot.map_err(|_| ApiError::new(codes::OVERLOADED, "too many reads at once"))?;
@@ -564,6 +567,7 @@ pub async fn events(
         Place::Here(platform) => {
             let wait = Duration::try_from_secs_f64(query.wait.unwrap_or(0.0)).unwrap_or_default();
             open_for_reads(&api, &platform).await?;
+            platform.serve();
             let events = platform.events(query.after, query.limit.unwrap_or(100), wait).await?;
             Ok(Answer(Page::whole(events)).into_response())
         }

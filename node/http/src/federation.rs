@@ -17,7 +17,7 @@ const UP: Duration = Duration::from_secs(3);
 /// Heard within this time: suspect; later: down.
 const SUSPECT: Duration = Duration::from_secs(15);
 
-type Heard = BTreeMap<NodeId, (Duration, SoftState)>;
+pub(crate) type Heard = BTreeMap<NodeId, (Duration, SoftState)>;
 
 /// The whole federation as this node knows it.
 pub fn federation(api: &Api, chinese: bool) -> FederationStatus {
@@ -35,6 +35,7 @@ pub fn federation(api: &Api, chinese: bool) -> FederationStatus {
     warnings.extend(eport_moves::platform_warnings(state, &up).iter().map(text));
     warnings.extend(alarms(&heard));
     warnings.extend(crate::verification::warnings(&heard));
+    warnings.extend(crate::shipping_view::warnings(&heard, chinese));
     warnings.extend(crate::backup_api::key_warnings(api));
     warnings.extend(crate::recovery_api::warnings(api));
     warnings.extend(crate::operators_api::warnings(state, api.now(), chinese));
@@ -82,10 +83,13 @@ fn alarms(heard: &Heard) -> Vec<t::Warning> {
     for (node, (_, soft)) in heard {
         for p in &soft.platforms {
             // A difference at a mark is told with its own code.
-            let other = |a: &&String| !a.starts_with(&eport_model::codes::STATE_DIFFERS.to_string());
-            if let Some(alarm) = p.alarm.as_ref().filter(other) {
+            let own = eport_model::codes::STATE_DIFFERS.to_string();
+            if let Some(alarm) = p.alarm.as_ref().filter(|_| p.alarm_code.as_ref() != Some(&own)) {
                 out.push(t::Warning {
-                    code: eport_model::codes::JOURNAL_CORRUPT.to_string(),
+                    code: p
+                        .alarm_code
+                        .clone()
+                        .unwrap_or_else(|| eport_model::codes::JOURNAL_CORRUPT.to_string()),
                     text: format!("{node}, {}: {alarm}", p.region),
                 });
             }
@@ -174,6 +178,7 @@ fn platform(state: &State, p: &Placement, heard: &Heard) -> PlatformStatus {
         durability: words::durability(p.policy.durability).to_owned(),
         durability_now,
         proven: p.proven_k,
+        min_durability: p.policy.min_durability.to_string(),
         isolation: words::isolation(p.policy.isolation).to_owned(),
         failover: words::failover(p.policy.failover).to_owned(),
         state: match p.state {
@@ -188,6 +193,8 @@ fn platform(state: &State, p: &Placement, heard: &Heard) -> PlatformStatus {
         head_digest: head.digest,
         away: state.is_away(p),
         copies: crate::verification::copies(p, heard),
+        disk_bytes: primary.map_or(0, |(_, s)| s.disk_bytes),
+        quota: state.quota(p.region).map(crate::hosting_api::quota_item),
     }
 }
 
@@ -207,7 +214,7 @@ fn backup(
     let lag_records = head.index.as_u64().saturating_sub(durable);
     t::BackupStatus {
         node: b.node,
-        in_sync: b.in_sync,
+        in_sync: b.in_sync && crate::shipping_view::counts(seen, own),
         lag_records,
         // Whole seconds are enough for people; a level backup has no lag at all.
         lag_seconds: if lag_records == 0 {
@@ -218,5 +225,7 @@ fn backup(
         received: pick(|s| s.received.as_u64(), |s| s.last.index.as_u64()),
         durable,
         applied: pick(|s| s.applied.as_u64(), |s| s.applied.as_u64()),
+        slot: seen.map(crate::shipping_view::slot),
+        bootstrap: own.and_then(crate::shipping_view::bootstrap),
     }
 }

@@ -162,7 +162,8 @@ fn put_headers(into: &mut axum::http::HeaderMap, headers: &[(String, Vec<u8>)]) 
 }
 
 /// A forward carries a certificate without proof that its owner is there. So nothing that administers arrives this way: only
-/// documents, events, the journal of one platform, and its tails, of which none is discarded this way.
+/// documents, events, the journal of one platform, the list of its certificates, and its tails, of which none is discarded
+/// this way.
 fn may_arrive(path_and_query: &str) -> bool {
     let path = path_and_query.split('?').next().unwrap_or_default();
     if path.ends_with("/discard") {
@@ -171,7 +172,9 @@ fn may_arrive(path_and_query: &str) -> bool {
     let Some(rest) = path.strip_prefix("/v1/platforms/").and_then(|r| r.split_once('/')) else {
         return false;
     };
-    ["documents", "events", "journal/", "verify", "tails"].iter().any(|allowed| rest.1.starts_with(allowed))
+    ["documents", "events", "journal/", "verify", "tails", "usage", "certificates"]
+        .iter()
+        .any(|allowed| rest.1.starts_with(allowed))
 }
 
 /// The receiving side: verifies the chain again and runs the same router.
@@ -271,6 +274,7 @@ mod tests {
             "/v1/platforms/440100/documents",
             "/v1/platforms/440100/documents:batch?x=1",
             "/v1/platforms/440100/verify",
+            "/v1/platforms/440100/usage?month=2018-01",
             "/v1/platforms/440100/tails/tail-1/resubmit",
         ] {
             assert!(may_arrive(yes), "{yes}");
@@ -278,6 +282,7 @@ mod tests {
         for no in [
             "/v1/platforms/440100/moves",
             "/v1/platforms/440100/policy",
+            "/v1/platforms/440100/quota",
             "/v1/platforms/440100/tails/tail-1/discard",
             "/v1/nodes/a/drain",
             "/v1/platforms",

@@ -8,8 +8,10 @@
 
 mod auth;
 mod backup_api;
+mod ca;
 mod caller;
 mod catalogue;
+mod certificates_api;
 mod chains;
 mod documents_api;
 mod drills_api;
@@ -17,6 +19,7 @@ mod erasures_api;
 mod extract;
 mod federation;
 mod forward;
+mod hosting_api;
 mod journal_api;
 mod listener;
 mod metrics;
@@ -28,8 +31,10 @@ mod platforms_api;
 mod problem;
 mod recovery_api;
 mod router;
+mod shipping_view;
 mod signing;
 mod state;
+mod status_api;
 mod system;
 mod tables;
 mod tables_api;
@@ -37,6 +42,7 @@ mod tails_api;
 mod verification;
 mod words;
 
+pub use ca::CaShelf;
 pub use caller::Caller;
 pub use catalogue::{Open, ROUTES, Route};
 pub use forward::Receiver;

@@ -1,16 +1,17 @@
 //! The TLS listener of the API: accepts, proves the caller, serves, drains.
 //!
-//! Always holds: a presented certificate must verify or the connection ends; at most `CONNECTIONS_MAX` connections at once;
+//! Always holds: a presented certificate must verify or the connection ends, and the connection ends when that certificate
+//! is revoked or its time is over; at most `CONNECTIONS_MAX` connections at once;
 //! a stop lets running requests finish.
 
 use crate::Caller;
 use axum::Router;
-use eport_tls::Tls;
+use eport_tls::{PeerIdentity, Tls};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
@@ -27,6 +28,8 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// Requests at once on one HTTP/2 connection.
 const STREAMS_MAX: u32 = 200;
+/// How often a live connection's certificate is looked at: a lookup in memory.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// Running requests get this long to finish when the node stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -82,6 +85,7 @@ async fn connection(
         Some(chain) if !chain.is_empty() => Some(Arc::new(tls.peer(chain)?)),
         _ => None,
     };
+    let over = over(identity.clone(), tls.clone());
     let caller = Caller { identity, ..Caller::default() };
     let service = hyper::service::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(caller.clone());
@@ -97,7 +101,26 @@ async fn connection(
         .keep_alive_timeout(HANDSHAKE_TIMEOUT)
         .max_concurrent_streams(STREAMS_MAX);
     let served = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
-    watcher.watch(served).await.map_err(|e| e.to_string().into())
+    tokio::select! {
+        served = watcher.watch(served) => served.map_err(|e| e.to_string().into()),
+        why = over => Err(why.into()),
+    }
+}
+
+/// Ends when the caller's certificate is revoked or its time is over; never for a connection without one. Requests under way
+/// are cut: what they asked for is decided by the journal or the registry, as with every lost answer.
+async fn over(identity: Option<Arc<PeerIdentity>>, tls: Tls) -> &'static str {
+    let Some(identity) = identity else { return std::future::pending().await };
+    loop {
+        if identity.revoked(tls.revocations()).is_some() {
+            return "the caller's certificate is revoked";
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        if u64::try_from(identity.not_after).is_ok_and(|end| end < now) {
+            return "the caller's certificate expired";
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
 }
 
 /// Serves without TLS; only for a loopback address (metrics).

@@ -128,10 +128,69 @@ fn drills(api: &Api, registry: &mut Registry) {
     registry.register("drill_overdue", "1 while a drill is past its deadline and not over", flag(overdue));
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RefusedLabels {
+    region: String,
+    quota: String,
+}
+
+/// What each platform kept here takes, may take, and is refused.
+fn hosting(api: &Api, registry: &mut Registry) {
+    let family = || Family::<PlatformLabels, Gauge>::default();
+    let (disk, disk_max, served, turns, waited) = (family(), family(), family(), family(), family());
+    let refused: Family<RefusedLabels, Gauge> = Family::default();
+    let number = |v: u64| i64::try_from(v).unwrap_or(i64::MAX);
+    let view = api.registry.state();
+    for handle in api.agent.platforms() {
+        let region = handle.region().to_string();
+        let labels = PlatformLabels { region: region.clone() };
+        disk.get_or_create(&labels).set(number(handle.store().disk_bytes()));
+        if let Some(most) = view.state.quota_limits(handle.region()).disk_bytes {
+            disk_max.get_or_create(&labels).set(number(most));
+        }
+        let counted = api.hosting.gate(handle.region()).counted();
+        served.get_or_create(&labels).set(number(counted.served));
+        turns.get_or_create(&labels).set(number(counted.turns));
+        waited.get_or_create(&labels).set(number(counted.waited_ms));
+        for (quota, count) in [
+            ("requests", counted.refused_rate),
+            ("bytes", counted.refused_bytes),
+            ("disk", counted.refused_disk),
+        ] {
+            let labels = RefusedLabels { region: region.clone(), quota: quota.to_owned() };
+            refused.get_or_create(&labels).set(number(count));
+        }
+    }
+    registry.register("platform_disk_bytes", "Bytes that each platform takes on this node's disk", disk);
+    registry.register(
+        "platform_disk_quota_bytes",
+        "Bytes that each platform may take on its primary's disk",
+        disk_max,
+    );
+    registry.register(
+        "platform_requests_served_total",
+        "Requests served here, a batch once a document",
+        served,
+    );
+    registry.register(
+        "platform_refused_total",
+        "Requests refused here for a quota; rising means a flood or a quota too small",
+        refused,
+    );
+    registry.register("platform_turns_total", "Turns of work that each platform was given here", turns);
+    registry.register(
+        "platform_turns_waited_milliseconds_total",
+        "Time that requests of each platform waited for a turn here; rising for one means it floods, for all the node is full",
+        waited,
+    );
+}
+
 fn platforms(api: &Api, registry: &mut Registry) {
     let family = || Family::<PlatformLabels, Gauge>::default();
     let (last, applied, epoch, open, alarm) = (family(), family(), family(), family(), family());
     let lag: Family<BackupLabels, Gauge> = Family::default();
+    let lost: Family<BackupLabels, Gauge> = Family::default();
+    let (taken, whole, floor) = (family(), family(), family());
     for handle in api.agent.platforms() {
         let status = handle.status().borrow().clone();
         let labels = PlatformLabels { region: handle.region().to_string() };
@@ -143,12 +202,17 @@ fn platforms(api: &Api, registry: &mut Registry) {
         set(&epoch, status.primary().map_or(0, |(_, e)| e.as_u64()));
         set(&open, u64::from(status.is_open()));
         set(&alarm, u64::from(status.alarm.is_some()));
+        set(&floor, status.shipping_floor.as_u64());
+        set(&taken, status.bootstrap.as_ref().map_or(0, |b| b.bytes));
+        set(&whole, status.bootstrap.as_ref().map_or(0, |b| b.total));
         for b in &status.backups {
             let labels = BackupLabels { region: handle.region().to_string(), backup: b.node.to_string() };
             let behind = status.last.index.since(b.durable);
             lag.get_or_create(&labels).set(i64::try_from(behind).unwrap_or(i64::MAX));
+            lost.get_or_create(&labels).set(i64::from(b.slot.lost));
         }
     }
+    hosting(api, registry);
     registry.register("journal_last_index", "Last fsynced record of each platform kept here", last);
     registry.register(
         "journal_applied_index",
@@ -158,5 +222,17 @@ fn platforms(api: &Api, registry: &mut Registry) {
     registry.register("platform_epoch", "Epoch of each platform; a rise means a move", epoch);
     registry.register("platform_is_primary", "1 while this node is the open primary", open);
     registry.register("platform_alarm", "1 while a platform here has an alarm; a person must look", alarm);
+    registry.register(
+        "slot_lost",
+        "1 while a backup lacks more than is kept for shipping and takes a checkpoint",
+        lost,
+    );
+    registry.register("shipping_floor_index", "First record that shipping may still need", floor);
+    registry.register(
+        "bootstrap_bytes",
+        "Bytes here of the checkpoint that a platform takes; 0 for none",
+        taken,
+    );
+    registry.register("bootstrap_total_bytes", "Bytes of the whole checkpoint; 0 for none", whole);
     registry.register("backup_lag_records", "Records a backup lacks, as its primary sees it", lag);
 }

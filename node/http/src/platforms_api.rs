@@ -21,7 +21,7 @@ use eport_model::{MoveId, RegionCode, codes};
 use eport_moves::{Intent, plan};
 use eport_registry::{
     DurabilityMode, FailoverMode, Isolation, MoveKind, MoveRecord, OldPrimary, Op, Outcome, Placement,
-    PlacementState, Plan, Policy, PolicyBackup, Role,
+    PlacementState, Plan, Policy, PolicyBackup, Role, State as Registered,
 };
 use rand::RngCore;
 use std::time::Duration;
@@ -29,7 +29,7 @@ use std::time::Duration;
 /// How long a registry command of the API may take.
 pub(crate) const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
 /// A switchover that has not been committed after this time is given up by the old primary.
-const SWITCH_DEADLINE_MS: i64 = 30_000;
+const SWITCH_MS: u32 = 30_000;
 
 /// Reads a region code of a path.
 pub(crate) fn region(text: &str) -> Result<RegionCode, ApiError> {
@@ -88,6 +88,7 @@ pub async fn create(
         isolation: Isolation::Block,
         failover: FailoverMode::Manual,
         same_site: false,
+        min_durability: eport_model::Durability::Local,
     };
     let op = Op::CreatePlatform {
         region: body.region,
@@ -129,6 +130,9 @@ pub async fn policy(
     if let Some(same_site) = body.same_site {
         wanted.same_site = same_site;
     }
+    if let Some(w) = &body.min_durability {
+        wanted.min_durability = words::min_durability_of(w).ok_or_else(|| word("min_durability", w))?;
+    }
     match wanted.durability {
         DurabilityMode::Async => wanted.k = 0,
         _ if wanted.k == 0 && body.k.is_none() => wanted.k = 1,
@@ -147,6 +151,9 @@ pub async fn policy(
     let version = body.expected_version.unwrap_or(current.version);
     let op = Op::SetPolicy { region, version, policy: wanted, backups };
     propose(&api, command(&api, &caller, "platform policy", op)?).await?;
+    // A node that does not lead may not have applied what it was told is done: the answer shows the new policy, not the old.
+    // It is done either way.
+    let _ = api.registry.linearizable(COMMAND_TIMEOUT).await;
     Ok(Answer(federation::one_platform(&api, region)).into_response())
 }
 
@@ -159,7 +166,8 @@ fn policy_planned(version: u64, p: &Policy, backups: &[PolicyBackup]) -> serde_j
         "version": version,
         "policy": {
             "durability": words::durability(p.durability), "k": p.k, "isolation": words::isolation(p.isolation),
-            "failover": words::failover(p.failover), "same_site": p.same_site, "backups": backups,
+            "failover": words::failover(p.failover), "same_site": p.same_site,
+            "min_durability": p.min_durability.to_string(), "backups": backups,
         },
     })
 }
@@ -207,8 +215,8 @@ pub async fn start_move(
     let (move_id, version) = (MoveId(id), body.expected_version.unwrap_or(plan.version));
     let op = match intent {
         Intent::Planned { kind, to } => {
-            let deadline = api.now().plus_millis(SWITCH_DEADLINE_MS);
-            Op::OpenSwitchover { region, move_id, kind, to, deadline, expected_version: version, plan }
+            let within_ms = SWITCH_MS;
+            Op::OpenSwitchover { region, move_id, kind, to, within_ms, expected_version: version, plan }
         }
         Intent::Failover { to, old_primary, accept_data_loss } => Op::ReserveFailover {
             region,
@@ -221,7 +229,9 @@ pub async fn start_move(
             plan,
         },
     };
+    eport_failpoint::point!("api.move.before", region);
     let outcome = propose(&api, command(&api, &caller, &format!("platform {}", body.kind), op)?).await?;
+    eport_failpoint::point!("api.move.after", region);
     let move_id = match outcome {
         Outcome::Moved { move_id, .. } => move_id,
         _ => move_id,
@@ -229,7 +239,7 @@ pub async fn start_move(
     let view = api.registry.linearizable(COMMAND_TIMEOUT).await?;
     let record =
         view.state.movement(move_id).ok_or_else(|| ApiError::not_found(format!("move {move_id}")))?;
-    Ok((StatusCode::ACCEPTED, Answer(answer(record, zh))).into_response())
+    Ok((StatusCode::ACCEPTED, Answer(answer(&view.state, record, zh))).into_response())
 }
 
 /// A primary that cannot be reached may still hold a lease. The registry's leader replaces it when that is over, and is joined;
@@ -319,7 +329,7 @@ fn join(
             );
             Err(ApiError::new(codes::MOVE_RUNNING, detail))
         }
-        _ => Ok(Some(answer(record, zh))),
+        _ => Ok(Some(answer(&view.state, record, zh))),
     }
 }
 
@@ -366,7 +376,7 @@ fn planned(current: &Placement, plan: &Plan, zh: bool) -> MoveAnswer {
 }
 
 /// A move of the registry.
-pub(crate) fn answer(m: &MoveRecord, zh: bool) -> MoveAnswer {
+pub(crate) fn answer(state: &Registered, m: &MoveRecord, zh: bool) -> MoveAnswer {
     let (steps, checks) = sentences(&m.plan, zh);
     MoveAnswer {
         move_id: m.id.to_string(),
@@ -379,8 +389,8 @@ pub(crate) fn answer(m: &MoveRecord, zh: bool) -> MoveAnswer {
         plan: steps,
         expected_loss: loss(&m.plan),
         version: m.version,
-        write_pause_ms: None,
-        lost_records: None,
+        write_pause_ms: m.pause_ms().map(|ms| ms as f64),
+        lost_records: state.lost_records(m),
         exported_tail: m.exported_tail.clone(),
         state: words::move_state(m.state),
         checks,
@@ -401,7 +411,7 @@ pub async fn show_move(
     let view = api.registry.state();
     let record = view.state.movement(id).filter(|m| m.region == region);
     let record = record.ok_or_else(|| ApiError::not_found(format!("move {id} of platform {region}")))?;
-    Ok(Answer(answer(record, wants_chinese(&headers))))
+    Ok(Answer(answer(&view.state, record, wants_chinese(&headers))))
 }
 
 /// `GET /v1/platforms/{region}/moves`: moves newest first with the steps they took, and the epochs.
@@ -421,7 +431,7 @@ pub async fn history(
     let items: Vec<serde_json::Value> = records
         .into_iter()
         .map(|m| {
-            let mut item = serde_json::to_value(answer(m, zh)).unwrap_or_default();
+            let mut item = serde_json::to_value(answer(&view.state, m, zh)).unwrap_or_default();
             let steps: Vec<_> = m
                 .steps
                 .iter()

@@ -26,6 +26,13 @@ impl ApiError {
         Self { problem: Box::new(problem), code, retry_after_s }
     }
 
+    /// The same error with the time after which it is worth asking again.
+    pub fn retry_after(mut self, wait: std::time::Duration) -> Self {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        self.retry_after_s = Some(u32::try_from(seconds.max(1)).unwrap_or(u32::MAX));
+        self
+    }
+
     /// An error from anything with a code.
     pub fn of(error: &(impl Coded + std::fmt::Display)) -> Self {
         Self::new(error.code(), error.to_string())

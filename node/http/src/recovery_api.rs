@@ -36,6 +36,7 @@ pub async fn add_node(
         state: NodeState::Up,
         software: String::new(),
         incarnation: 0,
+        reads: 1,
         joined: Timestamp::default(),
     };
     propose(&api, command(&api, &caller, "node add", Op::AddNode(node))?).await?;

@@ -2,10 +2,10 @@
 
 use crate::catalogue::{Open, ROUTES};
 use crate::problem::ApiError;
-use crate::state::{Api, BODY_UNIT};
+use crate::state::Api;
 use crate::{
-    backup_api, documents_api, drills_api, erasures_api, journal_api, openapi, operators_api, plan_api,
-    platforms_api, recovery_api, signing, system, tables_api, tails_api,
+    backup_api, certificates_api, documents_api, drills_api, erasures_api, hosting_api, journal_api, openapi,
+    operators_api, plan_api, platforms_api, recovery_api, signing, status_api, system, tables_api, tails_api,
 };
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
@@ -14,6 +14,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use eport_model::codes;
+use futures::StreamExt;
 use rand::RngCore;
 use std::time::Instant;
 use tracing::{Instrument, debug, info_span};
@@ -57,6 +58,9 @@ pub fn router(api: Api) -> Router {
         .route("/v1/platforms", get(platforms_api::list).post(platforms_api::create))
         .route("/v1/platforms/{region}", get(platforms_api::show))
         .route("/v1/platforms/{region}/policy", put(platforms_api::policy))
+        .route("/v1/platforms/{region}/quota", get(hosting_api::quota).put(hosting_api::set_quota))
+        .route("/v1/platforms/{region}/usage", get(hosting_api::usage))
+        .route("/v1/usage", get(hosting_api::report))
         .route("/v1/platforms/{region}/moves", get(platforms_api::history).post(platforms_api::start_move))
         .route("/v1/platforms/{region}/moves/{id}", get(platforms_api::show_move))
         .route("/v1/platforms/{region}/adopt", post(recovery_api::adopt))
@@ -74,6 +78,13 @@ pub fn router(api: Api) -> Router {
         .route("/v1/platforms/{region}/journal/exports/{id}/{file}", get(journal_api::export_file))
         .route("/v1/platforms/{region}/documents/{doc_id}/bodies", get(documents_api::bodies))
         .route("/v1/platforms/{region}/erasures", get(erasures_api::list).post(erasures_api::order))
+        .route("/v1/certificates", post(certificates_api::issue))
+        .route("/v1/certificates:import", post(certificates_api::import))
+        .route("/v1/certificates/{serial}/revocation", post(certificates_api::revoke))
+        .route("/v1/platforms/{region}/certificates", get(certificates_api::list))
+        .route("/v1/platforms/{region}/certificates/{serial}", get(certificates_api::show))
+        .route("/v1/crl/{name}", get(status_api::crl))
+        .route("/ocsp", post(status_api::ocsp))
         .route("/v1/tails", get(tails_api::all))
         .route("/v1/platforms/{region}/tails", get(tails_api::list))
         .route("/v1/platforms/{region}/tails/{id}", get(tails_api::show))
@@ -109,10 +120,13 @@ pub fn metrics_router(api: Api) -> Router {
 
 /// Bytes of a body on a route that takes no documents and no files.
 const SMALL_BODY: usize = 64 << 10;
+/// The body of a refused request is read to its end up to this size; beyond it the connection ends with the answer.
+const DRAINED: usize = 2 << 20;
 /// Bytes of a single document's request.
 const DOCUMENT_BODY: usize = 2 << 20;
 
-/// Before any body is read: a bound on it, and room for it. Who the caller is was looked at before (`observe`).
+/// Before any body is read: the platform's quota, a bound on the body, and room for it. Who the caller is was looked at before
+/// (`observe`).
 async fn guard(State(api): State<Api>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map(|m| m.as_str().to_owned()).unwrap_or_default();
     let limit = match route.as_str() {
@@ -131,9 +145,17 @@ async fn guard(State(api): State<Api>, request: Request, next: Next) -> Response
     }
     // A body without a length may become as large as allowed.
     let bytes = if limit == SMALL_BODY { 0 } else { announced.unwrap_or(limit) };
-    let units = u32::try_from(bytes.div_ceil(BODY_UNIT)).unwrap_or(u32::MAX);
-    let Ok(_room) = api.body_budget.clone().try_acquire_many_owned(units) else {
-        return ApiError::new(codes::OVERLOADED, "too many large requests at once").into_response();
+    let _room = match hosting_api::admit(&api, &route, request.uri().path(), bytes as u64) {
+        Ok(room) => room,
+        Err(refused) => {
+            if bytes <= DRAINED {
+                // Thrown away piece by piece, so that the connection stays: a new handshake would cost more than this.
+                let body = http_body_util::Limited::new(request.into_body(), DRAINED);
+                let mut body = axum::body::Body::new(body).into_data_stream();
+                while body.next().await.is_some_and(|piece| piece.is_ok()) {}
+            }
+            return refused.into_response();
+        }
     };
     let (parts, body) = request.into_parts();
     let body = axum::body::Body::new(http_body_util::Limited::new(body, limit));

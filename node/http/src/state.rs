@@ -1,12 +1,13 @@
 //! What every handler holds: the engines of this node and the platforms it serves.
 
+use crate::ca::CaShelf;
 use crate::chains::Chains;
 use crate::metrics::Counters;
 use crate::tables::TableService;
 use eport_agent::{Agent, PlatformHandle};
 use eport_consensus::Registry;
 use eport_model::{RegionCode, Timestamp};
-use eport_platform::Platform;
+use eport_platform::{Hosting, Platform};
 use eport_tls::Tls;
 use eport_transport::Transport;
 use std::collections::BTreeMap;
@@ -31,10 +32,6 @@ pub struct ApiConfig {
 
 /// Reads of documents that use a blocking thread at once; replication needs the others.
 const READERS_MAX: usize = 64;
-/// Bytes of large request bodies that may be in memory at once on this node.
-const BODY_BUDGET: usize = 256 << 20;
-/// The unit in which the budget is taken.
-pub(crate) const BODY_UNIT: usize = 64 << 10;
 
 /// Starts the business side of a platform that this node keeps.
 pub type PlatformFactory = Box<dyn Fn(PlatformHandle) -> Platform + Send + Sync>;
@@ -57,6 +54,8 @@ pub struct Inner {
     pub tls: Tls,
     /// Code tables.
     pub tables: Arc<TableService>,
+    /// The CAs whose keys are on this node.
+    pub cas: Arc<CaShelf>,
     /// Chains of forwarded callers, verified lately.
     pub chains: Chains,
     /// Counters for `/metrics`.
@@ -65,8 +64,8 @@ pub struct Inner {
     pub ready: watch::Receiver<Result<(), String>>,
     /// Reads that may use blocking threads at once.
     pub readers: Arc<Semaphore>,
-    /// Requests with a large body at once, by 64 KiB units of their bodies.
-    pub body_budget: Arc<Semaphore>,
+    /// How this node is shared among the platforms it hosts.
+    pub hosting: Hosting,
     /// One journal export at a time.
     pub exporting: Arc<Semaphore>,
     platforms: RwLock<BTreeMap<RegionCode, Platform>>,
@@ -90,12 +89,13 @@ impl Api {
         agent: Agent,
         tls: Tls,
         tables: Arc<TableService>,
+        cas: Arc<CaShelf>,
         ready: watch::Receiver<Result<(), String>>,
+        hosting: Hosting,
         factory: PlatformFactory,
     ) -> Self {
         let (counters, platforms) = (Counters::default(), RwLock::default());
         let (readers, exporting) = (Arc::new(Semaphore::new(READERS_MAX)), Arc::new(Semaphore::new(1)));
-        let body_budget = Arc::new(Semaphore::new(BODY_BUDGET / BODY_UNIT));
         Self(Arc::new(Inner {
             config,
             registry,
@@ -103,11 +103,12 @@ impl Api {
             agent,
             tls,
             tables,
+            cas,
             chains: Chains::default(),
             counters,
             ready,
             readers,
-            body_budget,
+            hosting,
             exporting,
             platforms,
             factory,

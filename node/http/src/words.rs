@@ -18,6 +18,12 @@ pub fn durability_of(word: &str) -> Option<DurabilityMode> {
         .find(|v| durability(*v) == word)
 }
 
+/// The least durability of a word: `local`, `replicated`.
+pub fn min_durability_of(word: &str) -> Option<eport_model::Durability> {
+    use eport_model::Durability::{Local, Replicated};
+    [Local, Replicated].into_iter().find(|v| v.to_string() == word)
+}
+
 /// `block`, `degrade`.
 pub fn isolation(v: Isolation) -> &'static str {
     match v {

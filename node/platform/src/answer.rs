@@ -152,6 +152,14 @@ impl SubmitAnswer {
             Settled::Overloaded => {
                 not_stored(codes::OVERLOADED, "too many documents wait; nothing was stored".into())
             }
+            Settled::DiskFull => not_stored(
+                codes::QUOTA_DISK,
+                "the platform takes as much disk as its quota allows; nothing was stored".into(),
+            ),
+            Settled::Unpromisable => not_stored(
+                codes::DURABILITY_UNMET,
+                "the answer must promise replicated, and the platform's policy never does; nothing was stored".into(),
+            ),
             Settled::Fenced => not_stored(
                 codes::FENCED,
                 "this node may not write for the platform; nothing was stored".into(),

@@ -23,6 +23,10 @@ pub(crate) enum Settled {
     NotPrimary { primary: NodeId, epoch: Epoch },
     /// Nothing was appended: too much waits.
     Overloaded,
+    /// Nothing was appended: the platform takes as much disk as its quota allows.
+    DiskFull,
+    /// Nothing was appended: the answer must promise `replicated`, and the policy never does.
+    Unpromisable,
     /// Nothing was appended: this node may not write.
     Fenced,
     /// It may or may not have been stored.
@@ -107,6 +111,12 @@ impl Answers {
             // The caller may have given up.
             let _ = done.send(());
         }
+    }
+
+    /// True when nobody waits for the answers any more.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        let slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.done.as_ref().is_none_or(oneshot::Sender::is_closed)
     }
 
     /// The answers; what has none yet is unknown.

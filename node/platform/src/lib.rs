@@ -10,9 +10,11 @@
 #![forbid(unsafe_code)]
 
 mod answer;
+mod certificates;
 mod config;
 mod error;
 mod events;
+mod hosting;
 mod job;
 mod keys;
 mod log;
@@ -25,12 +27,16 @@ mod resubmit;
 mod rows;
 mod rules;
 mod sequencer;
+mod served;
 mod tails;
 mod token;
+mod usage;
 
 pub use answer::SubmitAnswer;
+pub use certificates::{CertificateRow, CertificateState, LedgerError};
 pub use config::Config;
 pub use error::Error;
+pub use hosting::{Body, Counted, Gate, Hosting, Refused};
 pub use keys::Keys;
 pub use log::Log;
 pub use platform::{Clock, Platform, SharedTables};

@@ -41,6 +41,8 @@ pub trait Log: Send + Sync + 'static {
     fn header(&self, index: JournalIndex) -> Result<Option<(RecordHeader, Digest)>, Error>;
     /// A body of a record; an erased one is empty.
     fn body(&self, index: JournalIndex, n: u16) -> Result<Option<Bytes>, Error>;
+    /// Bytes that the platform takes on this node's disk, as far as is known without looking.
+    fn disk_bytes(&self) -> u64;
     /// Records from an index on, about `max_bytes` of them.
     fn read(&self, from: JournalIndex, max_bytes: usize) -> Result<Vec<Arc<Record>>, Error>;
 }
@@ -87,6 +89,9 @@ impl Log for PlatformHandle {
     }
     fn body(&self, index: JournalIndex, n: u16) -> Result<Option<Bytes>, Error> {
         self.store().body(index, n)
+    }
+    fn disk_bytes(&self) -> u64 {
+        self.store().disk_bytes()
     }
     fn read(&self, from: JournalIndex, max_bytes: usize) -> Result<Vec<Arc<Record>>, Error> {
         self.store().read(from, max_bytes)

@@ -2,6 +2,7 @@
 
 use crate::Config;
 use crate::answer::SubmitAnswer;
+use crate::hosting::{Gate, TURN, Turn};
 use crate::job::{Answers, Job, Settled};
 use crate::log::Log;
 use crate::prepare::{Caller, Prepared, not_encrypted};
@@ -45,6 +46,7 @@ pub(crate) struct Inner {
     /// One re-submission at a time: two would both write what became of a record.
     pub(crate) resubmitting: tokio::sync::Mutex<()>,
     held: Arc<Semaphore>,
+    gate: Arc<Gate>,
 }
 
 /// One input of a batch: judged, or answered already.
@@ -75,7 +77,8 @@ impl Platform {
         let documents = Arc::new(Semaphore::new(config.documents_max));
         let held = Arc::new(Semaphore::new(config.hold_documents_max));
         let resubmitting = tokio::sync::Mutex::new(());
-        let inner = Inner { log, packs, tables, clock, config, jobs, documents, resubmitting, held };
+        let gate = config.hosting.gate(log.region());
+        let inner = Inner { log, packs, tables, clock, config, jobs, documents, resubmitting, held, gate };
         Self { inner: Arc::new(inner) }
     }
 
@@ -99,7 +102,11 @@ impl Platform {
         if let Some(redirect) = self.redirect() {
             return redirect;
         }
-        let mut answers = self.settle_all(vec![self.judge(caller, raw, signature)]).await;
+        let Some(turn) = self.turn(1).await else { return no_turn() };
+        self.inner.gate.serve(1);
+        let judged = self.judge(caller, raw, signature);
+        drop(turn);
+        let mut answers = self.settle_all(vec![judged]).await;
         answers.pop().unwrap_or_else(|| SubmitAnswer::unavailable(codes::INTERNAL, "no answer"))
     }
 
@@ -112,7 +119,17 @@ impl Platform {
         let mut sent = Vec::new();
         for chunk in lines.chunks(CHUNK) {
             let from = slots.len();
-            slots.extend(chunk.iter().map(|raw| self.judge(caller, raw, None)));
+            for part in chunk.chunks(TURN) {
+                let turn = self.turn(part.len()).await;
+                if turn.is_some() {
+                    self.inner.gate.serve(part.len() as u64);
+                }
+                let judge = |raw: &Bytes| match turn {
+                    Some(_) => self.judge(caller, raw, None),
+                    None => Slot::Answered(no_turn()),
+                };
+                slots.extend(part.iter().map(judge));
+            }
             sent.push(self.send(&slots, (from..slots.len()).collect()).await);
             tokio::task::yield_now().await;
         }
@@ -120,15 +137,29 @@ impl Platform {
     }
 
     /// Judges one document without storing it: the dry run. `Ok` lists the warnings.
-    pub fn check(
+    pub async fn check(
         &self,
         caller: &Caller,
         raw: &[u8],
     ) -> Result<Vec<eport_documents::Failure>, Box<SubmitAnswer>> {
+        let Some(_turn) = self.turn(1).await else { return Err(Box::new(no_turn())) };
+        self.inner.gate.serve(1);
         match self.judge(caller, raw, None) {
             Slot::Judged(prepared) => Ok(prepared.document.warnings.clone()),
             Slot::Answered(answer) => Err(Box::new(answer)),
         }
+    }
+
+    /// Counts a request that is served here and is no submission.
+    pub fn serve(&self) {
+        self.inner.gate.serve(1);
+    }
+
+    /// Waits for the platform's turn to judge; `None` when it has waited too long, or too many wait.
+    async fn turn(&self, documents: usize) -> Option<Turn> {
+        let deadline = Instant::now() + self.inner.config.write_timeout;
+        let turn = self.inner.config.hosting.turn(self.region(), documents);
+        timeout_at(deadline, turn).await.ok().flatten()
     }
 
     /// Where to go, when this node certainly is not primary.
@@ -268,6 +299,14 @@ impl Platform {
         };
         Sent { at, outcome, deadline }
     }
+}
+
+/// Nothing of it was looked at.
+fn no_turn() -> SubmitAnswer {
+    SubmitAnswer::unavailable(
+        codes::OVERLOADED,
+        "too many requests of this platform wait; nothing was stored",
+    )
 }
 
 /// Inputs on their way.

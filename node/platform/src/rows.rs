@@ -6,8 +6,13 @@
 //! r/TYPE 0 BLIND (16 bytes) LODGED_BY    what a business key names                ReferenceRow
 //! s/TYPE 0 STATE 0 DOC_ID                index by type and state                  empty
 //! n                                      next document number and its epoch       CursorRow
+//! u/served                               requests served, by month                ServedRow
+//! u/journal                              documents and bytes, by month            eport_model::Usage
 //! a/DOC_ID                               number of a tail record's document now    the other number
 //! t/TAIL_ID/INDEX (u64, big endian)      what became of a record of a tail         TailRow
+//! c/SERIAL                               a certificate of the platform's CAs       CertificateRow
+//! i/SERIAL                               an intent that no certificate followed     empty
+//! u/SUBJECT 0 SERIAL                     index of certificates by subject          empty
 //! ```
 //!
 //! BLIND is a keyed digest of the client reference; the reference itself stands encrypted in `DocumentRow::columns`.
@@ -27,6 +32,9 @@ use serde::{Deserialize, Serialize};
 
 /// Key of the number cursor.
 pub(crate) const CURSOR: &[u8] = b"n";
+
+/// Key of the requests served; beside it lies what came in, which the store counts (`eport_model::USAGE_KEY`).
+pub(crate) const SERVED: &[u8] = b"u/served";
 
 /// Largest row value a reader decodes. 64 KiB.
 const ROW_LEN_MAX: usize = 64 << 10;
@@ -158,6 +166,24 @@ pub(crate) fn references(doc_type: &str, client_ref: &Blind) -> Bytes {
 
 pub(crate) fn state(doc_type: &str, state: State, doc_id: &str) -> Bytes {
     join(b"s/", &[doc_type.as_bytes(), &[0], state.as_str().as_bytes(), &[0], doc_id.as_bytes()])
+}
+
+/// The row of a certificate.
+pub(crate) fn certificate(serial: &str) -> Bytes {
+    join(b"c/", &[serial.as_bytes()])
+}
+
+pub(crate) fn intent(serial: &str) -> Bytes {
+    join(b"i/", &[serial.as_bytes()])
+}
+
+/// Prefix of a subject's certificates.
+pub(crate) fn subject(subject: &str) -> Bytes {
+    join(b"u/", &[subject.as_bytes(), &[0]])
+}
+
+pub(crate) fn subject_serial(subject: &str, serial: &str) -> Bytes {
+    join(b"u/", &[subject.as_bytes(), &[0], serial.as_bytes()])
 }
 
 /// Prefix of the index for a type and a state; without state all states, without type everything.

@@ -25,6 +25,19 @@ pub(crate) struct Moment {
     pub(crate) time: Timestamp,
     /// Where the next record most likely stands.
     pub(crate) index: JournalIndex,
+    /// The platform takes as much disk as its quota allows.
+    pub(crate) disk_full: bool,
+    /// What the policy says of answers.
+    pub(crate) promise: Promise,
+}
+
+/// What the policy says of answers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Promise {
+    /// Every answer must say `replicated`.
+    pub(crate) demanded: bool,
+    /// No answer ever says it.
+    pub(crate) never: bool,
 }
 
 /// What the rules say about one document.
@@ -98,6 +111,13 @@ impl Rules {
     fn next(&mut self, p: &Prepared, known: Option<ReferenceRow>, moment: &Moment) -> Result<Verdict, Error> {
         if let Some(origin) = &p.origin {
             return self.next_of_tail(p, origin, known, moment);
+        }
+        // What was accepted once, here or in a tail, is never turned away for space; only what is new is.
+        if moment.disk_full {
+            return Ok(Verdict::Settle(Settled::DiskFull));
+        }
+        if moment.promise.never && (moment.promise.demanded || p.document.kind.replicated) {
+            return Ok(Verdict::Settle(Settled::Unpromisable));
         }
         // Tables may have changed between the judgement and this record's time.
         let again = if p.document.holds_at(&*self.tables, moment.time) {

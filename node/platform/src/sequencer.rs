@@ -2,19 +2,23 @@
 //!
 //! Invariants: at most one record of a business reference (lodger, type, client reference) is in flight; whatever else names
 //! that reference waits behind it and is decided afresh when it is committed or gone, so no answer rests on a record that may
-//! vanish. Numbers rise with the journal. Every item is settled exactly once.
+//! vanish. Numbers rise with the journal. Every item is settled exactly once. An item whose answer must promise `replicated` is
+//! settled only when its record is.
 
+use crate::hosting::Gate;
 use crate::job::{Item, Job, Settled, Stored};
 use crate::log::Log;
 use crate::numbers::Numbers;
 use crate::platform::{Clock, SharedTables};
-use crate::rules::{Moment, Rules, Verdict};
+use crate::rules::{Moment, Promise, Rules, Verdict};
+use crate::served::Served;
 use crate::{Config, Error};
 use bytes::Bytes;
 use eport_agent::{Pending, PlatformStatus};
 use eport_documents::{DocId, Failure, Packs, State};
 use eport_journal::{Outcome, Role};
-use eport_model::{Draft, Epoch, JournalIndex, NodeId, Timestamp};
+use eport_model::{Draft, Durability, Epoch, JournalIndex, NodeId, RecordKind, Timestamp};
+use eport_registry::DurabilityMode;
 use futures::stream::{FuturesUnordered, StreamExt};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -35,6 +39,15 @@ struct InFlight {
 /// Answers that only repeat what is stored; they wait until the replica confirms what it can promise of it.
 type Repeats = futures::future::BoxFuture<'static, (Option<Outcome>, Vec<(Item, Stored)>)>;
 
+/// A stored document whose answer must promise more than it can yet.
+struct Parked {
+    item: Item,
+    stored: Stored,
+}
+
+/// What the replica can promise of everything applied.
+type Confirmed = futures::future::BoxFuture<'static, Option<Outcome>>;
+
 pub(crate) struct Sequencer {
     log: Arc<dyn Log>,
     rules: Rules,
@@ -47,6 +60,11 @@ pub(crate) struct Sequencer {
     repeats: FuturesUnordered<Repeats>,
     /// References with a record in flight, and who waits behind it.
     busy: HashMap<Bytes, VecDeque<Item>>,
+    /// In journal order, mostly.
+    parked: VecDeque<Parked>,
+    confirming: FuturesUnordered<Confirmed>,
+    gate: Arc<Gate>,
+    served: Served,
     last_time: Timestamp,
     last_done: JournalIndex,
 }
@@ -61,6 +79,10 @@ impl Sequencer {
         jobs: mpsc::Receiver<Job>,
     ) -> Self {
         Self {
+            parked: VecDeque::new(),
+            confirming: FuturesUnordered::new(),
+            gate: config.hosting.gate(log.region()),
+            served: Served::default(),
             status: log.status(),
             rules: Rules { log: log.clone(), packs, tables, numbers: Numbers::default() },
             log,
@@ -78,16 +100,24 @@ impl Sequencer {
 
     /// Runs until every `Platform` is dropped. What is in flight then stays unanswered here: unknown to its caller.
     pub(crate) async fn run(mut self) {
+        let mut every = tokio::time::interval(self.config.served_every);
+        every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            let Self { flight, repeats, jobs, .. } = &mut self;
+            let Self { flight, repeats, confirming, parked, status, jobs, .. } = &mut self;
             tokio::select! {
                 biased;
                 outcome = first_outcome(flight) => self.settle_first(outcome),
-                Some((outcome, repeated)) = repeats.next(), if !repeats.is_empty() => settle_repeats(outcome, repeated),
+                Some((outcome, repeated)) = repeats.next(), if !repeats.is_empty() => {
+                    self.settle_repeats(outcome, repeated);
+                }
+                Some(outcome) = confirming.next(), if !confirming.is_empty() => self.settle_parked(outcome),
+                // Acknowledgements of backups show in the status; while something waits for them, each change is a reason to ask.
+                Ok(()) = status.changed(), if !parked.is_empty() && confirming.is_empty() => self.ask_for_parked(),
                 job = jobs.recv() => match job {
                     Some(job) => self.ready.extend(job.items()),
                     None => return,
                 },
+                _ = every.tick() => self.write_served(),
             }
             self.settle_more();
             // Jobs are bounded by the permits of their documents, so this queue is too.
@@ -98,6 +128,11 @@ impl Sequencer {
             }
             while !self.ready.is_empty() {
                 self.round();
+                if !self.ready.is_empty() {
+                    // Between two groups the other platforms of this node have their turn.
+                    tokio::task::yield_now().await;
+                    self.settle_more();
+                }
             }
         }
     }
@@ -115,10 +150,10 @@ impl Sequencer {
     fn settle_first(&mut self, outcome: Option<Outcome>) {
         let Some(InFlight { item, doc_id, warnings, .. }) = self.flight.pop_front() else { return };
         self.release(&item.document.reference.clone());
-        let settled = match outcome {
+        match outcome {
             Some(Outcome::Done { position, durability }) => {
                 self.last_done = position.index;
-                Settled::Stored(Stored {
+                let stored = Stored {
                     doc_id: doc_id.to_string(),
                     doc_version: item.document.key.doc_version,
                     state: State::Checked,
@@ -126,11 +161,92 @@ impl Sequencer {
                     durability,
                     warnings,
                     repeated: false,
-                })
+                };
+                self.answer(item, stored);
             }
-            other => not_done(other),
-        };
-        item.settle(settled);
+            other => {
+                // Its record may have been the one that carried what was served.
+                self.served.not_written();
+                item.settle(not_done(other));
+            }
+        }
+    }
+
+    /// Answers what is stored, or parks it until it is as durable as its answer must say.
+    fn answer(&mut self, item: Item, stored: Stored) {
+        let demanded = item.document.document.kind.replicated || self.promise().demanded;
+        if demanded && stored.durability == Durability::Local {
+            self.parked.push_back(Parked { item, stored });
+        } else {
+            item.settle(Settled::Stored(stored));
+        }
+    }
+
+    fn promise(&self) -> Promise {
+        let status = self.status.borrow();
+        let policy = status.placement.as_ref().map(|p| p.policy);
+        policy.map_or_else(Promise::default, |p| Promise {
+            demanded: p.min_durability == Durability::Replicated,
+            never: p.durability == DurabilityMode::Async || p.same_site,
+        })
+    }
+
+    /// Asks what can be promised now. Callers that gave up are let go: their documents are stored, and a repeat finds them.
+    fn ask_for_parked(&mut self) {
+        self.parked.retain(|p| !p.item.answers.is_abandoned());
+        if self.parked.is_empty() {
+            return;
+        }
+        // A full queue: the next change of the status asks again.
+        if let Ok(outcome) = self.log.depend(APPLIED_SO_FAR) {
+            self.confirming.push(Box::pin(async move { outcome.await.ok() }));
+        }
+    }
+
+    fn settle_parked(&mut self, outcome: Option<Outcome>) {
+        match outcome {
+            Some(Outcome::Done { position, durability: Durability::Replicated }) => {
+                let (held, rest) = std::mem::take(&mut self.parked)
+                    .into_iter()
+                    .partition(|p| p.stored.position.index <= position.index);
+                self.parked = rest;
+                let held: VecDeque<Parked> = held;
+                for Parked { item, stored } in held {
+                    item.settle(Settled::Stored(Stored { durability: Durability::Replicated, ..stored }));
+                }
+            }
+            Some(Outcome::Done { .. } | Outcome::Overloaded) => {}
+            // Not primary any more, or the node stops: whether the record lives on is for whoever is primary to say.
+            other => {
+                for Parked { item, .. } in std::mem::take(&mut self.parked) {
+                    item.settle(not_done(match other {
+                        Some(Outcome::NotPrimary { .. } | Outcome::Held) => Some(Outcome::Unknown),
+                        ref same => same.clone(),
+                    }));
+                }
+            }
+        }
+    }
+
+    fn settle_repeats(&mut self, outcome: Option<Outcome>, repeated: Vec<(Item, Stored)>) {
+        for (item, stored) in repeated {
+            match &outcome {
+                Some(Outcome::Done { durability, .. }) => {
+                    self.answer(item, Stored { durability: *durability, ..stored });
+                }
+                other => item.settle(not_done(other.clone())),
+            }
+        }
+    }
+
+    /// Writes what was served when no document's record has carried it.
+    fn write_served(&mut self) {
+        let Ok(Ok(moment)) = self.moment() else { return };
+        let Some(effect) = self.served.effect() else { return };
+        let draft = Draft { effects: vec![effect], ..Draft::bare(RecordKind::Entry, moment.time) };
+        if self.log.propose(vec![draft], moment.generation).is_err() {
+            self.served.not_written();
+        }
     }
 
     /// Ends the wait of those behind a reference: they are decided afresh.
@@ -180,6 +296,9 @@ impl Sequencer {
     }
 
     fn finish(&mut self, item: Item, settled: Settled) {
+        if matches!(settled, Settled::DiskFull) {
+            self.gate.count_disk();
+        }
         self.release(&item.document.reference.clone());
         item.settle(settled);
     }
@@ -209,10 +328,13 @@ impl Sequencer {
             // Records behind an older epoch's last answer may be gone.
             self.last_done = JournalIndex::ZERO;
         }
+        self.served.enter(epoch, &*self.log)?;
         let time = (self.clock)().max(self.log.last_time()).max(self.last_time);
+        self.served.count(self.gate.take_served(), time);
+        let (disk_full, promise) = (self.gate.is_disk_full(self.log.disk_bytes()), self.promise());
         let behind = JournalIndex::from_u64(self.last_done.as_u64() + self.flight.len() as u64);
         let index = behind.max(self.log.last().index).next();
-        Ok(Ok(Moment { epoch, generation, blocks, time, index }))
+        Ok(Ok(Moment { epoch, generation, blocks, time, index, disk_full, promise }))
     }
 
     /// Takes items from the ready queue; those behind a busy reference are parked there.
@@ -252,11 +374,16 @@ impl Sequencer {
         }
     }
 
-    fn propose(&mut self, drafts: Vec<Draft>, proposed: Vec<(Item, DocId, Vec<Failure>)>, moment: &Moment) {
+    fn propose(
+        &mut self,
+        mut drafts: Vec<Draft>,
+        proposed: Vec<(Item, DocId, Vec<Failure>)>,
+        moment: &Moment,
+    ) {
         let time = moment.time;
-        if drafts.is_empty() {
-            return;
-        }
+        // On the first of the group: whoever is answered for one of these is counted by a record before it.
+        let Some(first) = drafts.first_mut() else { return };
+        first.effects.extend(self.served.effect());
         self.last_time = time;
         self.log.note_next_number(self.rules.numbers.next());
         match self.log.propose(drafts, moment.generation) {
@@ -267,6 +394,7 @@ impl Sequencer {
             }
             Err(full) => {
                 warn!(region = %full.0, "the journal's queue is full");
+                self.served.not_written();
                 for (item, ..) in proposed {
                     self.finish(item, Settled::Overloaded);
                 }
@@ -279,18 +407,6 @@ async fn first_outcome(flight: &mut VecDeque<InFlight>) -> Option<Outcome> {
     match flight.front_mut() {
         Some(first) => (&mut first.outcome).await.ok(),
         None => std::future::pending().await,
-    }
-}
-
-fn settle_repeats(outcome: Option<Outcome>, repeated: Vec<(Item, Stored)>) {
-    for (item, stored) in repeated {
-        let settled = match &outcome {
-            Some(Outcome::Done { durability, .. }) => {
-                Settled::Stored(Stored { durability: *durability, ..stored })
-            }
-            other => not_done(other.clone()),
-        };
-        item.settle(settled);
     }
 }
 

@@ -178,6 +178,9 @@ impl Platform {
         decided: Option<&TailRow>,
         ahead: &mut HashMap<Bytes, ReferenceRow>,
     ) -> Result<Class, Error> {
+        if matches!(record.header.kind, RecordKind::CertIntent | RecordKind::CertIssued) {
+            return self.class_of_certificate(record);
+        }
         let Some(document) = TailDocument::of(record)? else { return Ok(Class::None) };
         let known = match ahead.get(document.reference()) {
             Some(row) => Some(row.clone()),
@@ -203,6 +206,20 @@ impl Platform {
             }
             Err(conflict) => Ok(Class::Conflict(conflict)),
         }
+    }
+
+    /// A record of a CA's ledger is never submitted again: whether its certificate lives on is for a person.
+    fn class_of_certificate(&self, record: &Record) -> Result<Class, Error> {
+        let id = record.header.request.as_ref().map(|r| r.id.as_str()).unwrap_or_default();
+        let serial = id.split('/').nth(1).unwrap_or_default();
+        let detail = match (self.certificate(serial)?, &record.header.kind) {
+            (Some(row), RecordKind::CertIssued) if !row.certificate.is_empty() => return Ok(Class::None),
+            (_, RecordKind::CertIntent) => return Ok(Class::None),
+            _ => format!(
+                "certificate {serial} was given away: enter it with cert import, or cert revoke --unknown"
+            ),
+        };
+        Ok(Class::Conflict(Conflict { code: codes::CERT_UNKNOWN.to_string(), detail }))
     }
 
     fn reference(&self, key: &[u8]) -> Result<Option<ReferenceRow>, Error> {

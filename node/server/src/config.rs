@@ -29,12 +29,18 @@ pub struct Config {
     /// Timing of the registry.
     #[serde(default)]
     pub registry: RegistrySection,
+    /// Issuing CAs of this node.
+    #[serde(default)]
+    pub ca: CaSection,
     /// Bounds of memory and queues.
     #[serde(default)]
     pub limits: Limits,
     /// Verification in the background.
     #[serde(default)]
     pub verify: Verify,
+    /// How backups are kept up to date.
+    #[serde(default)]
+    pub shipping: Shipping,
     /// Log output.
     #[serde(default)]
     pub log: Log,
@@ -139,6 +145,15 @@ impl Default for RegistrySection {
     }
 }
 
+/// The issuing CAs whose keys are on this node; it issues with them while it is primary of their platform.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CaSection {
+    /// Folder of pairs `NAME.crt`, `NAME.key` (mode 0600), and of `root.crt` with `root.crl`. Default: none, the node does not
+    /// issue.
+    pub dir: Option<PathBuf>,
+}
+
 /// Bounds of memory and queues.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -182,6 +197,37 @@ pub struct Verify {
 impl Default for Verify {
     fn default() -> Self {
         Self { mark_every_s: 3_600, scrub_every_s: 86_400, scrub_mib_s: 8 }
+    }
+}
+
+/// How backups are kept up to date. Explained in `docs/reference/bootstrap.md`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Shipping {
+    /// A backup that lacks at least so many records, and at least half of the journal, is given a checkpoint. 1–10^12, default 10000.
+    pub bootstrap_records: u64,
+    /// Checkpoints leave this node no faster than this, all together, in KiB a second; 0 for no limit. Default 65536.
+    pub bootstrap_rate_kib: u64,
+    /// Backups that this node sends checkpoints to at the same time. 1–64, default 2.
+    pub bootstrap_sends: usize,
+    /// A slot keeps at most so many records for one backup. 1–10^12, default 1000000.
+    pub slot_records: u64,
+    /// A slot keeps at most so many MiB of records. 1–10^9, default 8192.
+    pub slot_mib: u64,
+    /// A slot keeps a record at most so long, in seconds. 1–10^9, default 86400.
+    pub slot_age_s: u64,
+}
+
+impl Default for Shipping {
+    fn default() -> Self {
+        Self {
+            bootstrap_records: 10_000,
+            bootstrap_rate_kib: 65_536,
+            bootstrap_sends: 2,
+            slot_records: 1_000_000,
+            slot_mib: 8_192,
+            slot_age_s: 86_400,
+        }
     }
 }
 
@@ -279,21 +325,25 @@ impl Config {
             if (low..=high).contains(&value) {
                 Ok(())
             } else {
-                Err(format!("limits.{name}: {value} is outside {low} to {high}"))
+                Err(format!("{name}: {value} is outside {low} to {high}"))
             }
         };
-        let verify = |name: &str, value: u64, high: u64| match value {
-            v if (1..=high).contains(&v) => Ok(()),
-            v => Err(format!("verify.{name}: {v} is outside 1 to {high}")),
-        };
-        verify("mark_every_s", self.verify.mark_every_s, 604_800)?;
-        verify("scrub_every_s", self.verify.scrub_every_s, 2_592_000)?;
-        verify("scrub_mib_s", self.verify.scrub_mib_s, 4_096)?;
-        within("memory_mib", self.limits.memory_mib as u64, 32, 65_536)?;
-        within("write_timeout_ms", self.limits.write_timeout_ms, 100, 600_000)?;
-        within("hold_max_ms", self.limits.hold_max_ms, 0, 60_000)?;
-        within("hold_requests", self.limits.hold_requests as u64, 0, 1_000_000)?;
-        within("body_mib", self.limits.body_mib as u64, 1, 1_024)
+        within("limits.memory_mib", self.limits.memory_mib as u64, 32, 65_536)?;
+        within("limits.write_timeout_ms", self.limits.write_timeout_ms, 100, 600_000)?;
+        within("limits.hold_max_ms", self.limits.hold_max_ms, 0, 60_000)?;
+        within("limits.hold_requests", self.limits.hold_requests as u64, 0, 1_000_000)?;
+        within("limits.body_mib", self.limits.body_mib as u64, 1, 1_024)?;
+        let s = &self.shipping;
+        within("shipping.bootstrap_records", s.bootstrap_records, 1, 1_000_000_000_000)?;
+        within("shipping.bootstrap_rate_kib", s.bootstrap_rate_kib, 0, 1 << 30)?;
+        within("shipping.bootstrap_sends", s.bootstrap_sends as u64, 1, 64)?;
+        within("shipping.slot_records", s.slot_records, 1, 1_000_000_000_000)?;
+        within("shipping.slot_mib", s.slot_mib, 1, 1_000_000_000)?;
+        within("shipping.slot_age_s", s.slot_age_s, 1, 1_000_000_000)?;
+        let v = &self.verify;
+        within("verify.mark_every_s", v.mark_every_s, 1, 604_800)?;
+        within("verify.scrub_every_s", v.scrub_every_s, 1, 2_592_000)?;
+        within("verify.scrub_mib_s", v.scrub_mib_s, 1, 4_096)
     }
 }
 

@@ -60,6 +60,7 @@ pub(crate) fn commands(
             state: NodeState::Up,
             software: String::new(),
             incarnation: 0,
+            reads: 1,
             joined: now,
         })
     }));
@@ -159,5 +160,6 @@ fn policy(path: &Path, durability: &str, k: u32) -> Result<Policy, Exit> {
         isolation: Isolation::Block,
         failover: FailoverMode::Manual,
         same_site: false,
+        min_durability: eport_model::Durability::Local,
     })
 }

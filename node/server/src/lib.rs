@@ -11,6 +11,7 @@ mod founding;
 pub mod genesis;
 mod keeper;
 mod node;
+mod revoked;
 pub mod telemetry;
 
 use eport_model::{Code, Coded};

@@ -30,19 +30,25 @@ enum LogFormat {
     Text,
 }
 
+/// Pieces of work between two looks at the sockets.
+const EVENT_INTERVAL: u32 = 8;
+
 fn main() -> ExitCode {
     let args = Args::parse();
     let config = match Config::load(&args.config) {
         Ok(config) => config,
         Err(error) => return fail(&Exit::of(&error)),
     };
+    eport_failpoint::enter(&config.node.id.to_string());
     let telemetry =
         match eport_server::telemetry::start(&config.log.level, matches!(args.log_format, LogFormat::Json)) {
             Ok(telemetry) => telemetry,
             Err(exit) => return fail(&exit),
         };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("eportd").build()
-    {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    // Sockets are looked at after so many pieces of work, not after 61: under a flood each piece takes a while, and what another
+    // platform's callers send must not wait for that many.
+    let runtime = match runtime.enable_all().event_interval(EVENT_INTERVAL).thread_name("eportd").build() {
         Ok(runtime) => runtime,
         Err(error) => {
             return fail(&Exit {

@@ -2,14 +2,15 @@
 
 use crate::config::Config;
 use crate::keeper::Keeper;
+use crate::revoked::Revoked;
 use crate::telemetry::Telemetry;
 use crate::{Exit, founding};
 use eport_agent::{Agent, Clock, Dispatcher, PlatformHandle};
 use eport_consensus::{Profile, Registry};
 use eport_documents::Packs;
-use eport_http::{Api, ApiConfig, Receiver, TableService};
+use eport_http::{Api, ApiConfig, CaShelf, Receiver, TableService};
 use eport_model::codes;
-use eport_platform::Platform;
+use eport_platform::{Hosting, Platform};
 use eport_store::{Budget, DataDir, ObjectStore, RegistryStore, Shared};
 use eport_tls::{Identity, Tls};
 use eport_transport::{Peer, Transport};
@@ -34,6 +35,7 @@ struct Running {
     registry: Registry,
     agent: Agent,
     keeper: Arc<Keeper>,
+    revoked: Arc<tokio::sync::Notify>,
     tls: Tls,
     listeners: Vec<tokio::task::JoinHandle<()>>,
     stop: watch::Sender<bool>,
@@ -72,6 +74,8 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
         config.federation.trust_domain.clone(),
     )
     .map_err(|e| Exit::of_tls(&e))?;
+    // Before anything listens or dials: a restart makes nobody welcome again.
+    let revoked = Revoked::open(data.path(), &tls)?;
     let node_key = Keeper::open_key(config)?;
     let bytes = config.limits.memory_mib << 20;
     let shared =
@@ -92,6 +96,12 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
         info!(%lineage, configured = %config.federation.lineage, "the directory descends from the configured lineage");
     }
     let mut net = eport_transport::Config::new(config.node.id, lineage, config.listen.quic, incarnation);
+    // A test lets this build speak as an older or a newer one would.
+    if let (Some(oldest), Some(newest)) =
+        (eport_failpoint::setting("wire.oldest"), eport_failpoint::setting("wire.newest"))
+    {
+        net.versions = (oldest, newest);
+    }
     // A full shipping window of the smallest records of several platforms fits: a dropped batch costs a second of silence.
     net.queue_count_max = 32_768;
     net.via = config.transport.via.clone();
@@ -108,6 +118,8 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
     };
     let registry = Registry::open(registry_config, registry_store, transport.clone()).await?;
     dispatcher.open_registry(registry.clone());
+    let revoked_stop = Arc::new(tokio::sync::Notify::new());
+    tokio::spawn(revoked.follow(registry.clone(), tls.clone(), transport.clone(), revoked_stop.clone()));
     // A directory that has come to another lineage was never meant to found the first one again.
     if lineage == config.federation.lineage {
         found(config, &registry, clock).await?;
@@ -120,7 +132,15 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
         limits: eport_journal::Limits {
             lease_ms: millis(profile.lease()),
             grace_ms: millis(profile.grace()),
+            bootstrap_records: config.shipping.bootstrap_records,
+            slot_records: config.shipping.slot_records,
+            slot_bytes: config.shipping.slot_mib << 20,
+            slot_age_ms: config.shipping.slot_age_s.saturating_mul(1_000),
             ..eport_journal::Limits::default()
+        },
+        bootstrap: eport_agent::Bootstrap {
+            rate_bytes: config.shipping.bootstrap_rate_kib << 10,
+            sends_max: config.shipping.bootstrap_sends,
         },
         incarnation,
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -157,7 +177,8 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
         trust_pem,
         exports,
     };
-    let factory = factory(config, built_in_packs()?, tables.clone(), keeper.clone(), clock);
+    let hosting = Hosting::new(std::thread::available_parallelism().map_or(2, usize::from));
+    let factory = factory(config, built_in_packs()?, tables.clone(), keeper.clone(), clock, hosting.clone());
     let api = Api::new(
         api_config,
         registry.clone(),
@@ -165,7 +186,9 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
         agent.clone(),
         tls.clone(),
         tables,
+        Arc::new(cas(config)?),
         ready,
+        hosting,
         factory,
     );
     let router = eport_http::router(api.clone());
@@ -183,7 +206,30 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
         )));
     }
     info!(api = %config.listen.api, quic = %transport.local_addr(), "listening");
-    Ok(Running { transport, registry, agent, keeper, tls, listeners, stop, _data: dir })
+    Ok(Running {
+        transport,
+        registry,
+        agent,
+        keeper,
+        revoked: revoked_stop,
+        tls,
+        listeners,
+        stop,
+        _data: dir,
+    })
+}
+
+/// The issuing CAs of this node.
+fn cas(config: &Config) -> Result<CaShelf, Exit> {
+    let Some(dir) = &config.ca.dir else { return Ok(CaShelf::default()) };
+    let (shelf, unused) = CaShelf::open(dir).map_err(|(code, detail)| Exit { code, detail })?;
+    for what in unused {
+        warn!(dir = %dir.display(), %what, "not used");
+    }
+    for ca in shelf.all() {
+        info!(key = %ca.spki(), name = %ca.name().uri(ca.domain()), "issuing CA opened");
+    }
+    Ok(shelf)
 }
 
 fn profile(config: &Config) -> Profile {
@@ -267,6 +313,7 @@ fn factory(
     tables: Arc<TableService>,
     keeper: Arc<Keeper>,
     clock: Clock,
+    hosting: Hosting,
 ) -> Box<dyn Fn(PlatformHandle) -> Platform + Send + Sync> {
     let (write_timeout, hold_max) = (
         Duration::from_millis(config.limits.write_timeout_ms),
@@ -278,6 +325,7 @@ fn factory(
             write_timeout,
             hold_max,
             hold_documents_max,
+            hosting: hosting.clone(),
             ..eport_platform::Config::with_keys(keeper.keys(handle.region()))
         };
         let clock: eport_platform::Clock = Arc::new(move || clock.wall());
@@ -378,6 +426,7 @@ fn reload(config_path: &Path, running: &Running, telemetry: &Telemetry) {
 
 async fn stop(running: Running) {
     running.keeper.stop();
+    running.revoked.notify_one();
     running.stop.send_replace(true);
     for listener in running.listeners {
         if let Err(error) = listener.await {

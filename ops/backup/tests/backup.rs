@@ -160,6 +160,7 @@ fn registry(recovery: &NodeKey, key: &DataKey) -> State {
             state: NodeState::Up,
             software: String::new(),
             incarnation: 0,
+            reads: 1,
             joined: Timestamp::from_millis(1),
         }),
     );
@@ -177,6 +178,7 @@ fn registry(recovery: &NodeKey, key: &DataKey) -> State {
                 isolation: eport_registry::Isolation::Block,
                 failover: eport_registry::FailoverMode::Manual,
                 same_site: false,
+                min_durability: eport_model::Durability::Local,
             },
         },
     );

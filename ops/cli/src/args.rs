@@ -1,8 +1,8 @@
 //! The command tree: global flags and the groups of commands. Each group's arguments live with its code.
 
 use crate::commands::{
-    approval, backup, context, demo, dev, doc, drill, init, journal, node, plan, platform, quorum, simple,
-    site, status, table, tail, user,
+    approval, backup, ca, cert, context, demo, dev, doc, drill, init, journal, node, plan, platform, quorum,
+    simple, site, status, table, tail, user,
 };
 use crate::lang::Lang;
 use clap::{Args, Parser, Subcommand};
@@ -107,6 +107,10 @@ pub enum Command {
     Journal(journal::JournalArgs),
     /// Back up registry and platforms, verify and restore
     Backup(backup::BackupArgs),
+    /// Bring up the root in a ceremony, open it again, prove what was done
+    Ca(ca::CaArgs),
+    /// Issue, list, revoke and import certificates
+    Cert(cert::CertArgs),
     /// Rehearse losses: plan, run, judge and report drills; history, schedule, calendar
     Drill(drill::DrillArgs),
     /// Look at commands that wait for a second person, approve or reject them

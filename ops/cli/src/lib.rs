@@ -53,8 +53,8 @@ pub fn run(argv: Vec<OsString>) -> u8 {
 
 async fn dispatch(cli: Cli, out: Out) -> Result<(), Error> {
     use commands::{
-        approval, backup, context, demo, dev, doc, drill, init, journal, node, plan, platform, quorum,
-        simple, site, status, table, tail, user,
+        approval, backup, ca, cert, context, demo, dev, doc, drill, init, journal, node, plan, platform,
+        quorum, simple, site, status, table, tail, user,
     };
     let global = &cli.global;
     match cli.command {
@@ -72,6 +72,8 @@ async fn dispatch(cli: Cli, out: Out) -> Result<(), Error> {
         Command::Doc(args) => doc::run(args, global, out).await,
         Command::Journal(args) => journal::run(args, global, out).await,
         Command::Backup(args) => backup::run(args, global, out).await,
+        Command::Ca(args) => ca::run(args, out),
+        Command::Cert(args) => cert::run(args, global, out).await,
         Command::Drill(args) => drill::run(args, global, out).await,
         Command::Approval(args) => approval::run(args, global, out).await,
         Command::Approve(args) => approval::approve(args, global, out).await,

@@ -11,6 +11,9 @@ use std::time::Duration;
 /// Most pages that a list is followed for; a page holds up to 1 000 items.
 const PAGES_MAX: usize = 10_000;
 
+/// How long a move that is done may lack the length of its pause.
+const PAUSE_KNOWN: Duration = Duration::from_secs(2);
+
 /// A table file with the options of its import.
 #[derive(Clone, Debug)]
 pub struct TableFile {
@@ -161,13 +164,17 @@ impl Client {
     ) -> Result<Value, Error> {
         let path = format!("/v1/platforms/{region}/moves/{move_id}");
         let watch = async {
+            let mut patience = PAUSE_KNOWN;
             loop {
                 let now: Value = self.get(&path, &[]).await?;
                 seen(&now);
                 match now.get("state").and_then(Value::as_str) {
+                    // The new primary notes a moment later that it has opened: then it is known how long writes waited.
+                    Some("done") if now["write_pause_ms"].is_null() && patience > every => patience -= every,
                     Some("done" | "aborted" | "failed") => return Ok(now),
-                    _ => tokio::time::sleep(every).await,
+                    _ => {}
                 }
+                tokio::time::sleep(every).await;
             }
         };
         tokio::time::timeout(limit, watch).await.unwrap_or_else(|_| {

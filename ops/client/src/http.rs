@@ -232,7 +232,10 @@ impl Client {
     ) -> Result<T, Error> {
         let signature = self.signature(Some(statement)).await?;
         let (body, repeat) = (Body::json(path, body)?, Repeat::UnlessSent);
-        decode(path, self.call(Call { method, path, query: &[], body, repeat, signature }).await?)
+        eport_failpoint::point!("call.before", path);
+        let answer = self.call(Call { method, path, query: &[], body, repeat, signature }).await?;
+        eport_failpoint::point!("call.after", path);
+        decode(path, answer)
     }
 
     pub(crate) fn signer(&self) -> Option<&Signer> {

@@ -2,7 +2,7 @@
 // Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
-use eport_authority::{Authority, IssuingSpec, Key, LeafNames, Validity, bundle_pem};
+use eport_authority::{Authority, CaPurpose, IssuingSpec, Key, LeafNames, Validity, bundle_pem};
 use eport_client::{Client, Error, Files, Repeat, Settings, client_config};
 use eport_model::{Epoch, TrustDomain};
 use serde_json::{Value, json};
@@ -39,8 +39,12 @@ impl World {
         let domain: TrustDomain = "gd.eport.example".parse().unwrap();
         let life = Validity::days(OffsetDateTime::now_utc(), 1);
         let root = Authority::create_root("test", &domain, life).unwrap();
-        let spec =
-            IssuingSpec { region: "440000".parse().unwrap(), epoch: Epoch::from_u64(1), loopback: true };
+        let spec = IssuingSpec {
+            region: "440000".parse().unwrap(),
+            purpose: CaPurpose::Any,
+            epoch: Epoch::from_u64(1),
+            loopback: true,
+        };
         let ca = root.create_issuing(spec, life).unwrap();
         let names = LeafNames { loopback: true, ..LeafNames::default() };
         let node = "gz-a-1".parse().unwrap();

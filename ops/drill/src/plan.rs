@@ -61,6 +61,12 @@ pub struct Plan {
     pub link: Option<(SiteId, SiteId)>,
     /// The backup behind the cut.
     pub behind: Option<NodeId>,
+    /// Whose directories are copied, the one that recovers first; empty for a drill without copies.
+    #[serde(default)]
+    pub survivors: Vec<NodeId>,
+    /// Voters that count as gone in the copy.
+    #[serde(default)]
+    pub lost: Vec<NodeId>,
     /// After this many seconds anybody may put the start state back.
     pub limit_s: u64,
     /// Canary documents a second, for each platform.
@@ -100,6 +106,7 @@ pub fn plan(script: &Script, region: RegionCode, facts: &Facts<'_>) -> Option<Pl
         Target::Link => cut(status, about),
         _ => (None, None),
     };
+    let (survivors, lost) = if script.isolated { copies(status, about) } else { Default::default() };
     let mut concerned: Vec<&PlatformStatus> = vec![about];
     if script.target.kills() {
         concerned
@@ -124,6 +131,8 @@ pub fn plan(script: &Script, region: RegionCode, facts: &Facts<'_>) -> Option<Pl
         victims,
         link,
         behind,
+        survivors,
+        lost,
         limit_s: facts.limit_s.unwrap_or(script.limit_s),
         rate: script.rate,
         objectives: script.objectives,
@@ -202,10 +211,24 @@ fn cut(status: &FederationStatus, p: &PlatformStatus) -> (Option<(SiteId, SiteId
 fn id(plan: &Plan) -> String {
     let text = serde_json::json!({
         "script": plan.script, "region": plan.region, "platforms": plan.platforms, "victims": plan.victims,
-        "link": plan.link, "behind": plan.behind, "limit_s": plan.limit_s,
+        "link": plan.link, "behind": plan.behind, "survivors": plan.survivors, "lost": plan.lost, "limit_s": plan.limit_s,
     });
     let digest = Digest::of(text.to_string().as_bytes()).to_string();
     digest.chars().take(16).collect()
+}
+
+/// Who survives in the copy: one voter that keeps the platform (its primary if it votes), and a member without a vote that does; the
+/// other voters are gone. Empty when no voter keeps the platform.
+fn copies(status: &FederationStatus, about: &PlatformStatus) -> (Vec<NodeId>, Vec<NodeId>) {
+    let keeps = |n: &NodeStatus| {
+        n.node == about.primary || about.backups.iter().any(|b| b.node == n.node && b.in_sync)
+    };
+    let up: Vec<&NodeStatus> = status.nodes.iter().filter(|n| n.state == NodeState::Up && keeps(n)).collect();
+    let voter = up.iter().filter(|n| n.voter).min_by_key(|n| (n.node != about.primary, n.node));
+    let Some(voter) = voter else { return Default::default() };
+    let other = up.iter().filter(|n| !n.voter).map(|n| n.node).min();
+    let lost = status.nodes.iter().filter(|n| n.voter && n.node != voter.node).map(|n| n.node).collect();
+    (std::iter::once(voter.node).chain(other).collect(), lost)
 }
 
 fn list<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
@@ -251,6 +274,25 @@ fn does(action: Action, count: u64, plan: &Plan) -> Text {
             "逐个读取备用节点自身的日志并查找测试单证",
             "read the journal kept by each standby and find the canaries",
         ),
+        Action::Image => Text::new(
+            format!(
+                "复制 {} 的目录（各自停顿一瞬）；{} 视为永久丢失",
+                list(&plan.survivors),
+                list(&plan.lost)
+            ),
+            format!(
+                "copy the directories of {} (each stands still for a moment); {} count as gone for good",
+                list(&plan.survivors),
+                list(&plan.lost)
+            ),
+        ),
+        Action::RecoveryPlan => Text::new("在每个副本上生成恢复计划", "make a recovery plan of every copy"),
+        Action::Recover => Text::new("签署并在副本上执行恢复", "sign the plan and apply it to the copy"),
+        Action::ServeCopy => Text::new(
+            format!("启动恢复后的副本，写入平台 {}，查找测试单证", plan.region),
+            format!("start the recovered copy, write to platform {} and find the canaries", plan.region),
+        ),
+        Action::Sweep => Text::new("清除所有副本", "take every copy away"),
         Action::Compare => Text::new("比对所有副本的状态摘要", "compare the state digests of all holders"),
     }
 }

@@ -28,6 +28,8 @@ pub struct Facts<'a> {
     pub recovery_key: bool,
     /// Who disturbs.
     pub hands: Hands,
+    /// Whoever asks has said that it is to be done on copies.
+    pub isolated: bool,
     /// Another bound on the time than the script's.
     pub limit_s: Option<u64>,
 }
@@ -80,6 +82,9 @@ pub(crate) fn check(
             format!("the recovery key is {en} (--recovery-key FILE)"),
         ));
     }
+    if script.isolated {
+        out.extend(isolated(plan, facts));
+    }
     if script.target.kills() || script.target == Target::Link {
         out.push(match facts.hands {
             Hands::Own => condition(
@@ -97,6 +102,34 @@ pub(crate) fn check(
         });
     }
     out
+}
+
+/// A drill on copies: said so, on the machine where the directories are, with a majority that can be lost.
+fn isolated(plan: &Plan, facts: &Facts<'_>) -> Vec<Condition> {
+    let count = plan.survivors.len();
+    vec![
+        condition(
+            "isolated",
+            facts.isolated,
+            "仅在隔离副本上执行（--isolated）",
+            "it is only done on an isolated copy, and has to be said: --isolated",
+        ),
+        condition(
+            "directories",
+            facts.hands == Hands::Own,
+            "节点目录位于本机（本机联邦）",
+            "the nodes' directories are on this machine (a federation of dev up)",
+        ),
+        condition(
+            "survivor",
+            count > 0 && plan.lost.len() >= 2,
+            format!("副本：{count}，视为丢失的表决节点：{}", plan.lost.len()),
+            format!(
+                "{count} copies, {} voters count as gone; at least one and two are needed",
+                plan.lost.len()
+            ),
+        ),
+    ]
 }
 
 fn alone(facts: &Facts<'_>) -> Condition {

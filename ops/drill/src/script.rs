@@ -91,6 +91,16 @@ pub enum Action {
     Standbys,
     /// Compare the state of all holders at one record.
     Compare,
+    /// Copy the survivors' directories beside the running federation, as a power cut would leave them.
+    Image,
+    /// Make a recovery plan of every copy.
+    RecoveryPlan,
+    /// Sign the plan and carry it out on the copy of the survivor.
+    Recover,
+    /// Start the recovered copy, let it serve, find the canaries in it.
+    ServeCopy,
+    /// Take every copy away.
+    Sweep,
 }
 
 /// One step of a script.
@@ -139,6 +149,9 @@ pub struct Script {
     pub purpose: Text,
     /// What it disturbs.
     pub target: Target,
+    /// It works on copies only, and says so: whoever runs it must have said so too.
+    #[serde(default)]
+    pub isolated: bool,
     /// After this many seconds anybody may put the start state back.
     pub limit_s: u64,
     /// Canary documents a second, for each platform concerned.
@@ -166,12 +179,13 @@ pub struct ScriptError {
     pub reason: String,
 }
 
-const EMBEDDED: [(&str, &str); 8] = [
+const EMBEDDED: [(&str, &str); 9] = [
     ("switchover", include_str!("../scripts/switchover.toml")),
     ("primary-kill", include_str!("../scripts/primary-kill.toml")),
     ("site-loss", include_str!("../scripts/site-loss.toml")),
     ("link-cut", include_str!("../scripts/link-cut.toml")),
     ("province-loss", include_str!("../scripts/province-loss.toml")),
+    ("quorum-loss", include_str!("../scripts/quorum-loss.toml")),
     ("restore-test", include_str!("../scripts/restore-test.toml")),
     ("standby-read-check", include_str!("../scripts/standby-read-check.toml")),
     ("full-day", include_str!("../scripts/full-day.toml")),
@@ -228,6 +242,7 @@ impl Script {
             (self.target.kills(), does(Action::Kill) && does(Action::Start) && does(Action::Failover)),
             (self.target == Target::Link, does(Action::Cut) && does(Action::Heal)),
             (self.target.moves(), does(Action::Failback)),
+            (does(Action::Image), does(Action::Sweep) && self.isolated && self.target == Target::None),
         ];
         if whole.iter().any(|(needed, there)| *needed && !there) {
             return Err(Fault("what it disturbs it must also mend"));
@@ -262,7 +277,7 @@ mod tests {
             assert!(s.chain.iter().all(|n| script(n).unwrap().is_some_and(|s| !s.is_chain())), "{}", s.name);
             assert_eq!(s.objectives.rpo_records, 0, "{}: no drill of ours may lose an answer", s.name);
         }
-        assert!(script("quorum-loss").unwrap().is_none());
+        assert!(script("quorum-lost").unwrap().is_none());
     }
 
     #[test]
@@ -274,6 +289,9 @@ mod tests {
         let typo = text.replace("action = \"kill\"", "action = \"kil\"");
         assert!(Script::read("primary-kill", &typo).is_err());
         assert!(Script::read("another", text).unwrap_err().reason.contains("calls itself"));
+        let copies = include_str!("../scripts/quorum-loss.toml");
+        assert!(Script::read("quorum-loss", &copies.replace("isolated = true", "isolated = false")).is_err());
+        assert!(Script::read("quorum-loss", &copies.replace("\"sweep\"", "\"follow\"")).is_err());
         let timeless = text.replace("limit_s = ", "limit_s = 0 # ");
         assert!(Script::read("primary-kill", &timeless).unwrap_err().reason.contains("limit_s"));
     }

@@ -33,6 +33,8 @@ fn platform(region: &str, primary: &str, backups: &[&str]) -> PlatformStatus {
         received: 9,
         durable: 9,
         applied: 9,
+        slot: None,
+        bootstrap: None,
     };
     PlatformStatus {
         region: region.parse().unwrap(),
@@ -53,6 +55,9 @@ fn platform(region: &str, primary: &str, backups: &[&str]) -> PlatformStatus {
         head_digest: Digest::ZERO,
         away: false,
         copies: Vec::new(),
+        min_durability: "local".into(),
+        disk_bytes: 0,
+        quota: None,
     }
 }
 
@@ -91,6 +96,7 @@ fn facts(status: &FederationStatus) -> Facts<'_> {
         canary_refused: vec![],
         recovery_key: true,
         hands: Hands::Own,
+        isolated: false,
         limit_s: None,
     }
 }

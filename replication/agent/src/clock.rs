@@ -29,5 +29,6 @@ impl Clock {
     pub fn wall(&self) -> Timestamp {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+            .plus_millis(eport_failpoint::wall_offset_ms())
     }
 }

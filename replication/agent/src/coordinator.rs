@@ -131,6 +131,7 @@ async fn work(agent: &Agent, region: RegionCode, move_id: MoveId, case: &mut Cas
         observed.reachable.remove(&m.from);
     }
     observed.sealed = agent.reports().of(region);
+    drop_forgetful(agent, region, &mut observed);
     // Patience runs on the monotonic clock; the core compares instants of whatever clock it is given.
     let worked = i64::try_from(case.since.elapsed().as_millis()).unwrap_or(i64::MAX);
     let limits = FailoverLimits {
@@ -143,11 +144,13 @@ async fn work(agent: &Agent, region: RegionCode, move_id: MoveId, case: &mut Cas
     ask_copiers_again(agent, region, move_id, version, case);
     match &step {
         Step::SealCandidates { epoch, nodes } => {
+            eport_failpoint::point!("coordinator.seal.before", region);
             for node in nodes {
                 agent.send_move(*node, region, version, Message::Seal { epoch: *epoch, move_id });
             }
         }
         Step::Copy { epoch, orders } => {
+            eport_failpoint::point!("coordinator.copy.before", region);
             for order in orders {
                 if case.copying.get(&order.laggard).is_some_and(|at| at.elapsed() < COPY_REPEAT) {
                     continue;
@@ -166,12 +169,37 @@ async fn work(agent: &Agent, region: RegionCode, move_id: MoveId, case: &mut Cas
         Step::Commit { .. } | Step::ConfirmOldPrimary { .. } | Step::Fail { .. } => {
             let Some(op) = step.command(region, move_id) else { return };
             let command = agent.command(step.name(), op);
-            match agent.registry().propose(command, COMMAND_TIMEOUT).await {
+            eport_failpoint::point!(format!("coordinator.{}.before", step.name()), region);
+            let answered = agent.registry().propose(command, COMMAND_TIMEOUT).await;
+            eport_failpoint::point!(format!("coordinator.{}.after", step.name()), region);
+            match answered {
                 Ok(outcome) => info!(%region, %move_id, ?outcome, step = step.name(), "failover step done"),
                 Err(error) => warn!(%region, %move_id, %error, step = step.name(), "failover step not done"),
             }
         }
     }
+}
+
+/// An answer of a node that has less than its old primary knew it to have acknowledged proves nothing: an old copy of its data
+/// was put back there, or it lost its disk. It counts like no answer.
+fn drop_forgetful(agent: &Agent, region: RegionCode, observed: &mut Observed<'_>) {
+    let Some(epoch) = observed.state.placement(region).map(|p| p.epoch) else { return };
+    let mut known: BTreeMap<NodeId, eport_model::JournalIndex> = BTreeMap::new();
+    for (_, (_, soft)) in agent.board().all() {
+        let told = soft.platforms.into_iter().filter(|p| p.region == region && p.epoch == epoch);
+        for backup in told.flat_map(|p| p.backups) {
+            let acked = known.entry(backup.node).or_default();
+            *acked = (*acked).max(backup.slot.acked);
+        }
+    }
+    observed.sealed.retain(|node, fact| {
+        let acked = known.get(node).copied().unwrap_or_default();
+        let holds = fact.last.index >= acked;
+        if !holds {
+            warn!(%region, %node, last = %fact.last, %acked, code = %eport_model::codes::ROLLED_BACK, "answer of a node that has lost records");
+        }
+        holds
+    });
 }
 
 /// A laggard that was sent copying reports by itself when it is there. One that was lost meanwhile, or whose report was, is

@@ -70,7 +70,12 @@ impl Handler for Dispatcher {
                     Err(error) => debug!(%from, %error, "soft state not readable"),
                 }
             }
-            Purpose::Raft | Purpose::Registry | Purpose::Forward | Purpose::Catalog | Purpose::Tail => {
+            Purpose::Raft
+            | Purpose::Registry
+            | Purpose::Forward
+            | Purpose::Catalog
+            | Purpose::Tail
+            | Purpose::Checkpoint => {
                 debug!(%from, %purpose, "a message where only requests are known");
             }
         }
@@ -92,6 +97,10 @@ impl Handler for Dispatcher {
             },
             Purpose::Tail => match self.agent.get().cloned() {
                 Some(agent) => Box::pin(agent.serve_tail(from, payload)),
+                None => empty(),
+            },
+            Purpose::Checkpoint => match self.agent.get().cloned() {
+                Some(agent) => Box::pin(agent.serve_checkpoint(from, payload)),
                 None => empty(),
             },
             Purpose::Control => match self.agent.get() {

@@ -69,8 +69,12 @@ pub struct PlatformStatus {
     pub backups: Vec<crate::BackupSoft>,
     /// As primary: `replicated`, `local` or `blocked`.
     pub durability_now: &'static str,
-    /// The newest alarm.
-    pub alarm: Option<String>,
+    /// The newest alarm and its code.
+    pub alarm: Option<(eport_model::Code, String)>,
+    /// The checkpoint that this replica takes, if it takes one.
+    pub bootstrap: Option<crate::BootstrapSoft>,
+    /// The first record that shipping may still need.
+    pub shipping_floor: JournalIndex,
     /// Digest at the newest checksum mark applied.
     pub state_digest: Option<StateDigest>,
     /// What comparisons at marks have shown.

@@ -9,6 +9,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod catalog;
+mod checkpoints;
 mod clock;
 mod coordinator;
 mod dispatch;
@@ -26,11 +27,13 @@ mod tails;
 mod verification;
 mod view;
 
+pub use checkpoints::Bootstrap;
 pub use clock::Clock;
 pub use dispatch::{Dispatcher, ForwardHandler};
 pub use error::Error;
 pub use handle::{Pending, PlatformHandle, PlatformStatus, QueueFull, StateDigest};
 pub use node::{Agent, Config};
-pub use soft::{BackupSoft, KEPT, PlatformSoft, SoftBoard, SoftState, TableSoft};
+pub use platform::BootstrapSoft;
+pub use soft::{BackupSoft, KEPT, PlatformSoft, SlotSoft, SoftBoard, SoftState, TableSoft};
 pub use verification::{Compared, MarkSoft, ScrubSoft, Verification};
 pub use view::placement_view;

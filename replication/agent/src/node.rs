@@ -4,12 +4,14 @@
 //! its task and its data: nothing is ever wiped automatically.
 
 mod duties;
+mod hosting;
 mod kept;
 
+use crate::checkpoints::Checkpoints;
 use crate::clock::Clock;
 use crate::coordinator::{self, SealReports};
 use crate::lease::{self, Desk};
-use crate::platform::{Completion, Context, EVENTS, Event, Task, envelope, soft};
+use crate::platform::{Completion, Context, EVENTS, Event, Task, envelope, recovered, soft};
 use crate::soft::{PlatformSoft, SoftBoard, SoftState, TableSoft};
 use crate::tails::Tails;
 use crate::verification::{self, Scrubs, Verification};
@@ -17,7 +19,7 @@ use crate::view::placement_view;
 use crate::{Error, PlatformHandle, StateDigest, catalog, steps};
 use bytes::Bytes;
 use eport_consensus::Registry;
-use eport_journal::{Message, Recovered, Rewind};
+use eport_journal::Message;
 use eport_model::{Lineage, NodeId, Position, RegionCode, codec};
 use eport_registry::{HeadReport, NodeChange, Op, Placement, PlacementState, State};
 use eport_store::{DataDir, JournalWriter, Mark, Marks, ObjectStore, PlatformStore, Shared, WriterLimits};
@@ -34,6 +36,8 @@ use tracing::{debug, error, info, warn};
 
 /// How often a node tells its peers how far it is.
 const SOFT_EVERY: Duration = Duration::from_millis(500);
+/// How often a node looks at how much disk its platforms take; between two looks their journals are counted.
+const DISK_EVERY: Duration = Duration::from_secs(5);
 /// How often journal heads are published in the registry (design §3: at most once a minute).
 const HEADS_EVERY: Duration = Duration::from_secs(60);
 /// How long one command of the agent may take.
@@ -51,6 +55,8 @@ pub struct Config {
     pub ancestors: Vec<Lineage>,
     /// Bounds of each platform's replica.
     pub limits: eport_journal::Limits,
+    /// How checkpoints are given to backups.
+    pub bootstrap: crate::Bootstrap,
     /// Start of the process in wall milliseconds.
     pub incarnation: u64,
     /// Software version.
@@ -69,7 +75,8 @@ struct Hosted {
     handle: PlatformHandle,
     events: mpsc::Sender<Event>,
     number_cursor: Arc<AtomicU64>,
-    seen_version: u64,
+    /// Placement version and record format that the task was told last.
+    seen: (u64, u16),
 }
 
 struct Inner {
@@ -94,6 +101,7 @@ struct Inner {
     scrubs: Arc<Scrubs>,
     /// A platform that could not be opened may be opened now.
     reopen: Notify,
+    checkpoints: Checkpoints,
     news: Arc<Notify>,
     ready: watch::Sender<bool>,
     fatal: watch::Sender<Option<String>>,
@@ -121,6 +129,7 @@ impl Agent {
         board: Arc<SoftBoard>,
     ) -> Result<Self, Error> {
         let tails = Tails::new(data.tails());
+        let checkpoints = Checkpoints::new(config.bootstrap);
         let inner = Inner {
             config,
             clock: Clock::start(),
@@ -140,6 +149,7 @@ impl Agent {
             tails,
             scrubs: Arc::default(),
             reopen: Notify::new(),
+            checkpoints,
             news: Arc::default(),
             ready: watch::Sender::new(false),
             fatal: watch::Sender::new(None),
@@ -156,7 +166,9 @@ impl Agent {
         agent.spawn(agent.clone().publish_heads());
         agent.spawn(agent.clone().introduce());
         agent.spawn(agent.clone().keep_numbers());
+        agent.spawn(agent.clone().measure_disks());
         agent.spawn(agent.clone().keep_tails());
+        agent.spawn(agent.clone().keep_checkpoints());
         agent.spawn(catalog::follow(agent.clone()));
         agent.spawn(coordinator::follow(agent.clone()));
         agent.spawn(lease::follow(agent.clone()));
@@ -296,28 +308,19 @@ impl Agent {
             self.inner.transport.set_peers(peers);
         }
         self.inner.board.retain(|n| state.is_member(n));
+        self.host_named(state);
         for placement in state.placements() {
-            let known = self.platforms_read().get(&placement.region).map(|h| h.seen_version);
-            match known {
-                None if placement.names(me) && !self.is_broken(placement.region) => {
-                    if let Err(error) = tokio::task::block_in_place(|| self.host(placement.region)) {
-                        // One damaged platform must not take the registry voter and every other platform along.
-                        error!(region = %placement.region, %error, "a platform cannot be opened; the others go on");
-                        self.broken().insert(placement.region, error.to_string());
-                        self.inner.news.notify_one();
-                        continue;
-                    }
-                }
-                None => continue,
-                Some(_) => {}
-            }
+            let Some(known) = self.platforms_read().get(&placement.region).map(|h| h.seen) else {
+                continue;
+            };
             let numbers = state.number_blocks(placement.region, placement.epoch).len() as u64;
             // A refill changes the blocks without the placement: both make up what the task has seen.
             let version = placement.version.wrapping_mul(1 << 16).wrapping_add(numbers);
-            if known != Some(version) {
+            let seen = (version, state.read_by_all(placement));
+            if known != seen {
                 let events = match self.platforms_write().get_mut(&placement.region) {
                     Some(hosted) => {
-                        hosted.seen_version = version;
+                        hosted.seen = seen;
                         hosted.events.clone()
                     }
                     None => continue,
@@ -388,17 +391,8 @@ impl Agent {
         )
         .map_err(fail)?;
         self.kept().remove(&region);
-        let last = store.header(found.last.index).map_err(fail)?;
-        let recovered = Recovered {
-            history: found.history,
-            last: found.last,
-            last_time: found.last_time,
-            sealed: found.sealed,
-            applied: found.applied,
-            unresolved: found.unresolved,
-            rewind: store.rewind_mark().map_err(fail)?.map(|m| Rewind { at: m.at }),
-            lineage: last.map(|(header, _)| header.lineage),
-        };
+        let recovered = recovered(&store, found).map_err(fail)?;
+        self.find_checkpoints(region);
         info!(%region, last = %recovered.last, applied = %recovered.applied.index, "platform opened");
         let (done_tx, done) = mpsc::unbounded_channel();
         let writer = JournalWriter::start(
@@ -416,6 +410,7 @@ impl Agent {
             registry: inner.registry.clone(),
             transport: inner.transport.clone(),
             tails: inner.data.tails(),
+            free: self.free_measure(),
             reports: inner.reports.clone(),
             news: inner.news.clone(),
             desk: inner.desk.clone(),
@@ -432,7 +427,7 @@ impl Agent {
         );
         let number_cursor = Arc::new(AtomicU64::new(0));
         let handle = PlatformHandle::new(region, store, events.clone(), status, number_cursor.clone());
-        self.platforms_write().insert(region, Hosted { handle, events, number_cursor, seen_version: 0 });
+        self.platforms_write().insert(region, Hosted { handle, events, number_cursor, seen: (0, 0) });
         self.spawn_platform(region, task.run(outputs));
         inner.hosted.send_modify(|n| *n += 1);
         Ok(())
@@ -530,6 +525,24 @@ impl Agent {
         }
         let bytes = envelope(self.inner.config.lineage, region, version, &message);
         let _ = self.inner.transport.send(to, Purpose::Move, bytes);
+    }
+
+    pub(crate) fn checkpoints(&self) -> &Checkpoints {
+        &self.inner.checkpoints
+    }
+
+    pub(crate) fn data_dir(&self) -> &DataDir {
+        &self.inner.data
+    }
+
+    pub(crate) fn journal_limits(&self) -> &eport_journal::Limits {
+        &self.inner.config.limits
+    }
+
+    /// Measures the free space for those who outlive a borrow of the agent.
+    fn free_measure(&self) -> Box<dyn Fn() -> Option<u64> + Send + Sync> {
+        let inner = Arc::downgrade(&self.inner);
+        Box::new(move || inner.upgrade()?.data.free_bytes().ok())
     }
 
     pub(crate) fn tails(&self) -> &Tails {

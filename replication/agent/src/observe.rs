@@ -27,6 +27,9 @@ impl Agent {
                     observed.heard.insert(node, (epoch, quiet.saturating_add(age_ms)));
                 }
             }
+            if let Some(free) = soft.free_bytes {
+                observed.free.insert(node, free);
+            }
             let tables: BTreeMap<TableId, u64> =
                 soft.tables.iter().filter_map(|t| Some((t.name.parse().ok()?, t.version))).collect();
             observed.installed.insert(node, tables);

@@ -5,9 +5,13 @@
 //! The completions channel has no fixed size: it holds at most one entry per storage operation under way, and those are
 //! bounded by the replica's in-flight limit and shipping windows.
 
+mod bootstrap;
+mod pause;
 mod tails;
 mod telling;
 
+pub use bootstrap::BootstrapSoft;
+pub(crate) use bootstrap::recovered;
 pub(crate) use telling::soft;
 
 use crate::coordinator::SealReports;
@@ -20,8 +24,8 @@ use eport_journal::{
     Alarm, Input, Message, Now, Outcome, Output, PlacementView, RegistryStep, Replica, Role, Ticket,
 };
 use eport_model::{
-    Draft, Durability, Epoch, JournalIndex, Lineage, MoveId, NodeId, Position, Record, RegionCode, Timestamp,
-    codec, codes,
+    Code, Coded, Draft, Durability, Epoch, JournalIndex, Lineage, MoveId, NodeId, Position, Record,
+    RegionCode, Timestamp, codec, codes,
 };
 use eport_registry::Placement;
 use eport_store::{Done, JournalWriter, Op, PlatformStore, TailManifest};
@@ -43,6 +47,9 @@ const STATUS_EVERY: Duration = Duration::from_millis(50);
 const SILENT: Duration = Duration::from_secs(3);
 /// Inputs handled before the status is looked at again.
 const BURST: usize = 256;
+/// Records handled before other tasks have their turn: a platform that floods must not keep the others of its node waiting for
+/// more than a few milliseconds.
+const RECORDS: usize = 128;
 
 /// What other tasks tell a platform's task.
 pub(crate) enum Event {
@@ -82,6 +89,17 @@ pub(crate) enum Event {
     },
 }
 
+impl Event {
+    /// Records that it brings.
+    fn records(&self) -> usize {
+        match self {
+            Event::Propose { batch, .. } => batch.len(),
+            Event::Peer { message: Message::Batch { records, .. }, .. } => records.len(),
+            _ => 0,
+        }
+    }
+}
+
 /// What storage and registry report back.
 pub(crate) enum Completion {
     Appended(Position),
@@ -94,6 +112,8 @@ pub(crate) enum Completion {
     TailRecorded { after: JournalIndex },
     TailUploaded { after: JournalIndex, to: NodeId },
     Rewound { at: Option<Position> },
+    CheckpointHere { last: Option<Position> },
+    Installed(Box<eport_journal::Recovered>),
     Records { peer: NodeId, from: JournalIndex, records: Vec<Arc<Record>> },
     Found { index: JournalIndex, position: Option<Position> },
     Registry { move_id: MoveId, applied: Option<bool> },
@@ -110,6 +130,8 @@ pub(crate) struct Context {
     pub(crate) registry: Registry,
     pub(crate) transport: Transport,
     pub(crate) tails: PathBuf,
+    /// Bytes free where this node keeps its data.
+    pub(crate) free: Box<dyn Fn() -> Option<u64> + Send + Sync>,
     pub(crate) reports: Arc<SealReports>,
     pub(crate) news: Arc<Notify>,
     pub(crate) desk: Arc<Desk>,
@@ -132,14 +154,17 @@ pub(crate) struct Task {
     reading: bool,
     role: Role,
     generation: u64,
-    alarm: Option<String>,
+    alarm: Option<(Code, String)>,
     digest: Option<StateDigest>,
     marks: MarkBook,
     /// Rows here are not those of the primary.
-    differs: Option<String>,
+    differs: Option<(Code, String)>,
     /// The tail exported last, and who hands it over.
     tail: Option<TailManifest>,
     upload: Option<tokio::task::AbortHandle>,
+    /// The checkpoint that is being taken, and who takes it.
+    bootstrapping: bootstrap::Shown,
+    bootstrap_job: Option<tokio::task::AbortHandle>,
     heard: BTreeMap<NodeId, Instant>,
     level: BTreeMap<NodeId, Instant>,
     status: watch::Sender<PlatformStatus>,
@@ -176,6 +201,8 @@ impl Task {
             backups: Vec::new(),
             durability_now: "blocked",
             alarm: None,
+            bootstrap: None,
+            shipping_floor: replica.shipping_floor(),
             state_digest: None,
             marks: crate::MarkSoft::default(),
             lease_until: None,
@@ -203,6 +230,8 @@ impl Task {
             differs: None,
             tail: None,
             upload: None,
+            bootstrapping: bootstrap::Shown::default(),
+            bootstrap_job: None,
             heard: BTreeMap::new(),
             level: BTreeMap::new(),
             status,
@@ -223,12 +252,16 @@ impl Task {
                     None => std::future::pending().await,
                 }
             };
+            let mut records = 0;
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
                 Some(completion) = self.done.recv() => self.complete(completion),
                 event = self.events.recv() => match event {
-                    Some(event) => self.event(event),
+                    Some(event) => {
+                        records += event.records();
+                        self.event(event);
+                    }
                     None => break,
                 },
                 () = sleep => self.input(Input::Tick),
@@ -236,13 +269,19 @@ impl Task {
             for _ in 0..BURST {
                 if let Ok(completion) = self.done.try_recv() {
                     self.complete(completion);
+                } else if records >= RECORDS {
+                    break;
                 } else if let Ok(event) = self.events.try_recv() {
+                    records += event.records();
                     self.event(event);
                 } else {
                     break;
                 }
             }
             self.tell();
+            if records >= RECORDS {
+                tokio::task::yield_now().await;
+            }
         }
         info!(region = %self.region, "platform task ended");
     }
@@ -333,6 +372,13 @@ impl Task {
             Completion::TailRecorded { after } => Input::TailExported { after },
             Completion::TailUploaded { after, to } => Input::TailUploaded { after, to },
             Completion::Rewound { at } => Input::Rewound { at },
+            Completion::CheckpointHere { last } => Input::CheckpointHere { last },
+            Completion::Installed(recovered) => {
+                info!(region = %self.region, last = %recovered.last, applied = %recovered.applied, "checkpoint installed");
+                bootstrap::show(&self.bootstrapping, |shown| *shown = None);
+                self.digest = None;
+                Input::Installed { recovered }
+            }
             Completion::Records { peer, from, records } => Input::Records { peer, from, records },
             Completion::Found { index, position } => Input::Found { index, position },
             Completion::Registry { move_id, applied } => Input::RegistryAnswered { move_id, applied },
@@ -340,7 +386,7 @@ impl Task {
             Completion::Failed { operation, error } => {
                 let text = format!("{operation}: {error}");
                 error!(region = %self.region, operation, %error, "storage failed");
-                self.alarm = Some(text);
+                self.alarm = Some((error.code(), text));
                 Input::StorageFailed
             }
         };
@@ -349,9 +395,15 @@ impl Task {
 
     fn perform(&mut self, outputs: Vec<Output>) {
         for output in outputs {
+            eport_failpoint::point!(output.place().unwrap_or_default(), self.region);
             match output {
                 Output::Append(records) => {
-                    self.submit(Op::Append(records, self.done("append", Completion::Appended)))
+                    let (region, kind) = (self.region, eport_journal::append_kind(&records));
+                    let appended = move |last| {
+                        eport_failpoint::point!(format!("append.{kind}.after"), region);
+                        Completion::Appended(last)
+                    };
+                    self.submit(Op::Append(records, self.done("append", appended)));
                 }
                 Output::PersistSeal { epoch } => {
                     self.submit(Op::Seal(epoch, self.done("seal", move |()| Completion::Sealed(epoch))));
@@ -373,6 +425,9 @@ impl Task {
                 Output::UploadTail { after, to } => self.upload_tail(after, to),
                 Output::Rewind { after, source, epoch } => self.rewind(after, source, epoch),
                 Output::EndRewind { at } => self.end_rewind(at),
+                Output::Bootstrap { source, epoch, from } => self.bootstrap(source, epoch, from),
+                Output::InstallCheckpoint { .. } => self.install_checkpoint(),
+                Output::NoteAcked(acked) => self.note_acked(&acked),
                 Output::Send { to, message } => self.send(to, message),
                 Output::Read { peer, from, max_bytes } => self.read(peer, from, max_bytes),
                 Output::Lookup { index } => self.lookup(index),
@@ -382,7 +437,8 @@ impl Task {
                 Output::RenewLease { epoch, sent_ms } => self.renew_lease(epoch, sent_ms),
                 Output::Role(role) => {
                     info!(region = %self.region, ?role, "role");
-                    self.role = role;
+                    let before = std::mem::replace(&mut self.role, role);
+                    self.note_pause(&before);
                     self.generation += 1;
                     self.tell_now();
                     self.context.news.notify_one();
@@ -474,7 +530,11 @@ impl Task {
         let command = steps::node_command(context.home, context.me, context.clock.wall(), reason, op);
         let (tx, region) = (self.done_tx.clone(), self.region);
         tokio::spawn(async move {
-            let applied = match context.registry.propose(command, REGISTRY_TIMEOUT).await {
+            let name = eport_failpoint::label(&command.op);
+            eport_failpoint::point!(format!("node.{name}.before"), region);
+            let answered = context.registry.propose(command, REGISTRY_TIMEOUT).await;
+            eport_failpoint::point!(format!("node.{name}.after"), region);
+            let applied = match answered {
                 Ok(_) => Some(true),
                 Err(ProposeError::Refused(refusal)) => {
                     info!(%region, %move_id, %refusal, "registry step refused");
@@ -534,7 +594,10 @@ impl Task {
             steps::node_command(context.home, context.me, context.clock.wall(), "diverged tail exported", op);
         tokio::spawn(async move {
             while !context.stop.is_cancelled() {
-                match context.registry.propose(command.clone(), REGISTRY_TIMEOUT).await {
+                eport_failpoint::point!("node.RecordTail.before", region);
+                let recorded = context.registry.propose(command.clone(), REGISTRY_TIMEOUT).await;
+                eport_failpoint::point!("node.RecordTail.after", region);
+                match recorded {
                     Ok(_) => {
                         let _ = tx.send(Completion::TailRecorded { after });
                         return;
@@ -557,12 +620,21 @@ impl Task {
         }
         let (region, mark) = (self.region, compared.index);
         error!(%region, %mark, code = %codes::STATE_DIFFERS, "rows differ from the primary's");
-        self.differs =
-            Some(format!("{}: rows at mark {mark} differ from the primary's", codes::STATE_DIFFERS));
+        self.differs = Some((codes::STATE_DIFFERS, format!("rows at mark {mark} differ from the primary's")));
         self.tell_now();
     }
 
     fn raise(&mut self, alarm: Alarm) {
+        if let Alarm::SlotLost { backup, at } = &alarm {
+            // No alarm of this node: the backup helps itself, and its slot says so for as long as it lasts.
+            warn!(region = %self.region, %backup, %at, code = %codes::SLOT_LOST, "slot lost: the backup takes a checkpoint");
+            self.context.news.notify_one();
+            return;
+        }
+        let code = match &alarm {
+            Alarm::RolledBack { .. } | Alarm::Behind { .. } => codes::ROLLED_BACK,
+            _ => codes::JOURNAL_CORRUPT,
+        };
         let text = match &alarm {
             Alarm::Corruption { index, ours, theirs, peer } => {
                 format!("record {index}: digest {} here, {} at {peer}", ours.short(), theirs.short())
@@ -571,6 +643,17 @@ impl Task {
             Alarm::Behind { start, last } => {
                 format!("journal ends at {last}, its epoch started at {start}: an old copy?")
             }
+            Alarm::RolledBack { acked, last, peer } if *peer == self.context.me || last.index >= *acked => {
+                format!(
+                    "{peer} has lost records of its own epoch that are here up to {acked}: an old copy was put back there"
+                )
+            }
+            Alarm::RolledBack { acked, last, peer } => format!(
+                "the journal here ends at {last}, but {peer} knows that this node had record {acked}: an old copy of its data was \
+                 put back. Stop the node, move platform/{} out of its data directory and start it: it is seeded anew",
+                self.region
+            ),
+            Alarm::SlotLost { backup, .. } => format!("slot of {backup} lost"),
             Alarm::NotWhole { at } => {
                 let wanted = at.map_or_else(|| "rows from a primary".to_owned(), |at| format!("record {at}"));
                 format!(
@@ -584,8 +667,8 @@ impl Task {
             }
             Alarm::SwitchStalled { move_id, reason } => format!("switchover {move_id}: {reason}"),
         };
-        error!(region = %self.region, alarm = %text, "alarm");
-        self.alarm = Some(text);
+        error!(region = %self.region, %code, alarm = %text, "alarm");
+        self.alarm = Some((code, text));
     }
 
     /// Hands an operation to the writer. A full queue makes this task wait: its callbacks never wait for this task.

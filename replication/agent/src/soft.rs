@@ -1,6 +1,7 @@
 //! Soft state: what nodes tell each other once a second. It is never in the registry's log and never decides anything by
 //! itself; it is shown, and it feeds plans that are checked again before they are carried out.
 
+use crate::BootstrapSoft;
 use eport_model::{Digest, Epoch, JournalIndex, NodeId, Position, RegionCode, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -23,6 +24,8 @@ pub struct SoftState {
     pub ready: bool,
     /// Registry index it has applied.
     pub registry_index: u64,
+    /// Bytes free where it keeps its data; `None` when it could not measure that.
+    pub free_bytes: Option<u64>,
     /// Its replicas.
     pub platforms: Vec<PlatformSoft>,
     /// Table versions it can serve.
@@ -50,12 +53,20 @@ pub struct PlatformSoft {
     pub durability_now: String,
     /// Alarm text, if one is raised.
     pub alarm: Option<String>,
+    /// Its code.
+    pub alarm_code: Option<String>,
+    /// The checkpoint that it takes, if it takes one.
+    pub bootstrap: Option<BootstrapSoft>,
+    /// The first record that shipping may still need here: those below are not kept for any backup.
+    pub shipping_floor: JournalIndex,
     /// Digest of the state rows at the last checksum mark applied here.
     pub state_digest: Option<(JournalIndex, Digest)>,
     /// What comparisons at marks have shown.
     pub marks: crate::MarkSoft,
     /// What the look through this copy has shown; `None` before the first.
     pub scrub: Option<crate::ScrubSoft>,
+    /// Bytes it takes on that node's disk.
+    pub disk_bytes: u64,
     /// As backup: the epoch followed and how many milliseconds ago the newest acknowledgement was sent that the primary has
     /// confirmed.
     pub heard: Option<(Epoch, u64)>,
@@ -79,9 +90,13 @@ impl PlatformSoft {
             backups: Vec::new(),
             durability_now: "blocked".to_owned(),
             alarm: Some(format!("cannot be opened: {why}")),
+            alarm_code: None,
+            bootstrap: None,
+            shipping_floor: JournalIndex::ZERO,
             state_digest: None,
             marks: crate::MarkSoft::default(),
             scrub: None,
+            disk_bytes: 0,
             heard: None,
         }
     }
@@ -100,6 +115,25 @@ pub struct BackupSoft {
     pub applied: JournalIndex,
     /// Milliseconds since it was last level with the primary.
     pub behind_ms: u64,
+    /// What is kept for shipping to it.
+    pub slot: SlotSoft,
+}
+
+/// What a primary keeps for shipping to one backup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlotSoft {
+    /// Records that it lacks.
+    pub records: u64,
+    /// Their bytes, as far as known.
+    pub bytes: u64,
+    /// How long the oldest has waited.
+    pub age_ms: u64,
+    /// More than is kept for shipping: it takes a checkpoint.
+    pub lost: bool,
+    /// It lost its disk and does not have again what it had acknowledged.
+    pub reseeding: bool,
+    /// The most it has acknowledged in this epoch.
+    pub acked: JournalIndex,
 }
 
 /// A table version a node can serve.

@@ -18,7 +18,9 @@ pub fn placement_view(state: &State, p: &Placement) -> PlacementView {
         .collect();
     let doing = match p.state {
         PlacementState::Active => ViewState::Active,
-        PlacementState::Switching { move_id, to, deadline } => ViewState::Switching { move_id, to, deadline },
+        PlacementState::Switching { move_id, to, within_ms } => {
+            ViewState::Switching { move_id, to, within_ms }
+        }
         PlacementState::Recovering { move_id, epoch } => ViewState::Recovering { move_id, epoch },
         PlacementState::Stopped => ViewState::Stopped,
     };
@@ -27,12 +29,15 @@ pub fn placement_view(state: &State, p: &Placement) -> PlacementView {
         epoch: p.epoch,
         primary: p.primary,
         start: p.start,
+        head: state.newest_head(p.region, p.epoch),
         backups,
         k: state.effective_k(p),
         proven_k: p.proven_k,
         start_k: p.start_k,
         shrink_ms: (p.policy.durability == DurabilityMode::AutoSync).then(|| state.shrink_wait_ms()),
-        degrade_ms: state.may_degrade(p).then(|| state.degrade_wait_ms()),
+        // A holder that cannot read a Degrade record must never get one: then the primary waits, as under `block`.
+        degrade_ms: (state.may_degrade(p) && state.read_by_all(p) >= eport_model::DEGRADE_SINCE)
+            .then(|| state.degrade_wait_ms()),
         lease: p.policy.failover == FailoverMode::Auto,
         unseen: state.awaits_primary(p),
         state: doing,

@@ -80,13 +80,23 @@ async fn write(raft: Raft, batch: Vec<Waiting>, _slot: OwnedSemaphorePermit) {
     let batch: Vec<Waiting> = batch.into_iter().filter(|w| !w.answer.is_closed()).collect();
     let Some(deadline) = batch.iter().map(|w| w.deadline).max() else { return };
     let commands = Batch(batch.iter().map(|w| w.command.clone()).collect());
+    passed(&batch, "before");
     let verdicts: Vec<Verdict> = match timeout_at(deadline, raft.client_write(commands)).await {
         Ok(Ok(written)) => written.data.0.into_iter().map(Verdict::Applied).collect(),
         Ok(Err(_)) | Err(_) => Vec::new(),
     };
+    passed(&batch, "after");
     let mut verdicts = verdicts.into_iter();
     for waiting in batch {
         // A missing verdict is an unknown one; who does not wait any more needs none.
         let _ = waiting.answer.send(verdicts.next().unwrap_or(Verdict::Unknown));
+    }
+}
+
+/// A place before or after the commit of each command of a batch.
+#[allow(unused_variables, reason = "a build without failpoints has no such places")]
+fn passed(batch: &[Waiting], when: &str) {
+    for waiting in batch {
+        eport_failpoint::point!(format!("raft.{}.{when}", eport_failpoint::label(&waiting.command.op)));
     }
 }

@@ -39,12 +39,16 @@ pub enum Bug {
     AcceptsLowerEpochs,
     /// A StepDown is not heard.
     StepDownIgnored,
+    /// A node that lost what it had acknowledged answers a failover all the same.
+    LostStaysCandidate,
+    /// A backup that is told to take a checkpoint counts as holding it already.
+    CountsWhileBootstrapping,
 }
 
 #[cfg(feature = "planted-bugs")]
 impl Bug {
     /// Every bug with its name.
-    pub const ALL: [(&'static str, Bug); 17] = [
+    pub const ALL: [(&'static str, Bug); 19] = [
         ("ack_before_fsync", Bug::AckBeforeFsync),
         ("hello_by_index_only", Bug::HelloByIndexOnly),
         ("no_seal", Bug::NoSeal),
@@ -62,6 +66,8 @@ impl Bug {
         ("resume_on_local_view", Bug::ResumeOnLocalView),
         ("accepts_lower_epochs", Bug::AcceptsLowerEpochs),
         ("step_down_ignored", Bug::StepDownIgnored),
+        ("lost_stays_candidate", Bug::LostStaysCandidate),
+        ("counts_while_bootstrapping", Bug::CountsWhileBootstrapping),
     ];
 
     /// The bug of that name.

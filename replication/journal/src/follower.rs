@@ -18,7 +18,7 @@ pub(crate) struct Follower {
     pub(crate) epoch: Epoch,
     pub(crate) source: NodeId,
     until: Option<Until>,
-    phase: Phase,
+    pub(crate) phase: Phase,
     hello_ms: u64,
     /// How long the last hello is waited for; doubles with each repetition.
     hello_wait: u64,
@@ -41,7 +41,7 @@ pub(crate) struct Until {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Phase {
+pub(crate) enum Phase {
     /// Waits for storage before it introduces itself: a hello speaks of fsynced records only.
     Settling,
     /// Hello sent.
@@ -58,11 +58,20 @@ enum Phase {
     Rewinding,
     /// Removes it.
     Truncating,
+    /// Takes a checkpoint of its source.
+    Bootstrapping,
+    /// The checkpoint is here: waits until storage is at rest, then installs it.
+    Installing { last: Position },
     /// Holds a prefix of the source's journal and takes batches.
     Streaming,
 }
 
 impl Follower {
+    /// It copies for a failover.
+    pub(crate) fn copies(&self) -> bool {
+        self.until.is_some()
+    }
+
     pub(crate) fn deadline(&self, limits: &Limits) -> Option<u64> {
         match self.phase {
             Phase::Greeting => Some(self.hello_ms + self.hello_wait),
@@ -128,6 +137,9 @@ impl Replica {
             Phase::Quiescing { after } if ready && self.log.applying == self.log.applied_index => {
                 self.remove_tail(after);
             }
+            Phase::Installing { last } if ready && self.log.applying == self.log.applied_index => {
+                self.install_checkpoint(last);
+            }
             _ => {}
         }
         if let Some(follower) = &self.follower
@@ -164,7 +176,17 @@ impl Replica {
                     follower.phase = Phase::Settling;
                 }
             }
-            HelloAnswer::Stream { after, of } => {
+            HelloAnswer::Bootstrap { of, acked, .. } => {
+                if follower.phase == Phase::Greeting && of == durable && settled {
+                    self.begin_bootstrap(acked);
+                }
+            }
+            HelloAnswer::RolledBack { of, acked } => {
+                if follower.phase == Phase::Greeting && of == durable && settled {
+                    self.rolled_back(from, acked);
+                }
+            }
+            HelloAnswer::Stream { after, of, acked } => {
                 if follower.phase != Phase::Greeting
                     || of != durable
                     || !settled
@@ -173,6 +195,7 @@ impl Replica {
                     return;
                 }
                 follower.heard_ms = now;
+                self.owed = acked;
                 match self.log.position_at(after.index) {
                     Some(own) => self.agree(after, own),
                     None => {
@@ -205,6 +228,11 @@ impl Replica {
             return;
         }
         let (applied, level) = (self.log.applying, self.log.durable.index == after.index);
+        if !level && self.source_forgot() {
+            // Only the primary of an epoch writes in it: it has lost what it shipped. Nothing is removed for its sake.
+            self.follower = None;
+            return;
+        }
         let Some((epoch, copies)) = self.follower.as_ref().map(|f| (f.epoch, f.until.is_some())) else {
             return;
         };

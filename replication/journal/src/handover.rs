@@ -7,14 +7,15 @@
 
 use crate::replica::Replica;
 use crate::{Alarm, Bug, Output, PlacementView, RegistryStep};
-use eport_model::{Draft, MoveId, NodeId, Position, RecordKind, Timestamp};
+use eport_model::{Draft, MoveId, NodeId, Position, RecordKind};
 
 /// A switchover under way.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Handover {
     move_id: MoveId,
     to: NodeId,
-    deadline: Timestamp,
+    /// When it is given up, on the clock that never jumps.
+    until_ms: u64,
     phase: Phase,
     /// When the phase began.
     since_ms: u64,
@@ -61,10 +62,11 @@ impl Replica {
         }
     }
 
-    fn begin(&mut self, move_id: MoveId, to: NodeId, deadline: Timestamp, phase: Phase) {
+    fn begin(&mut self, move_id: MoveId, to: NodeId, within_ms: u32, phase: Phase) {
         let since_ms = self.now.mono_ms;
+        let until_ms = since_ms.saturating_add(u64::from(within_ms));
         if let Some(primary) = &mut self.primary {
-            primary.handover = Some(Handover { move_id, to, deadline, phase, since_ms, asked: None });
+            primary.handover = Some(Handover { move_id, to, until_ms, phase, since_ms, asked: None });
         }
     }
 
@@ -80,8 +82,8 @@ impl Replica {
     pub(crate) fn resolve_after_restart(&mut self, move_id: MoveId) -> bool {
         let pending = self.view.as_ref().and_then(PlacementView::switching);
         match pending {
-            Some((pending, to, deadline)) if pending == move_id => {
-                self.begin(move_id, to, deadline, Phase::Resolving);
+            Some((pending, to, within_ms)) if pending == move_id => {
+                self.begin(move_id, to, within_ms, Phase::Resolving);
                 self.ask_abort("the primary restarted during the switchover");
                 true
             }
@@ -107,8 +109,8 @@ impl Replica {
             }
             self.resume();
         }
-        if let Some((move_id, to, deadline)) = pending {
-            self.begin(move_id, to, deadline, Phase::CatchUp);
+        if let Some((move_id, to, within_ms)) = pending {
+            self.begin(move_id, to, within_ms, Phase::CatchUp);
         }
     }
 
@@ -117,7 +119,9 @@ impl Replica {
         match handover.phase {
             Phase::Proposed(_) if !linearizable && !newer => {}
             // The same command again at this version, or its end: whichever arrives first refuses the others.
-            Phase::Proposed(_) if self.now.wall > handover.deadline => self.ask_abort("the deadline passed"),
+            Phase::Proposed(_) if self.now.mono_ms > handover.until_ms => {
+                self.ask_abort("the deadline passed")
+            }
             Phase::Proposed(start) => self.ask_commit(start),
             Phase::Resolving if linearizable || newer => {
                 self.ask_abort("the primary restarted during the switchover");
@@ -166,7 +170,7 @@ impl Replica {
 
     fn advance_phase(&mut self) {
         let Some(handover) = self.handover().cloned() else { return };
-        let late = self.now.wall > handover.deadline;
+        let late = self.now.mono_ms > handover.until_ms;
         let Handover { move_id, to, .. } = handover;
         match handover.phase {
             Phase::CatchUp if late => self.give_up("the target did not catch up before the deadline"),

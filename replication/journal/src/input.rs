@@ -1,6 +1,6 @@
 //! Everything a replica can be told.
 
-use crate::{Message, PlacementView};
+use crate::{Acked, Message, PlacementView};
 use eport_model::{
     Draft, Epoch, EpochHistory, JournalIndex, Lineage, MoveId, NodeId, Position, Record, Timestamp,
 };
@@ -38,6 +38,15 @@ pub struct Limits {
     /// How long a backup that keeps a primary going while the registry is away promises no other one. Longer than the lease.
     /// Default 18 s.
     pub grace_ms: u64,
+    /// A backup that lacks at least so many records, and at least half of the journal, is given a checkpoint instead of them.
+    /// Default 10 000: about what is streamed in the time that a checkpoint takes to be made.
+    pub bootstrap_records: u64,
+    /// Records that are kept for shipping to one backup at most; one that lacks more has lost its slot. Default 1 000 000.
+    pub slot_records: u64,
+    /// Bytes of such records. Default 8 GiB.
+    pub slot_bytes: u64,
+    /// How long the oldest record that a backup lacks may have waited for it. Default 24 h.
+    pub slot_age_ms: u64,
 }
 
 impl Default for Limits {
@@ -55,6 +64,10 @@ impl Default for Limits {
             registry_ms: 1_500,
             lease_ms: 15_000,
             grace_ms: 18_000,
+            bootstrap_records: 10_000,
+            slot_records: 1_000_000,
+            slot_bytes: 8 << 30,
+            slot_age_ms: 24 * 3_600_000,
         }
     }
 }
@@ -78,6 +91,8 @@ pub struct Recovered {
     pub rewind: Option<Rewind>,
     /// Lineage of the last record; `None` for an empty journal.
     pub lineage: Option<Lineage>,
+    /// What backups had acknowledged to this node as primary, as `Output::NoteAcked` last said.
+    pub acked: Option<Acked>,
 }
 
 /// A rewind that is not over: rows that a diverged tail had written are, or will be, those of another position than the rest.
@@ -172,6 +187,17 @@ pub enum Input {
         last: Position,
         /// Its record time.
         last_time: Timestamp,
+    },
+    /// A checkpoint is here, whole and verified, in answer to `Output::Bootstrap` (`None`: it cannot be had, for example because
+    /// the source gives none). It is not installed yet.
+    CheckpointHere {
+        /// Its last record.
+        last: Option<Position>,
+    },
+    /// The checkpoint is installed: this is what a start would find now (answer to `Output::InstallCheckpoint`).
+    Installed {
+        /// Journal and positions.
+        recovered: Box<Recovered>,
     },
     /// A message from another node, its sender proven by TLS.
     Message {

@@ -9,6 +9,7 @@
 //! acknowledged; I11 equal index and epoch have equal digests; I12 a message of a lower epoch changes nothing.
 #![forbid(unsafe_code)]
 
+mod bootstrap;
 mod bugs;
 mod degrade;
 mod follower;
@@ -21,11 +22,13 @@ mod opening;
 mod output;
 mod pace;
 mod placement;
+mod places;
 mod primary;
 mod replica;
 mod rewind;
 mod seal;
 mod shipping;
+mod slots;
 mod steps;
 
 #[cfg(feature = "planted-bugs")]
@@ -34,7 +37,9 @@ pub use bugs::Bug;
 pub(crate) use bugs::Bug;
 
 pub use input::{Input, Limits, Recovered, Rewind, Ticket};
-pub use message::{Ack, Hello, HelloAnswer, Message, RejectReason, SealReport};
+pub use message::{Ack, BootstrapReason, Hello, HelloAnswer, Message, RejectReason, SealReport};
 pub use output::{Alarm, Outcome, Output, RegistryStep, Role};
 pub use placement::{BackupView, PlacementView, ViewState};
+pub use places::append_kind;
 pub use replica::{Now, Progress, Replica};
+pub use slots::{Acked, Slot};

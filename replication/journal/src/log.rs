@@ -28,6 +28,7 @@ pub(crate) struct Log {
     pub(crate) applied_index: JournalIndex,
     /// Last record storage was asked to apply.
     pub(crate) applying: JournalIndex,
+    pub(crate) marks: crate::slots::Marks,
     ring: VecDeque<Position>,
     ring_max: usize,
     cache: VecDeque<Arc<Record>>,
@@ -56,6 +57,7 @@ impl Log {
             applied: recovered.applied,
             applied_index: recovered.applied.index,
             applying: recovered.applied.index,
+            marks: crate::slots::Marks::default(),
             ring,
             // Twice the records that may be in flight: a follower keeps the digests of everything not applied yet.
             ring_max: limits.in_flight_max.saturating_mul(2).max(16),
@@ -103,6 +105,7 @@ impl Log {
         {
             self.turned = Some((position.index, old));
         }
+        self.marks.note(position.index, record.weight() as u64, record.header.time);
         self.last = position;
         self.last_time = record.header.time;
         self.ring.push_back(position);
@@ -151,6 +154,7 @@ impl Log {
             self.lineage = Some(old);
         }
         self.committed = self.committed.min(last.index);
+        self.marks.truncate(last.index);
         while self.ring.back().is_some_and(|p| p.index > last.index) {
             self.ring.pop_back();
         }

@@ -109,9 +109,39 @@ pub enum HelloAnswer {
         /// The follower's last record as its hello named it. An answer to an earlier hello is ignored: it could name
         /// records as a tail that the source has shipped since.
         of: Position,
+        /// The last record that the follower is known to have acknowledged: below it the follower has lost records.
+        acked: JournalIndex,
+    },
+    /// Records are not shipped one by one: the follower takes a checkpoint of the source, then says hello again.
+    Bootstrap {
+        /// The follower's last record as its hello named it; the source holds it too.
+        of: Position,
+        /// As in `Stream`.
+        acked: JournalIndex,
+        /// Why.
+        reason: BootstrapReason,
+    },
+    /// The follower holds less than it has acknowledged, and not nothing: an old copy of its data was put back. It is not
+    /// served before its copy is taken away.
+    RolledBack {
+        /// The follower's last record as its hello named it.
+        of: Position,
+        /// What it has acknowledged.
+        acked: JournalIndex,
     },
     /// The source does not serve followers now.
     Reject(RejectReason),
+}
+
+/// Why a follower is given a checkpoint.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum BootstrapReason {
+    /// A checkpoint costs less than the records that are missing: the follower is new, wiped or far behind.
+    Cheaper,
+    /// The follower's slot was lost: the records that it lacks are no longer kept for shipping.
+    SlotLost,
+    /// The records that it lacks are not stored here any more.
+    NotKept,
 }
 
 /// Why a source does not serve.

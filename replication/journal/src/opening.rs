@@ -123,6 +123,9 @@ impl Replica {
         if !self.rows_whole() {
             return self.not_whole();
         }
+        if view.head.epoch == view.epoch && view.head.index > self.log.last.index {
+            return self.behind(); // What this epoch has published is not here any more.
+        }
         let restarted = self.log.history().last_epoch() == view.epoch;
         let unresolved = self.unresolved.is_some() && !self.has(Bug::OpensUnresolved);
         if restarted && unresolved && !linearizable {

@@ -1,6 +1,6 @@
 //! Everything a replica can ask of the world. Reading this list tells all it can do.
 
-use crate::{Message, Ticket};
+use crate::{Acked, Message, Ticket};
 use eport_model::{Digest, Durability, Epoch, JournalIndex, MoveId, NodeId, Position, Record};
 use std::sync::Arc;
 
@@ -72,6 +72,25 @@ pub enum Output {
         /// That position.
         at: Position,
     },
+    /// Take a checkpoint of the open primary `source` of `epoch` that holds every record after `from`, verify all of it, then say
+    /// `Input::CheckpointHere`. Goes on where an earlier attempt ended; given up when another one is asked for or `epoch` is over.
+    Bootstrap {
+        /// Whom to ask.
+        source: NodeId,
+        /// In which epoch.
+        epoch: Epoch,
+        /// Last record here.
+        from: Position,
+    },
+    /// Install the checkpoint that is here: journal, rows and positions at once for whoever looks, also after a crash; then say
+    /// `Input::Installed`. Storage is at rest.
+    InstallCheckpoint {
+        /// The last record of the checkpoint.
+        last: Position,
+    },
+    /// Note durably what backups have acknowledged, for `Recovered::acked`. A newer note replaces an older one; losing the newest
+    /// few costs only evidence.
+    NoteAcked(Acked),
     /// Remove every record after `after` (fsynced), then say `Input::Truncated`. Never before the export is held elsewhere.
     Truncate {
         /// Last record that stays.
@@ -252,6 +271,23 @@ pub enum Alarm {
         start: Position,
         /// What is here.
         last: Position,
+    },
+    /// This node holds less than it is known to have acknowledged, or as primary less than its own backups: an old copy of its
+    /// data was put back here. It counts for nothing until that copy is taken away and it is seeded anew.
+    RolledBack {
+        /// What it had.
+        acked: JournalIndex,
+        /// What is here.
+        last: Position,
+        /// Who knows.
+        peer: NodeId,
+    },
+    /// A backup fell so far behind that what it lacks is no longer kept for shipping; it takes a checkpoint by itself.
+    SlotLost {
+        /// The backup.
+        backup: NodeId,
+        /// The last record it has acknowledged.
+        at: JournalIndex,
     },
     /// The registry names this node primary, but rows of a diverged tail are not put back yet.
     NotWhole {

@@ -1,6 +1,6 @@
 //! What a replica needs to know of its platform's placement in the registry.
 
-use eport_model::{Epoch, MoveId, NodeId, Position, Timestamp};
+use eport_model::{Epoch, MoveId, NodeId, Position};
 use serde::{Deserialize, Serialize};
 
 /// The placement as the registry has committed it, with sites already turned into "counts or not".
@@ -14,6 +14,9 @@ pub struct PlacementView {
     pub primary: NodeId,
     /// The record that `epoch`'s EpochStart follows; `Position::ZERO` for a new platform.
     pub start: Position,
+    /// The newest record of the journal that a primary has published in the registry; `Position::ZERO` for none. A primary that
+    /// has less of the same epoch is an old copy.
+    pub head: Position,
     /// Everybody who keeps a copy besides the primary.
     pub backups: Vec<BackupView>,
     /// Durable acknowledgements from counted in-sync backups that an answer needs. 0 under `async`.
@@ -55,14 +58,15 @@ pub struct BackupView {
 pub enum ViewState {
     /// The primary serves.
     Active,
-    /// A planned switchover wants the primary to hand over to `to` before `deadline` (wall clock of the registry's commands).
+    /// A planned switchover wants the primary to hand over to `to` within `within_ms` of learning of it.
     Switching {
         /// The move.
         move_id: MoveId,
         /// The target.
         to: NodeId,
-        /// After this instant the old primary gives up, if it has not proposed the commit yet.
-        deadline: Timestamp,
+        /// After so many milliseconds the old primary gives up, if it has not proposed the commit yet. Measured on its own clock that
+        /// never jumps: wall clocks of two nodes may be hours apart.
+        within_ms: u32,
     },
     /// A failover has reserved `epoch`; nobody is primary until the registry commits one.
     Recovering {

@@ -243,6 +243,7 @@ impl Replica {
         let unrecorded = self.has(Bug::CommitCountsUnrecorded);
         let counts = |node: &NodeId| {
             Some(*node) != without
+                && !self.is_reseeding(*node)
                 && primary.uncounted.get(node).is_none_or(|version| view.version > *version)
         };
         let mut held: Vec<JournalIndex> = view
@@ -315,9 +316,9 @@ impl Replica {
 
 impl PlacementView {
     /// True while a switchover is pending, and which.
-    pub(crate) fn switching(&self) -> Option<(eport_model::MoveId, NodeId, eport_model::Timestamp)> {
+    pub(crate) fn switching(&self) -> Option<(eport_model::MoveId, NodeId, u32)> {
         match self.state {
-            ViewState::Switching { move_id, to, deadline } => Some((move_id, to, deadline)),
+            ViewState::Switching { move_id, to, within_ms } => Some((move_id, to, within_ms)),
             _ => None,
         }
     }

@@ -9,7 +9,7 @@ use crate::log::Log;
 use crate::opening::Fence;
 use crate::primary::Primary;
 use crate::shipping::Shipping;
-use crate::{Input, Limits, Message, Output, PlacementView, Recovered, Rewind, Role, ViewState};
+use crate::{Acked, Input, Limits, Message, Output, PlacementView, Recovered, Rewind, Role, Slot, ViewState};
 use eport_model::{Epoch, JournalIndex, Lineage, MoveId, NodeId, Position, RegionCode, Timestamp};
 
 /// The time of an event: a clock that never jumps for intervals, and the civil clock for records and deadlines.
@@ -71,6 +71,10 @@ pub struct Replica {
     pub(crate) rewinding: Option<Position>,
     /// Rows of a diverged tail are not whole yet.
     pub(crate) rewind: Option<Rewind>,
+    /// This node has acknowledged records up to here, others say; below it, it says nothing in a failover.
+    pub(crate) owed: JournalIndex,
+    /// What backups acknowledged to an earlier life of this primary, and what was noted last.
+    pub(crate) acked: Acked,
     /// A new primary exports what lies beyond the start of its epoch.
     pub(crate) trimming: Option<Position>,
     pub(crate) ack_due: bool,
@@ -102,6 +106,8 @@ pub struct Progress {
     pub applied: Position,
     /// Monotonic milliseconds when it was last heard; 0 for never.
     pub heard_ms: u64,
+    /// What is kept for shipping to it.
+    pub slot: Slot,
 }
 
 impl Replica {
@@ -116,6 +122,7 @@ impl Replica {
     ) -> (Replica, Vec<Output>) {
         let log = Log::new(&recovered, &limits);
         let promised_until = now_ms + limits.grace_ms;
+        let acked = recovered.acked.clone().unwrap_or_default();
         let mut replica = Replica {
             me,
             platform,
@@ -140,6 +147,8 @@ impl Replica {
             truncating: false,
             rewinding: None,
             rewind: recovered.rewind,
+            owed: JournalIndex::ZERO,
+            acked,
             trimming: None,
             ack_due: false,
             life: (0, 0),
@@ -185,6 +194,8 @@ impl Replica {
             Input::TailUploaded { after, to } => self.on_tail_uploaded(after, to),
             Input::Rewound { at } => self.on_rewound(at),
             Input::Truncated { last, last_time } => self.on_truncated(last, last_time),
+            Input::CheckpointHere { last } => self.on_checkpoint_here(last),
+            Input::Installed { recovered } => self.on_installed(&recovered),
             Input::Message { from, message } => self.on_message(from, message),
             Input::RegistryAnswered { move_id, applied } => self.on_registry_answered(move_id, applied),
             Input::Leased { epoch, sent_ms } => self.on_leased(epoch, sent_ms),
@@ -422,6 +433,6 @@ impl Replica {
 
     /// Progress of every node that copies from here.
     pub fn peers(&self) -> Vec<Progress> {
-        self.ship.as_ref().map(Shipping::progress).unwrap_or_default()
+        self.progress()
     }
 }

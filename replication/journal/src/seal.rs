@@ -74,6 +74,9 @@ impl Replica {
             return;
         }
         let sealed = self.sealed;
+        if self.has_lost_records() {
+            return; // An answer would count as one of somebody who holds what it has acknowledged.
+        }
         let (due, later) = std::mem::take(&mut self.reports).into_iter().partition(|(_, e, _)| *e <= sealed);
         self.reports = later;
         let due: Vec<(NodeId, Epoch, MoveId)> = due;

@@ -5,7 +5,7 @@
 //! acknowledged in this epoch never falls, because a follower truncates within an epoch only what its source does not have.
 
 use crate::pace::Pace;
-use crate::replica::{Progress, Replica, Wanted};
+use crate::replica::{Replica, Wanted};
 use crate::{Ack, Alarm, Bug, Hello, HelloAnswer, Message, Output, RejectReason};
 use eport_model::{Epoch, JournalIndex, NodeId, Position, Record};
 use std::collections::{BTreeMap, VecDeque};
@@ -13,24 +13,29 @@ use std::sync::Arc;
 
 /// Silences a primary waits at most for progress on a stream before it ships again what was not acknowledged.
 pub(crate) const MAX_PATIENCE: u64 = 32;
+/// Batches of a stream whose ends are remembered until they are fsynced.
+const ENDS_MAX: usize = 1_024;
 
 /// Everybody who copies from here under one epoch.
 #[derive(Debug)]
 pub(crate) struct Shipping {
     pub(crate) epoch: Epoch,
     pub(crate) next_beat: u64,
-    peers: BTreeMap<NodeId, Peer>,
+    /// When it was last noted what peers have acknowledged.
+    pub(crate) noted_ms: u64,
+    pub(crate) peers: BTreeMap<NodeId, Peer>,
     /// When the newest acknowledgement was received that each peer was told of; kept for those that have left, too.
     vouched: BTreeMap<NodeId, u64>,
 }
 
 /// One peer: what it has proven, and its stream if it has said hello.
 #[derive(Debug, Default)]
-struct Peer {
-    received: JournalIndex,
-    durable: Position,
-    applied: Position,
-    heard_ms: u64,
+pub(crate) struct Peer {
+    pub(crate) received: JournalIndex,
+    pub(crate) durable: Position,
+    pub(crate) applied: Position,
+    pub(crate) heard_ms: u64,
+    pub(crate) slot: crate::slots::PeerSlot,
     /// Stamp of its newest acknowledgement and when that was received.
     stamp: (u64, u64),
     /// The newest request to keep this primary going that it has agreed to.
@@ -39,16 +44,19 @@ struct Peer {
     caught_up: u8,
     /// Its newest acknowledgement says that its rows are whole.
     whole: bool,
-    stream: Option<Stream>,
+    pub(crate) stream: Option<Stream>,
     alarmed: bool,
 }
 
 #[derive(Debug)]
-struct Stream {
+pub(crate) struct Stream {
     next: JournalIndex,
     /// Shipped but not acknowledged as received: position, bytes, when.
     sent: VecDeque<(Position, usize, u64)>,
     sent_bytes: usize,
+    /// Last records of shipped batches that are not known to be fsynced there: what a peer far behind acknowledges lies
+    /// before everything that is kept in memory otherwise. The newest [`ENDS_MAX`].
+    ends: VecDeque<Position>,
     pace: Pace,
     /// A read from disk is under way from this index.
     reading: Option<JournalIndex>,
@@ -69,6 +77,7 @@ impl Stream {
             next,
             sent: VecDeque::new(),
             sent_bytes: 0,
+            ends: VecDeque::new(),
             pace,
             reading: None,
             progress_ms: now,
@@ -81,8 +90,15 @@ impl Stream {
 
     /// Position of a shipped record that is not acknowledged yet.
     fn position_at(&self, index: JournalIndex) -> Option<Position> {
-        let first = self.sent.front()?.0.index;
-        (index >= first).then(|| self.sent.get(index.since(first) as usize).map(|(p, ..)| *p)).flatten()
+        let first = self.sent.front().map(|(p, ..)| p.index).filter(|first| index >= *first);
+        let sent = first.and_then(|first| self.sent.get(index.since(first) as usize).map(|(p, ..)| *p));
+        sent.or_else(|| self.ends.iter().find(|p| p.index == index).copied())
+    }
+
+    fn note_durable(&mut self, durable: JournalIndex) {
+        while self.ends.front().is_some_and(|p| p.index <= durable) {
+            self.ends.pop_front();
+        }
     }
 
     fn note_received(&mut self, received: JournalIndex, now: u64, patience_ms: u64) {
@@ -101,13 +117,16 @@ impl Stream {
 
     fn rewind(&mut self, next: JournalIndex, now: u64) {
         let (of, greeted_ms, answered) = (self.of, self.greeted_ms, self.answered);
-        *self = Self { greeted_ms, answered, ..Stream::new(next, of, now, self.patience_ms, self.pace) };
+        let mut ends = std::mem::take(&mut self.ends);
+        ends.retain(|p| p.index < next);
+        *self =
+            Self { greeted_ms, answered, ends, ..Stream::new(next, of, now, self.patience_ms, self.pace) };
     }
 }
 
 impl Shipping {
     pub(crate) fn new(epoch: Epoch, now: u64) -> Self {
-        Self { epoch, next_beat: now, peers: BTreeMap::new(), vouched: BTreeMap::new() }
+        Self { epoch, next_beat: now, noted_ms: now, peers: BTreeMap::new(), vouched: BTreeMap::new() }
     }
 
     pub(crate) fn durable_of(&self, node: NodeId) -> JournalIndex {
@@ -167,18 +186,6 @@ impl Shipping {
                 if alive && peer.durable.index >= mark { peer.caught_up.saturating_add(1) } else { 0 };
         }
     }
-
-    pub(crate) fn progress(&self) -> Vec<Progress> {
-        let one = |(node, p): (&NodeId, &Peer)| Progress {
-            node: *node,
-            streaming: p.stream.is_some(),
-            received: p.received,
-            durable: p.durable,
-            applied: p.applied,
-            heard_ms: p.heard_ms,
-        };
-        self.peers.iter().map(one).collect()
-    }
 }
 
 impl Replica {
@@ -211,6 +218,9 @@ impl Replica {
             return;
         }
         let own = self.log.durable.index;
+        if self.knows_more(from, &hello.last) {
+            return;
+        }
         let at = if self.has(Bug::HelloByIndexOnly) {
             own.min(hello.last.index)
         } else {
@@ -238,6 +248,7 @@ impl Replica {
         if after.index == hello.last.index && after != hello.last && !self.has(Bug::HelloByIndexOnly) {
             self.alarm_corruption(peer, after, hello.last);
         }
+        let Some(acked) = self.admit(peer, after, hello.last) else { return };
         let Some(ship) = &mut self.ship else { return };
         let state = ship.peers.entry(peer).or_default();
         state.heard_ms = now;
@@ -260,10 +271,11 @@ impl Replica {
             if after.index > state.durable.index {
                 state.durable = after;
             }
+            state.slot.note_durable(after);
         }
         self.send(
             peer,
-            Message::HelloAnswer { epoch, answer: HelloAnswer::Stream { after, of: hello.last } },
+            Message::HelloAnswer { epoch, answer: HelloAnswer::Stream { after, of: hello.last, acked } },
         );
     }
 
@@ -299,6 +311,10 @@ impl Replica {
             Some(ours) if ours == ack.durable => {
                 let newer = ours.index > peer.durable.index;
                 peer.durable = if newer { ours } else { peer.durable };
+                if let Some(stream) = &mut peer.stream {
+                    stream.note_durable(ours.index);
+                }
+                peer.slot.note_durable(peer.durable);
             }
             Some(ours) => {
                 self.alarm_corruption(from, ours, ack.durable);
@@ -329,6 +345,7 @@ impl Replica {
         if records.first().is_none_or(|r| r.index() != from) {
             if let Some(peer) = ship.peers.get_mut(&peer) {
                 peer.stream = None;
+                peer.slot.gone = true;
             }
             self.send(
                 peer,
@@ -343,7 +360,7 @@ impl Replica {
         let committed = self.log.committed;
         let Some(ship) = &mut self.ship else { return };
         let Some(stream) = ship.peers.get_mut(&to).and_then(|p| p.stream.as_mut()) else { return };
-        let Some(last) = records.last().map(|r| r.index()) else { return };
+        let Some(end) = records.last().map(|r| r.position()) else { return };
         if stream.sent.is_empty() {
             stream.progress_ms = now;
         }
@@ -351,7 +368,11 @@ impl Replica {
             stream.sent.push_back((record.position(), record.weight(), now));
             stream.sent_bytes += record.weight();
         }
-        stream.next = last.next();
+        stream.next = end.index.next();
+        if stream.ends.len() == ENDS_MAX {
+            stream.ends.pop_front();
+        }
+        stream.ends.push_back(end);
         let message = Message::Batch { epoch: ship.epoch, records, committed };
         self.send(to, message);
     }
@@ -402,6 +423,7 @@ impl Replica {
 
     fn beat(&mut self) {
         self.mark_beat();
+        self.watch_slots();
         let now = self.now.mono_ms;
         if let Some(ship) = &mut self.ship {
             ship.next_beat = now + self.limits.beat_ms;

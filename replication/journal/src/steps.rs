@@ -67,6 +67,13 @@ impl Replica {
                 return Some(RegistryStep::InSyncAdd { version, node: backup.node });
             }
         }
+        let reseeded = view.backups.iter().filter(|b| b.in_sync && !b.leaving && self.is_reseeding(b.node));
+        for backup in reseeded {
+            let level = ship.caught_up(backup.node) >= CAUGHT_UP_BEATS && ship.is_whole(backup.node);
+            if level && ship.durable_of(backup.node) >= self.acked_of(backup.node).index {
+                return Some(RegistryStep::InSyncAdd { version, node: backup.node });
+            }
+        }
         let proves = view.k > view.proven_k && self.held_by(view.k, None) >= self.log.committed;
         proves.then_some(RegistryStep::Proven { version, k: view.k })
     }
@@ -96,14 +103,27 @@ impl Replica {
             self.on_switch_answered(move_id, applied);
             return;
         }
-        if let Some(primary) = &mut self.primary
-            && let Some((step, _)) = primary.step.take()
-            && applied.is_some()
-        {
-            // Applied or refused: what comes next needs a newer placement.
-            primary.step_version = primary.step_version.max(step.version());
-            self.registry_heard();
+        let now = self.now.mono_ms;
+        let Some(primary) = &mut self.primary else { return };
+        let Some((step, _)) = primary.step.take() else { return };
+        match applied {
+            Some(true) => {
+                let version = step.version();
+                let again = match step {
+                    RegistryStep::InSyncAdd { node, .. } => self.taken_in_sync(node),
+                    _ => false,
+                };
+                // What comes next needs a newer placement, unless this one was there already.
+                if let (Some(primary), false) = (&mut self.primary, again) {
+                    primary.step_version = primary.step_version.max(version);
+                }
+            }
+            // Mostly the placement has moved on, and its newer version ends the wait. But a refusal may also be about this moment, for
+            // example the leader's wrong clock: the same step is asked for again after the pause of an answer that never came.
+            Some(false) => primary.step = Some((step, now)),
+            None => return,
         }
+        self.registry_heard();
     }
 
     /// True when every acknowledged record is beyond doubt held here and committed; used by the handover.

@@ -73,9 +73,8 @@ fn a_laggard_copies_from_the_named_candidate_and_reports_when_it_is_there() {
     ));
 }
 
-fn switching(view: &PlacementView, to: &str, deadline: i64) -> PlacementView {
-    let (move_id, deadline) = (move_id(5), Timestamp::from_millis(deadline));
-    let state = ViewState::Switching { move_id, to: node(to), deadline };
+fn switching(view: &PlacementView, to: &str, within_ms: u32) -> PlacementView {
+    let state = ViewState::Switching { move_id: move_id(5), to: node(to), within_ms };
     PlacementView { version: view.version + 1, state, ..view.clone() }
 }
 
@@ -161,10 +160,30 @@ fn a_switchover_whose_deadline_passes_before_the_proposal_is_given_up() {
 }
 
 #[test]
+fn a_wall_clock_that_is_hours_wrong_neither_ends_a_switchover_at_once_nor_holds_requests_for_hours() {
+    for wrong in [-3_600_000, 3_600_000] {
+        let (mut net, view) = started(&["a", "b", "c"], 1);
+        net.wall_off.insert(node("a"), wrong);
+        net.isolate("b");
+        net.propose("a", "b lacks this");
+        let view = switching(&view, "b", 1_000);
+        net.place("a", &view, false);
+        net.pass(500);
+        assert!(net.host("a").asked.is_empty(), "{wrong}: given up at once: {:?}", net.host("a").asked);
+        net.pass(1_500);
+        let last = net.host("a").asked.last();
+        assert!(matches!(last, Some(RegistryStep::AbortSwitch { version: 2, .. })), "{wrong}: {last:?}");
+    }
+}
+
+#[test]
 fn a_late_answer_to_an_earlier_hello_cuts_nothing_off() {
     let (mut net, _) = started(&["a", "b"], 1);
     let of = net.host("b").replica.durable();
-    let late = Message::HelloAnswer { epoch: epoch(1), answer: HelloAnswer::Stream { after: of, of } };
+    let late = Message::HelloAnswer {
+        epoch: epoch(1),
+        answer: HelloAnswer::Stream { after: of, of, acked: JournalIndex::ZERO },
+    };
     net.propose("a", "shipped since");
     net.isolate("a");
     net.pass(1_500); // B says hello again and hears nothing.

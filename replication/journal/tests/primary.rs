@@ -31,6 +31,27 @@ fn an_answer_comes_only_after_the_fsync_here_and_of_k_in_sync_backups() {
 }
 
 #[test]
+fn a_step_that_was_refused_for_a_passing_reason_is_asked_for_again() {
+    let mut net = Net::new(&["a", "b"]);
+    let mut view = placement(1, "a", &["b"], 1);
+    view.backups[0].in_sync = false;
+    view.start_k = 0;
+    net.place("a", &view, false);
+    net.place("b", &view, false);
+    net.propose("a", "x");
+    net.pass(1_100);
+    let add = RegistryStep::InSyncAdd { version: 1, node: node("b") };
+    assert_eq!(net.host("a").asked, std::slice::from_ref(&add));
+    // The leader's clock is wrong at this moment: the step is refused, the placement stays as it is.
+    net.input(node("a"), Input::RegistryAnswered { move_id: MoveId::default(), applied: Some(false) });
+    net.pass(1_000);
+    assert_eq!(net.host("a").asked.len(), 1, "not at once again");
+    net.pass(60_000);
+    assert!(net.host("a").asked.len() >= 2, "never again: {:?}", net.host("a").asked);
+    assert!(net.host("a").asked.iter().all(|s| *s == add));
+}
+
+#[test]
 fn a_backup_that_the_registry_has_not_recorded_in_sync_never_counts() {
     let mut net = Net::new(&["a", "b"]);
     let mut view = placement(1, "a", &["b"], 1);
@@ -214,4 +235,28 @@ fn a_backup_whose_stream_went_past_it_introduces_itself_again() {
     net.input(node("a"), Input::Message { from: node("b"), message: Message::Ack(late) });
     net.pass(10_000);
     assert_eq!(net.host("b").disk.len(), head + 1);
+}
+
+/// What it acknowledges lies far before the records that its primary remembers; it counts all the same.
+#[test]
+fn a_backup_far_behind_is_seen_to_advance_while_it_catches_up() {
+    let limits = Limits { bootstrap_records: u64::MAX, ..Limits::default() };
+    let mut net = Net::with_limits(&["a", "b"], limits);
+    net.hosts.get_mut(&node("a")).unwrap().read_max = 500;
+    let view = placement(1, "a", &["b"], 0);
+    net.place("a", &view, false);
+    for n in 0..20_000 {
+        net.propose("a", &format!("written before it came {n}"));
+    }
+    net.hosts.get_mut(&node("b")).unwrap().slow = true;
+    net.place("b", &view, false);
+    net.pass(1_000);
+    let b = net.host("b");
+    assert_eq!(b.replica.last(), net.host("a").replica.last(), "everything is received");
+    assert!(b.held.len() > 3, "and the disk owes several answers: {}", b.held.len());
+    while let Some(answer) = net.hosts.get_mut(&node("b")).unwrap().held.pop_front() {
+        net.input(node("b"), answer);
+        net.run();
+        assert_eq!(net.host("a").replica.peers()[0].durable, net.host("b").replica.durable());
+    }
 }

@@ -68,7 +68,9 @@ impl Line {
 
 /// `count` records of about 2 KiB at the primary `a` that its backup `b` has not seen.
 fn behind(count: usize) -> Net {
-    let mut net = Net::new(&["a", "b"]);
+    // Streaming is what is tried here.
+    let limits = Limits { bootstrap_records: u64::MAX, ..Limits::default() };
+    let mut net = Net::with_limits(&["a", "b"], limits);
     let view = PlacementView { k: 0, proven_k: 0, start_k: 0, ..placement(1, "a", &["b"], 0) };
     net.place("a", &view, true);
     net.place("b", &view, true);

@@ -7,19 +7,24 @@ pub mod codec;
 pub mod codes;
 mod history;
 mod index;
+mod month;
 mod position;
 mod record;
 mod time;
+mod usage;
 
 pub use codes::{Code, CodeInfo, Coded};
 pub use eport_identity::{
-    Digest, DigestHasher, Epoch, Lineage, NodeId, ParseError, RegionCode, SiteId, Subject, TrustDomain,
+    CaName, CaPurpose, Digest, DigestHasher, Epoch, Lineage, NodeId, ParseError, RegionCode, SiteId, Subject,
+    TrustDomain,
 };
 pub use history::{EpochEntry, EpochHistory, HistoryError};
 pub use index::JournalIndex;
+pub use month::Month;
 pub use position::Position;
 pub use record::{
-    BodyRef, Draft, Durability, Effect, LINEAGE_READ, MoveId, ReadVersion, Record, RecordDefect,
-    RecordHeader, RecordKind, RequestRef, SCHEMA_VERSION,
+    BodyRef, CERTIFICATES_SINCE, DEGRADE_SINCE, Draft, Durability, Effect, LINEAGE_READ, MoveId, ReadVersion,
+    Record, RecordDefect, RecordHeader, RecordKind, RequestRef, SCHEMA_VERSION,
 };
 pub use time::Timestamp;
+pub use usage::{MONTHS_KEPT, MonthUsage, USAGE_KEY, Usage};

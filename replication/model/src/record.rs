@@ -11,7 +11,11 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Version of the record layout and of the state rows its effects write.
-pub const SCHEMA_VERSION: u16 = 1;
+pub const SCHEMA_VERSION: u16 = 3;
+/// The record format that knows Degrade records.
+pub const DEGRADE_SINCE: u16 = 2;
+/// The record format that knows records of certificates.
+pub const CERTIFICATES_SINCE: u16 = 3;
 
 /// Id of a move, drawn by whoever asked for it. Prints as 32 hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -110,9 +114,23 @@ pub enum RecordKind {
         /// By what authority: the order of a court, the number of a request.
         authority: String,
     },
+    /// A CA of the platform is about to sign: serial and digest of what. Fsynced and held by the backups before it does.
+    CertIntent,
+    /// What it signed, or a certificate that it had issued before its ledger began.
+    CertIssued,
 }
 
 impl RecordKind {
+    /// The record format with which this kind came. A kind is written only where every holder of the journal reads that format
+    /// (the registry knows what each reads), so that an older version never meets what it cannot read.
+    pub fn since(&self) -> u16 {
+        match self {
+            RecordKind::Degrade { .. } => DEGRADE_SINCE,
+            RecordKind::CertIntent | RecordKind::CertIssued => CERTIFICATES_SINCE,
+            _ => 1,
+        }
+    }
+
     /// A stable name, for logs, lists and exports.
     pub fn name(&self) -> &'static str {
         match self {
@@ -124,6 +142,8 @@ impl RecordKind {
             RecordKind::Noop => "noop",
             RecordKind::Degrade { .. } => "degrade",
             RecordKind::Erase { .. } => "erase",
+            RecordKind::CertIntent => "cert_intent",
+            RecordKind::CertIssued => "cert_issued",
         }
     }
 }
@@ -326,9 +346,9 @@ impl Record {
             epoch,
             index: previous.index.next(),
             previous: previous.digest,
+            schema: draft.kind.since(),
             kind: draft.kind,
             time: draft.time.max(floor),
-            schema: SCHEMA_VERSION,
             request: draft.request,
             reads: draft.reads,
             effects: draft.effects.iter().map(Effect::digest).collect(),
@@ -365,6 +385,9 @@ impl Record {
     /// Checks everything a record proves by itself: its digest, its effects, its bodies (an erased, empty body passes).
     pub fn verify(&self) -> Result<(), RecordDefect> {
         let index = self.header.index;
+        if self.header.schema > SCHEMA_VERSION {
+            return Err(RecordDefect::Newer { index, schema: self.header.schema });
+        }
         if self.header.digest() != self.digest {
             return Err(RecordDefect::Digest { index });
         }
@@ -399,6 +422,14 @@ impl Record {
 /// What is wrong with a record or its place in the chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RecordDefect {
+    /// Written in a format that this version does not read.
+    #[error("record {index} has format {schema}, this version reads formats up to {SCHEMA_VERSION}")]
+    Newer {
+        /// The record.
+        index: JournalIndex,
+        /// Its format.
+        schema: u16,
+    },
     /// The header does not hash to the record's digest.
     #[error("record {index}: the header does not match its digest")]
     Digest {
@@ -441,4 +472,13 @@ pub enum Durability {
     Replicated,
     /// Survives a crash of the primary, not its loss.
     Local,
+}
+
+impl fmt::Display for Durability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Durability::Replicated => "replicated",
+            Durability::Local => "local",
+        })
+    }
 }

@@ -14,7 +14,7 @@ use eport_registry::{
 /// A way back that ended otherwise is tried again after this time.
 const AGAIN_MS: i64 = 5_000;
 /// A planned move that has not been committed after this time is given up by the old primary.
-const SWITCH_LIMIT_MS: i64 = 30_000;
+const SWITCH_MS: u32 = 30_000;
 
 /// What is to be done about a drill.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -87,7 +87,7 @@ fn way_back<'a>(
         move_id,
         kind: MoveKind::Failback,
         to: start.primary,
-        deadline: now.plus_millis(SWITCH_LIMIT_MS),
+        within_ms: SWITCH_MS,
         expected_version: plan.version,
         plan,
     };

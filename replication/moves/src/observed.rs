@@ -63,6 +63,8 @@ pub struct Observed<'a> {
     pub heard: BTreeMap<NodeId, (Epoch, u64)>,
     /// Whether the primary answered when asked just now; `None` when nobody asked.
     pub primary_answers: Option<bool>,
+    /// Bytes free where each node keeps its data, where known.
+    pub free: BTreeMap<NodeId, u64>,
     /// Newest table version installed on each node, where known.
     pub installed: BTreeMap<NodeId, BTreeMap<TableId, u64>>,
 }
@@ -78,6 +80,7 @@ impl<'a> Observed<'a> {
             sealed: BTreeMap::new(),
             heard: BTreeMap::new(),
             primary_answers: None,
+            free: BTreeMap::new(),
             installed: BTreeMap::new(),
         }
     }

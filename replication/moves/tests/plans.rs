@@ -15,13 +15,16 @@ fn fact(index: u64) -> ReplicaFact {
         durable: at(1, index),
         applied: JournalIndex::from_u64(index),
         lineage: Lineage::from_bytes([7; 16]),
-        at: Timestamp::from_millis(5),
+        at: NOW,
     }
 }
 
+/// When these plans are made.
+const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
 /// Everybody is there; the primary is at 100, its backups at 100 and 90.
 fn healthy(state: &State) -> Observed<'_> {
-    let mut observed = Observed::new(state, Timestamp::from_millis(1_800_000_000_000));
+    let mut observed = Observed::new(state, NOW);
     observed.reachable = all();
     observed.replicas = [("sz-a-1", 100), ("gz-a-1", 100), ("gz-c-1", 90)]
         .into_iter()
@@ -78,14 +81,24 @@ fn a_switchover_names_every_reason_against_it() {
     observed.reachable.remove(&node("gz-a-1"));
     observed.replicas.get_mut(&node("gz-a-1")).unwrap().lineage = Lineage::from_bytes([8; 16]);
     observed.replicas.insert(node("sz-a-1"), fact(1_000_000));
+    observed.free.insert(node("gz-a-1"), 5 << 20);
     let refused = plan(&observed, region("440300"), &switch("gz-a-1")).unwrap();
-    assert_eq!(failed(&refused), ["target_up", "target_connected", "lag", "lineage", "tables"]);
+    assert_eq!(failed(&refused), ["target_up", "target_connected", "lag", "lineage", "tables", "disk"]);
     assert_eq!(code(&refused), Some(codes::MOVE_UNSAFE));
     let mut good = healthy(&w.state);
     good.installed.insert(node("gz-c-1"), BTreeMap::from([(table, 1)]));
     assert_eq!(failed(&plan(&good, region("440300"), &switch("gz-c-1")).unwrap()), Vec::<&str>::new());
     let own = plan(&good, region("440300"), &switch("sz-a-1")).unwrap();
     assert!(failed(&own).contains(&"target"));
+}
+
+#[test]
+fn a_target_that_stands_still_is_refused_although_it_is_still_connected() {
+    let w = World::with_platform();
+    let mut observed = healthy(&w.state);
+    observed.replicas.get_mut(&node("gz-a-1")).unwrap().at = NOW.plus_millis(-6_000);
+    let refused = plan(&observed, region("440300"), &switch("gz-a-1")).unwrap();
+    assert_eq!((failed(&refused), code(&refused)), (vec!["lag"], Some(codes::MOVE_UNSAFE)));
 }
 
 #[test]
@@ -152,7 +165,7 @@ fn a_failover_without_quorum_prints_the_loss_and_asks_for_the_flag() {
     observed.reachable.remove(&node("gz-a-1"));
     let refused = plan(&observed, region("440300"), &failover(None, false)).unwrap();
     assert_eq!(code(&refused), Some(codes::MOVE_LOSS));
-    let since = Some(Timestamp::from_millis(5));
+    let since = Some(NOW);
     assert_eq!(refused.expected_loss, ExpectedLoss { records: 10, since });
     let accepted = plan(&observed, region("440300"), &failover(None, true)).unwrap();
     assert_eq!(

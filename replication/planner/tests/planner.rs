@@ -20,7 +20,14 @@ fn region(code: &str) -> RegionCode {
 }
 
 fn policy(durability: DurabilityMode, k: usize) -> Policy {
-    Policy { durability, k, isolation: Isolation::Block, failover: FailoverMode::Manual, same_site: false }
+    Policy {
+        durability,
+        k,
+        isolation: Isolation::Block,
+        failover: FailoverMode::Manual,
+        same_site: false,
+        min_durability: eport_model::Durability::Local,
+    }
 }
 
 /// A federation with one node a site, `SITE-1`, and no platform.

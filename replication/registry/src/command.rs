@@ -2,7 +2,7 @@
 
 use crate::{
     DrillFigures, DrillPlatform, DrillSchedule, DrillVerdict, Federation, Issuer, MoveKind, Node, NodeState,
-    OldPrimary, Operator, Plan, Policy, Proof, Role, Setting, Site, TableId, Tail, TailState,
+    OldPrimary, Operator, Plan, Policy, Proof, QuotaLimits, Role, Setting, Site, TableId, Tail, TailState,
 };
 use eport_model::{
     Digest, Epoch, JournalIndex, MoveId, NodeId, ParseError, Position, RegionCode, Subject, Timestamp,
@@ -97,6 +97,8 @@ pub struct NodeChange {
     pub software: Option<String>,
     /// Start count; never falls.
     pub incarnation: Option<u64>,
+    /// The newest record format that it reads; never falls: records that only this version reads may lie on it.
+    pub reads: Option<u16>,
 }
 
 /// A journal head in a [`Op::PublishHeads`].
@@ -220,8 +222,9 @@ pub enum Op {
         kind: MoveKind,
         /// The target.
         to: NodeId,
-        /// When the old primary gives up.
-        deadline: Timestamp,
+        /// After how many milliseconds the old primary gives up. A span, not an instant: each node measures it on a clock that never
+        /// jumps, so that a wrong wall clock neither ends a move at once nor holds requests for hours.
+        within_ms: u32,
         /// Placement version of the plan.
         expected_version: u64,
         /// The plan, kept for the history.
@@ -483,5 +486,14 @@ pub enum Op {
         reason: String,
         /// By what authority.
         authority: String,
+    },
+    /// Set what a platform may take of the nodes that serve it.
+    SetQuota {
+        /// The platform.
+        region: RegionCode,
+        /// Version of the quota that the proposer saw; 0 when there was none.
+        version: u64,
+        /// The whole quota.
+        limits: QuotaLimits,
     },
 }

@@ -99,6 +99,8 @@ pub struct Node {
     pub software: String,
     /// Start count it last reported.
     pub incarnation: u64,
+    /// The newest record format that it reads, as it last reported; never falls.
+    pub reads: u16,
     /// When it joined.
     pub joined: Timestamp,
 }

@@ -19,6 +19,7 @@ mod movement;
 mod operators;
 mod outcome;
 mod placement;
+mod quota;
 mod records;
 pub mod recover;
 mod rows;
@@ -38,13 +39,15 @@ pub use keys::{
     DataKey, Holder, HolderName, KEY_PUBLIC_LEN, KeyDuty, WRAP_LEN_MAX, Wrap, data_keys_setting, wrap_context,
 };
 pub use movement::{
-    Check, ExpectedLoss, MoveKind, MoveRecord, MoveState, OldPrimary, Plan, PlanStep, Refused, StepDone, Text,
+    Check, ExpectedLoss, MoveKind, MoveRecord, MoveState, OldPrimary, PAUSE_BEGAN, PAUSE_ENDED, Plan,
+    PlanStep, Refused, StepDone, Text,
 };
 pub use operators::{Approval, ApprovalState, Audit, AuditEvent, Operator, OperatorRole, SignedBy};
 pub use outcome::{Outcome, Refusal};
 pub use placement::{
     Backup, DurabilityMode, EpochRecord, FailoverMode, Isolation, Placement, PlacementState, Policy, Role,
 };
+pub use quota::{Quota, QuotaLimits};
 pub use records::{Head, NumberBlock, Tail, TailState};
 pub use recover::{LineageRecord, Parentage};
 pub use rows::{RowChange, RowError};

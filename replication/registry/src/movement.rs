@@ -120,6 +120,11 @@ pub struct Plan {
     pub refused: Option<Refused>,
 }
 
+/// Name of the step: the old primary holds requests from here on.
+pub const PAUSE_BEGAN: &str = "held";
+/// Name of the step: the new primary takes requests from here on.
+pub const PAUSE_ENDED: &str = "opened";
+
 /// A step that was done.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct StepDone {
@@ -180,4 +185,18 @@ pub struct MoveRecord {
     pub old_primary: Option<OldPrimary>,
     /// Failover only: nodes whose answers were missing when it failed.
     pub missing: Vec<NodeId>,
+}
+
+impl MoveRecord {
+    /// How long no node took writes, in milliseconds, as the log dates it: from when the old primary held requests, or from
+    /// the command where it was gone, until the new primary opened. `None` while that is not known.
+    pub fn pause_ms(&self) -> Option<u64> {
+        let at = |name: &str| self.steps.iter().find(|s| s.name == name).map(|s| s.at);
+        let began = match self.kind {
+            MoveKind::Failover => Some(self.opened_at),
+            _ => at(PAUSE_BEGAN),
+        };
+        let (began, ended) = (began?, at(PAUSE_ENDED)?);
+        Some(u64::try_from(ended.as_millis().saturating_sub(began.as_millis())).unwrap_or(0))
+    }
 }

@@ -3,7 +3,7 @@
 //! Always: `proven_k <= policy.k`; `epoch <= last_epoch`; the primary is never among its own backups; `history` has one
 //! entry per committed epoch, epochs rising, so one primary per epoch; a node is listed once.
 
-use eport_model::{Epoch, MoveId, NodeId, Position, RegionCode, Timestamp};
+use eport_model::{Durability, Epoch, MoveId, NodeId, Position, RegionCode, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// When an answer is given.
@@ -61,6 +61,9 @@ pub struct Policy {
     pub failover: FailoverMode,
     /// Count backups on the primary's own site too; answers are then `local`.
     pub same_site: bool,
+    /// The least that an answer to a write promises. `replicated`: what can only be kept `local` is stored and applied like
+    /// any other record, but answered only once it is replicated.
+    pub min_durability: Durability,
 }
 
 /// A node that keeps a copy.
@@ -89,8 +92,8 @@ pub enum PlacementState {
         move_id: MoveId,
         /// The target.
         to: NodeId,
-        /// After this the old primary gives up.
-        deadline: Timestamp,
+        /// The old primary gives up this long after it learned of the move.
+        within_ms: u32,
     },
     /// A failover reserved `epoch`; nobody is primary until it is committed.
     Recovering {

@@ -84,6 +84,7 @@ pub(crate) enum Row {
     Drill(crate::Drill),
     DrillSchedule(crate::DrillSchedule),
     Erasure(crate::Erasure),
+    Quota(crate::Quota),
 }
 
 const FEDERATION: u8 = 1;
@@ -108,6 +109,7 @@ const LINEAGE: u8 = 50;
 const DRILL: u8 = 44;
 const DRILL_SCHEDULE: u8 = 45;
 const ERASURE: u8 = 70;
+const QUOTA: u8 = 60;
 
 fn key(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
     let mut out = vec![kind];
@@ -154,6 +156,7 @@ impl Row {
             Row::DrillSchedule(s) => {
                 key(DRILL_SCHEDULE, &[&s.region.as_u32().to_be_bytes(), s.name.as_bytes()])
             }
+            Row::Quota(q) => key(QUOTA, &[&q.region.as_u32().to_be_bytes()]),
         }
     }
 
@@ -182,6 +185,7 @@ impl Row {
             Row::Drill(v) => codec::encode(v),
             Row::DrillSchedule(v) => codec::encode(v),
             Row::Erasure(v) => codec::encode(v),
+            Row::Quota(v) => codec::encode(v),
         }
     }
 
@@ -211,6 +215,7 @@ impl Row {
             DRILL => Row::Drill(read(kind, value)?),
             DRILL_SCHEDULE => Row::DrillSchedule(read(kind, value)?),
             ERASURE => Row::Erasure(read(kind, value)?),
+            QUOTA => Row::Quota(read(kind, value)?),
             other => return Err(RowError::Kind(Some(other))),
         };
         if row.key() == key { Ok(row) } else { Err(RowError::Key(kind)) }

@@ -2,10 +2,10 @@
 
 use crate::{
     Approval, Audit, Backup, CommandId, Drill, DrillSchedule, DrillStart, DurabilityMode, Federation, Head,
-    Isolation, Issuer, Mode, MoveKind, MoveRecord, Node, NodeState, NumberBlock, Operator, Placement,
-    Revocation, Site, State, TableId, TableVersion, Tail,
+    Isolation, Issuer, Mode, MoveKind, MoveRecord, Node, NodeState, NumberBlock, Operator, Placement, Quota,
+    QuotaLimits, Revocation, Site, State, TableId, TableVersion, Tail,
 };
-use eport_model::{Epoch, MoveId, NodeId, RegionCode, SiteId, Timestamp};
+use eport_model::{Epoch, MoveId, NodeId, Position, RegionCode, SiteId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// Whether a platform stands on nodes of its own.
@@ -156,6 +156,12 @@ impl State {
         if self.mode().relaxed() { SHRINK_WAIT_RELAXED_MS } else { SHRINK_WAIT_MS }
     }
 
+    /// The newest record format that everybody who keeps this journal reads: its primary writes no newer kind.
+    pub fn read_by_all(&self, placement: &Placement) -> u16 {
+        let holders = std::iter::once(placement.primary).chain(placement.backups.iter().map(|b| b.node));
+        holders.filter_map(|n| self.node(n)).map(|n| n.reads).min().unwrap_or(1)
+    }
+
     /// True when the primary of this placement, as far as the policy goes, may degrade.
     pub fn may_degrade(&self, placement: &Placement) -> bool {
         let policy = placement.policy;
@@ -188,6 +194,20 @@ impl State {
         self.moves.get(&id)
     }
 
+    /// Acknowledged records that a move lost. Whatever needed no permission to lose lost nothing; after a permitted loss it is
+    /// what the old primary's tail holds, once it has come back and exported that. `None` while it is not known.
+    pub fn lost_records(&self, m: &MoveRecord) -> Option<u64> {
+        match m.state {
+            crate::MoveState::Done if !m.accept_data_loss => Some(0),
+            crate::MoveState::Done => {
+                let tail = m.exported_tail.as_deref().and_then(|id| self.tail(id));
+                tail.map(crate::Tail::records)
+            }
+            crate::MoveState::Aborted => Some(0),
+            _ => None,
+        }
+    }
+
     /// Moves of a platform, oldest first.
     pub fn moves_of(&self, region: RegionCode) -> Vec<&MoveRecord> {
         let mut out: Vec<_> = self.moves.values().filter(|m| m.region == region).collect();
@@ -207,6 +227,14 @@ impl State {
     /// The head that a node published of a platform.
     pub fn head(&self, region: RegionCode, node: NodeId) -> Option<&Head> {
         self.heads.get(&(region, node))
+    }
+
+    /// The newest head of the platform that was published in this epoch; `Position::ZERO` for none.
+    pub fn newest_head(&self, region: RegionCode, epoch: Epoch) -> Position {
+        let of_region =
+            self.heads.range((region, NodeId::default())..).take_while(|((r, _), _)| *r == region);
+        let heads = of_region.map(|(_, head)| head.position).filter(|p| p.epoch == epoch);
+        heads.max_by_key(|p| p.index).unwrap_or(Position::ZERO)
     }
 
     /// All tails by id.
@@ -265,6 +293,20 @@ impl State {
         self.operators.get(id)
     }
 
+    /// How many certificates are revoked.
+    pub fn revoked_count(&self) -> usize {
+        self.revocations.len()
+    }
+
+    /// Whether an operator may give commands of an administrator: listed with the role and not suspended; one that is not
+    /// listed may while signatures are optional.
+    pub fn administers(&self, id: &str) -> bool {
+        match self.operators.get(id) {
+            Some(known) => !known.suspended && known.roles.contains(&crate::OperatorRole::Administrator),
+            None => !self.signatures_required(),
+        }
+    }
+
     /// All approvals by id: waiting, decided and expired ones.
     pub fn approvals(&self) -> impl Iterator<Item = &Approval> {
         self.approvals.values()
@@ -307,6 +349,16 @@ impl State {
     /// A schedule.
     pub fn drill_schedule(&self, region: RegionCode, name: &str) -> Option<&DrillSchedule> {
         self.drill_schedules.get(&(region, name.to_owned()))
+    }
+
+    /// The quota of a platform, if one was ever set.
+    pub fn quota(&self, region: RegionCode) -> Option<&Quota> {
+        self.quotas.get(&region)
+    }
+
+    /// What a platform may take; without a quota anything.
+    pub fn quota_limits(&self, region: RegionCode) -> QuotaLimits {
+        self.quota(region).map(|q| q.limits).unwrap_or_default()
     }
 
     /// When a schedule's next drill is due.

@@ -45,7 +45,7 @@ fn back(w: &mut World) -> Op {
         move_id: eport_model::MoveId(w.id()),
         kind: MoveKind::Failback,
         to: node("sz-a-1"),
-        deadline: Timestamp::from_millis(w.now + 60_000),
+        within_ms: 60_000,
         expected_version: w.version(),
         plan: bare_plan(),
     }
@@ -130,12 +130,12 @@ fn a_node_moves_back_and_closes_after_the_deadline_and_never_before() {
     assert!(w.by_node(node("gz-c-1"), end_op(id, DrillVerdict::Aborted)).is_err(), "time is left");
     w.operator(Op::StopDrill { drill: id, reason: "enough".into() }).unwrap();
     assert!(w.state.drill(id).unwrap().is_overdue(Timestamp::from_millis(w.now)), "its deadline is now");
-    let Op::OpenSwitchover { region, move_id, kind, deadline, expected_version, plan, .. } = op.clone()
+    let Op::OpenSwitchover { region, move_id, kind, within_ms, expected_version, plan, .. } = op.clone()
     else {
         unreachable!()
     };
     let elsewhere =
-        Op::OpenSwitchover { region, move_id, kind, to: node("gz-c-1"), deadline, expected_version, plan };
+        Op::OpenSwitchover { region, move_id, kind, to: node("gz-c-1"), within_ms, expected_version, plan };
     assert_eq!(
         w.by_node(node("gz-c-1"), elsewhere).unwrap_err().code(),
         codes::NOT_ENTITLED,

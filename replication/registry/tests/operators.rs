@@ -4,7 +4,7 @@
 
 mod common;
 use common::*;
-use eport_authority::{Authority, CommandKey, IssuingSpec, Key, Validity};
+use eport_authority::{Authority, CaPurpose, CommandKey, IssuingSpec, Key, Validity};
 use eport_model::{Coded, Epoch, RegionCode, Timestamp, TrustDomain, codes};
 use eport_registry::*;
 use eport_signature::{Envelope, issuer_facts};
@@ -73,7 +73,7 @@ impl Office {
         let root = Authority::create_root("gd", &domain, Validity::days(start, 100)).unwrap();
         let ca = |code: &str| {
             let region: RegionCode = code.parse().unwrap();
-            let spec = IssuingSpec { region, epoch: Epoch::INITIAL, loopback: true };
+            let spec = IssuingSpec { region, purpose: CaPurpose::Any, epoch: Epoch::INITIAL, loopback: true };
             root.create_issuing(spec, Validity::days(start, 50)).unwrap()
         };
         let (province, city) = (ca("440000"), ca("440300"));
@@ -236,7 +236,7 @@ fn a_repeated_command_is_answered_once_whatever_a_node_adds_to_it_and_stays_used
         move_id: eport_model::MoveId(w.id()),
         kind: MoveKind::Switchover,
         to: node("gz-a-1"),
-        deadline: Timestamp::from_millis(w.now + 60_000),
+        within_ms: 60_000,
         expected_version: version,
         plan: bare_plan(),
     };

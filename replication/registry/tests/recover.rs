@@ -4,7 +4,7 @@
 
 mod common;
 use common::*;
-use eport_authority::{Authority, CommandKey, IssuingSpec, Key, LeafNames, Validity};
+use eport_authority::{Authority, CaPurpose, CommandKey, IssuingSpec, Key, LeafNames, Validity};
 use eport_model::{
     Coded, Digest, Epoch, EpochHistory, JournalIndex, Lineage, NodeId, Timestamp, TrustDomain, codes,
 };
@@ -52,7 +52,12 @@ impl Office {
         let start = OffsetDateTime::from_unix_timestamp(w.now / 1_000).unwrap();
         let domain: TrustDomain = "gd.eport.example".parse().unwrap();
         let root = Authority::create_root("gd", &domain, Validity::days(start, 100)).unwrap();
-        let spec = IssuingSpec { region: region("440000"), epoch: Epoch::INITIAL, loopback: true };
+        let spec = IssuingSpec {
+            region: region("440000"),
+            purpose: CaPurpose::Any,
+            epoch: Epoch::INITIAL,
+            loopback: true,
+        };
         let province = root.create_issuing(spec, Validity::days(start, 50)).unwrap();
         for authority in [&root, &province] {
             let certificate = der(authority.certificate_pem());

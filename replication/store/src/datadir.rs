@@ -1,7 +1,8 @@
 //! The node's data directory: whose it is, who holds it now, and whether it can be written.
 //!
 //! Grammar: `LOCK` (held exclusively while a process runs, never deleted), `NODE.json` (format, node, lineage, ancestors),
-//! `platform/REGION/` (one database each), `registry/` (`registry-LINEAGE/` after a recovery), `objects/`, `tails/`.
+//! `platform/REGION/` (one database each), `registry/` (`registry-LINEAGE/` after a recovery), `objects/`, `tails/`,
+//! `checkpoints/REGION/` (made for backups).
 //! Always holds: while a [`DataDir`] lives, no other process of this software writes below its folder.
 
 use crate::{Error, durable};
@@ -184,6 +185,11 @@ impl DataDir {
     /// Folder of the object store.
     pub fn objects(&self) -> PathBuf {
         self.dir.join("objects")
+    }
+
+    /// Folder of checkpoints made for backups of a platform.
+    pub fn checkpoints(&self, region: RegionCode) -> PathBuf {
+        self.dir.join("checkpoints").join(region.to_string())
     }
 
     /// Folder of exported tails.

@@ -9,6 +9,7 @@
 //! reported, never served; after a failed write nothing more is written until the database is opened again.
 #![forbid(unsafe_code)]
 
+mod checkpoint;
 mod datadir;
 mod durable;
 mod error;
@@ -22,6 +23,7 @@ mod shared;
 mod writer;
 pub mod yardstick;
 
+pub use checkpoint::{Checkpoint, CheckpointFile, CheckpointInbox, MANIFEST_LEN_MAX, Missing, PIECE, Part};
 pub use datadir::{DataDir, NodeFile};
 pub use error::{Cause, Error};
 pub use export::{

@@ -10,6 +10,9 @@ use std::path::Path;
 
 /// Step in which write buffers take memory.
 const ARENA_BLOCK: usize = 64 << 10;
+/// Step in which the logs of a database take disk. Left to itself RocksDB takes as much as all write buffers hold, at once and
+/// for every database: a node with forty idle platforms would have given gigabytes away.
+const LOG_STEP: usize = 1 << 20;
 
 /// Bounds of a process's storage memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -89,6 +92,9 @@ impl Shared {
         // What a killed process replays at the next start: 64 MiB take about a third of a second. Smaller makes more files: each
         // time the log is full, every family with a part in it is flushed.
         o.set_max_total_wal_size(64 << 20);
+        // With a write-buffer manager this says nothing about buffers; it bounds only what a log takes ahead.
+        o.set_db_write_buffer_size(LOG_STEP);
+        o.set_manifest_preallocation_size(64 << 10);
         o.set_skip_stats_update_on_db_open(true);
         o.set_stats_dump_period_sec(0);
         o.set_stats_persist_period_sec(0);

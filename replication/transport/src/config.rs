@@ -42,6 +42,8 @@ pub struct Config {
     pub keep_alive: Duration,
     /// After how much silence a connection is given up. Default 15 s.
     pub idle_timeout: Duration,
+    /// Oldest and newest wire version that this node says it speaks. Default: those of this software.
+    pub versions: (u8, u8),
     /// Limit for dialling, TLS and hellos together. Default 5 s.
     pub greeting_timeout: Duration,
     /// First pause after a failed dial; doubles with each failure, with jitter of ±50 %. Default 100 ms.
@@ -71,6 +73,7 @@ impl Config {
             via: BTreeMap::new(),
             incarnation,
             software: env!("CARGO_PKG_VERSION").to_owned(),
+            versions: (eport_wire::WIRE_VERSION_MIN, eport_wire::WIRE_VERSION_MAX),
             streams_max: 4096,
             stream_window: 1 << 20,
             connection_window: 64 << 20,

@@ -45,7 +45,9 @@ pub(crate) struct Shared {
 impl Shared {
     pub fn hello(&self) -> Hello {
         let c = &self.config;
-        Hello::new(c.lineage, c.me, c.incarnation, &c.software).descending(&c.ancestors)
+        let (version_min, version_max) = c.versions;
+        let hello = Hello::new(c.lineage, c.me, c.incarnation, &c.software).descending(&c.ancestors);
+        Hello { version_min, version_max, ..hello }
     }
 
     /// A connection number; 0 means "none".

@@ -23,6 +23,8 @@ pub enum Purpose {
     Control = 7,
     /// Diverged tails on their way to the new primary, and rows for the node that returns.
     Tail = 8,
+    /// Checkpoints on their way to a backup.
+    Checkpoint = 9,
 }
 
 /// Which of a node pair's two connections carries a purpose.
@@ -39,7 +41,7 @@ const MIB: usize = 1 << 20;
 
 impl Purpose {
     /// Every purpose, in the order of the tags.
-    pub const ALL: [Purpose; 8] = [
+    pub const ALL: [Purpose; 9] = [
         Purpose::Raft,
         Purpose::Registry,
         Purpose::Journal,
@@ -48,6 +50,7 @@ impl Purpose {
         Purpose::Catalog,
         Purpose::Control,
         Purpose::Tail,
+        Purpose::Checkpoint,
     ];
 
     /// The number on the wire.
@@ -68,6 +71,7 @@ impl Purpose {
             Purpose::Journal => 30,
             Purpose::Forward => 20,
             Purpose::Catalog | Purpose::Tail => 10,
+            Purpose::Checkpoint => 0,
         }
     }
 
@@ -77,6 +81,8 @@ impl Purpose {
             Purpose::Raft => 8 * MIB,
             Purpose::Registry | Purpose::Move => MIB,
             Purpose::Journal | Purpose::Tail => 4 * MIB,
+            // A manifest of 4 MiB and what is around it.
+            Purpose::Checkpoint => 5 * MIB,
             Purpose::Forward | Purpose::Catalog => 64 * MIB,
             Purpose::Control => 64 << 10,
         }
@@ -85,7 +91,7 @@ impl Purpose {
     /// The connection that carries this purpose.
     pub const fn class(self) -> Class {
         match self {
-            Purpose::Forward | Purpose::Catalog | Purpose::Tail => Class::Bulk,
+            Purpose::Forward | Purpose::Catalog | Purpose::Tail | Purpose::Checkpoint => Class::Bulk,
             _ => Class::Control,
         }
     }
@@ -102,6 +108,7 @@ impl fmt::Display for Purpose {
             Purpose::Catalog => "catalog",
             Purpose::Control => "control",
             Purpose::Tail => "tail",
+            Purpose::Checkpoint => "checkpoint",
         })
     }
 }
@@ -140,11 +147,11 @@ mod tests {
     #[test]
     fn tags_and_protocol_names_are_the_published_numbers() {
         let tags: Vec<u8> = Purpose::ALL.iter().map(|p| p.tag()).collect();
-        assert_eq!(tags, [1, 2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(tags, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
         for p in Purpose::ALL {
             assert_eq!(Purpose::from_tag(p.tag()), Some(p));
         }
-        assert_eq!((Purpose::from_tag(0), Purpose::from_tag(9)), (None, None));
+        assert_eq!((Purpose::from_tag(0), Purpose::from_tag(10)), (None, None));
         assert_eq!(Class::from_alpn(b"eport/1"), Some(Class::Control));
         assert_eq!(Class::from_alpn(b"eport-bulk/1"), Some(Class::Bulk));
         assert_eq!(Class::from_alpn(b"h2"), None);
@@ -153,7 +160,7 @@ mod tests {
     #[test]
     fn a_heartbeat_of_raft_goes_before_everything_and_bodies_go_last() {
         use Purpose::*;
-        let order = [Raft, Move, Journal, Forward, Catalog];
+        let order = [Raft, Move, Journal, Forward, Catalog, Checkpoint];
         assert!(order.windows(2).all(|w| w[0].priority() > w[1].priority()));
         assert_eq!(
             (Registry.class(), Catalog.class(), Forward.class()),

@@ -2,7 +2,7 @@
 
 #![allow(dead_code, clippy::unwrap_used)] // Each test file uses its part; a failing helper is a failing test.
 
-use eport_authority::{Authority, Issued, IssuingSpec, Key, LeafNames, Validity, bundle_pem};
+use eport_authority::{Authority, CaPurpose, Issued, IssuingSpec, Key, LeafNames, Validity, bundle_pem};
 use eport_identity::{Epoch, RegionCode, Subject, TrustDomain};
 use eport_tls::{Identity, Revocations, Tls, TrustBundle};
 use rcgen::{
@@ -40,7 +40,12 @@ impl Federation {
     pub fn new() -> Self {
         let root = Authority::create_root("gd", &domain(), Validity::days(now(), 3650)).unwrap();
         let ca = |code| {
-            let spec = IssuingSpec { region: region(code), epoch: Epoch::INITIAL, loopback: true };
+            let spec = IssuingSpec {
+                region: region(code),
+                purpose: CaPurpose::Any,
+                epoch: Epoch::INITIAL,
+                loopback: true,
+            };
             root.create_issuing(spec, Validity::days(now(), 365)).unwrap()
         };
         let (province, city) = (ca("440000"), ca("440300"));
@@ -89,17 +94,23 @@ pub struct Rogue {
 
 impl Rogue {
     pub fn new() -> Self {
-        let ca = |name: &str| {
+        Self::with_scope("/platform/440300")
+    }
+
+    /// With an issuing CA of this name.
+    pub fn with_scope(scope: &str) -> Self {
+        let ca = |name: &str, scope: &str| {
             let mut params = plain(name);
             params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
             params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+            params.subject_alt_names = vec![uri(&format!("spiffe://{DOMAIN}{scope}"))];
             params
         };
         let (root_key, issuing_key) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
-        let root_cert = ca("rogue root").self_signed(&root_key).unwrap();
-        let root = Issuer::new(ca("rogue root"), root_key);
-        let issuing_cert = ca("rogue issuing").signed_by(&issuing_key, &root).unwrap();
-        let issuing = Issuer::new(ca("rogue issuing"), issuing_key);
+        let root_cert = ca("rogue root", "").self_signed(&root_key).unwrap();
+        let root = Issuer::new(ca("rogue root", ""), root_key);
+        let issuing_cert = ca("rogue issuing", scope).signed_by(&issuing_key, &root).unwrap();
+        let issuing = Issuer::new(ca("rogue issuing", scope), issuing_key);
         Self { root_pem: root_cert.pem(), issuing_pem: issuing_cert.pem(), root, issuing }
     }
 

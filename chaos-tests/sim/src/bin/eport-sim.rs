@@ -14,10 +14,11 @@ struct Args {
     first: u64,
     seeds: u64,
     options: Options,
+    pairs: Option<std::path::PathBuf>,
 }
 
 fn parse() -> Result<Args, String> {
-    let mut args = Args { first: 1, seeds: 1, options: Options::default() };
+    let mut args = Args { first: 1, seeds: 1, options: Options::default(), pairs: None };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let mut value = || words.next().ok_or(format!("{word} needs a value"));
@@ -27,10 +28,11 @@ fn parse() -> Result<Args, String> {
             "--seeds" => args.seeds = number(value()?)?,
             "--bug" => args.options.bug = Some(value()?),
             "--indirect" => args.options.indirect = true,
+            "--pairs" => args.pairs = Some(value()?.into()),
             "--trace" => args.options.trace = true,
             _ => {
                 return Err(format!(
-                    "{word} is not known; --seed N, --seeds N, --bug NAME, --indirect, --trace"
+                    "{word} is not known; --seed N, --seeds N, --bug NAME, --indirect, --pairs FILE, --trace"
                 ));
             }
         }
@@ -77,6 +79,13 @@ fn main() -> ExitCode {
     }
     for (name, count) in total.counts() {
         println!("{count:>10}  {name}");
+    }
+    if let Some(file) = &args.pairs {
+        let lines: String = total.pairs().map(|(step, fault)| format!("{step}\t{fault}\n")).collect();
+        if let Err(problem) = std::fs::write(file, lines) {
+            eprintln!("{}: {problem}", file.display());
+            return ExitCode::FAILURE;
+        }
     }
     let missing = total.missing();
     println!("{} seeds from {}: no invariant was broken", args.seeds, args.first);

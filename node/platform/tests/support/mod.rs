@@ -30,6 +30,8 @@ pub struct Journal {
     pub manual: bool,
     pub refusing: Option<Outcome>,
     pub durability: Option<Durability>,
+    /// What is answered to whoever depends on what is applied.
+    pub depending: Option<Outcome>,
     pub groups: Vec<usize>,
     /// A record of the journal's own before each group, as marks do it.
     pub marks: bool,
@@ -39,6 +41,7 @@ pub struct Fake {
     journal: Mutex<Journal>,
     status: watch::Sender<PlatformStatus>,
     pub noted: AtomicU64,
+    pub disk: AtomicU64,
 }
 
 pub fn region() -> RegionCode {
@@ -66,12 +69,19 @@ impl Fake {
             backups: Vec::new(),
             durability_now: "replicated",
             alarm: None,
+            bootstrap: None,
+            shipping_floor: JournalIndex::ZERO,
             state_digest: None,
             marks: eport_agent::MarkSoft::default(),
             lease_until: None,
             heard: None,
         });
-        Arc::new(Self { journal: Mutex::default(), status, noted: AtomicU64::new(0) })
+        Arc::new(Self {
+            journal: Mutex::default(),
+            status,
+            noted: AtomicU64::new(0),
+            disk: AtomicU64::new(0),
+        })
     }
 
     pub fn journal(&self) -> MutexGuard<'_, Journal> {
@@ -80,6 +90,10 @@ impl Fake {
 
     pub fn role(&self, role: Role) {
         self.status.send_modify(|s| s.role = role);
+    }
+
+    pub fn place(&self, placement: Arc<eport_registry::Placement>) {
+        self.status.send_modify(|s| s.placement = Some(placement));
     }
 
     pub fn numbers(&self, blocks: Vec<(u64, u64)>) {
@@ -95,7 +109,7 @@ impl Fake {
             apply(&mut j.rows, &record);
             j.applied += 1;
             done += 1;
-            if record.header.request.is_some() {
+            if record.header.kind == RecordKind::Entry {
                 let durability = j.durability.unwrap_or(Durability::Replicated);
                 let waiting = j.waiting.pop_front().unwrap();
                 let _ = waiting.send(Outcome::Done { position: record.position(), durability });
@@ -211,7 +225,8 @@ impl Log for Fake {
         let (tx, outcome) = oneshot::channel();
         let position = self.applied();
         let durability = self.journal().durability.unwrap_or(Durability::Replicated);
-        let _ = tx.send(Outcome::Done { position, durability });
+        let depending = self.journal().depending.clone();
+        let _ = tx.send(depending.unwrap_or(Outcome::Done { position, durability }));
         Ok(outcome)
     }
     fn note_next_number(&self, next: u64) {
@@ -255,6 +270,9 @@ impl Log for Fake {
     fn body(&self, index: JournalIndex, n: u16) -> Result<Option<Bytes>, Error> {
         let j = self.journal();
         Ok(j.records.get(index.as_u64() as usize - 1).and_then(|r| r.bodies.get(usize::from(n)).cloned()))
+    }
+    fn disk_bytes(&self) -> u64 {
+        self.disk.load(Ordering::Relaxed)
     }
     fn read(&self, from: JournalIndex, _: usize) -> Result<Vec<Arc<Record>>, Error> {
         Ok(self.journal().records.iter().skip(from.as_u64() as usize - 1).cloned().collect())

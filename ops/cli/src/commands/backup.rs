@@ -12,7 +12,7 @@ use eport_api_types::{FederationStatus, from_rfc3339, rfc3339};
 use eport_authority::{NodeKey, PublicKey, Unwrap};
 use eport_backup::{Folder, Manifest, Restoration, Writer, restore};
 use eport_client::{Client, Method};
-use eport_model::codes::{BACKUP_KEY, FILE_UNUSABLE, JOURNAL_CORRUPT, NOT_STORED};
+use eport_model::codes::{BACKUP_KEY, FILE_UNUSABLE, JOURNAL_CORRUPT, NOT_FOUND, NOT_STORED};
 use eport_model::{Coded, Epoch, JournalIndex, Position, RegionCode, Timestamp, codec};
 use eport_registry::{HolderName, statement};
 use eport_store::{ExportManifest, Until};
@@ -47,6 +47,9 @@ pub enum BackupCommand {
         /// Take everything, so that older backups may be pruned
         #[arg(long)]
         full: bool,
+        /// Only these platforms: a set of their own, in a folder of their own, for example for a hosted city; repeatable
+        #[arg(long = "platform", value_name = "REGION")]
+        platforms: Vec<RegionCode>,
         /// Restore it afterwards into a folder that goes away: the automatic test
         #[arg(long, value_name = "KEY_FILE")]
         test: Option<PathBuf>,
@@ -123,9 +126,9 @@ pub async fn run(args: BackupArgs, global: &Global, out: Out) -> Result<(), Erro
         BackupCommand::Key { out: file, name } => {
             make_key(&connect::client(global)?, &file, &name, out).await
         }
-        BackupCommand::Create { dir, full, test } => {
+        BackupCommand::Create { dir, full, platforms, test } => {
             let client = connect::client(global)?;
-            let made = create(&client, &dir, full).await?;
+            let made = create(&client, &dir, full, &platforms).await?;
             let tested = test.map(|key| test_restore(&dir, &made.name(), &key)).transpose()?;
             let mut document = describe(&made);
             document["dir"] = dir.display().to_string().into();
@@ -201,7 +204,7 @@ async fn recovery_public(client: &Client) -> Result<PublicKey, Error> {
 }
 
 /// Makes a backup: every platform's new records, then the registry.
-pub async fn create(client: &Client, dir: &Path, full: bool) -> Result<Manifest, Error> {
+pub async fn create(client: &Client, dir: &Path, full: bool, only: &[RegionCode]) -> Result<Manifest, Error> {
     let recovery = recovery_public(client).await?;
     let status = client.get::<FederationStatus>("/v1/federation", &[]).await?;
     let folder = Folder::open(dir, Some(status.lineage)).map_err(coded)?;
@@ -209,7 +212,10 @@ pub async fn create(client: &Client, dir: &Path, full: bool) -> Result<Manifest,
     let mut writer =
         Writer::begin(&folder, status.lineage, &status.federation, &recovery, now, full).map_err(coded)?;
     std::fs::create_dir_all(dir).map_err(Error::file(dir))?;
-    for platform in &status.platforms {
+    if let Some(unknown) = only.iter().find(|r| status.platforms.iter().all(|p| p.region != **r)) {
+        return Err(Error::coded(NOT_FOUND, format!("there is no platform {unknown}")));
+    }
+    for platform in status.platforms.iter().filter(|p| only.is_empty() || only.contains(&p.region)) {
         // Beside the backups and not in /tmp: a journal may be larger than what fits there.
         let temp = tempfile::tempdir_in(dir).map_err(Error::file(dir))?;
         let folder = export(client, &writer, platform.region, temp.path()).await?;

@@ -137,6 +137,9 @@ pub struct WishArgs {
     /// Folder of backups of a restore test
     #[arg(long, value_name = "DIR")]
     pub backups: Option<PathBuf>,
+    /// Work on copies of the nodes' directories only: needed for quorum-loss
+    #[arg(long)]
+    pub isolated: bool,
 }
 
 impl WishArgs {
@@ -147,6 +150,7 @@ impl WishArgs {
             to: self.to,
             recovery_key: self.recovery_key,
             backups: self.backups,
+            isolated: self.isolated,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::dev::certs::{Authorities, FIRST_OPERATOR};
 use crate::dev::settings::{
-    FederationSection, Genesis, ListenSection, NodeFile, NodeSection, RegistrySection, TlsSection,
+    CaSection, FederationSection, Genesis, ListenSection, NodeFile, NodeSection, RegistrySection, TlsSection,
 };
 use crate::dev::topology::{SiteSpec, Topology};
 use crate::error::Error;
@@ -59,6 +59,12 @@ pub struct FederationArgs {
     /// A further operator who can be the second person; may be given several times. The first one is admin
     #[arg(long = "operator", value_name = "ID")]
     pub operators: Vec<String>,
+    /// Folder of a ceremony whose root and issuing CAs are used, instead of new ones made here
+    #[arg(long, value_name = "DIR")]
+    pub ceremony: Option<PathBuf>,
+    /// Folder with certificates and keys of the ceremony's issuing CAs; default issuing in the ceremony's folder
+    #[arg(long, value_name = "DIR", requires = "ceremony")]
+    pub ca_dir: Option<PathBuf>,
     /// Folder to write, which must be empty
     #[arg(long, value_name = "DIR")]
     pub dir: PathBuf,
@@ -85,7 +91,13 @@ fn federation(args: &FederationArgs, out: Out) -> Result<(), Error> {
     let spec = SiteSpec { site: args.site, region: args.region, nodes: 1 };
     let plan = Topology::plan(&[spec], &[])?;
     let first = plan.nodes[0].clone();
-    let authorities = Authorities::create(&dir, &args.name, &args.trust_domain, &[args.region], false)?;
+    let authorities = match &args.ceremony {
+        Some(from) => {
+            let keys = args.ca_dir.clone().unwrap_or_else(|| from.join("issuing"));
+            Authorities::from_ceremony(&dir, from, &keys, &args.trust_domain, args.region, false)?
+        }
+        None => Authorities::create(&dir, &args.name, &args.trust_domain, &[args.region], false)?,
+    };
     let home = dir.join(first.node.as_str());
     let names = LeafNames {
         loopback: args.listen_api.ip().is_loopback(),
@@ -116,6 +128,7 @@ fn federation(args: &FederationArgs, out: Out) -> Result<(), Error> {
         },
         transport: None,
         registry: RegistrySection { profile: "default" },
+        ca: Some(CaSection { dir: dir.join("ca") }),
         limits: None,
     };
     let config = home.join("eportd.toml");

@@ -3,6 +3,8 @@
 pub mod adopt;
 pub mod approval;
 pub mod backup;
+pub mod ca;
+pub mod cert;
 pub mod context;
 pub mod demo;
 pub mod dev;
@@ -21,6 +23,7 @@ pub mod platform;
 pub mod promote;
 pub mod publish;
 pub mod quorum;
+pub mod quota;
 pub mod rejoin;
 pub mod simple;
 pub mod site;

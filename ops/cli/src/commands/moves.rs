@@ -304,7 +304,7 @@ mod tests {
             move_id: eport_model::MoveId([1; 16]),
             kind,
             to: "gz-a-1".parse().unwrap(),
-            deadline: eport_model::Timestamp::from_millis(9),
+            within_ms: 9,
             expected_version: 7,
             plan: eport_registry::Plan {
                 region,

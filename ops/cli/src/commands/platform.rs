@@ -99,6 +99,10 @@ pub enum PlatformCommand {
     },
     /// Make a surviving journal the platform's, after the loss of its primary together with the quorum
     Adopt(super::adopt::AdoptArgs),
+    /// Show or set what a platform may take of the nodes that serve it
+    Quota(super::quota::QuotaArgs),
+    /// Show what platforms used in a month: requests, documents, bytes
+    Usage(super::quota::UsageArgs),
     /// List the moves of a platform
     History {
         /// Region code
@@ -167,6 +171,9 @@ pub struct PolicyArgs {
     /// Count backups on the primary's own site too; answers are then local
     #[arg(long)]
     pub same_site: bool,
+    /// The least that an answer promises; what can only be kept local is stored but not answered before it is replicated
+    #[arg(long, value_enum)]
+    pub min_durability: Option<MinDurability>,
     /// Only show what would change
     #[arg(long)]
     pub dry_run: bool,
@@ -182,6 +189,16 @@ pub enum Durability {
     AutoSync,
     /// After the primary's own fsync
     Async,
+}
+
+/// `--min-durability`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum MinDurability {
+    /// The primary's own fsync
+    Local,
+    /// Backups on other sites
+    Replicated,
 }
 
 /// `--isolation`.
@@ -236,7 +253,10 @@ pub async fn run(mut args: PlatformArgs, global: &Global, out: Out) -> Result<()
         }
         PlatformCommand::Show { region } => {
             let item: Value = client.get(&format!("/v1/platforms/{region}"), &[]).await?;
-            out.result(&item, || super::status::platforms(std::slice::from_ref(&item), out.lang).render());
+            out.result(&item, || {
+                let text = super::status::platforms(std::slice::from_ref(&item), out.lang).render();
+                text + &super::quota::bounds(&item)
+            });
             Ok(())
         }
         PlatformCommand::Create(args) => create(&client, &args, out).await,
@@ -260,6 +280,8 @@ pub async fn run(mut args: PlatformArgs, global: &Global, out: Out) -> Result<()
         PlatformCommand::Demote { region, to, flags } => {
             promote::run(&client, region, to, Way::Demote, &flags, limit, out).await
         }
+        PlatformCommand::Quota(args) => super::quota::quota(&client, &args, out).await,
+        PlatformCommand::Usage(args) => super::quota::usage(&client, &args, out).await,
         PlatformCommand::History { region } => history(&client, region, out).await,
         PlatformCommand::Keys { region, rotate } => super::keys::run(&client, region, rotate, out).await,
         PlatformCommand::Verify { region, scrub } => super::verify::run(&client, region, scrub, out).await,
@@ -289,6 +311,7 @@ async fn create(client: &Client, args: &CreateArgs, out: Out) -> Result<(), Erro
         isolation: eport_registry::Isolation::Block,
         failover: FailoverMode::Manual,
         same_site: false,
+        min_durability: eport_model::Durability::Local,
     };
     let names = (request.name_zh.as_str(), request.name_en.as_str());
     let statement = statement::create_platform(args.region, names, primary, &[], &rules);
@@ -334,6 +357,7 @@ async fn policy(client: &Client, args: &PolicyArgs, out: Out) -> Result<(), Erro
         failover: args.failover.map(word),
         backups: (!args.backups.is_empty()).then(|| args.backups.clone()),
         same_site: args.same_site.then_some(true),
+        min_durability: args.min_durability.map(word),
         expected_version: None,
         dry_run: args.dry_run,
     };
@@ -360,7 +384,7 @@ async fn policy(client: &Client, args: &PolicyArgs, out: Out) -> Result<(), Erro
 fn whole_policy(planned: &Value) -> String {
     let policy = &planned["policy"];
     let mut table = Table::new(["", ""]);
-    for name in ["durability", "k", "isolation", "failover", "same_site"] {
+    for name in ["durability", "k", "isolation", "failover", "same_site", "min_durability"] {
         table.row([name.to_owned(), cell(policy, name)]);
     }
     let role =
@@ -388,6 +412,7 @@ pub fn order(
         ("isolation", asked.isolation.is_none() || asked.isolation == full.isolation),
         ("failover", asked.failover.is_none() || asked.failover == full.failover),
         ("same_site", asked.same_site.is_none() || asked.same_site == full.same_site),
+        ("min_durability", asked.min_durability.is_none() || asked.min_durability == full.min_durability),
         ("backups", asked.backups.is_none() || asked.backups == full.backups),
         ("version", asked.expected_version.is_none() || asked.expected_version == full.expected_version),
     ];
@@ -411,7 +436,12 @@ pub fn order(
         _ => return Err(bad("failover")),
     };
     let (k, same_site) = (full.k.unwrap_or(0) as usize, full.same_site.unwrap_or(false));
-    let rules = Policy { durability, k, isolation, failover, same_site };
+    let min_durability = match full.min_durability.as_deref() {
+        Some("replicated") => eport_model::Durability::Replicated,
+        Some("local") => eport_model::Durability::Local,
+        _ => return Err(bad("min_durability")),
+    };
+    let rules = Policy { durability, k, isolation, failover, same_site, min_durability };
     let role = |sync: bool| if sync { Role::Sync } else { Role::Async };
     let backups: Vec<eport_registry::PolicyBackup> = full
         .backups
@@ -434,6 +464,7 @@ fn policy_plan(before: &Value, request: &PolicyRequest) -> String {
     line("k", request.k.map(|k| k.to_string()));
     line("isolation", request.isolation.clone());
     line("failover", request.failover.clone());
+    line("min_durability", request.min_durability.clone());
     line("same_site", request.same_site.map(|s| if s { "yes" } else { "no" }.to_owned()));
     if let Some(backups) = &request.backups {
         let now: Vec<String> =
@@ -487,7 +518,8 @@ mod tests {
     fn the_whole_policy_that_was_shown_is_signed_and_what_was_asked_is_in_it() {
         let region = "440300".parse().unwrap();
         let planned = json!({"version": 7, "policy": {"durability": "sync", "k": 1, "isolation": "block",
-            "failover": "manual", "same_site": false, "backups": [{"node": "gz-a-1", "sync": true}]}});
+            "failover": "manual", "same_site": false, "min_durability": "local",
+            "backups": [{"node": "gz-a-1", "sync": true}]}});
         let asked = PolicyRequest {
             durability: Some("sync".into()),
             expected_version: Some(7),
@@ -504,14 +536,17 @@ mod tests {
                 isolation: eport_registry::Isolation::Block,
                 failover: FailoverMode::Manual,
                 same_site: false,
+                min_durability: eport_model::Durability::Local,
             },
             backups: vec![eport_registry::PolicyBackup { node: "gz-a-1".parse().unwrap(), role: Role::Sync }],
         };
         assert_eq!(signed, op.statement(), "what the registry will apply");
-        for (name, value) in [("durability", json!("async")), ("k", json!(0))] {
+        for (name, value) in
+            [("durability", json!("async")), ("k", json!(0)), ("min_durability", json!("replicated"))]
+        {
             let mut other = planned.clone();
             other["policy"][name] = value;
-            let asked = PolicyRequest { k: Some(1), ..asked.clone() };
+            let asked = PolicyRequest { k: Some(1), min_durability: Some("local".into()), ..asked.clone() };
             assert!(order(region, &asked, &other).is_err(), "another {name} than asked for");
         }
     }

@@ -211,6 +211,7 @@ async fn add(args: &RejoinArgs, old: &NodeConfig, client: &Client) -> Result<(),
         state: NodeState::Up,
         software: String::new(),
         incarnation: 0,
+        reads: 1,
         joined: Timestamp::default(),
     };
     let body = json!({ "node": args.node, "site": old.node.site, "region": old.node.region, "quic": quic, "api": api });

@@ -137,6 +137,15 @@ pub fn platforms(platforms: &[Value], lang: Lang) -> Table {
 fn backups(backups: &[Value]) -> String {
     let one = |b: &Value| match b.get("in_sync") {
         Some(Value::Bool(true)) => format!("{}*", cell(b, "node")),
+        _ if b.get("bootstrap").is_some() => {
+            let taken = &b["bootstrap"];
+            let rate = taken["rate"].as_u64().unwrap_or(0) as f64 / f64::from(1 << 20);
+            let (node, state, percent) = (cell(b, "node"), cell(taken, "state"), cell(taken, "percent"));
+            format!("{node} {state} {percent}% {rate:.1} MiB/s")
+        }
+        _ if b["slot"]["state"] == "lost" => {
+            format!("{} slot lost -{}", cell(b, "node"), cell(b, "lag_records"))
+        }
         _ => format!("{} -{}", cell(b, "node"), cell(b, "lag_records")),
     };
     let all: Vec<String> = backups.iter().map(one).collect();

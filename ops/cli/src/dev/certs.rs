@@ -1,12 +1,16 @@
 //! Certificates of a new federation: root, issuing CA of the province, nodes, the first operator.
 //!
 //! Files in DIR: `ca/root.{crt,key}`, `ca/REGION.{crt,key}`, `ca/bundle.pem`, `NODE/tls/node.{crt,key}`,
-//! `operator/admin.{crt,key}`.
+//! `operator/admin.{crt,key}`. With a ceremony the root's key is not here, and the CAs are `ca/REGION-infra.{crt,key}` for
+//! nodes and `ca/REGION-subject.{crt,key}` for everybody else.
 
 use crate::error::Error;
 use eport_api_types::OperatorFiles;
-use eport_authority::{Authority, Issued, IssuingSpec, Key, LeafNames, LifeDays, Validity, bundle_pem};
-use eport_model::{Epoch, NodeId, RegionCode, TrustDomain};
+use eport_authority::ceremony::Folder;
+use eport_authority::{
+    Authority, CaPurpose, Issued, IssuingSpec, Key, LeafNames, LifeDays, Validity, bundle_pem,
+};
+use eport_model::{Digest, Epoch, NodeId, RegionCode, TrustDomain};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use time::OffsetDateTime;
@@ -14,11 +18,11 @@ use time::OffsetDateTime;
 /// Id of the operator that a new federation starts with.
 pub const FIRST_OPERATOR: &str = "admin";
 
-/// The authorities of a new federation, one issuing CA a province.
+/// The authorities of a new federation: one issuing CA a province, or one for nodes and one for the others.
 pub struct Authorities {
     dir: PathBuf,
-    root: Authority,
-    issuing: BTreeMap<RegionCode, Authority>,
+    root_fingerprint: Digest,
+    issuing: BTreeMap<(RegionCode, CaPurpose), Authority>,
     loopback: bool,
     now: OffsetDateTime,
 }
@@ -48,21 +52,61 @@ impl Authorities {
         root.save(&ca, "root").map_err(refused)?;
         let mut issuing = BTreeMap::new();
         for region in regions.iter().map(|r| r.province()) {
-            if issuing.contains_key(&region) {
+            if issuing.contains_key(&(region, CaPurpose::Any)) {
                 continue;
             }
-            let spec = IssuingSpec { region, epoch: Epoch::from_u64(1), loopback };
+            let spec = IssuingSpec { region, purpose: CaPurpose::Any, epoch: Epoch::from_u64(1), loopback };
             let authority = root.create_issuing(spec, life(LifeDays::ISSUING)).map_err(refused)?;
             authority.save(&ca, &region.to_string()).map_err(refused)?;
-            issuing.insert(region, authority);
+            issuing.insert((region, CaPurpose::Any), authority);
         }
-        let all = Self { dir: dir.to_owned(), root, issuing, loopback, now };
-        eport_authority::write_certificate(&all.bundle(), &bundle_pem(all.every())).map_err(refused)?;
+        let bundle = bundle_pem(std::iter::once(&root).chain(issuing.values()));
+        let all = Self { dir: dir.to_owned(), root_fingerprint: root.spki(), issuing, loopback, now };
+        eport_authority::write_certificate(&all.bundle(), &bundle).map_err(refused)?;
         Ok(all)
     }
 
-    fn every(&self) -> impl Iterator<Item = &Authority> {
-        std::iter::once(&self.root).chain(self.issuing.values())
+    /// Takes the issuing CAs of a ceremony, whose folder is proven first. `keys` holds `REGION-infra.{crt,key}` and
+    /// `REGION-subject.{crt,key}`, or `REGION.{crt,key}`; the root's key is not needed.
+    pub fn from_ceremony(
+        dir: &Path,
+        ceremony: &Path,
+        keys: &Path,
+        domain: &TrustDomain,
+        region: RegionCode,
+        loopback: bool,
+    ) -> Result<Self, Error> {
+        let folder = Folder::at(ceremony);
+        let proof = folder.verify(None).map_err(refused)?;
+        // A witness may still sign later; anything else that differs must not become a federation.
+        if let Some(problem) = proof.problems.first() {
+            return Err(Error::coded(eport_model::codes::CA_TRANSCRIPT, problem.clone()));
+        }
+        let mut issuing = BTreeMap::new();
+        for purpose in [CaPurpose::Infra, CaPurpose::Subject, CaPurpose::Any] {
+            let stem = stem(region, purpose);
+            if !keys.join(format!("{stem}.crt")).exists() {
+                continue;
+            }
+            let authority = Authority::load(keys, &stem).map_err(refused)?;
+            if authority.domain() != domain || authority.region() != Some(region) {
+                return Err(Error::key(format!("{stem}.crt is not a CA of {region} in {domain}")));
+            }
+            authority.save(&dir.join("ca"), &stem).map_err(refused)?;
+            issuing.insert((region, purpose), authority);
+        }
+        let record = folder.record().map_err(refused)?;
+        let ca = dir.join("ca");
+        eport_authority::write_certificate(&ca.join("root.crt"), &record.root_pem).map_err(refused)?;
+        crate::files::write_new(&ca.join("root.crl"), &record.crl, false)?;
+        let bundle = record.bundle;
+        let (dir, now) = (dir.to_owned(), OffsetDateTime::now_utc());
+        let all = Self { dir, root_fingerprint: proof.root, issuing, loopback, now };
+        for nodes in [true, false] {
+            all.issuer(region, nodes)?;
+        }
+        eport_authority::write_certificate(&all.bundle(), &bundle).map_err(refused)?;
+        Ok(all)
     }
 
     /// The trust bundle: root and issuing CAs.
@@ -72,7 +116,7 @@ impl Authorities {
 
     /// Fingerprint of the root's public key: what a joining node is told out of band.
     pub fn root_fingerprint(&self) -> String {
-        self.root.spki().to_string()
+        self.root_fingerprint.to_string()
     }
 
     /// Issues a node's certificate into `DIR/NODE/tls` and returns (certificate, key).
@@ -85,7 +129,7 @@ impl Authorities {
     ) -> Result<(PathBuf, PathBuf), Error> {
         let names = LeafNames { loopback: self.loopback || names.loopback, ..names };
         let validity = Validity::days(self.now, days);
-        let issuer = self.issuer(platform)?;
+        let issuer = self.issuer(platform, true)?;
         let issued = issuer.issue_node(platform, node, &names, Key::Generate, Epoch::from_u64(1), validity);
         self.keep(issued, &self.dir.join(node.as_str()).join("tls"), "node")
     }
@@ -98,16 +142,21 @@ impl Authorities {
     /// Issues an operator's certificate into `DIR/operator`.
     pub fn operator_of(&self, province: RegionCode, id: &str) -> Result<OperatorFiles, Error> {
         let validity = Validity::days(self.now, LifeDays::OPERATOR);
-        let issuer = self.issuer(province)?;
+        let issuer = self.issuer(province, false)?;
         let issued = issuer.issue_operator(id, Key::Generate, Epoch::from_u64(1), validity);
         let (cert, key) = self.keep(issued, &self.dir.join("operator"), id)?;
         let text = |p: &Path| p.display().to_string();
         Ok(OperatorFiles { cert: text(&cert), key: text(&key), ca: text(&self.bundle()) })
     }
 
-    fn issuer(&self, platform: RegionCode) -> Result<&Authority, Error> {
-        let issuer = self.issuing.get(&platform.province());
-        issuer.ok_or_else(|| Error::key(format!("no issuing CA speaks for {platform}")))
+    fn issuer(&self, platform: RegionCode, nodes: bool) -> Result<&Authority, Error> {
+        let own = if nodes { CaPurpose::Infra } else { CaPurpose::Subject };
+        let found =
+            [own, CaPurpose::Any].into_iter().find_map(|p| self.issuing.get(&(platform.province(), p)));
+        found.ok_or_else(|| {
+            let whom = if nodes { "nodes" } else { "operators" };
+            Error::key(format!("no issuing CA speaks for {whom} of {platform}"))
+        })
     }
 
     fn keep(
@@ -118,6 +167,14 @@ impl Authorities {
     ) -> Result<(PathBuf, PathBuf), Error> {
         issued.map_err(refused)?.save(dir, stem).map_err(refused)?;
         Ok((dir.join(format!("{stem}.crt")), dir.join(format!("{stem}.key"))))
+    }
+}
+
+/// Name of an issuing CA's files.
+pub fn stem(region: RegionCode, purpose: CaPurpose) -> String {
+    match purpose {
+        CaPurpose::Any => region.to_string(),
+        purpose => format!("{region}-{purpose}"),
     }
 }
 

@@ -26,6 +26,9 @@ pub struct NodeFile {
     pub transport: Option<TransportSection>,
     /// `[registry]`
     pub registry: RegistrySection,
+    /// `[ca]`, where the node issues.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca: Option<CaSection>,
     /// `[limits]`, only where a value differs from the daemon's default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limits: Option<LimitsSection>,
@@ -102,6 +105,13 @@ pub struct TransportSection {
 pub struct RegistrySection {
     /// `lan`, `default` or `wan`.
     pub profile: &'static str,
+}
+
+/// The issuing CAs of a node.
+#[derive(Serialize, Clone, Debug)]
+pub struct CaSection {
+    /// Folder of certificates and keys.
+    pub dir: PathBuf,
 }
 
 /// Bounds.

@@ -3,8 +3,8 @@
 use crate::dev::certs::{Authorities, FIRST_OPERATOR};
 use crate::dev::ports::{self, Addresses};
 use crate::dev::settings::{
-    FederationSection, Genesis, LimitsSection, ListenSection, NodeFile, NodeSection, RegistrySection, Seed,
-    TlsSection, TransportSection,
+    CaSection, FederationSection, Genesis, LimitsSection, ListenSection, NodeFile, NodeSection,
+    RegistrySection, Seed, TlsSection, TransportSection,
 };
 use crate::dev::state::{DevState, FILE, NodeRow};
 use crate::dev::topology::{PlanNode, Topology};
@@ -118,6 +118,7 @@ impl Blueprint {
             },
             transport: None,
             registry: RegistrySection { profile: self.profile },
+            ca: Some(CaSection { dir: self.dir.join("ca") }),
             limits: Some(LimitsSection { memory_mib: MEMORY_MIB }),
         }
     }

@@ -64,7 +64,7 @@ impl Backups {
             without.map_or(Ok(()), |k| Err(format!("data key {} is not wrapped for recovery", k["id"])))
         })
         .await?;
-        backup::create(client, &self.dir, false).await.map(|made| made.name())
+        backup::create(client, &self.dir, false, &[]).await.map(|made| made.name())
     }
 
     /// Restores a backup into a folder that goes away and finds the promises in it. Answers how many were there and the last

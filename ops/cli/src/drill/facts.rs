@@ -35,6 +35,7 @@ pub async fn look(client: &Client, script: &Script, wish: &Wish) -> Result<Looke
         canary_refused: Vec::new(),
         recovery_key: wish.recovery_key.is_some() || place.dir().is_some(),
         hands: place.hands(),
+        isolated: wish.isolated,
         limit_s: wish.limit.map(|d| d.as_secs().max(1)),
     };
     let unknown = || Error::coded(NOT_FOUND, format!("there is no platform {region}"));

@@ -30,6 +30,9 @@ pub struct Debt {
     pub apis: Vec<String>,
     /// When the drill must be over, milliseconds since 1970.
     pub deadline_ms: i64,
+    /// Folder of copies that are taken away, with the processes that run on them.
+    #[serde(default)]
+    pub copies: Option<std::path::PathBuf>,
 }
 
 impl Debt {
@@ -42,6 +45,7 @@ impl Debt {
             link: plan.link,
             lineage,
             apis: apis.to_vec(),
+            copies: None,
             deadline_ms: from_rfc3339(&item.deadline).map_or(0, |d| d.as_millis()),
         }
     }
@@ -50,6 +54,9 @@ impl Debt {
     /// keep the others from being mended.
     pub async fn pay(&self, place: &Place, client: &Client, until: Instant, out: Out) -> Result<(), Error> {
         let mut first = Ok(());
+        if let Some(copies) = &self.copies {
+            first = first.and(crate::drill::isolated::sweep(copies).await);
+        }
         if let Some(link) = self.link {
             first = first.and(place.heal(link, out).await);
         }

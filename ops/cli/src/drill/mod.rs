@@ -11,6 +11,7 @@ pub mod copies;
 pub mod facts;
 pub mod files;
 pub mod guard;
+pub mod isolated;
 pub mod mend;
 pub mod moving;
 pub mod place;

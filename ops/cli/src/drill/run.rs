@@ -9,6 +9,7 @@ use crate::drill::copies::Backups;
 use crate::drill::facts::Looked;
 use crate::drill::files::{self, ReportFiles};
 use crate::drill::guard::Guard;
+use crate::drill::isolated::Copies;
 use crate::drill::mend::{Close, Debt, close};
 use crate::drill::moving;
 use crate::drill::steps::Scene;
@@ -45,6 +46,8 @@ pub struct Wish {
     pub recovery_key: Option<PathBuf>,
     /// The folder of backups of a restore test.
     pub backups: Option<PathBuf>,
+    /// Said that the drill is to work on copies.
+    pub isolated: bool,
 }
 
 /// A drill that is over.
@@ -81,7 +84,11 @@ pub async fn run(access: &Access, looked: &Looked, wish: &Wish, out: Out) -> Res
         format!("演练 {} 开始：{}", item.drill_id, plan.title.zh),
     );
     let stop = Stop::listen(&client, &item.drill_id)?;
-    let debt = Debt::of(&item, plan, status.lineage, &all.apis);
+    let mut debt = Debt::of(&item, plan, status.lineage, &all.apis);
+    if !plan.survivors.is_empty() {
+        let dir = folder(looked, wish, &item.drill_id).join("copies");
+        debt.copies = Some(std::path::absolute(&dir).map_err(Error::file(&dir))?);
+    }
     let times = (begun + limit.mul_f64(0.75), begun + limit);
     // From here on every way out leads past the way back and the end in the registry.
     let prepared = prepare(looked, wish, &item, &all, &debt);
@@ -96,6 +103,7 @@ pub async fn run(access: &Access, looked: &Looked, wish: &Wish, out: Out) -> Res
     let backups = backups(looked, wish, &dir);
     let clients = (client.clone(), survivors);
     let mut scene = Scene::new(plan, status, &looked.place, clients, canaries, backups, times, out);
+    scene.copies = debt.copies.as_ref().map(|dir| Copies::new(dir, &looked.place, plan, &all)).transpose()?;
     let mut went = perform(&mut scene, &stop).await;
     scene.close_window();
     let mended = debt.pay(&looked.place, &client, times.1, out).await;
@@ -191,7 +199,8 @@ fn prepare(
     let dir = folder(looked, wish, &item.drill_id);
     std::fs::create_dir_all(&dir).map_err(Error::file(&dir))?;
     let dir = std::path::absolute(&dir).map_err(Error::file(&dir))?;
-    let disturbs = !plan.disturbs().is_empty() || plan.platforms.iter().any(|p| p.to.is_some());
+    let owes = !plan.disturbs().is_empty() || debt.copies.is_some();
+    let disturbs = owes || plan.platforms.iter().any(|p| p.to.is_some());
     let guard = if disturbs { Some(Guard::post(&dir, debt, all)?) } else { None };
     let flock = flock(item, plan, all, &dir);
     let canaries: Result<Vec<_>, _> = plan.platforms.iter().map(|p| flock.start(p.region)).collect();
@@ -244,6 +253,7 @@ async fn perform(scene: &mut Scene<'_>, stop: &Stop) -> Went {
         let (started, begun) = (now(), Instant::now());
         let left = scene.until.saturating_duration_since(begun).max(Duration::from_millis(1));
         let late = format!("the step did not end in {} s", left.as_secs());
+        eport_failpoint::point!("drill.step.before", step.name);
         let result = tokio::select! {
             done = tokio::time::timeout(left + Duration::from_secs(2), scene.step(step)) => Ok(done),
             why = stop.wanted() => Err(why),
@@ -257,6 +267,7 @@ async fn perform(scene: &mut Scene<'_>, stop: &Stop) -> Went {
                 (false, why)
             }
         };
+        eport_failpoint::point!("drill.step.after", step.name);
         let seconds = begun.elapsed().as_secs_f64();
         if !ok {
             scene.out.progress(format!("  {}: {result}", step.name));

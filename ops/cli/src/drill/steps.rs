@@ -2,6 +2,7 @@
 
 use crate::drill::canary::Canary;
 use crate::drill::copies::{self, Backups};
+use crate::drill::isolated::Copies;
 use crate::drill::moving;
 use crate::drill::place::Place;
 use crate::drill::stop::wait_for;
@@ -35,6 +36,8 @@ pub struct Scene<'a> {
     pub canaries: Vec<Canary>,
     /// Files of a restore test.
     pub backups: Option<Backups>,
+    /// Copies of a drill that works on nothing else.
+    pub copies: Option<Copies>,
     /// The clock of the windows; runs like those of the canaries.
     pub clock: Clock,
     /// When the steps must be over, so that time is left for the way back.
@@ -46,6 +49,8 @@ pub struct Scene<'a> {
     /// Disturbances so far.
     pub windows: Vec<Window>,
     open: Option<f64>,
+    imaged: Vec<(String, Position)>,
+    lost_at: Option<Instant>,
     made: Option<(String, Vec<(String, Position)>)>,
     /// How long the restore took, milliseconds.
     pub restored_ms: Option<f64>,
@@ -72,12 +77,15 @@ impl<'a> Scene<'a> {
             survivors: clients.1,
             canaries,
             backups,
+            copies: None,
             clock: Clock::start(),
             until: times.0,
             deadline: times.1,
             out,
             windows: Vec::new(),
             open: None,
+            imaged: Vec::new(),
+            lost_at: None,
             made: None,
             restored_ms: None,
         }
@@ -130,6 +138,24 @@ impl<'a> Scene<'a> {
             Action::Restore => self.restore().await,
             Action::Standbys => self.standbys().await,
             Action::Compare => self.compare().await,
+            Action::Image => {
+                // Acknowledged before the first byte was copied: each must be in the copy.
+                self.imaged = self.promised()?;
+                self.survivor_holds().await?;
+                let said = self.copies()?.image().await?;
+                Ok(format!("{said} after {} acknowledged canaries", self.imaged.len()))
+            }
+            Action::RecoveryPlan => {
+                self.lost_at = Some(Instant::now());
+                self.copies()?.plan().await
+            }
+            Action::Recover => self.copies()?.recover().await,
+            Action::ServeCopy => self.serve_copy().await,
+            Action::Sweep => {
+                let copies = self.copies()?;
+                copies.end().await?;
+                Ok("every copy and its process are gone".to_owned())
+            }
         }
     }
 
@@ -230,6 +256,44 @@ impl<'a> Scene<'a> {
             if lag >= count { Ok(seen) } else { Err(seen) }
         })
         .await
+    }
+
+    fn copies(&mut self) -> Result<&mut Copies, Error> {
+        self.copies.as_mut().ok_or_else(|| Error::coded(DRILL_FAILED, "the plan names no copies"))
+    }
+
+    /// Waits until the node that survives in the copy has what was promised: another backup may have acknowledged it.
+    async fn survivor_holds(&self) -> Result<(), Error> {
+        let newest = self.imaged.iter().map(|(_, at)| at.index.as_u64()).max().unwrap_or(0);
+        let (survivor, region) = (self.plan.survivors.first().copied(), self.plan.region);
+        wait_for(self.until, async || {
+            let now = moving::platform(&self.client, region).await.map_err(|e| e.to_string())?;
+            if survivor == Some(now.primary) {
+                return Ok(());
+            }
+            let lag = now.backups.iter().find(|b| Some(b.node) == survivor).map(|b| b.lag_records);
+            match lag {
+                Some(lag) if now.records.saturating_sub(lag) >= newest => Ok(()),
+                lag => Err(format!("the survivor lacks {lag:?} records")),
+            }
+        })
+        .await
+    }
+
+    /// The copy serves: a write is taken, and every canary promised before the copy is found by its number.
+    async fn serve_copy(&mut self) -> Result<String, Error> {
+        let (region, until, wanted) = (self.plan.region, self.until, self.imaged.clone());
+        let copies = self.copies()?;
+        let epoch = copies.serve(region, until).await?;
+        let found = copies.find(region, &wanted, until).await?;
+        if let Some(since) = self.lost_at {
+            self.restored_ms = Some(since.elapsed().as_secs_f64() * 1_000.0);
+        }
+        if found != wanted.len() {
+            let detail = format!("{found} of {} canaries are in the recovered copy", wanted.len());
+            return Err(Error::coded(DRILL_FAILED, detail));
+        }
+        Ok(format!("serves in epoch {epoch}; {found} of {found} canaries are there"))
     }
 
     /// For calls that move whole journals.

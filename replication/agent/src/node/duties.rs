@@ -12,7 +12,10 @@ impl Agent {
         let mut platforms: Vec<PlatformSoft> = self
             .platforms_read()
             .iter()
-            .map(|(region, h)| soft(*region, &h.handle.status().borrow(), self.inner.scrubs.soft(*region)))
+            .map(|(region, h)| {
+                let (disk, scrub) = (h.handle.store().disk_bytes(), self.inner.scrubs.soft(*region));
+                soft(*region, &h.handle.status().borrow(), disk, scrub)
+            })
             .collect();
         platforms.extend(self.broken().iter().map(|(region, why)| PlatformSoft::broken(*region, why)));
         platforms.extend(self.kept().iter().map(|(region, last)| PlatformSoft::kept(*region, *last)));
@@ -41,6 +44,7 @@ impl Agent {
             wall: self.inner.clock.wall(),
             ready: *self.inner.ready.borrow(),
             registry_index: view.index,
+            free_bytes: self.free_bytes(),
             platforms,
             tables,
         }
@@ -67,6 +71,26 @@ impl Agent {
             let connected = self.inner.transport.connected().borrow().clone();
             for node in connected {
                 let _ = self.inner.transport.send(node, Purpose::Control, bytes.clone());
+            }
+        }
+    }
+
+    /// Looks at how much disk each platform takes.
+    pub(super) async fn measure_disks(self) {
+        let mut every = tokio::time::interval(DISK_EVERY);
+        every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            every.tick().await;
+            let platforms = self.platforms();
+            let look = move || {
+                for handle in platforms {
+                    if let Err(error) = handle.store().measure_disk() {
+                        warn!(region = %handle.region(), %error, "the disk that a platform takes cannot be measured");
+                    }
+                }
+            };
+            if let Err(error) = tokio::task::spawn_blocking(look).await {
+                warn!(%error, "the look at the disk did not end");
             }
         }
     }
@@ -118,6 +142,7 @@ impl Agent {
         let change = NodeChange {
             software: Some(self.inner.config.version.clone()),
             incarnation: Some(self.inner.config.incarnation),
+            reads: Some(eport_failpoint::setting("reads").unwrap_or(eport_model::SCHEMA_VERSION)),
             ..NodeChange::default()
         };
         let mut changes = self.inner.registry.changes();

@@ -6,7 +6,7 @@
 use super::{Completion, Task};
 use crate::tails::{self, KEYS_LEN, KEYS_MAX};
 use bytes::Bytes;
-use eport_model::{Effect, Epoch, JournalIndex, NodeId, Position};
+use eport_model::{Effect, Epoch, JournalIndex, NodeId, Position, USAGE_KEY};
 use eport_store::{Error, PlatformStore, read_tail};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -17,6 +17,8 @@ use tracing::{info, warn};
 
 /// Pause between attempts of the same question.
 const RETRY: Duration = Duration::from_millis(200);
+/// Longest pause between attempts to hand a tail over.
+const RETRY_MAX: Duration = Duration::from_secs(5);
 /// Groups of keys that wait to be asked for.
 const GROUPS: usize = 4;
 
@@ -31,8 +33,13 @@ impl Task {
         let (context, region, tx) = (self.context.clone(), self.region, self.done_tx.clone());
         let manifest = context.tails.join(tail.file_name());
         let work = tokio::spawn(async move {
+            // A receiver without space or link may stay so for hours: its answer is not asked for, and told, five times a second.
+            let mut pause = RETRY;
             while !context.stop.is_cancelled() {
-                match tails::upload(&context.transport, context.me, &manifest, to).await {
+                eport_failpoint::point!("tail.upload.before", region);
+                let uploaded = tails::upload(&context.transport, context.me, &manifest, to).await;
+                eport_failpoint::point!("tail.upload.after", region);
+                match uploaded {
                     Ok(()) => {
                         info!(%region, %to, "diverged tail handed over");
                         let _ = tx.send(Completion::TailUploaded { after, to });
@@ -42,7 +49,8 @@ impl Task {
                         warn!(%region, %to, %error, "tail not handed over yet; nothing is removed before it is")
                     }
                 }
-                tokio::time::sleep(RETRY).await;
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(RETRY_MAX);
             }
         });
         if let Some(former) = self.upload.replace(work.abort_handle()) {
@@ -155,7 +163,8 @@ async fn blocking<T: Send + 'static>(
 
 /// Sends the keys of every row that these tails have written, in bounded groups. A row written in two groups is asked for twice.
 fn send_keys(tails: Vec<PathBuf>, groups: &mpsc::Sender<Vec<Bytes>>) -> Result<(), Error> {
-    let (mut keys, mut bytes) = (BTreeSet::new(), 0usize);
+    // The counters of what came in are written with whatever was applied, by no effect.
+    let (mut keys, mut bytes) = (BTreeSet::from([Bytes::from_static(USAGE_KEY)]), USAGE_KEY.len());
     for tail in tails {
         read_tail(&tail, |record| {
             for key in record.effects.iter().map(Effect::key) {
@@ -172,7 +181,7 @@ fn send_keys(tails: Vec<PathBuf>, groups: &mpsc::Sender<Vec<Bytes>>) -> Result<(
             Ok(())
         })?;
     }
-    if keys.is_empty() { Ok(()) } else { send(&mut keys, groups) }
+    send(&mut keys, groups)
 }
 
 fn send(keys: &mut BTreeSet<Bytes>, groups: &mpsc::Sender<Vec<Bytes>>) -> Result<(), Error> {

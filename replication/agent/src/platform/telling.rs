@@ -4,7 +4,7 @@
 
 use super::{SILENT, STATUS_EVERY, Task};
 use crate::PlatformStatus;
-use crate::soft::{BackupSoft, PlatformSoft};
+use crate::soft::{BackupSoft, PlatformSoft, SlotSoft};
 use eport_journal::Role;
 use eport_model::{Epoch, NodeId, RegionCode};
 use std::time::Instant;
@@ -24,6 +24,14 @@ impl Task {
                 received: p.received,
                 durable: p.durable.index,
                 applied: p.applied.index,
+                slot: SlotSoft {
+                    records: p.slot.records,
+                    bytes: p.slot.bytes,
+                    age_ms: p.slot.age_ms,
+                    lost: p.slot.lost,
+                    reseeding: p.slot.reseeding,
+                    acked: p.slot.acked,
+                },
                 behind_ms: u64::try_from(level.elapsed().as_millis()).unwrap_or(u64::MAX),
             });
         }
@@ -73,6 +81,8 @@ impl Task {
             backups: self.backups(),
             durability_now: self.durability_now(),
             alarm: self.alarm.clone().or_else(|| self.differs.clone()),
+            bootstrap: self.bootstrapping.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone(),
+            shipping_floor: self.replica.shipping_floor(),
             state_digest: self.digest,
             marks: self.marks.soft(),
             lease_until: self.replica.lease_until().map(|ms| self.context.clock.instant_of(ms)),
@@ -86,6 +96,7 @@ impl Task {
 pub(crate) fn soft(
     region: RegionCode,
     status: &PlatformStatus,
+    disk_bytes: u64,
     scrub: Option<crate::ScrubSoft>,
 ) -> PlatformSoft {
     let (role, epoch) = match &status.role {
@@ -106,10 +117,14 @@ pub(crate) fn soft(
         applied: status.applied,
         backups: status.backups.clone(),
         durability_now: status.durability_now.to_owned(),
-        alarm: status.alarm.clone(),
+        alarm: status.alarm.as_ref().map(|(_, text)| text.clone()),
+        alarm_code: status.alarm.as_ref().map(|(code, _)| code.to_string()),
+        bootstrap: status.bootstrap.clone(),
+        shipping_floor: status.shipping_floor,
         state_digest: status.state_digest.map(|d| (d.index, d.digest)),
         marks: status.marks,
         scrub,
+        disk_bytes,
         heard: status.heard,
     }
 }

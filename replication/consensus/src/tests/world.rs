@@ -47,6 +47,7 @@ pub(super) fn add_node(name: &str) -> Command {
         state: NodeState::Up,
         software: "test".into(),
         incarnation: 1,
+        reads: 1,
         joined: Timestamp::from_millis(0),
     }))
 }

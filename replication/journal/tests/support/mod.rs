@@ -48,6 +48,14 @@ pub struct Host {
     /// Inputs that storage has not answered yet, while `slow` is set.
     pub held: VecDeque<Input>,
     pub slow: bool,
+    /// Records of one read.
+    pub read_max: usize,
+    /// What backups acknowledged, as noted on disk.
+    pub acked: Option<Acked>,
+    pub limits: Limits,
+    /// Checkpoints asked for, and installations asked for.
+    pub bootstraps: Vec<(NodeId, Epoch, Position)>,
+    pub installs: Vec<Position>,
 }
 
 pub struct Net {
@@ -56,6 +64,8 @@ pub struct Net {
     pub cut: BTreeSet<(NodeId, NodeId)>,
     pub now: u64,
     pub ticket: Ticket,
+    /// By how much a node's wall clock is wrong, milliseconds.
+    pub wall_off: BTreeMap<NodeId, i64>,
 }
 
 pub fn region() -> RegionCode {
@@ -67,15 +77,14 @@ pub fn lineage() -> Lineage {
 }
 
 impl Host {
-    fn open(
-        me: NodeId,
-        disk: Vec<Arc<Record>>,
+    fn recovered(
+        disk: &[Arc<Record>],
         (applied, sealed): (JournalIndex, Epoch),
         rewind: Option<Rewind>,
-        now: u64,
-    ) -> Self {
+        acked: Option<Acked>,
+    ) -> Recovered {
         let mut history = EpochHistory::default();
-        for r in &disk {
+        for r in disk {
             if r.header.epoch > history.last_epoch() {
                 history.push(r.header.epoch, r.index()).unwrap();
             }
@@ -85,17 +94,30 @@ impl Host {
             RecordKind::Barrier { move_id } | RecordKind::SwitchProposed { move_id, .. } => Some(move_id),
             _ => None,
         });
-        let recovered = Recovered {
+        Recovered {
             history,
             last: last.map_or(Position::ZERO, |r| r.position()),
             last_time: last.map_or(Timestamp::default(), |r| r.header.time),
             sealed,
-            applied: position(&disk, applied).unwrap(),
+            applied: position(disk, applied).unwrap(),
             unresolved,
             rewind,
             lineage: last.map(|r| r.header.lineage),
-        };
-        let (replica, _) = Replica::open(me, region(), lineage(), Limits::default(), recovered, now);
+            acked,
+        }
+    }
+
+    fn open(
+        me: NodeId,
+        disk: Vec<Arc<Record>>,
+        (applied, sealed): (JournalIndex, Epoch),
+        rewind: Option<Rewind>,
+        acked: Option<Acked>,
+        limits: Limits,
+        now: u64,
+    ) -> Self {
+        let recovered = Self::recovered(&disk, (applied, sealed), rewind, acked.clone());
+        let (replica, _) = Replica::open(me, region(), lineage(), limits.clone(), recovered, now);
         Self {
             replica,
             disk,
@@ -113,6 +135,11 @@ impl Host {
             answers: BTreeMap::new(),
             held: VecDeque::new(),
             slow: false,
+            read_max: 3,
+            acked,
+            limits,
+            bootstraps: Vec::new(),
+            installs: Vec::new(),
         }
     }
 }
@@ -128,9 +155,74 @@ impl Net {
     pub fn new(names: &[&str]) -> Self {
         let hosts = names
             .iter()
-            .map(|n| (node(n), Host::open(node(n), Vec::new(), (JournalIndex::ZERO, Epoch::NONE), None, 0)))
+            .map(|n| {
+                (
+                    node(n),
+                    Host::open(
+                        node(n),
+                        Vec::new(),
+                        (JournalIndex::ZERO, Epoch::NONE),
+                        None,
+                        None,
+                        Limits::default(),
+                        0,
+                    ),
+                )
+            })
             .collect();
-        Self { hosts, wire: VecDeque::new(), cut: BTreeSet::new(), now: 0, ticket: 0 }
+        Self {
+            hosts,
+            wire: VecDeque::new(),
+            cut: BTreeSet::new(),
+            wall_off: BTreeMap::new(),
+            now: 0,
+            ticket: 0,
+        }
+    }
+
+    pub fn with_limits(names: &[&str], limits: Limits) -> Self {
+        let mut net = Self::new(&[]);
+        for n in names {
+            let host = Host::open(
+                node(n),
+                Vec::new(),
+                (JournalIndex::ZERO, Epoch::NONE),
+                None,
+                None,
+                limits.clone(),
+                0,
+            );
+            net.hosts.insert(node(n), host);
+        }
+        net
+    }
+
+    /// The disk as it is now.
+    pub fn copy(&self, name: &str) -> (Vec<Arc<Record>>, JournalIndex, Epoch) {
+        let host = self.host(name);
+        (host.disk.clone(), host.applied, host.sealed)
+    }
+
+    /// The process dies and comes back over another disk.
+    pub fn put_back(&mut self, name: &str, (disk, applied, sealed): (Vec<Arc<Record>>, JournalIndex, Epoch)) {
+        let host = self.hosts.get_mut(&node(name)).unwrap();
+        (host.disk, host.applied, host.sealed, host.acked) = (disk, applied, sealed, None);
+        self.restart(name);
+    }
+
+    /// The process dies and comes back over an empty disk.
+    pub fn wipe(&mut self, name: &str) {
+        self.put_back(name, (Vec::new(), JournalIndex::ZERO, Epoch::NONE));
+    }
+
+    /// A checkpoint is installed.
+    pub fn install(&mut self, name: &str, records: Vec<Arc<Record>>, applied: JournalIndex) {
+        let me = node(name);
+        let host = self.hosts.get_mut(&me).unwrap();
+        (host.disk, host.applied) = (records, applied);
+        let recovered = Host::recovered(&host.disk, (host.applied, host.sealed), None, None);
+        self.input(me, Input::Installed { recovered: Box::new(recovered) });
+        self.run();
     }
 
     pub fn host(&self, name: &str) -> &Host {
@@ -141,7 +233,8 @@ impl Net {
     pub fn restart(&mut self, name: &str) {
         let me = node(name);
         let old = self.hosts.remove(&me).unwrap();
-        let mut host = Host::open(me, old.disk, (old.applied, old.sealed), old.rewind, self.now);
+        let mut host =
+            Host::open(me, old.disk, (old.applied, old.sealed), old.rewind, old.acked, old.limits, self.now);
         host.exported = old.exported;
         self.hosts.insert(me, host);
         self.wire.retain(|(from, to, _)| *from != me && *to != me);
@@ -163,7 +256,8 @@ impl Net {
     pub fn input(&mut self, to: NodeId, input: Input) {
         let mut inputs = VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
-            let now = Now { mono_ms: self.now, wall: Timestamp::from_millis(self.now as i64) };
+            let wall = self.now as i64 + self.wall_off.get(&to).copied().unwrap_or(0);
+            let now = Now { mono_ms: self.now, wall: Timestamp::from_millis(wall) };
             let host = self.hosts.get_mut(&to).unwrap();
             let outputs = host.replica.step(now, input);
             for output in outputs {
@@ -260,7 +354,7 @@ fn perform(
                 .get(from.as_u64() as usize - 1..)
                 .unwrap_or_default()
                 .iter()
-                .take(3)
+                .take(host.read_max)
                 .cloned()
                 .collect();
             return Some(Input::Records { peer, from, records });
@@ -282,6 +376,9 @@ fn perform(
             host.rewinds.push((after, source, epoch));
         }
         Output::EndRewind { .. } => host.rewind = None,
+        Output::Bootstrap { source, epoch, from } => host.bootstraps.push((source, epoch, from)),
+        Output::InstallCheckpoint { last } => host.installs.push(last),
+        Output::NoteAcked(acked) => host.acked = Some(acked),
         Output::Truncate { after } => {
             host.disk.truncate(after.as_u64() as usize);
             let last = position(&host.disk, after).unwrap();
@@ -311,6 +408,7 @@ pub fn placement(version: u64, primary: &str, backups: &[&str], k: usize) -> Pla
         epoch: epoch(1),
         primary: node(primary),
         start: Position::ZERO,
+        head: Position::ZERO,
         backups: backups.iter().map(|b| backup(b, true)).collect(),
         k,
         proven_k: k,

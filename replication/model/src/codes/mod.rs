@@ -2,10 +2,11 @@
 //!
 //! Codes are grouped by area, one file each; a code is never reused. `docs/errors/` is generated from this table.
 //! Ranges: 10 daemon and configuration · 11 storage · 12 identity and TLS · 13 wire and transport · 20 registry ·
-//! 21 moves · 30 journals · 40 tables · 50 documents · 60 HTTP API · 70 command line · 80 backups · 81 drills.
+//! 21 moves · 30 journals · 40 tables · 41 certificate authority · 50 documents · 60 HTTP API · 70 command line · 80 backups · 81 drills.
 
 mod api;
 mod backup;
+mod ca;
 mod cli;
 mod daemon;
 mod documents;
@@ -20,6 +21,7 @@ mod transport;
 
 pub use api::*;
 pub use backup::*;
+pub use ca::*;
 pub use cli::*;
 pub use daemon::*;
 pub use documents::*;
@@ -116,6 +118,7 @@ pub fn all() -> impl Iterator<Item = &'static CodeInfo> {
         CLI_CODES,
         BACKUP_CODES,
         DRILLS_CODES,
+        CA_CODES,
     ]
     .into_iter()
     .flatten()

@@ -103,4 +103,20 @@ codes! { REGISTRY_CODES {
         "The journal cannot be adopted" / "日志无法接纳",
         "The node reports no surviving journal of the platform, or the platform's primary is still a member." / "该节点未报告此平台的幸存日志，或平台的主节点仍是成员。",
         "See which nodes keep a journal: eport quorum status; where the primary lives use switchover or failover." / "请查看哪些节点持有日志：eport quorum status；主节点仍在时请使用 switchover 或 failover。";
+    QUOTA_RATE = 2060, 429, 5, true,
+        "The platform asks too often" / "平台请求过于频繁",
+        "The platform has used up the requests that its quota allows for now; nothing was stored." / "该平台已用完配额当前允许的请求数；未存储任何内容。",
+        "Wait for the seconds of Retry-After; an operator may raise it with eport platform quota." / "请按 Retry-After 所示秒数等待；操作员可用 eport platform quota 提高配额。";
+    QUOTA_BYTES = 2061, 429, 5, true,
+        "The platform has too many bytes under way" / "平台在途字节过多",
+        "The bodies of the platform's requests under way at this node are as large as its quota allows; nothing was stored." / "该平台在本节点的在途请求正文已达配额上限；未存储任何内容。",
+        "Send fewer or smaller batches at once; an operator may raise it with eport platform quota." / "请减少同时发送的批次或缩小批次；操作员可用 eport platform quota 提高配额。";
+    QUOTA_DISK = 2062, 507, 5, false,
+        "The platform's disk quota is used up" / "平台磁盘配额已用尽",
+        "The platform takes as much disk on its primary as its quota allows; what was accepted stays, is read and repeated as before, and nothing new is stored." / "该平台在主节点上占用的磁盘已达配额；已受理内容照常保留、可读、可重复应答，不再存储新内容。",
+        "An operator raises it with eport platform quota REGION --disk-bytes SIZE, or the platform moves to nodes of its own." / "请操作员用 eport platform quota 区划 --disk-bytes 大小 提高配额，或将平台迁至自有节点。";
+    DURABILITY_UNMET = 2063, 503, 5, true,
+        "The answer could not promise what it must" / "应答无法达到要求的持久性",
+        "The write must be replicated before it is answered, and the platform's policy never replicates; nothing was stored." / "该写入须先复制再应答，而平台策略从不复制；未存储任何内容。",
+        "An operator names sync backups on another site: eport platform policy REGION --durability sync --backup NODE." / "请操作员在其他站点指定同步备份：eport platform policy 区划 --durability sync --backup 节点。";
 } }

@@ -39,4 +39,12 @@ codes! { TRANSPORT_CODES {
         "Another node answers at the address" / "该地址应答的是另一节点",
         "The certificate at the address is not the expected node's, or the node has this node's own id." / "该地址的证书不属于预期节点，或其节点标识与本节点相同。",
         "Correct the address of the node, or its certificate." / "请更正该节点的地址或证书。";
+    SLOT_LOST = 1310, 409, 4, false,
+        "The slot of a backup is lost" / "备份的保留槽已失效",
+        "The backup lacks more records, bytes or time than the primary keeps for shipping ([shipping] slot_records, slot_mib, slot_age_s); records are not deleted by this, they are only no longer shipped one by one." / "备份所缺的记录数、字节或时长超过主节点为传送保留的上限（[shipping] slot_records、slot_mib、slot_age_s）；记录不会因此删除，只是不再逐条传送。",
+        "Nothing to do: the backup takes a checkpoint by itself once it can be reached; watch it with eport status. Raise the caps if this happens to healthy backups." / "无需处理：备份可达后会自行以检查点重建，可用 eport status 观察；若正常备份也发生，请提高上限。";
+    ROLLED_BACK = 1311, 409, 7, false,
+        "An old copy of this node's data was put back" / "该节点的数据被恢复成旧副本",
+        "The node holds less of a platform's journal than others know it to have acknowledged; it counts for nothing and answers no failover." / "该节点持有的平台日志少于其他节点已知其确认过的；它不计入任何同步，也不参与故障切换应答。",
+        "Stop the node, move platform/REGION out of its data directory (keep it aside), and start it: it is seeded anew from a checkpoint. If it was the primary, use platform failover to a backup that holds the journal." / "停止该节点，将数据目录中的 platform/REGION 移出并另行保存，再启动：它会从检查点重新建立。若它曾是主节点，请对持有日志的备份执行 platform failover。";
 } }

@@ -10,6 +10,10 @@ use eport_registry::{
 /// A target further behind is not switched to: the old primary would hold requests for too long. It starts to hold only
 /// when the target is within the journal's own, smaller limit.
 const LAG_MAX: u64 = 10_000;
+/// A target that said nothing for so long may stand still, although its connection is not given up yet.
+const SILENT_MS: i64 = 5_000;
+/// A node with less free space takes no platform over: some minutes of writes at full speed.
+const FREE_MIN: u64 = 64 << 20;
 
 pub(super) fn plan(observed: &Observed<'_>, placement: &Placement, kind: MoveKind, to: NodeId) -> Plan {
     let mut checks = vec![
@@ -22,6 +26,7 @@ pub(super) fn plan(observed: &Observed<'_>, placement: &Placement, kind: MoveKin
         lag(observed, placement, to),
         lineage(observed, to),
         tables(observed, to),
+        disk(observed, to),
         backups_after(observed, placement, to),
     ];
     checks.extend(kind_check(observed, placement, kind, to));
@@ -135,6 +140,11 @@ fn lag(observed: &Observed<'_>, placement: &Placement, to: NodeId) -> Check {
     let (Some(ours), Some(theirs)) = (ours, theirs) else {
         return check("lag", false, "目标的日志位置未知", "the journal positions are not known yet");
     };
+    let silent_ms = observed.now.as_millis().saturating_sub(theirs.at.as_millis());
+    if silent_ms > SILENT_MS {
+        let zh = format!("{to} 已 {} 秒没有消息", silent_ms / 1_000);
+        return check("lag", false, zh, format!("{to} was last heard of {} s ago", silent_ms / 1_000));
+    }
     let behind = ours.durable.index.since(theirs.durable.index);
     let (zh, en) = (
         format!("{to} 落后 {behind} 条（上限 {LAG_MAX}）"),
@@ -176,6 +186,25 @@ fn tables(observed: &Observed<'_>, to: NodeId) -> Check {
     }
     let list = lacking.join(", ");
     check("tables", false, format!("{to} 缺少码表 {list}"), format!("{to} lacks tables {list}"))
+}
+
+/// A target whose disk is full would take the platform over and then refuse every write.
+fn disk(observed: &Observed<'_>, to: NodeId) -> Check {
+    match observed.free.get(&to) {
+        Some(free) if *free < FREE_MIN => check(
+            "disk",
+            false,
+            format!("{to} 仅剩 {} MiB 可用空间（至少 {} MiB）", free >> 20, FREE_MIN >> 20),
+            format!("{to} has only {} MiB of free space (at least {} MiB)", free >> 20, FREE_MIN >> 20),
+        ),
+        Some(free) => check(
+            "disk",
+            true,
+            format!("{to} 可用空间 {} MiB", free >> 20),
+            format!("{to} has {} MiB of free space", free >> 20),
+        ),
+        None => check("disk", true, format!("{to} 未报告可用空间"), format!("{to} tells no free space")),
+    }
 }
 
 /// After the move other sites are "other": the policy must still have enough backups to count.

@@ -125,10 +125,8 @@ fn check_two(state: &State, waiting: &Approval, c: &Command, me: Option<&SignedB
 /// The time that a command gives itself runs from the approval, not from the first signature.
 fn refreshed(op: &Op, waited_ms: i64) -> Op {
     let mut op = op.clone();
-    match &mut op {
-        Op::OpenSwitchover { deadline, .. } => *deadline = deadline.plus_millis(waited_ms),
-        Op::ReserveFailover { deadline: Some(deadline), .. } => *deadline = deadline.plus_millis(waited_ms),
-        _ => {}
+    if let Op::ReserveFailover { deadline: Some(deadline), .. } = &mut op {
+        *deadline = deadline.plus_millis(waited_ms);
     }
     op
 }

@@ -162,6 +162,15 @@ fn update_node(state: &State, c: &Command, id: NodeId, change: &NodeChange) -> D
         }
         node.incarnation = incarnation;
     }
+    if let Some(reads) = change.reads {
+        if reads < node.reads {
+            return Err(Refusal::Rule(format!(
+                "node {id} has read record format {} and reads only {reads} now; start the newer version again",
+                node.reads
+            )));
+        }
+        node.reads = reads;
+    }
     done(vec![Row::Node(node)])
 }
 

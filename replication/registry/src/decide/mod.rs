@@ -11,6 +11,7 @@ mod federation;
 mod journals;
 mod keys;
 mod platform;
+mod quotas;
 mod switchover;
 mod sync;
 mod tables;
@@ -63,6 +64,7 @@ pub(crate) fn decide(state: &State, c: &Command) -> Decision {
         Op::AdoptJournal { region, version, node, start } => {
             adopt::adopt(state, c, (*region, *version), *node, *start)
         }
+        Op::SetQuota { region, version, limits } => quotas::set(state, c, *region, *version, *limits),
         Op::PublishTable { .. } => tables::publish(state, c),
         Op::PutHolder(_) | Op::PutDataKey { .. } | Op::AddWraps { .. } => keys::decide(state, c),
         Op::PutOperator(operator) => approvals::put_operator(state, c, operator),

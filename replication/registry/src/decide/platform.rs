@@ -8,7 +8,7 @@ use crate::{
     Backup, Command, DurabilityMode, EpochRecord, FailoverMode, Isolation, Op, Outcome, Placement,
     PlacementState, Policy, PolicyBackup, Refusal, Role, State,
 };
-use eport_model::{Epoch, MoveId, NodeId, Position, RegionCode};
+use eport_model::{Durability, Epoch, MoveId, NodeId, Position, RegionCode};
 
 /// Most backups of one platform.
 const BACKUPS_MAX: usize = 16;
@@ -140,6 +140,18 @@ fn checked(
     if policy.isolation == Isolation::Degrade && policy.durability != DurabilityMode::AutoSync {
         return Err(invalid("isolation", "degrade belongs to auto_sync; sync waits and async never does"));
     }
+    if policy.min_durability == Durability::Replicated {
+        // What could never be kept is refused here, not write by write.
+        if policy.durability == DurabilityMode::Async {
+            return Err(invalid("min_durability", "async never answers replicated"));
+        }
+        if policy.same_site {
+            return Err(invalid("min_durability", "with same_site every answer is local"));
+        }
+        if policy.isolation == Isolation::Degrade {
+            return Err(invalid("min_durability", "degrade is there to answer local; use block"));
+        }
+    }
     let countable = named
         .iter()
         .filter(|b| b.role == Role::Sync && state.counts_under(policy.same_site, primary, b.node))
@@ -162,11 +174,25 @@ fn set_policy(
     let old = check::at_version(state, region, version)?;
     check::no_move(&old)?;
     let policy = checked(state, old.primary, policy, named, &old.backups)?;
+    reads_enough(state, &old, named)?;
     let mut new = Placement { policy, backups: merged(&old.backups, named), ..old.clone() };
     new.proven_k = proven_after(state, &old, &new);
     new.seen = false;
     new.degrade_k = old.degrade_k.max(degrade_k(state, &new));
     placed(new)
+}
+
+/// Whoever newly keeps a journal reads what its holders may have written into it.
+fn reads_enough(state: &State, old: &Placement, named: &[PolicyBackup]) -> Result<(), Refusal> {
+    let needed = state.read_by_all(old);
+    let knows = |n: NodeId| old.names(n) || state.node(n).is_some_and(|n| n.reads >= needed);
+    match named.iter().find(|n| !knows(n.node)) {
+        Some(n) => Err(Refusal::Rule(format!(
+            "{} reads record formats older than {needed}, in which this journal may be written; upgrade it first",
+            n.node
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// In-sync backups that the policy drops or turns into followers stay in the set, marked, until the primary has proven that

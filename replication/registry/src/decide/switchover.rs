@@ -8,21 +8,24 @@ use crate::{
     Command, DurabilityMode, MoveKind, MoveRecord, MoveState, Op, Outcome, Placement, PlacementState, Plan,
     Refusal, State, StepDone,
 };
-use eport_model::{MoveId, NodeId, Position, RegionCode, Timestamp};
+use eport_model::{MoveId, NodeId, Position, RegionCode};
 
 /// Steps kept of one move; more are refused, so that a looping coordinator cannot grow the registry.
 const STEPS_MAX: usize = 64;
 
+/// Longest time that a planned move may hold requests: nobody means more.
+const SWITCH_MS_MAX: u32 = 600_000;
+
 pub(super) fn decide(state: &State, c: &Command) -> Decision {
     match &c.op {
-        Op::OpenSwitchover { region, move_id, kind, to, deadline, expected_version, plan } => {
+        Op::OpenSwitchover { region, move_id, kind, to, within_ms, expected_version, plan } => {
             entitled(state, c, *region, *to)?;
             let placement = check::at_version(state, *region, *expected_version)?;
             open(
                 state,
                 c,
                 placement,
-                &Wanted { move_id: *move_id, kind: *kind, to: *to, deadline: *deadline, plan },
+                &Wanted { move_id: *move_id, kind: *kind, to: *to, within_ms: *within_ms, plan },
             )
         }
         Op::CommitSwitch { region, version, move_id, start, in_sync } => {
@@ -52,12 +55,12 @@ struct Wanted<'a> {
     move_id: MoveId,
     kind: MoveKind,
     to: NodeId,
-    deadline: Timestamp,
+    within_ms: u32,
     plan: &'a Plan,
 }
 
 fn open(state: &State, c: &Command, mut placement: Placement, wanted: &Wanted<'_>) -> Decision {
-    let Wanted { move_id, kind, to, deadline, plan } = *wanted;
+    let Wanted { move_id, kind, to, within_ms, plan } = *wanted;
     check::active(&placement)?;
     check_plan(plan)?;
     check_new_move(state, move_id)?;
@@ -75,15 +78,15 @@ fn open(state: &State, c: &Command, mut placement: Placement, wanted: &Wanted<'_
     if kind == MoveKind::Promote && check::node(state, to)?.region != placement.region {
         return Err(Refusal::Rule(format!("node {to} is no home node of platform {}", placement.region)));
     }
-    if deadline <= c.at {
-        return Err(invalid("deadline", "it lies in the past"));
+    if !(1..=SWITCH_MS_MAX).contains(&within_ms) {
+        return Err(invalid("within_ms", format!("1 to {SWITCH_MS_MAX} are allowed")));
     }
     let version_before = placement.version;
     placement.version = placement.version.saturating_add(1);
-    placement.state = PlacementState::Switching { move_id, to, deadline };
+    placement.state = PlacementState::Switching { move_id, to, within_ms };
     let mut movement = new_move(c, &placement, move_id, kind, version_before, plan);
     movement.to = Some(to);
-    movement.deadline = Some(deadline);
+    movement.deadline = Some(c.at.plus_millis(i64::from(within_ms)));
     let outcome =
         Outcome::Moved { move_id, version: placement.version, epoch: placement.epoch, joined: false };
     Ok((outcome, vec![Row::Placement(placement), Row::Move(movement)]))

@@ -7,8 +7,8 @@
 use crate::{
     Backup, CommandId, DrillFigures, DrillPlatform, DrillSchedule, DrillVerdict, DurabilityMode, EraseTarget,
     FailoverMode, Federation, HolderName, Isolation, Issuer, IssuerState, MoveKind, Node, NodeChange,
-    NodeState, OldPrimary, Op, Operator, OperatorRole, Policy, PolicyBackup, Role, Setting, Site, State,
-    TableId, TailState,
+    NodeState, OldPrimary, Op, Operator, OperatorRole, Policy, PolicyBackup, QuotaLimits, Role, Setting,
+    Site, State, TableId, TailState,
 };
 use eport_model::{Digest, JournalIndex, MoveId, NodeId, Position, RegionCode, Timestamp, codec};
 pub use eport_signature::Statement;
@@ -61,6 +61,7 @@ pub const KINDS: &[&str] = &[
     "drill.schedule",
     "drill.unschedule",
     BODY_ERASE,
+    "platform.quota",
 ];
 
 /// Erase bodies by law.
@@ -301,16 +302,39 @@ pub fn drill_unschedule(region: RegionCode, name: &str) -> Statement {
     Statement::new("drill.unschedule").with("region", region).with("name", name)
 }
 
+/// Set what a platform may take.
+pub fn quota(region: RegionCode, version: u64, limits: &QuotaLimits) -> Statement {
+    let QuotaLimits { requests_per_s, burst, bytes_in_flight, disk_bytes } = limits;
+    Statement::new("platform.quota")
+        .with("region", region)
+        .with("requests_per_s", or_dash(*requests_per_s))
+        .with("burst", or_dash(*burst))
+        .with("bytes_in_flight", or_dash(*bytes_in_flight))
+        .with("disk_bytes", or_dash(*disk_bytes))
+        .on_version(version)
+}
+
 /// Add a node.
 pub fn add_node(node: &Node) -> Statement {
-    let Node { id, site, region, quic, api, cert_serial, state: _, software: _, incarnation: _, joined: _ } =
-        node;
+    let Node {
+        id,
+        site,
+        region,
+        quic,
+        api,
+        cert_serial,
+        state: _,
+        software: _,
+        incarnation: _,
+        reads: _,
+        joined: _,
+    } = node;
     let statement = Statement::new("node.add").with("node", id).with("site", site).with("region", region);
     statement.with("quic", quic).with("api", api).with("cert_serial", cert_serial)
 }
 
 fn update_node(node: NodeId, change: &NodeChange) -> Statement {
-    let NodeChange { quic, api, cert_serial, software, incarnation } = change;
+    let NodeChange { quic, api, cert_serial, software, incarnation, reads } = change;
     Statement::new("node.update")
         .with("node", node)
         .with("quic", or_dash(quic.as_deref()))
@@ -318,6 +342,7 @@ fn update_node(node: NodeId, change: &NodeChange) -> Statement {
         .with("cert_serial", or_dash(cert_serial.as_deref()))
         .with("software", or_dash(software.as_deref()))
         .with("incarnation", or_dash(*incarnation))
+        .with("reads", or_dash(*reads))
 }
 
 fn put_issuer(issuer: &Issuer) -> Statement {
@@ -335,7 +360,7 @@ fn put_issuer(issuer: &Issuer) -> Statement {
 }
 
 fn with_policy(statement: Statement, policy: &Policy, backups: &[PolicyBackup]) -> Statement {
-    let Policy { durability, k, isolation, failover, same_site } = policy;
+    let Policy { durability, k, isolation, failover, same_site, min_durability } = policy;
     let durability = match durability {
         DurabilityMode::Sync => "sync",
         DurabilityMode::AutoSync => "auto_sync",
@@ -360,6 +385,7 @@ fn with_policy(statement: Statement, policy: &Policy, backups: &[PolicyBackup]) 
         .with("isolation", isolation)
         .with("failover", failover)
         .with("same_site", same_site)
+        .with("min_durability", min_durability)
         .with("backups", named.join(","))
 }
 
@@ -402,7 +428,7 @@ impl Op {
                 policy(*region, *version, rules, backups)
             }
             Op::SetStopped { region, version, stopped: stop } => stopped(*region, *version, *stop),
-            Op::OpenSwitchover { region, kind, to, expected_version, move_id: _, deadline: _, plan: _ } => {
+            Op::OpenSwitchover { region, kind, to, expected_version, move_id: _, within_ms: _, plan: _ } => {
                 switchover(*region, *expected_version, *kind, *to)
             }
             Op::ReserveFailover { region, to, expected_version, accept_data_loss, old_primary, .. } => {
@@ -447,6 +473,7 @@ impl Op {
             Op::PutDrillSchedule(schedule) => drill_schedule(schedule),
             Op::RemoveDrillSchedule { region, name } => drill_unschedule(*region, name),
             Op::Erase { region, targets, reason, authority } => erase(*region, targets, reason, authority),
+            Op::SetQuota { region, version, limits } => quota(*region, *version, limits),
         }
     }
 
@@ -473,7 +500,7 @@ impl Op {
             }
             Op::StopDrill { drill, .. } | Op::EndDrill { drill, .. } => state.drill(*drill).map(|d| d.region),
             Op::PutDrillSchedule(schedule) => Some(schedule.region),
-            Op::RemoveDrillSchedule { region, .. } => Some(*region),
+            Op::RemoveDrillSchedule { region, .. } | Op::SetQuota { region, .. } => Some(*region),
             Op::AddNode(node) => Some(node.region),
             Op::UpdateNode { node, .. } | Op::SetNodeState { node, .. } => {
                 state.node(*node).map(|n| n.region)

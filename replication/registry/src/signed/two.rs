@@ -33,6 +33,11 @@ pub(super) fn listed(state: &State, kind: &str) -> bool {
 
 /// Whether this command needs a second person.
 pub(crate) fn needed(state: &State, op: &Op) -> bool {
+    // The founding's last command says whether signatures are required. Until then there is one person, the founder, and what
+    // waited for a second one would wait for ever: the CAs that vouch for everybody else among it.
+    if state.setting(OPERATOR_SIGNATURES).is_none() {
+        return false;
+    }
     match op {
         // What a second person does is never itself for a third one.
         Op::DecideApproval { .. } => false,

@@ -1,7 +1,9 @@
 //! A small federation for tests: sites gz-a (two nodes), gz-c and sz-a, and short ways to say commands.
 #![allow(dead_code)]
 
-use eport_model::{Digest, Epoch, JournalIndex, Lineage, MoveId, NodeId, Position, RegionCode, Timestamp};
+use eport_model::{
+    Digest, Durability, Epoch, JournalIndex, Lineage, MoveId, NodeId, Position, RegionCode, Timestamp,
+};
 use eport_registry::*;
 use std::collections::BTreeMap;
 
@@ -19,7 +21,14 @@ pub fn at(epoch: u64, index: u64) -> Position {
 }
 
 pub fn policy(durability: DurabilityMode, k: usize) -> Policy {
-    Policy { durability, k, isolation: Isolation::Block, failover: FailoverMode::Manual, same_site: false }
+    Policy {
+        durability,
+        k,
+        isolation: Isolation::Block,
+        failover: FailoverMode::Manual,
+        same_site: false,
+        min_durability: Durability::Local,
+    }
 }
 
 pub fn bare_plan() -> Plan {
@@ -168,13 +177,12 @@ impl World {
 
     pub fn open(&mut self, to: &str) -> Result<MoveId, Refusal> {
         let (move_id, expected_version) = (MoveId(self.id()), self.version());
-        let deadline = Timestamp::from_millis(self.now + 60_000);
         self.operator(Op::OpenSwitchover {
             region: region("440300"),
             move_id,
             kind: MoveKind::Switchover,
             to: node(to),
-            deadline,
+            within_ms: 60_000,
             expected_version,
             plan: bare_plan(),
         })?;
@@ -243,6 +251,7 @@ pub fn new_node(id: &str, site: &str, home: &str) -> Node {
         state: NodeState::Up,
         software: "0.1.0".into(),
         incarnation: 1,
+        reads: 1,
         joined: Timestamp::from_millis(0),
     }
 }

@@ -154,7 +154,7 @@ fn cut(active: &mut Active, path: &Path) -> Result<(), Error> {
 }
 
 /// Reads all frames up to the first that is not whole.
-fn scan(path: &Path, region: RegionCode, first: u64) -> Result<Active, Error> {
+pub(super) fn scan(path: &Path, region: RegionCode, first: u64) -> Result<Active, Error> {
     let file = open_writable(path)?;
     let mut found = [0; FRONT];
     let read = file.read_exact_at(&mut found, 0);

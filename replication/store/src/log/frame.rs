@@ -31,7 +31,7 @@ pub(super) struct Head {
 }
 
 impl Head {
-    fn encode(&self) -> [u8; HEAD] {
+    pub(super) fn encode(&self) -> [u8; HEAD] {
         let mut out = [0; HEAD];
         out[..4].copy_from_slice(&MAGIC.to_le_bytes());
         out[4..8].copy_from_slice(&(self.len as u32).to_le_bytes());

@@ -8,12 +8,15 @@
 //! and is cut, any other is damage and refuses to open; a reader sees records that were here together, also while the
 //! journal is cut beside it. Decision 0018 says why the journal does not lie in RocksDB.
 
+mod adopt;
 mod erase;
 mod files;
 mod frame;
 mod mend;
 
 pub use mend::{ClosedJournal, FileReport, Gap};
+
+pub(crate) use adopt::{LogFile, trim};
 
 use crate::{Error, layout};
 use bytes::Bytes;
@@ -46,6 +49,8 @@ pub(crate) struct Log {
     /// How often the journal was cut: a reader that sees it change starts again.
     cuts: AtomicU64,
     open: Mutex<VecDeque<(u64, Arc<Sealed>)>>,
+    /// Bytes appended since the files were opened.
+    appended: AtomicU64,
 }
 
 /// Where the records are.
@@ -109,6 +114,7 @@ impl Log {
             places: RwLock::new(Places { sealed, active }),
             cuts: AtomicU64::new(0),
             open: Mutex::default(),
+            appended: AtomicU64::new(0),
         })
     }
 
@@ -152,8 +158,18 @@ impl Log {
                 buffer.clear();
             }
         }
-        file.write_all_at(buffer, end).and_then(|()| file.sync_data()).map_err(failed)?;
+        if eport_failpoint::fails!("journal.write", self.region) {
+            return Err(failed(std::io::ErrorKind::StorageFull.into()));
+        }
+        file.write_all_at(buffer, end).map_err(failed)?;
+        eport_failpoint::point!("journal.fsync.before", self.region);
+        if eport_failpoint::fails!("journal.fsync", self.region) {
+            return Err(failed(std::io::Error::other("fsync failed (failpoint)")));
+        }
+        file.sync_data().map_err(failed)?;
+        eport_failpoint::point!("journal.fsync.after", self.region);
         end += buffer.len() as u64;
+        self.appended.fetch_add(end - at, Ordering::Relaxed);
         let mut places = self.change();
         places.active.offsets.extend(offsets);
         places.active.end = end;
@@ -162,6 +178,11 @@ impl Log {
             *buffer = Vec::new();
         }
         Ok(())
+    }
+
+    /// Bytes appended since the files were opened.
+    pub(crate) fn appended(&self) -> u64 {
+        self.appended.load(Ordering::Relaxed)
     }
 
     /// Ends the active file with its table of places and begins the next.

@@ -35,6 +35,7 @@ impl PlatformStore {
         }
         if history.entries().len() != epochs {
             self.write_history(&history)?;
+            eport_failpoint::point!("epoch.history.after", self.0.region);
         }
         let Appending { promise, buffer } = &mut *appending;
         let records = groups.iter().copied().flatten().map(|r| &**r);
@@ -107,6 +108,7 @@ impl PlatformStore {
         batch.put_cf(&self.family(META), meta::SEALED, layout::encode_meta(&head.sealed));
         self.write("seal epoch", batch, true)?;
         self.0.log.cut(after).map_err(|e| self.poisoned(e))?;
+        eport_failpoint::point!("journal.cut.between", self.0.region);
         self.write_history(&history)?;
         let mut head = hold(&self.0.head);
         (head.last, head.last_time, head.history) = (last, last_time, history);

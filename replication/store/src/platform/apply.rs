@@ -1,13 +1,17 @@
 //! Applying effects: rows and the applied position in one atomic batch.
 //!
 //! Not fsynced: the records are, and after a crash the rows are made again from them. Rows live in a family of their own,
-//! so no effect can touch the meta rows, whatever its key.
+//! so no effect can touch the meta rows, whatever its key. The counters of what came in are a row among them, written here
+//! and not by an effect: they count what is applied, in the same batch (`eport_model::Usage`).
 
 use super::{META, PlatformStore, hold, meta};
 use crate::{Error, layout};
-use eport_model::{Effect, Position, Record, RecordDefect, RecordKind};
+use eport_model::{Effect, Position, Record, RecordDefect, RecordKind, USAGE_KEY, Usage, codec};
 use rocksdb::WriteBatch;
 use std::sync::Arc;
+
+/// Largest row of usage that is read: sixty months take two kilobytes.
+const USAGE_LEN_MAX: usize = 16 << 10;
 
 impl PlatformStore {
     /// Applies stored records that directly follow the last applied one. Returns the new applied position.
@@ -27,6 +31,7 @@ impl PlatformStore {
         let mut batch = WriteBatch::default();
         let state = self.rows();
         let mut effects = Vec::with_capacity(records.len() * 4);
+        let (mut usage, mut counted) = (self.usage()?, false);
         for record in records {
             let index = record.index();
             record.follows(&applied).map_err(|source| Error::OutOfOrder { last: applied, source })?;
@@ -36,6 +41,7 @@ impl PlatformStore {
                 return Err(Error::OutOfOrder { last, source });
             }
             effects.extend(&record.effects);
+            counted |= usage.count(record);
             applied = record.position();
         }
         if records.is_empty() {
@@ -47,10 +53,22 @@ impl PlatformStore {
                 Effect::Delete { key } => batch.delete_cf(&state, key),
             }
         }
+        if counted {
+            batch.put_cf(&state, USAGE_KEY, codec::encode(&usage));
+        }
         batch.put_cf(&self.family(META), meta::APPLIED, layout::encode_meta(&applied));
         self.write("apply effects", batch, false)?;
         hold(&self.0.head).applied = applied;
         Ok(applied)
+    }
+
+    /// What came in so far, as of the applied record.
+    pub fn usage(&self) -> Result<Usage, Error> {
+        let Some(row) = self.get(USAGE_KEY)? else { return Ok(Usage::default()) };
+        let damaged = |e: codec::DecodeError| {
+            Error::damaged(self.path(), None, format!("the row of usage cannot be read: {e}"))
+        };
+        codec::decode_with_limit(&row, USAGE_LEN_MAX).map_err(damaged)
     }
 }
 

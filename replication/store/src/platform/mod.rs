@@ -6,6 +6,8 @@
 mod ancestry;
 mod append;
 mod apply;
+mod checkpoint;
+mod disk;
 mod erase;
 mod local;
 mod open;
@@ -43,6 +45,7 @@ pub(crate) mod meta {
     pub(crate) const APPLIED: &str = "applied";
     pub(crate) const REWIND: &str = "rewind";
     pub(crate) const ROWS: &str = "rows";
+    pub(crate) const INSTALL: &str = "install";
 }
 
 /// Families come and go while the database is open: rows that are made anew get one of their own.
@@ -76,6 +79,7 @@ struct Inner {
     head: Mutex<Head>,
     /// The first failed write, after which nothing is written.
     poison: OnceLock<Error>,
+    disk: disk::DiskUse,
 }
 
 /// What the appending thread needs.

@@ -81,10 +81,13 @@ impl PlatformStore {
             rewinds: AtomicU64::new(0),
             head: Mutex::new(head),
             poison: OnceLock::new(),
+            disk: super::disk::DiskUse::default(),
         }));
+        store.finish_install()?;
         let end = store.verify_end()?;
         let recovered = store.settle(end.as_deref())?;
         store.check_promise(kept)?;
+        store.measure_disk()?;
         Ok((store, recovered))
     }
 
@@ -164,7 +167,7 @@ impl PlatformStore {
     }
 }
 
-fn unresolved(record: &Record) -> Option<MoveId> {
+pub(super) fn unresolved(record: &Record) -> Option<MoveId> {
     match record.header.kind {
         RecordKind::Barrier { move_id } | RecordKind::SwitchProposed { move_id, .. } => Some(move_id),
         _ => None,

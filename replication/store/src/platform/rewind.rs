@@ -55,7 +55,9 @@ impl PlatformStore {
         let mut batch = WriteBatch::default();
         batch.put_cf(&self.family(META), meta::REWIND, layout::encode_meta(&mark));
         batch.put_cf(&self.family(META), meta::APPLIED, layout::encode_meta(&applied));
+        eport_failpoint::point!("rewind.begin.before", self.region());
         self.write("begin rewind", batch, true)?;
+        eport_failpoint::point!("rewind.begin.after", self.region());
         hold(&self.0.head).applied = applied;
         Ok(mark)
     }
@@ -71,6 +73,7 @@ impl PlatformStore {
                 None => batch.delete_cf(&self.rows(), key),
             }
         }
+        eport_failpoint::point!("rewind.rows.before", self.region());
         self.write("put rows back", batch, false)
     }
 
@@ -81,7 +84,10 @@ impl PlatformStore {
         let mark = RewindMark { at: Some(at), ..self.rewind_mark()?.unwrap_or_default() };
         let mut batch = WriteBatch::default();
         batch.put_cf(&self.family(META), meta::REWIND, layout::encode_meta(&mark));
-        self.write("note rows taken", batch, true)
+        eport_failpoint::point!("rewind.taken.before", self.region());
+        self.write("note rows taken", batch, true)?;
+        eport_failpoint::point!("rewind.taken.after", self.region());
+        Ok(())
     }
 
     /// Forgets the rewind whose rows were taken as of `at`, because that record is applied; another one that has begun since
@@ -94,7 +100,10 @@ impl PlatformStore {
         }
         let mut batch = WriteBatch::default();
         batch.delete_cf(&self.family(META), meta::REWIND);
-        self.write("end rewind", batch, true)
+        eport_failpoint::point!("rewind.end.before", self.region());
+        self.write("end rewind", batch, true)?;
+        eport_failpoint::point!("rewind.end.after", self.region());
+        Ok(())
     }
 
     /// These rows and the applied position as of one instant: as many from the front as fit into about `bytes_max`, at least one.

@@ -7,7 +7,7 @@
 
 use super::{Database, META, PlatformStore, STATE, hold, meta};
 use crate::{Error, Shared, layout};
-use eport_model::{Effect, JournalIndex, Position, Record};
+use eport_model::{Effect, JournalIndex, Position, Record, USAGE_KEY, Usage, codec};
 use rocksdb::{BoundColumnFamily, FlushOptions, Options, WriteBatch, WriteOptions};
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -88,7 +88,7 @@ impl PlatformStore {
     ) -> Result<Option<Position>, Error> {
         let _rebuilding = hold(&self.0.rebuilding);
         self.writable()?;
-        if self.rewind_mark()?.is_some() {
+        if self.rewind_mark()?.is_some() || self.noted_install()?.is_some() {
             return Ok(None);
         }
         let rewinds = self.0.rewinds.load(Ordering::SeqCst);
@@ -116,10 +116,10 @@ impl PlatformStore {
     ) -> Result<Option<Position>, Error> {
         let failed = |e| Error::rocks("make rows anew", self.path(), e);
         let family = self.0.db.cf_handle(&next.family).ok_or(Error::Stopped)?;
-        let mut at = Position::ZERO;
+        let (mut at, mut usage) = (Position::ZERO, Usage::default());
         loop {
             let until = self.applied().index;
-            let Some(reached) = self.replay(&family, at, until, pay)? else { return Ok(None) };
+            let Some(reached) = self.replay(&family, (at, &mut usage), until, pay)? else { return Ok(None) };
             at = reached;
             if self.applied().index.as_u64().saturating_sub(at.index.as_u64()) <= REST {
                 break;
@@ -130,7 +130,9 @@ impl PlatformStore {
         self.0.db.flush_cf_opt(&family, &options).map_err(failed)?;
         let _apply = hold(&self.0.apply);
         let applied = self.applied();
-        let Some(reached) = self.replay(&family, at, applied.index, &mut |_| true)? else { return Ok(None) };
+        let Some(reached) = self.replay(&family, (at, &mut usage), applied.index, &mut |_| true)? else {
+            return Ok(None);
+        };
         if self.0.rewinds.load(Ordering::SeqCst) != rewinds || self.rewind_mark()?.is_some() {
             return Ok(None);
         }
@@ -159,7 +161,7 @@ impl PlatformStore {
     fn replay(
         &self,
         family: &Arc<BoundColumnFamily<'_>>,
-        mut at: Position,
+        (mut at, usage): (Position, &mut Usage),
         until: JournalIndex,
         pay: &mut dyn FnMut(u64) -> bool,
     ) -> Result<Option<Position>, Error> {
@@ -168,7 +170,7 @@ impl PlatformStore {
         options.disable_wal(true);
         let failed = |e| Error::rocks("make rows anew", self.path(), e);
         let mut batch = WriteBatch::default();
-        let mut ended = false;
+        let (mut ended, mut counted) = (false, false);
         while at.index < until && !ended {
             let before = at;
             self.for_each_record(at.index.next(), |record| {
@@ -179,6 +181,8 @@ impl PlatformStore {
                         Effect::Delete { key } => batch.delete_cf(family, key),
                     }
                 }
+                // What came in is counted as applying counts it.
+                counted |= usage.count(&record);
                 at = record.position();
                 let bytes = batch.size_in_bytes();
                 if bytes >= BATCH {
@@ -190,6 +194,9 @@ impl PlatformStore {
             if at == before {
                 return Err(Error::NoRecord { index: at.index.next() });
             }
+        }
+        if counted {
+            batch.put_cf(family, USAGE_KEY, codec::encode(usage));
         }
         self.0.db.write_opt(batch, &options).map_err(failed)?;
         Ok((!ended).then_some(at))

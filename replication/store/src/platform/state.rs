@@ -130,23 +130,34 @@ impl StateSnapshot<'_> {
 
     /// The digest with its position and the number of rows.
     pub fn state_digest(&self) -> Result<StateDigest, Error> {
-        let mut options = ReadOptions::default();
-        options.set_total_order_seek(true);
-        options.fill_cache(false);
-        let mut rows = self.snapshot.raw_iterator_cf_opt(&self.rows, options);
         let mut hasher = DigestHasher::new();
         let mut count = 0;
-        rows.seek_to_first();
-        while let Some((key, value)) = rows.item() {
+        self.for_each_row(|key, value| {
             for part in [key, value] {
                 hasher.update(&(part.len() as u64).to_le_bytes());
                 hasher.update(part);
             }
             count += 1;
+            Ok(())
+        })?;
+        Ok(StateDigest { applied: self.applied()?, digest: hasher.finish(), rows: count })
+    }
+
+    /// Calls `each` with every row, in key order.
+    pub(crate) fn for_each_row(
+        &self,
+        mut each: impl FnMut(&[u8], &[u8]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut options = ReadOptions::default();
+        options.set_total_order_seek(true);
+        options.fill_cache(false);
+        let mut rows = self.snapshot.raw_iterator_cf_opt(&self.rows, options);
+        rows.seek_to_first();
+        while let Some((key, value)) = rows.item() {
+            each(key, value)?;
             rows.next();
         }
-        rows.status().map_err(|e| self.store.unreadable("hash rows", e))?;
-        Ok(StateDigest { applied: self.applied()?, digest: hasher.finish(), rows: count })
+        rows.status().map_err(|e| self.store.unreadable("read rows", e))
     }
 }
 

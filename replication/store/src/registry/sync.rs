@@ -76,7 +76,13 @@ fn run(db: &DB, waiting: &Receiver<Done>, stopped: &AtomicBool, path: &std::path
         let result = if stopped.load(Ordering::Acquire) {
             Err(Error::Stopped { path: path.to_owned() })
         } else {
-            db.flush_wal(true).map_err(|e| Error::rocks("sync", path, &e))
+            eport_failpoint::point!("registry.fsync.before");
+            let synced = db.flush_wal(true).map_err(|e| Error::rocks("sync", path, &e));
+            eport_failpoint::point!("registry.fsync.after");
+            match eport_failpoint::fails!("registry.fsync", "") {
+                true => Err(Error::Stopped { path: path.to_owned() }),
+                false => synced,
+            }
         };
         if let Err(e) = &result {
             // After a failed fsync the kernel may have dropped the dirty pages: a second, successful one proves nothing.

@@ -96,13 +96,26 @@ impl JournalThread {
     fn single(&self, op: Op) {
         match op {
             Op::Append(records, done) => self.commit(vec![(records, done)]),
-            Op::Seal(epoch, done) => done(self.store.seal(epoch)),
+            Op::Seal(epoch, done) => {
+                eport_failpoint::point!("seal.before", self.store.region());
+                let sealed = self.store.seal(epoch);
+                eport_failpoint::point!("seal.after", self.store.region());
+                done(sealed);
+            }
             Op::Apply(through, done) => self.forward(ApplyOp::Apply(through, done)),
             Op::Digest(done) => self.forward(ApplyOp::Digest(done)),
             Op::Truncate(after, done) => done(self.truncate(after)),
+            Op::Install(done) => {
+                self.barrier();
+                self.handoff.clear();
+                done(self.store.install_checkpoint());
+            }
             Op::ExportTail(after, dir, done) => {
                 self.barrier();
-                done(self.store.export_tail(after, &dir));
+                eport_failpoint::point!("tail.export.before", self.store.region());
+                let exported = self.store.export_tail(after, &dir);
+                eport_failpoint::point!("tail.export.after", self.store.region());
+                done(exported);
             }
         }
     }
@@ -110,7 +123,10 @@ impl JournalThread {
     fn truncate(&self, after: JournalIndex) -> Result<(Position, eport_model::Timestamp), Error> {
         self.barrier();
         self.handoff.clear();
-        self.store.truncate_after(after)
+        eport_failpoint::point!("journal.cut.before", self.store.region());
+        let cut = self.store.truncate_after(after);
+        eport_failpoint::point!("journal.cut.after", self.store.region());
+        cut
     }
 
     /// Waits until the apply thread has done everything sent to it.

@@ -2,7 +2,7 @@
 //!
 //! Operations are taken in order from a bounded queue. The journal thread performs appends, seals, truncations and tail
 //! exports; appends that wait behind each other share one fsync. The apply thread writes state rows, in order, beside it.
-//! Truncate and ExportTail wait until everything before them is done on both threads.
+//! Truncate, ExportTail and Install wait until everything before them is done on both threads.
 //!
 //! Always holds: callbacks of one thread are called in the order of their operations; each operation's callback is called
 //! exactly once; after a failure later operations fail with the same code. Callbacks run on these threads: they must not
@@ -12,7 +12,7 @@ mod apply;
 mod handoff;
 mod journal;
 
-use crate::{Error, PlatformStore, StateDigest, TailManifest};
+use crate::{Error, PlatformStore, Recovered, StateDigest, TailManifest};
 use eport_model::{Digest, Epoch, JournalIndex, Position, Record, Timestamp};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -52,6 +52,8 @@ pub enum Op {
     Truncate(JournalIndex, Done<(Position, Timestamp)>),
     /// Export every record after this one into the folder.
     ExportTail(JournalIndex, PathBuf, Done<TailManifest>),
+    /// Install the checkpoint that lies here, verified; answers with what a start would find.
+    Install(Done<Recovered>),
     /// Hash all state rows as they are behind the applies before; answers later, from a thread of its own.
     Digest(Done<StateDigest>),
 }
@@ -200,6 +202,7 @@ impl Op {
             Op::Seal(_, done) => done(Err(error)),
             Op::Truncate(_, done) => done(Err(error)),
             Op::ExportTail(_, _, done) => done(Err(error)),
+            Op::Install(done) => done(Err(error)),
             Op::Digest(done) => done(Err(error)),
         }
     }

@@ -3,7 +3,7 @@
 #![allow(dead_code, clippy::unwrap_used)] // Each test file uses its part; a failing helper is a failing test.
 
 use bytes::Bytes;
-use eport_authority::{Authority, IssuingSpec, Key, LeafNames, Validity, bundle_pem};
+use eport_authority::{Authority, CaPurpose, IssuingSpec, Key, LeafNames, Validity, bundle_pem};
 use eport_model::{Epoch, Lineage, NodeId};
 use eport_tls::{Identity, Revocations, Tls, TrustBundle};
 use eport_transport::{BoxFuture, Config, Handler, Peer, Purpose, Transport};
@@ -24,7 +24,12 @@ impl Federation {
         let now = OffsetDateTime::now_utc();
         let domain = "gd.eport.example".parse().unwrap();
         let root = Authority::create_root("gd", &domain, Validity::days(now, 3650)).unwrap();
-        let spec = IssuingSpec { region: "440000".parse().unwrap(), epoch: Epoch::INITIAL, loopback: true };
+        let spec = IssuingSpec {
+            region: "440000".parse().unwrap(),
+            purpose: CaPurpose::Any,
+            epoch: Epoch::INITIAL,
+            loopback: true,
+        };
         let ca = root.create_issuing(spec, Validity::days(now, 365)).unwrap();
         Self { root, ca }
     }

@@ -1,0 +1,80 @@
+//! Certificates of the federation's CAs.
+
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+
+/// `POST /v1/certificates`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateRequest {
+    /// PKCS#10 request, PEM: its public key and the proof of possession count, nothing else.
+    pub csr: String,
+    /// For whom: `operator/ID`, `enterprise/USCC`, `agency/CODE/gw/N`, `platform/REGION/node/NODE`.
+    pub subject: String,
+    /// Profile; absent: the usual one of the subject.
+    #[serde(default)]
+    pub profile: Option<String>,
+    /// Platform whose CA shall issue; absent: a node's home platform, else the federation's province.
+    #[serde(default)]
+    pub platform: Option<String>,
+    /// Days of life; absent: what the profile allows.
+    #[serde(default)]
+    pub days: Option<i64>,
+    /// Further DNS names of a node.
+    #[serde(default)]
+    pub dns: Vec<String>,
+    /// Further addresses of a node.
+    #[serde(default)]
+    pub addresses: Vec<IpAddr>,
+}
+
+/// `POST /v1/certificates:import`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateImport {
+    /// The CA's platform.
+    pub platform: String,
+    /// The certificate, PEM.
+    pub certificate: String,
+}
+
+/// A certificate.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CertificateItem {
+    /// Serial, lower-case hex.
+    pub serial: String,
+    /// Profile.
+    pub profile: String,
+    /// Path of the subject.
+    pub subject: String,
+    /// Platform of the CA.
+    pub platform: String,
+    /// The node, when it is one's.
+    pub node: Option<String>,
+    /// First valid instant.
+    pub not_before: String,
+    /// Last valid instant.
+    pub not_after: String,
+    /// `intent`, `valid`, `expired`, `revoked`.
+    pub state: String,
+    /// SHA-256 of the issuing CA's public key.
+    pub issuer: String,
+    /// Who asked for it.
+    pub requested_by: String,
+    /// True when it was issued before the ledger began.
+    pub imported: bool,
+    /// The certificate with its CA, PEM; only where one certificate is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chain: Option<String>,
+}
+
+/// `POST /v1/certificates/{serial}/revocation`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RevocationRequest {
+    /// Why: a reason of RFC 5280 with dashes, then free text.
+    pub reason: String,
+    /// Revoke also a serial that this node does not know.
+    #[serde(default)]
+    pub unknown: bool,
+}
