@@ -100,7 +100,8 @@ fn a_rewind_lowers_what_is_applied_and_survives_a_restart_at_every_step() {
     let keys: Vec<Bytes> = (13..=20u64).map(|n| Bytes::from(format!("doc/{n:08}"))).collect();
     let sums: Vec<Bytes> = (0..7u64).map(|n| Bytes::from(format!("sum/{n:08}"))).collect();
     let deleted = [Bytes::from_static(b"doc/00000005"), Bytes::from_static(b"doc/00000015")];
-    let all: Vec<Bytes> = keys.into_iter().chain(sums).chain(deleted).collect();
+    let counted = [Bytes::from_static(eport_model::USAGE_KEY)];
+    let all: Vec<Bytes> = keys.into_iter().chain(sums).chain(deleted).chain(counted).collect();
     let (mut rest, mut newest) = (all.as_slice(), Position::ZERO);
     while !rest.is_empty() {
         let (as_of, rows) = reference.rows_as_of(rest, 60).unwrap();
