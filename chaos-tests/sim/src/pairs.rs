@@ -37,8 +37,7 @@ fn disk_places(op: &Op) -> Option<(String, String)> {
         Op::BeginRewind(..) => both("rewind.begin"),
         Op::Rewind(..) => both("rewind.taken"),
         Op::EndRewind(_) => both("rewind.end"),
-        // Real processes are not stopped there by name: the scenarios of bootstrap kill them between any two parts.
-        Op::Install => None,
+        Op::Install => both("checkpoint.install"),
         Op::Apply(_) => None,
     }
 }

@@ -264,7 +264,9 @@ fn a_flood_is_told_when_to_come_back(fed: &Federation) -> Result<()> {
     }
     ensure!(seen.contains(&429), "300 documents at once passed a burst of 5");
     let metrics = http.get(&format!("{}/metrics", fed.api(&primary)?))?.text();
-    let line = metrics.lines().find(|l| l.starts_with("eport_platform_refused_total") && l.contains(CITY));
+    let line = metrics.lines().find(|l| {
+        l.starts_with("eport_platform_refused_total{") && l.contains("quota=\"requests\"") && l.contains(CITY)
+    });
     ensure!(line.is_some_and(|l| !l.ends_with(" 0")), "{line:?}");
     // Two operators who saw the same quota: one wins. A wrong bound changes nothing.
     let stale = json!({"requests_per_s": 9, "expected_version": 0});

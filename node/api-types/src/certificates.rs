@@ -1,7 +1,7 @@
 //! Certificates of the federation's CAs.
 
+use core::net::IpAddr;
 use serde::{Deserialize, Serialize};
-use std::net::IpAddr;
 
 /// `POST /v1/certificates`
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -311,10 +311,10 @@ impl Replica {
             Some(ours) if ours == ack.durable => {
                 let newer = ours.index > peer.durable.index;
                 peer.durable = if newer { ours } else { peer.durable };
+                peer.slot.note_durable(peer.durable);
                 if let Some(stream) = &mut peer.stream {
                     stream.note_durable(ours.index);
                 }
-                peer.slot.note_durable(peer.durable);
             }
             Some(ours) => {
                 self.alarm_corruption(from, ours, ack.durable);

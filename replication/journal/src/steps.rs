@@ -104,20 +104,17 @@ impl Replica {
             return;
         }
         let now = self.now.mono_ms;
+        let Some((step, _)) = self.primary.as_mut().and_then(|p| p.step.take()) else { return };
+        let again = match &step {
+            // One that was seeded anew was in sync for the registry all the time: its placement stays as it is.
+            RegistryStep::InSyncAdd { node, .. } if applied == Some(true) => self.taken_in_sync(*node),
+            _ => false,
+        };
         let Some(primary) = &mut self.primary else { return };
-        let Some((step, _)) = primary.step.take() else { return };
         match applied {
-            Some(true) => {
-                let version = step.version();
-                let again = match step {
-                    RegistryStep::InSyncAdd { node, .. } => self.taken_in_sync(node),
-                    _ => false,
-                };
-                // What comes next needs a newer placement, unless this one was there already.
-                if let (Some(primary), false) = (&mut self.primary, again) {
-                    primary.step_version = primary.step_version.max(version);
-                }
-            }
+            Some(true) if again => {}
+            // What comes next needs a newer placement.
+            Some(true) => primary.step_version = primary.step_version.max(step.version()),
             // Mostly the placement has moved on, and its newer version ends the wait. But a refusal may also be about this moment, for
             // example the leader's wrong clock: the same step is asked for again after the pause of an answer that never came.
             Some(false) => primary.step = Some((step, now)),

@@ -240,6 +240,7 @@ fn a_backup_whose_stream_went_past_it_introduces_itself_again() {
 /// What it acknowledges lies far before the records that its primary remembers; it counts all the same.
 #[test]
 fn a_backup_far_behind_is_seen_to_advance_while_it_catches_up() {
+    // Streaming is what is tried here.
     let limits = Limits { bootstrap_records: u64::MAX, ..Limits::default() };
     let mut net = Net::with_limits(&["a", "b"], limits);
     net.hosts.get_mut(&node("a")).unwrap().read_max = 500;

@@ -48,14 +48,14 @@ pub struct Host {
     /// Inputs that storage has not answered yet, while `slow` is set.
     pub held: VecDeque<Input>,
     pub slow: bool,
-    /// Records of one read.
-    pub read_max: usize,
     /// What backups acknowledged, as noted on disk.
     pub acked: Option<Acked>,
     pub limits: Limits,
     /// Checkpoints asked for, and installations asked for.
     pub bootstraps: Vec<(NodeId, Epoch, Position)>,
     pub installs: Vec<Position>,
+    /// Records of one read.
+    pub read_max: usize,
 }
 
 pub struct Net {
@@ -135,11 +135,11 @@ impl Host {
             answers: BTreeMap::new(),
             held: VecDeque::new(),
             slow: false,
-            read_max: 3,
             acked,
             limits,
             bootstraps: Vec::new(),
             installs: Vec::new(),
+            read_max: 3,
         }
     }
 }
