@@ -10,10 +10,12 @@ mod load;
 pub mod matrix;
 mod mount;
 mod moves;
+mod processes;
 mod starter;
 
 pub use ledger::{Ledger, document, documents, lines};
 pub use load::{Attempt, Load};
 pub use mount::Mount;
 pub use moves::{check_same_plan, ended_move, newest_move, proof_of_equality, serves};
+pub use processes::processes;
 pub use starter::starter;

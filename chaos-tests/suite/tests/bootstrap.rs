@@ -15,10 +15,10 @@ const CITY: &str = "440300";
 const PRIMARY: &str = "sz-a-1";
 const BACKUP: &str = "gz-c-1";
 /// Documents in the journal.
-const DOCUMENTS: usize = 3_000;
+const DOCUMENTS: usize = 2_100;
 /// Small enough that a transfer lasts long enough to be interrupted.
 const SHIPPING: &str =
-    "\n[shipping]\nbootstrap_records = 500\nbootstrap_rate_kib = 512\nbootstrap_sends = 1\n";
+    "\n[shipping]\nbootstrap_records = 500\nbootstrap_rate_kib = 1024\nbootstrap_sends = 1\n";
 
 #[test]
 fn new_wiped_and_set_back_backups_end_as_equal_copies_and_count_only_then() {

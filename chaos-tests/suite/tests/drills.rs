@@ -4,7 +4,7 @@
 
 use anyhow::{Context, Result, ensure};
 use eport_cluster::{Federation, with_federation};
-use eport_suite::{Ledger, proof_of_equality, serves, starter};
+use eport_suite::{Ledger, processes, proof_of_equality, serves, starter};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
@@ -97,22 +97,6 @@ fn away(fed: &Federation, args: &[&str]) -> Result<Child> {
     let child = fed.spawn(args)?;
     fed.wait_platform(WATCH, CITY, "is away from home", |p| p["primary"] != HOME && p["state"] == "active")?;
     Ok(child)
-}
-
-/// Processes of `eport` whose command line holds both words.
-fn processes(fed: &Federation, word: &str) -> Result<Vec<u32>> {
-    let home = fed.home().to_string_lossy().into_owned();
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir("/proc")?.flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse::<u32>().ok()) else { continue };
-        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        let words: Vec<String> =
-            line.split(|b| *b == 0).map(|w| String::from_utf8_lossy(w).into_owned()).collect();
-        if words.iter().any(|w| w == word) && words.iter().any(|w| w.starts_with(&home)) {
-            found.push(pid);
-        }
-    }
-    Ok(found)
 }
 
 fn kill(pid: u32) -> Result<()> {

@@ -151,7 +151,12 @@ fn what_must_be_replicated_is_never_answered_local_and_what_need_not_says_local(
         let local = lodge(fed, "LOCAL")?;
         ensure!(local.status == 201 && local.json()?["durability"] == "local", "{}", local.text());
         policy(fed, &["--min-durability", "replicated"])?;
-        blocked(&lodge(fed, "LOCAL")?)?;
+        // A repetition is answered by the policy that the primary knows: it hears of the new one a moment later.
+        fed.wait_platform(NODE, CITY, "knows the policy", |p| p["min_durability"] == "replicated")?;
+        wait_for("the demand at the primary", Duration::from_secs(20), || {
+            let answered = lodge(fed, "LOCAL").map_err(|e| format!("{e:#}"))?;
+            blocked(&answered).map_err(|e| format!("{e:#}"))
+        })?;
         fed.dev("restart", BACKUP)?;
         in_sync(fed, BACKUP)?;
         ensure!(the_same_number(fed, "HELD-1", "replicated")? == held, "HELD-1 was {held}");

@@ -413,7 +413,8 @@ fn the_province_is_rebuilt(fed: &Federation) -> Result<Daemon> {
         .expect(0, "rejoin with an empty folder")?;
     let daemon = fed.daemon(&fed.scratch().join("gz-a-3.toml"), &fed.node_dir("gz-a-1").join("log"))?;
     fed.wait_status(SURVIVOR, "gz-a-3 is up", |s| {
-        s["nodes"].as_array().is_some_and(|n| n.iter().any(|n| n["node"] == "gz-a-3" && n["state"] == "up"))
+        let there = |n: &Value| n["node"] == "gz-a-3" && n["state"] == "up" && n["reads"].is_u64();
+        s["nodes"].as_array().is_some_and(|n| n.iter().any(there))
     })?;
     Ok(daemon)
 }

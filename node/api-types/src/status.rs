@@ -67,6 +67,9 @@ pub struct NodeStatus {
     pub voter: bool,
     /// Software version.
     pub version: String,
+    /// Newest record format it reads; absent while it has never told the registry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reads: Option<u16>,
     /// Home platform.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<RegionCode>,

@@ -121,6 +121,7 @@ pub fn nodes(api: &Api) -> Vec<NodeStatus> {
             state,
             last_seen_s: age.map(|a| a.as_secs_f64()),
             voter: voters.contains(&n.id),
+            reads: (n.incarnation > 0).then_some(n.reads),
             version: heard.get(&n.id).map_or_else(|| n.software.clone(), |(_, s)| s.version.clone()),
             region: Some(n.region),
             api: Some(format!("https://{}", n.api)),

@@ -8,10 +8,9 @@ use crate::Error;
 use crate::platform::Platform;
 use crate::rows;
 use bytes::Bytes;
-use eport_journal::{Outcome, Role};
+use eport_journal::Role;
 use eport_model::{Code, Coded, Digest, Draft, Effect, Epoch, RecordKind, RequestRef, Timestamp, codes};
 use serde::{Deserialize, Serialize};
-use tokio::time::timeout;
 
 /// How far a certificate has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -113,14 +112,9 @@ impl Platform {
 
     async fn record(&self, kind: RecordKind, row: &CertificateRow) -> Result<(), LedgerError> {
         let not_now = |code, detail: &str| LedgerError::NotNow { code, detail: detail.to_owned() };
-        let generation = {
-            let status = self.status();
-            let status = status.borrow();
-            // Under another epoch than the intent's another primary may have issued: this one may not go on.
-            let open = matches!(status.role, Role::Primary { epoch } if epoch == row.epoch || row.state == CertificateState::Imported);
-            open.then_some(status.generation)
-        };
-        let generation = generation.ok_or_else(|| {
+        // Under another epoch than the intent's another primary may have issued: this one may not go on.
+        let imported = row.state == CertificateState::Imported;
+        let generation = self.writing(|epoch| imported || epoch == row.epoch).ok_or_else(|| {
             not_now(codes::FENCED, "this node is not the open primary in the epoch of the intent")
         })?;
         let now = (self.inner.clock)();
@@ -142,23 +136,9 @@ impl Platform {
             },
         ];
         let draft = Draft { request: Some(request), effects, ..Draft::bare(kind, now) };
-        let pending = self.inner.log.propose(vec![draft], generation);
-        let pending = pending.map_err(|full| not_now(codes::OVERLOADED, &full.to_string()))?;
-        for p in pending {
-            match timeout(self.inner.config.write_timeout, p.outcome).await {
-                Ok(Ok(Outcome::Done { .. })) => {}
-                Ok(Ok(Outcome::Held | Outcome::NotPrimary { .. })) => {
-                    return Err(not_now(codes::FENCED, "the platform is changing its primary"));
-                }
-                _ => {
-                    return Err(not_now(
-                        codes::WRITE_BLOCKED,
-                        "the ledger is not confirmed by the backups yet",
-                    ));
-                }
-            }
-        }
-        Ok(())
+        let written =
+            self.write_own(draft, generation, "the ledger is not confirmed by the backups yet").await;
+        written.map_err(|(code, detail)| LedgerError::NotNow { code, detail })
     }
 
     /// Intents that no certificate has followed yet, at most `limit`.

@@ -19,6 +19,7 @@ mod job;
 mod keys;
 mod log;
 mod numbers;
+mod own;
 mod platform;
 mod prepare;
 mod query;

@@ -100,7 +100,9 @@ impl Sequencer {
 
     /// Runs until every `Platform` is dropped. What is in flight then stays unanswered here: unknown to its caller.
     pub(crate) async fn run(mut self) {
-        let mut every = tokio::time::interval(self.config.served_every);
+        // Not at once: what was just counted rides with the next document.
+        let every = self.config.served_every;
+        let mut every = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
         every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let Self { flight, repeats, confirming, parked, status, jobs, .. } = &mut self;

@@ -11,14 +11,12 @@ use crate::rows::{self, ReferenceRow, TailOutcome, TailRow};
 use crate::{Error, SubmitAnswer};
 use bytes::Bytes;
 use eport_api_types::{TailCounts, TailRecord, rfc3339};
-use eport_journal::{Outcome, Role};
 use eport_model::{Code, Coded, Draft, Effect, JournalIndex, Record, RecordKind, RequestRef, codes};
 use eport_store::read_tail;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
 
 /// Documents that are handed to the sequencer together.
 const GROUP: usize = 256;
@@ -429,31 +427,12 @@ impl Platform {
             replaces: None,
         };
         let draft = Draft { request: Some(request), effects, ..Draft::bare(RecordKind::Entry, now) };
-        let generation = {
-            let status = self.status();
-            let status = status.borrow();
-            let open = matches!(status.role, Role::Primary { .. });
-            open.then_some(status.generation)
-        };
-        let generation =
-            generation.ok_or_else(|| not_now(codes::FENCED, "this node is not the open primary"))?;
-        let pending = self.inner.log.propose(vec![draft], generation);
-        let pending = pending.map_err(|full| not_now(codes::OVERLOADED, &full.to_string()))?;
-        for p in pending {
-            match timeout(self.inner.config.write_timeout, p.outcome).await {
-                Ok(Ok(Outcome::Done { .. })) => {}
-                Ok(Ok(Outcome::Held | Outcome::NotPrimary { .. })) => {
-                    return Err(not_now(codes::FENCED, "the platform is changing its primary"));
-                }
-                _ => {
-                    return Err(not_now(
-                        codes::WRITE_BLOCKED,
-                        "what was found is not confirmed by the backups yet",
-                    ));
-                }
-            }
-        }
-        Ok(())
+        let generation = self
+            .writing(|_| true)
+            .ok_or_else(|| not_now(codes::FENCED, "this node is not the open primary"))?;
+        let written =
+            self.write_own(draft, generation, "what was found is not confirmed by the backups yet").await;
+        written.map_err(|(code, detail)| TailError::NotNow { code, detail })
     }
 }
 

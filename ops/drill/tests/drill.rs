@@ -19,6 +19,7 @@ fn node(id: &str, site: &str, home: &str) -> NodeStatus {
         last_seen_s: Some(0.1),
         voter: !id.ends_with('2'),
         version: "0.1.0".into(),
+        reads: Some(3),
         region: Some(home.parse().unwrap()),
         api: Some(format!("https://{id}")),
     }
@@ -118,7 +119,9 @@ fn every_drill_can_be_planned_on_a_healthy_federation() {
     let status = federation();
     for s in scripts().unwrap().into_iter().filter(|s| !s.is_chain()) {
         let p = planned(&s.name, "440300", &status);
-        assert!(p.may_run(), "{}: {:?}", s.name, p.preconditions);
+        // One works on copies only, and that has to be said.
+        let unsaid: &[&str] = if s.name == "quorum-loss" { &["isolated"] } else { &[] };
+        assert_eq!(broken(&p), unsaid, "{}: {:?}", s.name, p.preconditions);
         assert_eq!(p.steps.len(), s.steps.len());
     }
 }

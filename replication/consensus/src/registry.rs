@@ -336,8 +336,31 @@ impl Registry {
         deadline: Instant,
     ) -> Result<RegistryReply, RpcError> {
         let left = deadline.saturating_duration_since(Instant::now());
-        let answer = self.inner.rpc.request(to, Purpose::Registry, encode(request), left).await?;
+        let before = self.leader();
+        // A killed leader keeps its connection until the idle timeout: as soon as another one leads, its answer is not waited
+        // for. The command may have reached it; its id makes a repetition harmless.
+        let answer = tokio::select! {
+            answer = self.inner.rpc.request(to, Purpose::Registry, encode(request), left) => answer?,
+            leader = self.led_by_another(to, before) => {
+                return Err(RpcError::Failed { to, detail: format!("{leader} leads by now") });
+            }
+        };
         decode(Purpose::Registry, &answer).map_err(|e| RpcError::Failed { to, detail: e.to_string() })
+    }
+
+    /// Waits until somebody leads who is neither `to` nor led `before`.
+    async fn led_by_another(&self, to: NodeId, before: Option<NodeId>) -> NodeId {
+        let mut metrics = self.inner.raft.metrics();
+        loop {
+            let leader = metrics.borrow().current_leader.map(|peer| peer.0);
+            if let Some(leader) = leader.filter(|l| *l != to && Some(*l) != before) {
+                return leader;
+            }
+            if metrics.changed().await.is_err() {
+                // The engine has stopped: the request ends by its own limit.
+                return std::future::pending().await;
+            }
+        }
     }
 
     /// True when this node leads and a majority answered within the longest election timeout. The metric may be one tick

@@ -1,7 +1,7 @@
 //! Drills with a fault at each of their steps: whatever happens, the start state comes back by itself.
 
 use super::ground::Ground;
-use crate::{Ledger, Load, proof_of_equality, serves};
+use crate::{Ledger, Load, processes, proof_of_equality, serves};
 use anyhow::{Context, Result, ensure};
 use eport_cluster::{Ran, wait_for};
 use serde_json::Value;
@@ -112,22 +112,6 @@ fn signal(pid: u32, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Processes of this federation's commands that have this word in their command line.
-fn processes(ground: &Ground, word: &str) -> Result<Vec<u32>> {
-    let home = ground.fed.home().to_string_lossy().into_owned();
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir("/proc")?.flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse::<u32>().ok()) else { continue };
-        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        let words: Vec<String> =
-            line.split(|b| *b == 0).map(|w| String::from_utf8_lossy(w).into_owned()).collect();
-        if words.iter().any(|w| w == word) && words.iter().any(|w| w.starts_with(&home)) {
-            found.push(pid);
-        }
-    }
-    Ok(found)
-}
-
 /// Starts a node again unless the drill itself has killed it and will start it.
 fn kill_and_start(ground: &Ground, node: &str) -> Result<()> {
     ground.fed.dev("kill", node)?;
@@ -138,7 +122,7 @@ fn strike(ground: &Ground, blow: Blow, child: &mut Child) -> Result<()> {
     match blow {
         Blow::TerminalDies => child.kill()?,
         Blow::BothDie => {
-            for pid in processes(ground, "guard")? {
+            for pid in processes(&ground.fed, "guard")? {
                 signal(pid, "KILL")?;
             }
             child.kill()?;
@@ -261,8 +245,8 @@ fn restored(ground: &Ground, number: usize, load: Load) -> Result<()> {
     ledger.check(&ground.fed, CITY, false)?;
     proof_of_equality(&ground.fed, CITY, 3)?;
     wait_for("the end of the drill's canaries and guard", Duration::from_secs(30), || {
-        let mut left = processes(ground, "guard").map_err(|e| format!("{e:#}"))?;
-        left.extend(processes(ground, "load").map_err(|e| format!("{e:#}"))?);
+        let mut left = processes(&ground.fed, "guard").map_err(|e| format!("{e:#}"))?;
+        left.extend(processes(&ground.fed, "load").map_err(|e| format!("{e:#}"))?);
         if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
     })
 }

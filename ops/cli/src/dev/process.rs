@@ -45,15 +45,12 @@ pub fn spawn_with(program: &Path, args: &[&OsStr], log: &Path) -> Result<Pid, Er
     Ok(Pid { pid, started })
 }
 
-/// What a process does now. A zombie has exited: its parent has only not looked yet.
+/// What a process does now. A zombie has exited, its parent has only not looked yet; but while another of its threads is still
+/// in the kernel, for example in an fsync, it holds its files and their locks.
 pub fn state(process: Pid) -> ProcessState {
     reap(process);
     match stat(process.pid) {
-        Some(s) if s.started == process.started => match s.state {
-            'T' | 't' => ProcessState::Paused,
-            'Z' | 'X' | 'x' => ProcessState::Exited,
-            _ => ProcessState::Running,
-        },
+        Some(s) if s.started == process.started => s.meaning(),
         _ => ProcessState::Exited,
     }
 }
@@ -119,19 +116,34 @@ fn raw(process: Pid) -> Option<rustix::process::Pid> {
 
 struct Stat {
     state: char,
+    threads: u32,
     started: u64,
+}
+
+impl Stat {
+    fn meaning(&self) -> ProcessState {
+        match self.state {
+            'T' | 't' => ProcessState::Paused,
+            'Z' | 'X' | 'x' if self.threads <= 1 => ProcessState::Exited,
+            _ => ProcessState::Running,
+        }
+    }
 }
 
 fn stat(pid: u32) -> Option<Stat> {
     parse_stat(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
-/// State (field 3) and start time (field 22) of a stat line. The command name may hold spaces and brackets, so the fields
+/// State (field 3), threads (field 20) and start time (field 22) of a stat line. The command name may hold spaces and brackets, so the fields
 /// are counted behind its last bracket.
 fn parse_stat(line: &str) -> Option<Stat> {
     let rest = &line[line.rfind(')')? + 1..];
     let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
-    Some(Stat { state: fields.first()?.chars().next()?, started: fields.get(19)?.parse().ok()? })
+    Some(Stat {
+        state: fields.first()?.chars().next()?,
+        threads: fields.get(17)?.parse().ok()?,
+        started: fields.get(19)?.parse().ok()?,
+    })
 }
 
 #[cfg(test)]
@@ -143,8 +155,16 @@ mod tests {
         let line =
             "77 (a ) T 9) S 1 77 77 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 12345 1 1 18446744073709551615";
         let s = parse_stat(line).unwrap();
-        assert_eq!((s.state, s.started), ('S', 12_345));
+        assert_eq!((s.state, s.threads, s.started), ('S', 1, 12_345));
         assert!(parse_stat("no brackets").is_none() && parse_stat("1 (x) S").is_none());
+    }
+
+    #[test]
+    fn a_killed_process_has_ended_only_when_its_last_thread_has() {
+        let of = |state, threads| Stat { state, threads, started: 1 }.meaning();
+        assert_eq!(of('Z', 2), ProcessState::Running, "a thread in the kernel holds the data directory");
+        assert_eq!(of('Z', 1), ProcessState::Exited);
+        assert_eq!((of('T', 9), of('S', 9)), (ProcessState::Paused, ProcessState::Running));
     }
 
     #[tokio::test]

@@ -117,6 +117,10 @@ fn unmet(status: &FederationStatus, state: &DevState) -> Vec<String> {
     let mut out = Vec::new();
     for row in &state.nodes {
         match status.nodes.iter().find(|n| n.node == row.node) {
+            // Until it has, no platform may be given to it.
+            Some(n) if n.state == NodeState::Up && n.reads.is_none() => {
+                out.push(format!("node {} has not told the registry what it reads", row.node));
+            }
             Some(n) if n.state == NodeState::Up => {}
             Some(n) => out.push(format!("node {} is {:?}", row.node, n.state)),
             None => out.push(format!("node {} has not joined", row.node)),

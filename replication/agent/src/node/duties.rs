@@ -151,13 +151,24 @@ impl Agent {
                 return;
             }
         }
-        let command = self.command("node started", Op::UpdateNode { node: self.me(), change });
-        while let Err(error) = self.inner.registry.propose(command.clone(), COMMAND_TIMEOUT).await {
-            if matches!(error, eport_consensus::ProposeError::Refused(_)) {
-                warn!(%error, "the registry refused this node's introduction");
-                return;
+        let mut refused: u32 = 0;
+        loop {
+            // A refused command stays refused under its id: each attempt has its own.
+            let command =
+                self.command("node started", Op::UpdateNode { node: self.me(), change: change.clone() });
+            match self.inner.registry.propose(command, COMMAND_TIMEOUT).await {
+                Ok(_) => return,
+                // It may be about this moment: in a federation that is being founded, nodes may be members before the CA that
+                // vouches for them is known. Nothing is given to a node that the registry knows nothing of, so it goes on asking.
+                Err(error @ eport_consensus::ProposeError::Refused(_)) => {
+                    if refused == 0 {
+                        warn!(%error, "the registry refuses this node's introduction; it is asked again");
+                    }
+                    refused += 1;
+                    tokio::time::sleep(Duration::from_millis(250 << refused.min(7))).await;
+                }
+                Err(_) => tokio::time::sleep(Duration::from_secs(1)).await,
             }
-            tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }
 

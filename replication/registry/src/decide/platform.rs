@@ -187,6 +187,10 @@ fn reads_enough(state: &State, old: &Placement, named: &[PolicyBackup]) -> Resul
     let needed = state.read_by_all(old);
     let knows = |n: NodeId| old.names(n) || state.node(n).is_some_and(|n| n.reads >= needed);
     match named.iter().find(|n| !knows(n.node)) {
+        Some(n) if state.node(n.node).is_some_and(|n| n.incarnation == 0) => Err(Refusal::Rule(format!(
+            "{} has not told the registry yet what it reads, which it does when it starts: repeat the command then",
+            n.node
+        ))),
         Some(n) => Err(Refusal::Rule(format!(
             "{} reads record formats older than {needed}, in which this journal may be written; upgrade it first",
             n.node
