@@ -1,12 +1,13 @@
 //! Carries out what operators have ordered to be erased: the primary writes an Erase record for each body that is still here.
 //!
-//! Always holds: a body goes only when the registry has the order and the record has that very body; an order is looked at again
-//! in every epoch, because a failover may have left an Erase record behind.
+//! Always holds: a body goes only when the registry has the order and the record has that very body, and only where every holder
+//! reads Erase records; an order is looked at again in every epoch, because a failover may have left an Erase record behind. Whether
+//! it was carried out says the row that the record writes, not the body here: that may have gone with a record that was left behind.
 
 use crate::PlatformHandle;
 use crate::node::Agent;
 use eport_journal::Outcome;
-use eport_model::{Draft, Epoch, RecordKind, RegionCode};
+use eport_model::{Draft, ERASE_SINCE, Epoch, RegionCode, erased_key};
 use eport_registry::{EraseTarget, Erasure};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -33,13 +34,20 @@ pub(crate) async fn follow(agent: Agent) {
             }
             let due: Vec<Erasure> = {
                 let view = agent.registry().state();
+                let placement = view.state.placement(handle.region());
+                if placement.is_none_or(|p| view.state.read_by_all(p) < ERASE_SINCE) {
+                    // An older version would not know what the record is; the order waits for it.
+                    continue;
+                }
                 let orders = view.state.erasures(handle.region());
                 orders.filter(|e| !known.1.contains(&e.target)).cloned().collect()
             };
             for order in due {
-                if carry_out(&agent, &handle, &order).await {
-                    known.1.insert(order.target);
+                if !carry_out(&agent, &handle, &order).await {
+                    // The next would wait as long, and other platforms for all of them.
+                    break;
                 }
+                known.1.insert(order.target);
             }
         }
         tokio::select! {
@@ -57,7 +65,8 @@ async fn carry_out(agent: &Agent, handle: &PlatformHandle, order: &Erasure) -> b
         let named = header.is_some_and(|(h, _)| {
             h.bodies.get(usize::from(target.body)).is_some_and(|b| b.digest == target.digest && b.len > 0)
         });
-        Ok::<_, eport_store::Error>((named, named && store.is_erased(target.record, target.body)?))
+        let row = store.get(&erased_key(target.record, target.body))?;
+        Ok::<_, eport_store::Error>((named, row.is_some_and(|digest| *digest == *target.digest.as_bytes())))
     });
     match look.await {
         Ok(Ok((true, false))) => {}
@@ -72,14 +81,9 @@ async fn carry_out(agent: &Agent, handle: &PlatformHandle, order: &Erasure) -> b
         }
         Err(_) => return false,
     }
-    let kind = RecordKind::Erase {
-        record: target.record,
-        body: target.body,
-        digest: target.digest,
-        reason: order.reason.clone(),
-        authority: order.authority.clone(),
-    };
-    let draft = Draft::bare(kind, agent.clock().wall());
+    let (reason, authority) = (order.reason.clone(), order.authority.clone());
+    let place = (target.record, target.body);
+    let draft = Draft::erase(place, target.digest, reason, authority, agent.clock().wall());
     let Ok(pending) = handle.propose(vec![draft], None) else { return false };
     let Some(pending) = pending.into_iter().next() else { return false };
     match tokio::time::timeout(COMMIT_TIMEOUT, pending.outcome).await {

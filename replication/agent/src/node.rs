@@ -398,7 +398,7 @@ impl Agent {
         let writer = JournalWriter::start(
             store.clone(),
             WriterLimits::default(),
-            Some(marks(region, done_tx.clone())),
+            Some(marks(region, done_tx.clone(), self.scrubs_shared())),
         )
         .map_err(fail)?;
         let (events, inbox) = mpsc::channel(EVENTS);
@@ -582,8 +582,8 @@ impl Agent {
     }
 }
 
-/// Passes the digest at each checksum mark to the platform's task.
-fn marks(region: RegionCode, done: mpsc::UnboundedSender<Completion>) -> Marks {
+/// Passes the digest at each checksum mark to the platform's task, and to the looks what waits for mending.
+fn marks(region: RegionCode, done: mpsc::UnboundedSender<Completion>, scrubs: Arc<Scrubs>) -> Marks {
     Arc::new(move |mark| match mark {
         Mark::Own(Ok(d)) => {
             let _ = done.send(Completion::Digest(StateDigest { index: d.applied.index, digest: d.digest }));
@@ -592,5 +592,7 @@ fn marks(region: RegionCode, done: mpsc::UnboundedSender<Completion>) -> Marks {
         Mark::Told { index, digest } => {
             let _ = done.send(Completion::Told(StateDigest { index, digest }));
         }
+        Mark::Waiting(why) => scrubs.waits(region, Some(why)),
+        Mark::GoesOn => scrubs.waits(region, None),
     })
 }

@@ -5,7 +5,9 @@
 
 use crate::node::Agent;
 use crate::tails::{self, Answer, Ask};
-use eport_model::{JournalIndex, NodeId, Record, RegionCode};
+use bytes::Bytes;
+use eport_model::{JournalIndex, NodeId, Record, RegionCode, erased_key};
+use eport_registry::EraseTarget;
 use eport_store::{Gap, PlatformStore};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -82,25 +84,65 @@ impl Agent {
         named.filter(|n| *n != self.me() && connected.contains(n)).collect()
     }
 
-    /// The records of these gaps as far as other holders give them.
-    pub(super) async fn fetch_records(&self, region: RegionCode, gaps: &[Gap]) -> Vec<Arc<Record>> {
+    /// The records of these gaps as far as other holders give them. A body that was erased comes without its bytes, whatever the
+    /// holder has; one that nobody erased comes whole or not at all.
+    pub(super) async fn fetch_records(
+        &self,
+        region: RegionCode,
+        store: Option<&PlatformStore>,
+        gaps: &[Gap],
+    ) -> Vec<Arc<Record>> {
         let mut out: Vec<Arc<Record>> = Vec::new();
         for gap in gaps {
             let mut next = gap.from;
             for holder in self.other_holders(region) {
                 while next <= gap.to {
                     let Some(given) = self.ask_records(region, holder, next).await else { break };
+                    let before = next;
                     for record in given.into_iter().filter(|r| r.index() <= gap.to) {
                         // Dense, or of no use. Whether it is the right record, the chain decides.
-                        if record.index() == next {
-                            next = next.next();
-                            out.push(record);
-                        }
+                        let fits = record.index() == next;
+                        let Some(record) =
+                            fits.then(|| self.with_its_bodies(region, store, record)).flatten()
+                        else {
+                            break;
+                        };
+                        next = next.next();
+                        out.push(record);
+                    }
+                    if next == before {
+                        debug!(%region, %holder, at = %next, "this holder's record is of no use");
+                        break;
                     }
                 }
             }
         }
         out
+    }
+
+    /// The record with the bodies that it has to have: none that was erased, all others. `None` when one is missing that nobody
+    /// erased: the chain would not show it.
+    fn with_its_bodies(
+        &self,
+        region: RegionCode,
+        store: Option<&PlatformStore>,
+        mut record: Arc<Record>,
+    ) -> Option<Arc<Record>> {
+        let view = self.registry().state();
+        let index = record.index();
+        for (n, named) in (0u16..).zip(record.header.bodies.clone()) {
+            let target = EraseTarget { record: index, body: n, digest: named.digest };
+            let ordered = view.state.erasure(region, &target).is_some();
+            let row = store.and_then(|s| s.get(&erased_key(index, n)).ok().flatten());
+            let erased = ordered || row.is_some_and(|digest| *digest == *named.digest.as_bytes());
+            let body = record.bodies.get(usize::from(n))?;
+            match (erased, body.is_empty() && named.len > 0) {
+                (false, true) => return None,
+                (true, false) => Arc::make_mut(&mut record).bodies[usize::from(n)] = Bytes::new(),
+                _ => {}
+            }
+        }
+        Some(record)
     }
 
     /// Records from `from` on, at least the first; `None` when this holder has none to give.
@@ -135,7 +177,7 @@ impl Agent {
         };
         let gaps = closed.gaps();
         error!(%region, ?gaps, code = %eport_model::codes::RECORD_DAMAGED, "a damaged journal is mended");
-        let records = self.fetch_records(region, &gaps).await;
+        let records = self.fetch_records(region, None, &gaps).await;
         let fetched = records.len();
         match tokio::task::spawn_blocking(move || closed.mend(&records)).await {
             Ok(Ok(())) => {

@@ -84,5 +84,6 @@ pub struct ScrubSoft {
 /// Starts the tasks.
 pub(crate) async fn follow(agent: Agent) {
     let (looks, broken) = (scrub::follow(agent.clone()), scrub::follow_broken(agent.clone()));
-    tokio::join!(marks::follow(agent), looks, broken);
+    let waiting = scrub::follow_waiting(agent.clone());
+    tokio::join!(marks::follow(agent), looks, broken, waiting);
 }

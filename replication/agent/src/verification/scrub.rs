@@ -38,6 +38,10 @@ struct Copy {
     /// What was noted on disk is in `soft`.
     recalled: bool,
     tried: Option<Instant>,
+    /// Why nothing more is applied: damage that was met outside of a look.
+    waits: Option<String>,
+    /// Held during a look.
+    looking: Arc<tokio::sync::Mutex<()>>,
     /// The mark whose difference led to rows being made anew.
     rebuilt: Option<eport_model::JournalIndex>,
 }
@@ -56,7 +60,29 @@ impl Scrubs {
 
     /// What the look through a copy has shown; `None` before the first.
     pub(crate) fn soft(&self, region: RegionCode) -> Option<ScrubSoft> {
-        self.copies().get(&region).map(|c| c.soft.clone())
+        let copies = self.copies();
+        let copy = copies.get(&region)?;
+        let open = copy.soft.open.clone().or_else(|| copy.waits.clone());
+        Some(ScrubSoft { open, ..copy.soft.clone() })
+    }
+
+    /// Nothing more is applied because of damage, for this reason; or it goes on.
+    pub(crate) fn waits(&self, region: RegionCode, why: Option<String>) {
+        match &why {
+            Some(why) => {
+                error!(%region, code = %codes::COPY_DAMAGED, why, "nothing is applied until this is mended")
+            }
+            None => info!(%region, "what waited for mending is applied"),
+        }
+        self.copies().entry(region).or_default().waits = why;
+    }
+
+    fn is_waiting(&self, region: RegionCode) -> bool {
+        self.copies().get(&region).is_some_and(|c| c.waits.is_some())
+    }
+
+    fn looking(&self, region: RegionCode) -> Arc<tokio::sync::Mutex<()>> {
+        self.copies().entry(region).or_default().looking.clone()
     }
 }
 
@@ -93,8 +119,10 @@ pub(super) async fn follow(agent: Agent) {
             () = agent.scrubs().wake.notified() => {}
         }
         for handle in agent.platforms() {
+            let looking = agent.scrubs().looking(handle.region());
+            let Ok(_looking) = looking.try_lock() else { continue };
             match due(&agent, &handle) {
-                Some(Due::Pass { asked }) => pass(&agent, &handle, asked).await,
+                Some(Due::Pass { asked }) => pass(&agent, &handle, Haste::of(asked)).await,
                 Some(Due::Rows(mark)) => {
                     agent.scrubs().copies().entry(handle.region()).or_default().rebuilt = Some(mark);
                     let why = format!("rows differ from the primary's at mark {mark}");
@@ -102,6 +130,49 @@ pub(super) async fn follow(agent: Agent) {
                     make_rows_anew(&agent, &handle, &why).await;
                 }
                 None => {}
+            }
+        }
+    }
+}
+
+/// How fast a look goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Haste {
+    /// At the configured pace.
+    None,
+    /// Somebody waits for its result.
+    Asked,
+    /// Nothing is applied before it has mended what it finds.
+    Waiting,
+}
+
+impl Haste {
+    fn of(asked: bool) -> Self {
+        if asked { Haste::Asked } else { Haste::None }
+    }
+}
+
+/// Mends what keeps platforms from applying; beside the looks, which may take hours and end for it.
+pub(super) async fn follow_waiting(agent: Agent) {
+    loop {
+        tokio::time::sleep(TICK).await;
+        for handle in agent.platforms() {
+            let region = handle.region();
+            let suspect = || handle.store().rows_suspect() && !handle.store().is_poisoned();
+            if !agent.scrubs().is_waiting(region) && !suspect() {
+                continue;
+            }
+            let looking = agent.scrubs().looking(region);
+            let _looking = looking.lock().await;
+            let before = agent.scrubs().soft(region).map(|s| s.found);
+            pass(&agent, &handle, Haste::Waiting).await;
+            if agent.scrubs().soft(region).map(|s| s.found) == before
+                && (agent.scrubs().is_waiting(region) || suspect())
+            {
+                // Rows that can be read and say what they should not: their checksums do not show it, replaying does.
+                let why = "rows are not what the journal says";
+                found(&agent, region, why);
+                make_rows_anew(&agent, &handle, why).await;
             }
         }
     }
@@ -184,7 +255,7 @@ fn mended(agent: &Agent, region: RegionCode, what: &str) {
 /// Sleeps so that no more is read than the pace allows.
 struct Pace {
     rate: u64,
-    asked: bool,
+    haste: Haste,
     started: Instant,
     bytes: u64,
     stop: CancellationToken,
@@ -193,21 +264,24 @@ struct Pace {
 }
 
 impl Pace {
-    fn new(agent: &Agent, region: RegionCode, asked: bool) -> Self {
+    fn new(agent: &Agent, region: RegionCode, haste: Haste) -> Self {
         let rate = agent.verification().scrub_bytes_s.max(1);
         let (stop, progress) = (agent.stopping(), agent.scrubs_shared());
-        Self { rate, asked, started: Instant::now(), bytes: 0, stop, progress, region }
+        Self { rate, haste, started: Instant::now(), bytes: 0, stop, progress, region }
     }
 
-    /// Notes bytes and waits; false when the node stops.
+    /// Notes bytes and waits; false when the node stops, or when this copy is to be mended first.
     fn pay(&mut self, bytes: u64) -> bool {
         self.bytes += bytes;
         self.progress.change(self.region, |s| s.checked_bytes += bytes);
         // A person who waits for another copy waits for this one first.
-        let hurry = self.asked || self.progress.copies().values().any(|c| c.asked);
+        let hurry = self.haste != Haste::None || self.progress.copies().values().any(|c| c.asked);
         let rate = self.rate.saturating_mul(if hurry { ASKED_FACTOR } else { 1 });
         let due = Duration::from_secs_f64(self.bytes as f64 / rate as f64);
         while !self.stop.is_cancelled() {
+            if self.haste != Haste::Waiting && self.progress.is_waiting(self.region) {
+                return false;
+            }
             let Some(left) = due.checked_sub(self.started.elapsed()).filter(|d| !d.is_zero()) else {
                 return true;
             };
@@ -222,12 +296,12 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 }
 
 /// One look through a copy. Damage that is mended on the way does not end it.
-async fn pass(agent: &Agent, handle: &PlatformHandle, asked: bool) {
+async fn pass(agent: &Agent, handle: &PlatformHandle, haste: Haste) {
     let (region, store, started) = (handle.region(), handle.store().clone(), Instant::now());
     agent.scrubs().copies().entry(region).or_default().tried = Some(started);
     agent.scrubs().change(region, |s| (s.running, s.checked_bytes, s.open) = (true, 0, None));
-    let whole = journal(agent, &store, asked).await;
-    let rows = rows(agent, handle, asked, whole.is_some()).await;
+    let whole = journal(agent, &store, haste).await;
+    let rows = rows(agent, handle, haste, whole.is_some()).await;
     let soft = agent.scrubs().change(region, |s| {
         s.running = false;
         if let (Some(records), Some(rows)) = (whole, rows) {
@@ -242,11 +316,11 @@ async fn pass(agent: &Agent, handle: &PlatformHandle, asked: bool) {
 }
 
 /// Looks at every file of the journal, and mends. The number of records when all of it is whole.
-async fn journal(agent: &Agent, store: &PlatformStore, asked: bool) -> Option<u64> {
+async fn journal(agent: &Agent, store: &PlatformStore, haste: Haste) -> Option<u64> {
     let region = store.region();
     let (mut records, mut whole) = (0, true);
     for place in store.journal_files() {
-        let (looked, mut pace) = (store.clone(), Pace::new(agent, region, asked));
+        let (looked, mut pace) = (store.clone(), Pace::new(agent, region, haste));
         let look = move || looked.examine_file(place.first, &mut |bytes| pace.pay(bytes));
         match blocking(look).await.flatten() {
             Some(report) if report.is_whole() => records += report.next - report.first,
@@ -263,7 +337,7 @@ async fn mend(agent: &Agent, store: &PlatformStore, report: &FileReport) -> bool
     let lost: u64 = report.gaps.iter().map(|g| g.to.since(g.from) + 1).sum();
     let what = format!("journal file of record {}: {lost} records cannot be read", report.first);
     found(agent, region, &what);
-    let records = agent.fetch_records(region, &report.gaps).await;
+    let records = agent.fetch_records(region, Some(store), &report.gaps).await;
     let (store, first) = (store.clone(), eport_model::JournalIndex::from_u64(report.first));
     match blocking(move || store.mend_file(first, &records)).await {
         Some(Ok(true)) => {
@@ -280,9 +354,9 @@ async fn mend(agent: &Agent, store: &PlatformStore, report: &FileReport) -> bool
 }
 
 /// Reads every row; damaged ones are made anew where the journal is whole. The number of rows when they are sound.
-async fn rows(agent: &Agent, handle: &PlatformHandle, asked: bool, journal: bool) -> Option<u64> {
+async fn rows(agent: &Agent, handle: &PlatformHandle, haste: Haste, journal: bool) -> Option<u64> {
     let (store, region) = (handle.store().clone(), handle.region());
-    let mut pace = Pace::new(agent, region, asked);
+    let mut pace = Pace::new(agent, region, haste);
     let look = blocking(move || store.examine_rows(&mut |bytes| pace.pay(bytes))).await?;
     let damage = match look {
         Ok(Some(look)) => match look.damage {

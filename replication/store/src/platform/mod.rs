@@ -177,7 +177,11 @@ impl PlatformStore {
 
     /// Notes a failed write. What it left in the log is unknown, so no later write may build upon it.
     fn poison(&self, operation: &'static str, source: rocksdb::Error) -> Error {
-        self.poisoned(Error::rocks(operation, &self.0.dir, source))
+        let error = Error::rocks(operation, &self.0.dir, source);
+        if matches!(error, Error::Damaged { .. }) {
+            rows::suspect(&self.0.dir);
+        }
+        self.poisoned(error)
     }
 
     fn poisoned(&self, error: Error) -> Error {

@@ -51,8 +51,12 @@ impl PlatformStore {
     ) -> Result<(Self, Recovered), Error> {
         durable::create_dir(dir)?;
         let found = rows::families_of(dir);
-        let db = Database::open_cf_descriptors(&shared.database(), dir, families(shared, &found))
-            .map_err(|e| Error::rocks("open database", dir, e))?;
+        let db = Database::open_cf_descriptors(
+            &shared.database(),
+            dir,
+            families(shared, &found, rows::are_suspect(dir)),
+        )
+        .map_err(|e| Error::rocks("open database", dir, e))?;
         let meta = Meta { db: &db, dir };
         meta.claim(lineage, region)?;
         let head = Head {
@@ -226,9 +230,15 @@ impl Meta<'_> {
 }
 
 /// Options of every family that is there, or should be.
-fn families(shared: &Shared, found: &[String]) -> Vec<ColumnFamilyDescriptor> {
+fn families(shared: &Shared, found: &[String], suspect: bool) -> Vec<ColumnFamilyDescriptor> {
     let small = [META, LOCAL].map(|name| ColumnFamilyDescriptor::new(name, shared.family(256 << 10)));
     let rows = found.iter().filter(|name| rows::is_rows(name));
-    let rows = rows.map(|name| ColumnFamilyDescriptor::new(name, shared.family(rows::BUFFER)));
+    let options = || {
+        let mut options = shared.family(rows::BUFFER);
+        // Merging damaged tables is what stops the database from writing: not before these rows are made anew.
+        options.set_disable_auto_compactions(suspect);
+        options
+    };
+    let rows = rows.map(|name| ColumnFamilyDescriptor::new(name, options()));
     small.into_iter().chain(rows).collect()
 }

@@ -17,6 +17,8 @@ use std::sync::{Arc, PoisonError};
 pub(super) const BUFFER: usize = 16 << 20;
 /// Bytes of effects in one write while rows are made anew.
 const BATCH: usize = 1 << 20;
+/// File beside the database that says that rows may be damaged.
+const SUSPECT: &str = "rows-damaged";
 /// What may be left to replay while nothing is applied: a moment.
 const REST: u64 = 256;
 
@@ -60,7 +62,26 @@ pub(super) fn tidy(db: &Database, found: &[String], current: &Generation, dir: &
     }
 }
 
+/// Notes that rows may be damaged: the database stopped writing for it, as it does when it meets damage while it merges tables.
+pub(super) fn suspect(dir: &Path) {
+    // Best effort: without the note the next start meets the damage again.
+    if let Err(error) = std::fs::write(dir.join(SUSPECT), b"") {
+        tracing::warn!(dir = %dir.display(), %error, "damaged rows were not noted");
+    }
+}
+
+/// True when rows were noted as damaged and have not been made anew since.
+pub(super) fn are_suspect(dir: &Path) -> bool {
+    dir.join(SUSPECT).exists()
+}
+
 impl PlatformStore {
+    /// True when the database has stopped writing because of damaged rows and these have not been made anew since. After the next
+    /// opening they can be.
+    pub fn rows_suspect(&self) -> bool {
+        are_suspect(self.path())
+    }
+
     /// The current rows.
     pub(super) fn rows(&self) -> Arc<BoundColumnFamily<'_>> {
         self.rows_now().1
@@ -150,6 +171,8 @@ impl PlatformStore {
             let mut held = self.0.rows.write().unwrap_or_else(PoisonError::into_inner);
             std::mem::replace(&mut *held, new)
         };
+        // Left behind it costs that they are made anew once more.
+        let _ = std::fs::remove_file(self.path().join(SUSPECT));
         // Readers that still look at the old family keep it until they are done; its files go unread.
         if let Err(error) = self.0.db.drop_cf(&old.family) {
             tracing::warn!(region = %self.0.region, %error, "old rows go at the next start");

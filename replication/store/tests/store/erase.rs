@@ -1,7 +1,7 @@
 //! Bodies that go by law: overwritten where they lie, on every copy, while the chain proves itself as before.
 
 use crate::support::*;
-use eport_model::{Digest, Draft, Record, RecordKind, Timestamp};
+use eport_model::{Digest, Draft, Record, Timestamp};
 use eport_store::{PlatformStore, Until, verify_export};
 use std::path::Path;
 use std::sync::Arc;
@@ -9,14 +9,13 @@ use std::sync::Arc;
 const BODY_LEN: usize = 700;
 
 fn erase_of(record: &Record) -> Draft {
-    let kind = RecordKind::Erase {
-        record: record.index(),
-        body: 0,
-        digest: record.header.bodies[0].digest,
-        reason: "a person asked".into(),
-        authority: "order 7".into(),
-    };
-    Draft::bare(kind, Timestamp::from_millis(9_000))
+    Draft::erase(
+        (record.index(), 0),
+        record.header.bodies[0].digest,
+        "a person asked".into(),
+        "order 7".into(),
+        Timestamp::from_millis(9_000),
+    )
 }
 
 /// Files of the journal that hold these bytes.

@@ -15,4 +15,5 @@ mod objects;
 mod scrub;
 mod support;
 mod tails;
+mod waiting;
 mod writer;

@@ -149,7 +149,7 @@ fn rows_are_hashed_at_exactly_the_checksum_mark() {
     applied.recv().unwrap().unwrap();
     let own = |mark| match mark {
         eport_store::Mark::Own(digest) => digest.unwrap(),
-        eport_store::Mark::Told { .. } => panic!("nothing was told"),
+        other => panic!("{other:?}"),
     };
     let digest = own(marks.recv().unwrap());
     assert_eq!(digest.applied, records[10].position());
