@@ -73,6 +73,7 @@ fn a_second_operator_is_listed(fed: &Federation) -> Result<()> {
     let home = fed.home().display().to_string();
     fed.eport(&["user", "issue", "bo", "--dir", &home, "--region", "440000"])?.ok_json()?;
     fed.eport(&["user", "add", "bo", "--role", "approver"])?.ok_json()?;
+    fed.eport(&["setting", "set", "two_person", "on"])?.ok_json()?;
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use serde_json::Value;
 /// The platform, its primary and its two backups.
 const R: &str = "440300";
 const PRIMARY: &str = "sz-a-1";
-const BACKUP: &str = "gz-a-1";
+const BACKUP: &str = "gz-a-2";
 const OTHER: &str = "gz-c-1";
 
 /// One document with its content, as a node answers; the status where it answers with an error.

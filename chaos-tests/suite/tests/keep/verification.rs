@@ -22,13 +22,13 @@ fn flipped_bits_are_found_and_mended_on_running_and_stopped_nodes_and_marks_are_
         let mut mended = [0u64; 2];
         a_running_nodes_journal_is_mended(fed, BACKUP, &mut mended[0])?;
         a_damaged_file_never_gives_wrong_bytes_and_is_mended(fed, &ids, &mut mended[1])?;
-        for (node, mended) in [BACKUP, PRIMARY].into_iter().zip(&mut mended) {
-            a_running_nodes_rows_are_made_anew(fed, node, mended)?;
+        both_look_through_their_copies_all_the_time(fed)?;
+        for (node, mended) in [BACKUP, PRIMARY].into_iter().zip(&mended) {
+            a_running_nodes_rows_are_made_anew(fed, node, *mended)?;
         }
         for node in [BACKUP, PRIMARY] {
             a_stopped_nodes_journal_is_mended_when_it_starts(fed, node)?;
         }
-        rows_damaged_while_a_node_was_down_keep_nobody_from_following(fed)?;
         what_no_other_holder_gives_is_told_until_one_comes(fed)?;
         nothing_was_lost_and_the_platform_goes_on(fed, records)
     });
@@ -141,19 +141,33 @@ fn a_damaged_file_never_gives_wrong_bytes_and_is_mended(
     Ok(())
 }
 
-fn a_running_nodes_rows_are_made_anew(fed: &Federation, node: &str, mended: &mut u64) -> Result<()> {
+fn both_look_through_their_copies_all_the_time(fed: &Federation) -> Result<()> {
+    for (node, section) in [(PRIMARY, ""), (BACKUP, "\n[verify]\n")] {
+        let config = fed.node_dir(node).join("eportd.toml");
+        let text = std::fs::read_to_string(&config)?;
+        std::fs::write(&config, format!("{text}{section}scrub_every_s = 1\n"))?;
+        fed.dev("restart", node)?;
+        fed.wait_platform(other(node), R, "the node is back", in_sync)?;
+    }
+    Ok(())
+}
+
+/// The copy of a node as status has it, once `check` holds.
+fn wait_copy(fed: &Federation, node: &str, what: &str, check: impl Fn(&Value) -> bool) -> Result<Value> {
+    let find = |p: &Value| p["copies"].as_array().into_iter().flatten().find(|c| c["node"] == node).cloned();
+    let p = fed.wait_platform(other(node), R, what, |p| find(p).is_some_and(|c| check(&c)))?;
+    find(&p).context("the copy")
+}
+
+fn a_running_nodes_rows_are_made_anew(fed: &Federation, node: &str, mended: u64) -> Result<()> {
+    wait_copy(fed, node, "a look after the start", |c| c["scrub"]["mended"].as_u64() == Some(mended))?;
     let table = newest(&platform_dir(fed, node), "sst")?;
     flip(&table, table.metadata()?.len() / 3)?;
-    // Rows made anew are seen to be sound by the look after the one that found them damaged.
-    let answer = wait_for("rows made anew", Duration::from_secs(60), || {
-        let copy = scrub(fed).and_then(|a| copy_of(&a, node)).map_err(|e| format!("{e:#}"))?;
-        if copy["scrub"]["mended"] == *mended + 1 { Ok(copy) } else { Err(copy.to_string()) }
+    let copy = wait_copy(fed, node, "rows made anew", |c| {
+        c["scrub"]["mended"].as_u64() == Some(mended + 1) && c["scrub"]["open"].is_null()
     })?;
-    *mended += 1;
-    ensure!(answer["scrub"]["found"] == *mended, "{answer}");
+    ensure!(copy["scrub"]["found"] == mended + 1, "{copy}");
     ensure!(!table.exists(), "the damaged table is gone");
-    let copy = copy_of(&scrub(fed)?, node)?;
-    ensure!(copy["equal"] == true && copy["scrub"]["open"].is_null(), "{copy}");
     Ok(())
 }
 
@@ -168,13 +182,17 @@ fn a_stopped_nodes_journal_is_mended_when_it_starts(fed: &Federation, node: &str
     flip(&last, len - 40)?;
     let before = fed.platform_at(other(node), R)?;
     fed.dev("restart", node)?;
+    wait_for("the log names the damage and its end", Duration::from_secs(30), || {
+        let text = std::fs::read_to_string(fed.node_dir(node).join("log")).unwrap_or_default();
+        let told =
+            text.contains("a damaged journal is mended") && text.contains("the journal is whole again");
+        if told { Ok(()) } else { Err(format!("not in the log of {node}")) }
+    })?;
     fed.wait_platform(other(node), R, "the mended node is back in sync and open", |p| {
         in_sync(p)
             && p["durability_now"] == "replicated"
             && p["records"].as_u64() >= before["records"].as_u64()
     })?;
-    let text = std::fs::read_to_string(fed.node_dir(node).join("log"))?;
-    ensure!(text.contains("a damaged journal is mended"), "the log of {node} names the damage");
     Ok(())
 }
 
@@ -183,35 +201,6 @@ fn in_sync(p: &Value) -> bool {
         && p["backups"]
             .as_array()
             .is_some_and(|b| b.iter().all(|b| b["in_sync"] == true && b["lag_records"] == 0))
-}
-
-/// The row that is read with every document that is applied lies in a damaged block.
-fn rows_damaged_while_a_node_was_down_keep_nobody_from_following(fed: &Federation) -> Result<()> {
-    // A look writes what is in memory into tables.
-    let before = copy_of(&scrub(fed)?, BACKUP)?["scrub"]["mended"].as_u64().context("mended")?;
-    fed.dev("kill", BACKUP)?;
-    let row = eport_model::USAGE_KEY;
-    let mut damaged = 0;
-    for table in files(&platform_dir(fed, BACKUP), "sst")? {
-        let bytes = std::fs::read(&table)?;
-        for at in (0..bytes.len().saturating_sub(row.len())).filter(|at| bytes[*at..].starts_with(row)) {
-            flip(&table, (at + row.len() + 1) as u64)?;
-            damaged += 1;
-        }
-    }
-    ensure!(damaged > 0, "the row of usage is in a table");
-    fed.dev("restart", BACKUP)?;
-    let load = Load::start(fed, R, "DURING", 50)?;
-    load.wait_more(20)?;
-    load.finish()?;
-    fed.wait_platform(PRIMARY, R, "the backup has mended its rows and follows", |p| {
-        let copies = p["copies"].as_array().cloned().unwrap_or_default();
-        let copy = copies.iter().find(|c| c["node"] == BACKUP).cloned().unwrap_or_default();
-        in_sync(p) && copy["scrub"]["mended"].as_u64() > Some(before) && copy["scrub"]["open"].is_null()
-    })?;
-    let copy = copy_of(&scrub(fed)?, BACKUP)?;
-    ensure!(copy["equal"] == true, "{copy}");
-    Ok(())
 }
 
 fn dev_links(fed: &Federation, args: &[&str]) -> Result<()> {
@@ -226,10 +215,6 @@ fn warned(status: &Value, code: &str, text: &str) -> bool {
 
 /// A look that nobody asked for, on a node whose site is cut off from every other holder.
 fn what_no_other_holder_gives_is_told_until_one_comes(fed: &Federation) -> Result<()> {
-    let config = fed.node_dir(BACKUP).join("eportd.toml");
-    let text = std::fs::read_to_string(&config)?;
-    std::fs::write(&config, format!("{text}\n[verify]\nscrub_every_s = 1\n"))?;
-    fed.dev("restart", BACKUP)?;
     fed.wait_platform(PRIMARY, R, "the backup is back", in_sync)?;
     for site in ["sz-a", "gz-c"] {
         dev_links(fed, &["cut", "gz-a", site])?;
