@@ -344,7 +344,6 @@ async fn history(client: &Client, region: RegionCode, out: Out) -> Result<(), Er
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn a_backup_is_sync_unless_it_says_async() {
