@@ -9,6 +9,7 @@ mod certificates;
 mod dev;
 mod documents;
 mod drills;
+mod erasures;
 mod hosting;
 mod instant;
 mod journal;
@@ -21,6 +22,7 @@ mod recovery;
 mod status;
 mod tables;
 mod tails;
+mod verification;
 
 pub use certificates::{CertificateImport, CertificateItem, CertificateRequest, RevocationRequest};
 pub use dev::{DevNode, DevPath, DevRelay, DevUp, OperatorFiles, ProcessState, VersionInfo};
@@ -32,6 +34,7 @@ pub use drills::{
     DrillBegin, DrillEnd, DrillItem, DrillNumbers, DrillPlatformRef, DrillScheduleItem, DrillScheduleRequest,
     DrillStartItem, DrillStop,
 };
+pub use erasures::{BodyItem, EraseBody, EraseRequest, ErasureItem};
 pub use hosting::{CopyUsage, PlatformUsage, QuotaItem, QuotaRequest, UsageMissing, UsageReport};
 pub use instant::{from_rfc3339, rfc3339};
 pub use journal::{EpochSpan, JournalHead, JournalVerify, PlatformVerify, ReplicaDigest};
@@ -54,3 +57,4 @@ pub use tables::{
     TableStatus, TableVersionItem,
 };
 pub use tails::{TailCounts, TailDetail, TailDiscard, TailItem, TailRecord, TailResubmit, TailResubmitted};
+pub use verification::{CopyStatus, ScrubStatus};

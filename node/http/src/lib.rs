@@ -16,6 +16,7 @@ mod certificates_api;
 mod chains;
 mod documents_api;
 mod drills_api;
+mod erasures_api;
 mod extract;
 mod federation;
 mod forward;
@@ -39,6 +40,7 @@ mod system;
 mod tables;
 mod tables_api;
 mod tails_api;
+mod verification;
 mod words;
 
 pub use ca::CaShelf;

@@ -55,6 +55,7 @@ fn platform(region: &str, primary: &str, backups: &[&str]) -> PlatformStatus {
         records: 9,
         head_digest: Digest::ZERO,
         away: false,
+        copies: Vec::new(),
         min_durability: "local".into(),
         disk_bytes: 0,
         quota: None,
@@ -123,6 +124,19 @@ fn every_drill_can_be_planned_on_a_healthy_federation() {
         assert_eq!(broken(&p), unsaid, "{}: {:?}", s.name, p.preconditions);
         assert_eq!(p.steps.len(), s.steps.len());
     }
+}
+
+#[test]
+fn what_passes_by_itself_is_waited_for_and_what_somebody_must_do_is_not() {
+    let mut status = federation();
+    assert!(!planned("switchover", "440300", &status).may_settle(), "nothing speaks against it");
+    let city = status.platforms.iter_mut().find(|p| p.region.to_string() == "440300").unwrap();
+    city.backups[0].in_sync = false;
+    let p = planned("switchover", "440300", &status);
+    assert!(!p.may_run() && p.may_settle(), "{:?}", broken(&p));
+    let said = Facts { running: Some("d-1".into()), ..facts(&status) };
+    let p = plan(&script("switchover").unwrap().unwrap(), "440300".parse().unwrap(), &said).unwrap();
+    assert!(!p.may_settle(), "another drill ends when its people end it: {:?}", broken(&p));
 }
 
 #[test]

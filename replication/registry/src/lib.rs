@@ -12,6 +12,7 @@
 mod command;
 mod decide;
 mod drills;
+mod erasures;
 mod federation;
 mod keys;
 mod movement;
@@ -32,6 +33,7 @@ pub use drills::{
     DRILL_LIMIT_MS, DRILL_PLATFORMS_MAX, DRILL_SCHEDULES_MAX, DRILLS_KEPT, Drill, DrillFigures,
     DrillPlatform, DrillSchedule, DrillStart, DrillState, DrillVerdict,
 };
+pub use erasures::{ERASED_AT_ONCE, ERASURES_KEPT, EraseTarget, Erasure};
 pub use federation::{Federation, Issuer, IssuerState, Mode, Node, NodeState, Revocation, Setting, Site};
 pub use keys::{
     DataKey, Holder, HolderName, KEY_PUBLIC_LEN, KeyDuty, WRAP_LEN_MAX, Wrap, data_keys_setting, wrap_context,

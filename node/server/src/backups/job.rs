@@ -236,7 +236,7 @@ impl Job {
                 // Space, the target, our own disk: these say nothing about the backup.
                 let judged = match &error {
                     Error::Damaged { .. } | Error::Key(_) | Error::Point(_) => true,
-                    Error::Store(e) => e.code() == codes::JOURNAL_CORRUPT,
+                    Error::Store(e) => e.code() == codes::RECORD_DAMAGED,
                     _ => false,
                 };
                 (crate::with_causes(&error), judged)
