@@ -5,6 +5,7 @@
 
 mod check;
 mod inbox;
+mod piece;
 mod restore;
 mod segment;
 mod tail;
@@ -76,34 +77,11 @@ impl PlatformStore {
         self.export_segments(dir, from, SEGMENT_BYTES)
     }
 
-    /// Writes records from `from` to `through` at most, one segment of about `segment_bytes`: for those who take a journal piece
-    /// by piece and want neither a second copy of it on disk nor what is not committed yet.
-    pub fn export_piece(
-        &self,
-        dir: &Path,
-        from: JournalIndex,
-        through: JournalIndex,
-        segment_bytes: u64,
-    ) -> Result<ExportManifest, Error> {
-        self.export_bounded(dir, from, segment_bytes, Some(through))
-    }
-
     pub(crate) fn export_segments(
         &self,
         dir: &Path,
         from: JournalIndex,
         segment_bytes: u64,
-    ) -> Result<ExportManifest, Error> {
-        self.export_bounded(dir, from, segment_bytes, None)
-    }
-
-    /// With `through`, one segment and nothing behind that record.
-    fn export_bounded(
-        &self,
-        dir: &Path,
-        from: JournalIndex,
-        segment_bytes: u64,
-        through: Option<JournalIndex>,
     ) -> Result<ExportManifest, Error> {
         let from = from.max(JournalIndex::from_u64(1));
         durable::create_dir(dir)?;
@@ -120,10 +98,6 @@ impl PlatformStore {
         let (mut open, mut missing) = (None::<SegmentWriter>, check::Missing::default());
         let mut export = |record: Arc<Record>| {
             let full = open.take_if(|s| s.bytes() >= segment_bytes);
-            if through.is_some_and(|through| full.is_some() || record.index() > through) {
-                open = full.or_else(|| open.take());
-                return Ok(false);
-            }
             manifest.segments.extend(full.map(SegmentWriter::publish).transpose()?);
             if open.is_none() {
                 open =
