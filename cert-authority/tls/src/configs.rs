@@ -1,6 +1,6 @@
 //! The TLS setup of one process, and the rustls configurations made from it.
 
-use crate::verifier::{FederationVerifier, Peers, Trust, node_server_name};
+use crate::verifier::{FederationVerifier, Peers, Trust, Unknown, node_server_name};
 use crate::{Error, Identity, PeerIdentity, Refused, Revocations, TrustBundle, Usage};
 use arc_swap::ArcSwap;
 use eport_identity::{NodeId, TrustDomain};
@@ -136,6 +136,20 @@ impl Tls {
         self.client(Peers::Anyone, &[])
     }
 
+    /// For HTTPS clients that show no certificate: whose own has ended, or who has none yet. The server must be a node of the
+    /// federation all the same.
+    pub fn https_nobody(&self) -> Result<ClientConfig, Error> {
+        nobody(self.trust.clone())
+    }
+
+    /// For one HTTPS client that shows another certificate than the process's own: to try it before it counts. It must pass the
+    /// policy that peers will apply.
+    pub fn https_client_as(&self, identity: &Identity) -> Result<ClientConfig, Error> {
+        let slot = Slot::check(&self.trust, identity)?;
+        let other = Self { trust: self.trust.clone(), own: Arc::new(Own(ArcSwap::from_pointee(slot))) };
+        other.https_client()
+    }
+
     fn server(&self, peers: Peers, alpn: &[&[u8]]) -> Result<ServerConfig, Error> {
         let verifier = Arc::new(FederationVerifier { trust: self.trust.clone(), peers });
         let mut config = ServerConfig::builder_with_provider(self.trust.provider.clone())
@@ -162,6 +176,44 @@ impl Tls {
         config.alpn_protocols = alpn.iter().map(|p| p.to_vec()).collect();
         Ok(config)
     }
+}
+
+/// For HTTPS clients without a certificate, before there is a setup of the process: whoever answers must be a node under this
+/// bundle.
+pub fn client_of_bundle(bundle: TrustBundle) -> Result<ClientConfig, Error> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let revocations = Revocations::default();
+    nobody(Arc::new(Trust { bundle: ArcSwap::from_pointee(bundle), revocations, provider }))
+}
+
+fn nobody(trust: Arc<Trust>) -> Result<ClientConfig, Error> {
+    let provider = trust.provider.clone();
+    let verifier = Arc::new(FederationVerifier { trust, peers: Peers::Anyone });
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&TLS13])?
+        .dangerous() // rustls' word for "not the default verifier"; ours is stricter.
+        .with_custom_certificate_verifier(verifier)
+        .with_no_client_auth();
+    Ok(plain(config))
+}
+
+/// For the first contact alone: whoever answers is taken, and nothing may be sent but the question for the trust bundle, which
+/// is public and counts only when it holds the root that is known from elsewhere.
+pub fn first_contact() -> Result<ClientConfig, Error> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = Arc::new(Unknown(provider.clone()));
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&TLS13])?
+        .dangerous() // The bundle that is fetched is judged by its root's fingerprint instead.
+        .with_custom_certificate_verifier(verifier)
+        .with_no_client_auth();
+    Ok(plain(config))
+}
+
+fn plain(mut config: ClientConfig) -> ClientConfig {
+    config.resumption = Resumption::disabled();
+    config.enable_early_data = false;
+    config
 }
 
 impl Slot {

@@ -9,6 +9,7 @@ mod certificates;
 mod dev;
 mod documents;
 mod drills;
+mod enrolment;
 mod hosting;
 mod instant;
 mod journal;
@@ -31,6 +32,10 @@ pub use documents::{
 pub use drills::{
     DrillBegin, DrillEnd, DrillItem, DrillNumbers, DrillPlatformRef, DrillScheduleItem, DrillScheduleRequest,
     DrillStartItem, DrillStop,
+};
+pub use enrolment::{
+    EnrolRequest, JoinAnswer, JoinRequest, JoinSeed, RenewalProof, RequestDecision, RequestItem, TokenItem,
+    TokenRequest,
 };
 pub use hosting::{CopyUsage, PlatformUsage, QuotaItem, QuotaRequest, UsageMissing, UsageReport};
 pub use instant::{from_rfc3339, rfc3339};

@@ -36,6 +36,7 @@ struct Running {
     agent: Agent,
     keeper: Arc<Keeper>,
     revoked: Arc<tokio::sync::Notify>,
+    renewal: Arc<tokio::sync::Notify>,
     tls: Tls,
     listeners: Vec<tokio::task::JoinHandle<()>>,
     stop: watch::Sender<bool>,
@@ -67,6 +68,11 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
     let data =
         DataDir::open(&config.node.data_dir, config.node.id, config.federation.lineage, FREE_BYTES_MIN)?;
     info!(node = %config.node.id, site = %config.node.site, dir = %data.path().display(), "data directory taken");
+    match crate::slots::Slots::new(&config.tls.cert, &config.tls.key).settle() {
+        Ok(false) => {}
+        Ok(true) => info!("a renewal that was cut short is finished"),
+        Err(error) => warn!(%error, "a renewal that was cut short cannot be finished"),
+    }
     let tls = Tls::from_files(
         &config.tls.cert,
         &config.tls.key,
@@ -160,6 +166,15 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
     )
     .await?;
     dispatcher.open_agent(agent.clone());
+    let renewer = crate::renewal::Renewer::new(
+        (&config.tls.cert, &config.tls.key),
+        tls.clone(),
+        registry.clone(),
+        &agent,
+        reachable(config.listen.api),
+    );
+    let renewal_stop = Arc::new(tokio::sync::Notify::new());
+    tokio::spawn(renewer.follow(renewal_stop.clone()));
     let keeper = Keeper::start(node_key, registry.clone(), &agent);
     let tables = TableService::new(registry.clone(), objects, config.node.region.province());
     let trust_pem = std::fs::read(&config.tls.trust).map_err(|e| Exit {
@@ -171,6 +186,7 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
         body_len_max: config.limits.body_mib << 20,
         trust_pem,
         exports,
+        registry_profile: config.registry.profile.clone(),
     };
     let hosting = Hosting::new(std::thread::available_parallelism().map_or(2, usize::from));
     let factory = factory(config, built_in_packs()?, tables.clone(), keeper.clone(), clock, hosting.clone());
@@ -207,11 +223,22 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
         agent,
         keeper,
         revoked: revoked_stop,
+        renewal: renewal_stop,
         tls,
         listeners,
         stop,
         _data: dir,
     })
+}
+
+/// Where this node reaches its own listener.
+fn reachable(listen: std::net::SocketAddr) -> std::net::SocketAddr {
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+    match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), listen.port()),
+        IpAddr::V6(ip) if ip.is_unspecified() => SocketAddr::new(Ipv6Addr::LOCALHOST.into(), listen.port()),
+        _ => listen,
+    }
 }
 
 /// The issuing CAs of this node.
@@ -422,6 +449,7 @@ fn reload(config_path: &Path, running: &Running, telemetry: &Telemetry) {
 async fn stop(running: Running) {
     running.keeper.stop();
     running.revoked.notify_one();
+    running.renewal.notify_one();
     running.stop.send_replace(true);
     for listener in running.listeners {
         if let Err(error) = listener.await {

@@ -8,6 +8,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod calls;
+mod contact;
 mod error;
 mod http;
 mod problem;
@@ -16,6 +17,7 @@ mod tls;
 
 pub use calls::{TableFile, path_segment};
 pub use eport_signature::{Statement, digest_of as statement_digest};
+pub use contact::{Contact, first_contact};
 pub use error::Error;
 pub use http::{Answer, Client, Repeat, Settings};
 pub use problem::Problem;

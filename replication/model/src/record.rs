@@ -11,11 +11,13 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Version of the record layout and of the state rows its effects write.
-pub const SCHEMA_VERSION: u16 = 3;
+pub const SCHEMA_VERSION: u16 = 4;
 /// The record format that knows Degrade records.
 pub const DEGRADE_SINCE: u16 = 2;
 /// The record format that knows records of certificates.
 pub const CERTIFICATES_SINCE: u16 = 3;
+/// The record format that knows records of enrolment.
+pub const ENROLMENT_SINCE: u16 = 4;
 
 /// Id of a move, drawn by whoever asked for it. Prints as 32 hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -103,6 +105,8 @@ pub enum RecordKind {
     CertIntent,
     /// What it signed, or a certificate that it had issued before its ledger began.
     CertIssued,
+    /// A token was made or withdrawn, a request was filed or refused. What leads to a certificate stands in its `CertIntent`.
+    Enrolment,
 }
 
 impl RecordKind {
@@ -112,6 +116,7 @@ impl RecordKind {
         match self {
             RecordKind::Degrade { .. } => DEGRADE_SINCE,
             RecordKind::CertIntent | RecordKind::CertIssued => CERTIFICATES_SINCE,
+            RecordKind::Enrolment => ENROLMENT_SINCE,
             _ => 1,
         }
     }
@@ -128,6 +133,7 @@ impl RecordKind {
             RecordKind::Degrade { .. } => "degrade",
             RecordKind::CertIntent => "cert_intent",
             RecordKind::CertIssued => "cert_issued",
+            RecordKind::Enrolment => "enrolment",
         }
     }
 }

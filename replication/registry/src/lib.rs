@@ -13,6 +13,7 @@ mod command;
 mod decide;
 mod drills;
 mod federation;
+mod invitation;
 mod keys;
 mod movement;
 mod operators;
@@ -33,6 +34,7 @@ pub use drills::{
     DrillPlatform, DrillSchedule, DrillStart, DrillState, DrillVerdict,
 };
 pub use federation::{Federation, Issuer, IssuerState, Mode, Node, NodeState, Revocation, Setting, Site};
+pub use invitation::{Invitation, invitation_setting};
 pub use keys::{
     DataKey, Holder, HolderName, KEY_PUBLIC_LEN, KeyDuty, WRAP_LEN_MAX, Wrap, data_keys_setting, wrap_context,
 };
