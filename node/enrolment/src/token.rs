@@ -70,7 +70,7 @@ impl FromStr for Token {
     type Err = ParseError;
     fn from_str(s: &str) -> Result<Self, ParseError> {
         // The text is a secret: an error never repeats it.
-        let fail = |reason| ParseError::new("enrolment token", "(hidden)", reason);
+        let fail = |reason| ParseError { what: "enrolment token", input: "(hidden)".to_owned(), reason };
         if s.len() > TOKEN_TEXT_MAX {
             return Err(fail("it is too long"));
         }

@@ -133,7 +133,7 @@ async fn read(answer: Response) -> Result<Outcome, ApiError> {
             let problem: Problem = serde_json::from_slice(&bytes).map_err(json)?;
             let code = problem.code.strip_prefix("EP").and_then(|n| n.parse().ok()).map(Code);
             let code = code.filter(|c| c.info().is_some()).unwrap_or(codes::INTERNAL);
-            Err(ApiError::new(code, problem.detail))
+            Err(ApiError::new(code, problem.detail.unwrap_or_default()))
         }
     }
 }

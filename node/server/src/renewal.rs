@@ -144,7 +144,7 @@ impl Renewer {
                 Ok((201, answer)) => return self.keep(&answer),
                 Ok((status, answer)) => {
                     let problem = serde_json::from_slice::<Problem>(&answer);
-                    let why = problem.map_or_else(|_| status.to_string(), |p| format!("{} {}", p.code, p.detail));
+                    let why = problem.map_or_else(|_| status.to_string(), |p| format!("{} {}", p.code, p.detail.unwrap_or_default()));
                     last = format!("{node}: {why}");
                 }
                 Err(why) => last = format!("{node}: {why}"),
