@@ -1,7 +1,7 @@
 //! The TLS setup of one process, and the rustls configurations made from it.
 
 use crate::verifier::{FederationVerifier, Peers, Trust, Unknown, node_server_name};
-use crate::{Error, Identity, PeerIdentity, Refused, Revocations, TrustBundle, Usage};
+use crate::{Error, Identity, PeerIdentity, Refused, Revocations, TrustBundle, Usage, peer};
 use arc_swap::ArcSwap;
 use eport_identity::{NodeId, TrustDomain};
 use rustls::client::{ResolvesClientCert, Resumption};
@@ -12,6 +12,7 @@ use rustls::{ClientConfig, ServerConfig, SignatureScheme};
 use rustls_pki_types::{CertificateDer, UnixTime};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// ALPN names of the HTTPS listener, preferred first.
 pub const HTTPS_ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -47,6 +48,29 @@ impl Tls {
     pub fn from_files(chain: &Path, key: &Path, bundle: &Path, domain: TrustDomain) -> Result<Self, Error> {
         let bundle = TrustBundle::from_file(bundle, domain)?;
         Self::new(&Identity::from_files(chain, key)?, bundle, Revocations::default())
+    }
+
+    /// The same for a process that may have slept past the end of its certificate: it starts with what was good until then, so that
+    /// it can ask for the next one. Peers refuse it until it has that. True when the certificate has ended.
+    pub fn from_files_even_ended(
+        chain: &Path,
+        key: &Path,
+        bundle: &Path,
+        domain: TrustDomain,
+    ) -> Result<(Self, bool), Error> {
+        let bundle = TrustBundle::from_file(bundle, domain)?;
+        let identity = Identity::from_files(chain, key)?;
+        match Self::new(&identity, bundle.clone(), Revocations::default()) {
+            Err(Error::Own(Refused::Expired)) => {}
+            other => return other.map(|tls| (tls, false)),
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let revocations = Revocations::default();
+        let trust = Arc::new(Trust { bundle: ArcSwap::from_pointee(bundle), revocations, provider });
+        let end = identity.chain().first().and_then(|leaf| peer::end_of(leaf));
+        let end = UnixTime::since_unix_epoch(Duration::from_secs(end.unwrap_or(0)));
+        let slot = Slot::check_at(&trust, &identity, end)?;
+        Ok((Self { trust, own: Arc::new(Own(ArcSwap::from_pointee(slot))) }, true))
     }
 
     /// Replaces the own certificate (R7). On any defect the former one stays.
@@ -218,8 +242,12 @@ fn plain(mut config: ClientConfig) -> ClientConfig {
 
 impl Slot {
     fn check(trust: &Trust, identity: &Identity) -> Result<Self, Error> {
+        Self::check_at(trust, identity, UnixTime::now())
+    }
+
+    fn check_at(trust: &Trust, identity: &Identity, now: UnixTime) -> Result<Self, Error> {
         let certified = identity.certified(&trust.provider)?;
-        let me = trust.verify(identity.chain(), Usage::Client, UnixTime::now()).map_err(Error::Own)?;
+        let me = trust.verify(identity.chain(), Usage::Client, now).map_err(Error::Own)?;
         Ok(Self { certified: Arc::new(certified), me })
     }
 }

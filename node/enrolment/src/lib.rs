@@ -14,9 +14,11 @@ mod token;
 pub use expiry::{Ends, FORECAST_DAYS, soon};
 pub use fault::Fault;
 pub use renewal::{Act, Life, PAUSE_MAX_MS, PAUSE_MIN_MS, Renewal, due};
-pub use request::{Decision, REQUEST_LIFE_MS, REQUESTS_MAX, RequestRow, RequestState, request_id};
+pub use request::{
+    Decision, REQUEST_LIFE_MS, REQUESTS_MAX, RequestRow, RequestState, WAITING_MAX, request_id,
+};
 pub use token::{
-    HOSTS_MAX, TOKEN_LIFE_MAX_MS, TOKEN_TEXT_MAX, TOKENS_MAX, Token, TokenRow, TokenState, token_id,
+    HOSTS_MAX, TOKEN_LIFE_MAX_MS, TOKEN_TEXT_MAX, TOKENS_MAX, Token, TokenRow, TokenState, host_is_plain, token_id,
 };
 
 /// What an old key signs, before the request (DER), to have its certificate renewed.

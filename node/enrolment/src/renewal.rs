@@ -95,6 +95,11 @@ impl Renewal {
         self.pause = Some((now, now.saturating_add(pause)));
     }
 
+    /// The certificate that was asked for is here: what failed before was about asking.
+    pub fn granted(&mut self) {
+        (self.failures, self.pause) = (0, None);
+    }
+
     /// The next certificate is the current one now. If it seems due at once, the clock is wrong, not the certificate.
     pub fn switched(&mut self, now: i64, current: Life) {
         self.failures = 0;
@@ -146,6 +151,8 @@ mod tests {
         }
         assert_eq!(pauses[..3], [PAUSE_MIN_MS, 2 * PAUSE_MIN_MS, 4 * PAUSE_MIN_MS]);
         assert_eq!(pauses[8], PAUSE_MAX_MS);
+        r.granted();
+        assert_eq!(r.failures(), 0, "failures to ask do not count against the trial");
         let next = Life { from: 19 * DAY, to: 49 * DAY };
         assert_eq!(r.look(now, LIFE, Some(next)), Act::Try);
         r.switched(now, next);

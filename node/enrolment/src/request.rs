@@ -7,6 +7,8 @@ use core::net::IpAddr;
 
 /// Requests that a platform keeps, decided ones included.
 pub const REQUESTS_MAX: usize = 1_024;
+/// Requests of one asker that wait at once: nobody fills the list alone.
+pub const WAITING_MAX: usize = 16;
 /// How long a request is kept, waiting or decided.
 pub const REQUEST_LIFE_MS: i64 = 30 * 86_400_000;
 

@@ -15,6 +15,8 @@ use std::str::FromStr;
 pub const TOKEN_TEXT_MAX: usize = 1024;
 /// Addresses in a token.
 pub const HOSTS_MAX: usize = 8;
+/// Longest address in a token: eight of them fit into its text.
+const HOST_LEN_MAX: usize = 100;
 /// Longest life of a token: three days, for cities that are far away.
 pub const TOKEN_LIFE_MAX_MS: i64 = 72 * 3_600_000;
 /// Tokens that a platform keeps, used ones included.
@@ -90,10 +92,11 @@ impl FromStr for Token {
     }
 }
 
-fn host_is_plain(host: &str) -> bool {
+/// Whether an address may stand in a token.
+pub fn host_is_plain(host: &str) -> bool {
     let plain =
         |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':' | b'[' | b']');
-    host.len() <= 128
+    host.len() <= HOST_LEN_MAX
         && host.bytes().all(plain)
         && host.rsplit_once(':').is_some_and(|(name, port)| !name.is_empty() && port.parse::<u16>().is_ok())
 }

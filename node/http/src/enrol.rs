@@ -10,7 +10,7 @@ use crate::state::Api;
 use eport_authority::{CertificateFacts, LeafNames, Profile, RequestFacts, certificate_pem, read_request};
 use eport_enrolment::{
     Decision, EXPIRED_KNOWN_MS, Fault, RENEWAL_CONTEXT, RequestRow, RequestState, Token, TokenRow, TokenState,
-    request_id,
+    WAITING_MAX, request_id,
 };
 use eport_model::{Digest, ENROLMENT_SINCE, RegionCode, Subject, Timestamp, codes};
 use eport_platform::{CertificateRow, CertificateState, Claim, Grant, Platform};
@@ -207,6 +207,12 @@ async fn listed(
         return Ok(Enrolled::Listed(Box::new(row)));
     }
     known(api, platform, &filed.subject, &filed.key)?;
+    let kept = platform.enrolment_requests()?;
+    let waiting = |r: &&RequestRow| r.state == RequestState::Waiting && r.asked_by == filed.asked_by;
+    if kept.iter().filter(waiting).count() >= WAITING_MAX {
+        let detail = format!("{WAITING_MAX} requests of {} wait already", filed.asked_by);
+        return Err(ApiError::of(&Fault::Full(detail)));
+    }
     platform.record_request(&filed, token, by).await?;
     Ok(Enrolled::Listed(Box::new(filed)))
 }
@@ -314,7 +320,12 @@ async fn renew(
         return Ok(known);
     }
     let profile = row.map_or_else(|| Profile::usual(&subject).to_owned(), |r| r.profile);
-    let longest = Profile::named(&profile).map_or(1, |p| p.days);
+    let rules = Profile::named(&profile);
+    // A session is opened anew with the card; if it could renew itself it would never end.
+    if rules.is_none_or(|p| p.renew_days >= p.days) {
+        return Err(renewal(format!("a certificate of profile {profile} is not renewed")));
+    }
+    let longest = rules.map_or(1, |p| p.days);
     let order = Order {
         names: facts.further_names(&subject, &domain(api)?),
         profile: &profile,

@@ -23,6 +23,7 @@ use eport_api_types::{
 use eport_authority::{Profile, certificate_pem};
 use eport_enrolment::{
     Decision, Fault, HOSTS_MAX, RequestRow, RequestState, TOKEN_LIFE_MAX_MS, Token, TokenRow, TokenState,
+    host_is_plain,
 };
 use eport_model::{Code, Digest, ENROLMENT_SINCE, RegionCode, Subject, Timestamp, codes};
 use eport_platform::Platform;
@@ -265,7 +266,7 @@ fn hosts(api: &Api, region: RegionCode) -> Vec<String> {
     let primary = view.state.placement(region).map(|p| p.primary);
     let mut nodes: Vec<_> = view.state.nodes().filter(|n| n.is_member()).collect();
     nodes.sort_by_key(|n| (Some(n.id) != primary, n.region != region, n.id));
-    nodes.into_iter().map(|n| n.api.clone()).take(HOSTS_MAX).collect()
+    nodes.into_iter().map(|n| n.api.clone()).filter(|h| host_is_plain(h)).take(HOSTS_MAX).collect()
 }
 
 /// `GET /v1/platforms/{region}/enrolment-tokens`

@@ -55,19 +55,25 @@ fn text(w: &Watched, chinese: bool) -> String {
     }
 }
 
+fn warning(w: &Watched, chinese: bool) -> Warning {
+    Warning { code: codes::CERT_ENDS_SOON.to_string(), text: text(w, chinese) }
+}
+
 /// Warnings for the status.
 pub(crate) fn warnings(api: &Api, heard: &Heard, chinese: bool) -> Vec<Warning> {
     let now = api.now();
-    let near = watched(api, heard).into_iter().filter(|w| near(w, now));
-    near.map(|w| Warning { code: codes::CERT_ENDS_SOON.to_string(), text: text(&w, chinese) }).collect()
+    watched(api, heard).iter().filter(|w| near(w, now)).map(|w| warning(w, chinese)).collect()
 }
 
 /// What will make this very node stop: its own certificate, said while it still is ready.
 pub(crate) fn own(api: &Api) -> Vec<Warning> {
-    let soft = api.agent.soft_state();
-    let me = api.agent.me();
-    let heard: Heard = [(me, (std::time::Duration::ZERO, soft))].into();
-    warnings(api, &heard, false).into_iter().filter(|w| w.text.contains("certificate of node")).collect()
+    let (now, heard) = (api.now(), only_me(api));
+    let mine = watched(api, &heard).into_iter().filter(|w| w.kind == "node" && near(w, now));
+    mine.map(|w| warning(&w, false)).collect()
+}
+
+fn only_me(api: &Api) -> Heard {
+    [(api.agent.me(), (std::time::Duration::ZERO, api.agent.soft_state()))].into()
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -84,7 +90,7 @@ struct RegionLabels {
 /// Gauges: seconds to the end of this node's certificate and of every CA, requests that wait.
 pub(crate) fn gauges(api: &Api, registry: &mut Registry) {
     let now = api.now();
-    let heard: Heard = [(api.agent.me(), (std::time::Duration::ZERO, api.agent.soft_state()))].into();
+    let heard = only_me(api);
     let ends: Family<EndLabels, Gauge> = Family::default();
     let alarms: Family<EndLabels, Gauge> = Family::default();
     for w in watched(api, &heard) {

@@ -73,13 +73,16 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
         Ok(true) => info!("a renewal that was cut short is finished"),
         Err(error) => warn!(%error, "a renewal that was cut short cannot be finished"),
     }
-    let tls = Tls::from_files(
+    let (tls, ended) = Tls::from_files_even_ended(
         &config.tls.cert,
         &config.tls.key,
         &config.tls.trust,
         config.federation.trust_domain.clone(),
     )
     .map_err(|e| Exit::of_tls(&e))?;
+    if ended {
+        warn!(code = %codes::CERT_EXPIRED, "this node's certificate has ended: peers refuse it until it is renewed");
+    }
     // Before anything listens or dials: a restart makes nobody welcome again.
     let revoked = Revoked::open(data.path(), &tls)?;
     let node_key = Keeper::open_key(config)?;

@@ -88,8 +88,11 @@ impl Renewer {
         let next = pair.as_ref().and_then(|p| life_of(p.chain().first()?));
         match self.renewal.look(now, current, next) {
             Act::Wait(ms) => return Duration::from_millis(ms.unsigned_abs()).min(LOOK_EVERY),
-            Act::Ask => match self.ask().await {
-                Ok(()) => info!("the next certificate is here; it is tried now"),
+            Act::Ask => match self.ask(now, current).await {
+                Ok(()) => {
+                    info!("the next certificate is here; it is tried now");
+                    self.renewal.granted();
+                }
                 Err(why) => {
                     let left_s = (current.to - now) / 1_000;
                     warn!(%why, left_s, "the certificate was not renewed; it is asked for again");
@@ -115,8 +118,12 @@ impl Renewer {
     }
 
     /// Makes a key, or takes the one whose answer was lost, and asks the CA's primary for a certificate.
-    async fn ask(&self) -> Result<(), String> {
+    async fn ask(&self, now: i64, current: Life) -> Result<(), String> {
         let text = |e: eport_authority::Error| crate::with_causes(&e);
+        // A whole pair that is not tried is of an older renewal: its key would bring the same certificate again.
+        if self.slots.next_pair().is_some() {
+            self.slots.discard();
+        }
         let csr = match self.slots.next_key().and_then(|key| request_of_key(&key).ok()) {
             Some(csr) => csr,
             None => {
@@ -141,7 +148,7 @@ impl Renewer {
             let tls = self.tls.https_nobody().map_err(|e| crate::with_causes(&e))?;
             let name = self.dns_name(node, home);
             match call(tls, &addr, &name, "POST", &path, body.clone().into()).await {
-                Ok((201, answer)) => return self.keep(&answer),
+                Ok((201, answer)) => return self.keep(&answer, now, current),
                 Ok((status, answer)) => {
                     let problem = serde_json::from_slice::<Problem>(&answer);
                     let why = problem.map_or_else(|_| status.to_string(), |p| format!("{} {}", p.code, p.detail.unwrap_or_default()));
@@ -154,7 +161,7 @@ impl Renewer {
     }
 
     /// Keeps the certificate of an answer, when it is this node's and peers would take it.
-    fn keep(&self, answer: &[u8]) -> Result<(), String> {
+    fn keep(&self, answer: &[u8], now: i64, current: Life) -> Result<(), String> {
         let item: CertificateItem = serde_json::from_slice(answer).map_err(|e| e.to_string())?;
         let chain = item.chain.ok_or("the answer holds no certificate")?;
         let key = self.slots.next_key().ok_or("the key of the request is gone")?;
@@ -162,6 +169,10 @@ impl Renewer {
         let peer = self.tls.peer(pair.chain()).map_err(|e| e.to_string())?;
         if !pair.fits() || peer.subject != self.tls.me().subject {
             return Err("the certificate is not this node's".into());
+        }
+        let life = pair.chain().first().and_then(|leaf| life_of(leaf)).ok_or("it cannot be read")?;
+        if life.to <= current.to && now <= current.to {
+            return Err("the certificate does not live longer than the present one: the CA itself ends".into());
         }
         self.slots.keep_certificate(&chain).map_err(|e| crate::with_causes(&e))
     }
