@@ -87,7 +87,9 @@ impl World {
             return;
         }
         if self.chance(30) {
+            self.cover.hit("auto.late_renewal");
             let (incarnation, sent_ms) = (self.hosts[primary].incarnation, self.now);
+            self.registry.cut[primary] = false;
             self.after(1, Event::Renewal { node: primary, incarnation, epoch, sent_ms });
         }
         if self.chance(50) {

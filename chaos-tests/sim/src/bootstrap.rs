@@ -137,20 +137,25 @@ impl World {
         }
     }
 
+    /// Whoever copies disks does so now where no copy is kept. What an operating system holds back is not in a copy.
+    pub(crate) fn copy_disks(&mut self) {
+        let now = self.now;
+        for host in self.hosts.iter_mut().filter(|h| h.copy.is_none() && h.disk.pending.is_empty()) {
+            host.copy = Some(Copy { at: now, disk: host.disk.clone() });
+        }
+    }
+
     /// A disk is lost, or an older copy of it is put back. Only where the primary has everything that lies there, so that nothing
     /// is lost for good by one fault, and only by one whose promises are those of the disk: a copy that differs in nothing but a
     /// forgotten promise cannot be told from the disk.
-    pub(crate) fn lose_disk(&mut self, node: usize, lasts: u64) {
-        let now = self.now;
-        let host = &mut self.hosts[node];
-        let copy = host.copy.take_if(|c| now - c.at >= COPY_AGE_MS);
-        let young = host.copy.as_ref().map_or(now, |c| c.at);
-        if copy.is_none() && (host.copy.is_none() || now < young) && host.disk.pending.is_empty() {
-            host.copy = Some(Copy { at: now, disk: host.disk.clone() });
-        }
-        if !self.is_replaceable(node) {
+    pub(crate) fn lose_disk(&mut self, lasts: u64) {
+        let replaceable: Vec<usize> = (0..self.hosts.len()).filter(|n| self.is_replaceable(*n)).collect();
+        if replaceable.is_empty() {
             return;
         }
+        let node = replaceable[self.rng.random_range(0..replaceable.len())];
+        let now = self.now;
+        let copy = self.hosts[node].copy.take_if(|c| now - c.at >= COPY_AGE_MS);
         let sealed = self.hosts[node].disk.sealed;
         let older = copy.filter(|c| c.disk.sealed == sealed && !c.disk.records.is_empty());
         self.hosts[node].disk.pending.clear();
@@ -169,6 +174,26 @@ impl World {
             }
         }
         self.hosts[node].checked = 0;
+        if self.chance(50) {
+            self.ask_only(node, lasts);
+        }
+    }
+
+    /// The hard case lies here: the primary is gone and others are out of reach, so that a failover asks those who are left, and
+    /// among them the one that has forgotten what it promised.
+    fn ask_only(&mut self, node: usize, lasts: u64) {
+        let primary = self.index_of(self.registry.placement().primary);
+        let others: Vec<usize> =
+            (0..self.hosts.len()).filter(|n| *n != node && Some(*n) != primary).collect();
+        if let Some(primary) = primary {
+            self.cover.hit("fault.lost_disk_and_primary");
+            self.crash(primary, lasts + 2_000);
+        }
+        for other in others {
+            if self.chance(40) {
+                self.isolate(other, lasts + 1_000);
+            }
+        }
     }
 
     fn is_replaceable(&self, node: usize) -> bool {
@@ -211,6 +236,10 @@ impl World {
 
     /// A report that its sender's old primary knows to be too short counts for nothing.
     pub(crate) fn is_forgetful(&self, from: NodeId, last: &Position) -> bool {
+        if self.options.bug.as_deref() == Some("lost_stays_candidate") {
+            // Two lines of defence: what a node knows of itself, and what others know of it. Only without both is a promise broken.
+            return false;
+        }
         let epoch = self.registry.placement().epoch;
         self.board.get(&(epoch, from)).is_some_and(|acked| *acked > last.index)
     }

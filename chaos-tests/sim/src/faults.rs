@@ -25,6 +25,7 @@ impl World {
         let every = self.profile.fault_every_ms;
         let next = self.rng.random_range(every / 2..every * 2);
         self.after(next, Event::Fault);
+        self.copy_disks();
         let node = self.victim();
         let lasts = self.rng.random_range(100..2_500);
         if self.profile.isolation == Isolation::Degrade && self.chance(15) {
@@ -32,7 +33,7 @@ impl World {
         }
         match self.rng.random_range(0..100) {
             0..12 => self.crash(node, lasts),
-            12..16 => self.lose_disk(node, lasts),
+            12..16 => self.lose_disk(lasts),
             16..22 => self.power_loss(node, lasts),
             22..34 => self.pause(node, lasts),
             34..48 => self.isolate(node, lasts),

@@ -85,6 +85,13 @@ impl Plan {
         self.preconditions.iter().all(|c| c.ok)
     }
 
+    /// True when all that speaks against it may pass by itself soon: a federation that has just been started or mended needs a
+    /// moment until every backup is in sync again.
+    pub fn may_settle(&self) -> bool {
+        let failing = self.preconditions.iter().filter(|c| !c.ok);
+        failing.clone().count() > 0 && failing.into_iter().all(Condition::may_pass)
+    }
+
     /// What is disturbed besides the placements, for the registry and for people.
     pub fn disturbs(&self) -> Vec<String> {
         let processes = self.victims.iter().map(|n| format!("process {n}"));

@@ -127,6 +127,19 @@ fn every_drill_can_be_planned_on_a_healthy_federation() {
 }
 
 #[test]
+fn what_passes_by_itself_is_waited_for_and_what_somebody_must_do_is_not() {
+    let mut status = federation();
+    assert!(!planned("switchover", "440300", &status).may_settle(), "nothing speaks against it");
+    let city = status.platforms.iter_mut().find(|p| p.region.to_string() == "440300").unwrap();
+    city.backups[0].in_sync = false;
+    let p = planned("switchover", "440300", &status);
+    assert!(!p.may_run() && p.may_settle(), "{:?}", broken(&p));
+    let said = Facts { running: Some("d-1".into()), ..facts(&status) };
+    let p = plan(&script("switchover").unwrap().unwrap(), "440300".parse().unwrap(), &said).unwrap();
+    assert!(!p.may_settle(), "another drill ends when its people end it: {:?}", broken(&p));
+}
+
+#[test]
 fn the_loss_of_a_site_or_of_the_province_takes_every_platform_that_is_served_there_along() {
     let status = federation();
     let kill = planned("primary-kill", "440300", &status);

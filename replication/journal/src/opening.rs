@@ -198,6 +198,8 @@ impl Replica {
             return self.behind();
         }
         self.trimming = own;
+        // Who has greeted this node while it was a candidate may have what goes away now, and holds nothing of what follows.
+        self.ship = None;
         self.out.push(Output::ExportTail { after: view.start.index });
     }
 

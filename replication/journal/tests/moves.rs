@@ -192,3 +192,33 @@ fn a_late_answer_to_an_earlier_hello_cuts_nothing_off() {
     assert!(net.host("b").exported.is_empty());
     assert_eq!(net.host("b").disk.len(), 2);
 }
+
+#[test]
+fn who_greeted_a_candidate_holds_nothing_of_the_epoch_that_it_opens_after_cutting_its_own_tail() {
+    let (mut net, view) = started(&["a", "b", "c"], 2);
+    let start = net.host("b").replica.durable();
+    net.cut.insert((node("a"), node("c")));
+    net.propose("a", "on two of three");
+    for name in ["a", "b", "c"] {
+        net.input(node(name), Input::Message { from: node("c"), message: seal(2) });
+    }
+    net.heal();
+    net.run();
+    // An order of a coordinator that had not heard of that record yet is carried out late.
+    let second = PlacementView { k: 1, start_k: 1, proven_k: 1, ..moved(&view, "b", &["a", "c"], start) };
+    net.place("a", &second, false);
+    net.isolate("b");
+    net.place("b", &second, false);
+    net.pass(300);
+    assert_eq!(net.host("b").disk.last().unwrap().header.epoch, epoch(2));
+    assert_eq!(
+        *net.host("b").replica.role(),
+        Role::Opening { epoch: epoch(2) },
+        "record 2 of a is another one than that of b"
+    );
+    net.heal();
+    net.place("c", &second, false);
+    net.pass(1_500);
+    assert_eq!(*net.host("b").replica.role(), Role::Primary { epoch: epoch(2) });
+    assert_eq!(net.host("a").exported.len(), 1, "what a held alone is kept apart");
+}

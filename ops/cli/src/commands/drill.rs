@@ -22,6 +22,9 @@ use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+/// How long a drill waits for what passes by itself before it is refused.
+const SETTLE: Duration = Duration::from_secs(15);
+
 /// Arguments of `eport drill`.
 #[derive(Args, Debug)]
 pub struct DrillArgs {
@@ -274,7 +277,10 @@ async fn run_one(
 ) -> Result<(), Error> {
     let script = named(name)?;
     let (access, client) = (connect::access(global)?, connect::client(global)?);
-    let looked = look(&client, &script, wish).await?;
+    let mut looked = look(&client, &script, wish).await?;
+    if !dry_run && plan_id.is_none() {
+        looked = settled(&client, &script, wish, looked, out).await?;
+    }
     if let Some(wanted) = plan_id.filter(|id| *id != looked.plan.plan_id) {
         let detail = format!("plan {wanted} was asked for, the plan is {} now", looked.plan.plan_id);
         return Err(Error::coded(DRILL_CHANGED, detail));
@@ -291,6 +297,30 @@ async fn run_one(
     }
     let over = carry_out(&access, &script, &looked, wish, out).await?;
     print_over(&over, out)
+}
+
+/// Looks again for a moment where only that speaks against the drill which passes by itself: right after a start or a repair.
+async fn settled(
+    client: &Client,
+    script: &Script,
+    wish: &Wish,
+    mut looked: Looked,
+    out: Out,
+) -> Result<Looked, Error> {
+    let until = Instant::now() + SETTLE;
+    if looked.plan.may_settle() {
+        let why: Vec<_> = looked.plan.preconditions.iter().filter(|c| !c.ok).map(|c| &c.detail).collect();
+        let (zh, en): (Vec<_>, Vec<_>) = why.iter().map(|d| (d.zh.as_str(), d.en.as_str())).unzip();
+        out.say(
+            format!("not yet: {}; waiting", en.join("; ")),
+            format!("尚未就绪：{}；等待中", zh.join("；")),
+        );
+    }
+    while looked.plan.may_settle() && Instant::now() < until {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        looked = look(client, script, wish).await?;
+    }
+    Ok(looked)
 }
 
 async fn carry_out(

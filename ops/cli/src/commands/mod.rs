@@ -22,6 +22,7 @@ pub mod moves;
 pub mod node;
 pub mod plan;
 pub mod platform;
+pub mod policy;
 pub mod promote;
 pub mod publish;
 pub mod quorum;

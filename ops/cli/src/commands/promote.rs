@@ -4,11 +4,11 @@
 //! terminal that dies between them leaves one backup more than before; the same command goes on from there.
 
 use crate::commands::moves::{self, MoveArgs};
-use crate::commands::platform;
+use crate::commands::policy;
 use crate::error::Error;
 use crate::output::{Out, cell};
 use eport_api_types::{PolicyBackup, PolicyRequest};
-use eport_client::{Client, Method};
+use eport_client::Client;
 use eport_model::codes::{MOVE_UNSAFE, NOT_FOUND, OVERLOADED, VERSION_CONFLICT};
 use eport_model::{Coded, NodeId, RegionCode};
 use serde_json::{Value, json};
@@ -70,7 +70,7 @@ pub async fn run(
     let node = nodes.iter().find(|n| cell(n, "node") == to.to_string());
     let node = node.ok_or_else(|| Error::coded(NOT_FOUND, format!("there is no node {to}")))?;
     way.check(region, to, &cell(node, "region"))?;
-    let before = platform::planned(client, region, &PolicyRequest::default()).await?;
+    let before = policy::planned(client, region, &PolicyRequest::default()).await?;
     let backups: Vec<PolicyBackup> =
         serde_json::from_value(before.planned["policy"]["backups"].clone()).unwrap_or_default();
     let primary = cell(&before.platform, "primary");
@@ -87,10 +87,8 @@ pub async fn run(
         let mut all = backups;
         all.push(PolicyBackup { node: to, sync: true });
         let asked = PolicyRequest { backups: Some(all), ..PolicyRequest::default() };
-        let plan = platform::planned(client, region, &asked).await?;
-        let (full, statement) = platform::order(region, &plan.request, &plan.planned)?;
-        let path = format!("/v1/platforms/{region}/policy");
-        let _: Value = client.give(Method::PUT, &path, &full, &statement).await?;
+        let plan = policy::planned(client, region, &asked).await?;
+        policy::give(client, region, plan).await?;
     }
     if !flags.dry_run {
         caught_up(client, region, to, limit, out).await?;

@@ -17,8 +17,8 @@ use tracing::{info, warn};
 
 /// Pause between attempts.
 const RETRY: Duration = Duration::from_millis(500);
-/// Pieces asked for at once: the line is busy while one is written.
-const IN_FLIGHT: usize = 4;
+/// Most pieces asked for at once: the line is busy while one is written.
+const IN_FLIGHT_MAX: usize = 4;
 /// Space that stays free here beside the checkpoint.
 const FREE_MIN: u64 = 256 << 20;
 /// Node-local row that holds what backups have acknowledged.
@@ -124,6 +124,34 @@ struct Bootstrap {
     shown: Shown,
 }
 
+/// How many pieces are asked for at once.
+///
+/// Under a slow throttle the source lets few requests wait and refuses the rest. Those that are asked for together arrive in any
+/// order: were the refused one the next that is needed, what the others have waited for would be given up, again and again.
+/// After a refusal fewer are asked for, down to one, which always gets on; a whole file without one raises it again.
+#[derive(Debug)]
+struct Width(usize);
+
+impl Default for Width {
+    fn default() -> Self {
+        Self(IN_FLIGHT_MAX)
+    }
+}
+
+impl Width {
+    fn pieces(&self) -> usize {
+        self.0
+    }
+
+    fn refused(&mut self) {
+        self.0 = (self.0 / 2).max(1);
+    }
+
+    fn taken(&mut self) {
+        self.0 = (self.0 * 2).min(IN_FLIGHT_MAX);
+    }
+}
+
 /// Why an attempt ended.
 enum Trouble {
     /// It may go better the next time.
@@ -136,6 +164,7 @@ impl Bootstrap {
     async fn run(self) -> Option<Position> {
         let region = self.store.region();
         let mut bad = None;
+        let mut width = Width::default();
         loop {
             let view = self.context.registry.state();
             let named = view.state.placement(region).is_some_and(|p| p.names(self.context.me));
@@ -145,13 +174,14 @@ impl Bootstrap {
                 show(&self.shown, |shown| *shown = None);
                 return None;
             }
-            match self.attempt(bad.take()).await {
+            match self.attempt(bad.take(), &mut width).await {
                 Ok(last) => {
                     info!(%region, %last, "checkpoint is here, whole and verified");
                     return Some(last);
                 }
                 Err(Trouble::NotNow(reason)) => {
                     tracing::debug!(%region, source = %self.source, reason, "checkpoint waits");
+                    width.refused();
                     self.show("waiting", Some(reason));
                 }
                 Err(Trouble::Bad(id, error)) => {
@@ -164,7 +194,7 @@ impl Bootstrap {
         }
     }
 
-    async fn attempt(&self, bad: Option<Digest>) -> Result<Position, Trouble> {
+    async fn attempt(&self, bad: Option<Digest>, width: &mut Width) -> Result<Position, Trouble> {
         let inbox = Arc::new(self.inbox(bad).await?);
         let manifest = inbox.manifest().clone();
         let (id, total) = (manifest.id(), manifest.bytes());
@@ -178,7 +208,7 @@ impl Bootstrap {
             let Some(file) = manifest.files.get(next.file as usize) else { break };
             let pieces = next.piece..file.pieces.len() as u32;
             let asked = pieces.map(|piece| self.piece(id, Missing { file: next.file, piece }));
-            let mut pieces = futures::stream::iter(asked).buffered(IN_FLIGHT);
+            let mut pieces = futures::stream::iter(asked).buffered(width.pieces());
             while let Some(answer) = pieces.next().await {
                 let (at, bytes) = match answer {
                     Ok(piece) => piece,
@@ -194,6 +224,7 @@ impl Bootstrap {
                 let rate = (here - before) as f64 / begin.elapsed().as_secs_f64().max(0.001);
                 self.progress("receiving", here, total, rate as u64);
             }
+            width.taken();
         }
         let rate = (here - before) as f64 / begin.elapsed().as_secs_f64().max(0.001);
         self.progress("verifying", here, total, rate as u64);
