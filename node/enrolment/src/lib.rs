@@ -18,7 +18,8 @@ pub use request::{
     Decision, REQUEST_LIFE_MS, REQUESTS_MAX, RequestRow, RequestState, WAITING_MAX, request_id,
 };
 pub use token::{
-    HOSTS_MAX, TOKEN_LIFE_MAX_MS, TOKEN_TEXT_MAX, TOKENS_MAX, Token, TokenRow, TokenState, host_is_plain, token_id,
+    HOSTS_MAX, TOKEN_LIFE_MAX_MS, TOKEN_TEXT_MAX, TOKENS_MAX, Token, TokenRow, TokenState, host_is_plain,
+    token_id,
 };
 
 /// What an old key signs, before the request (DER), to have its certificate renewed.

@@ -1,9 +1,9 @@
 //! Requests that wait for an operator: filed once a key and subject, decided once.
 
 use crate::Fault;
+use core::net::IpAddr;
 use eport_model::{Digest, Subject, Timestamp};
 use serde::{Deserialize, Serialize};
-use core::net::IpAddr;
 
 /// Requests that a platform keeps, decided ones included.
 pub const REQUESTS_MAX: usize = 1_024;

@@ -4,11 +4,11 @@
 //! HOST is an API address `host:port`. Only a digest of the secret is ever stored.
 
 use crate::Fault;
+use core::net::IpAddr;
 use eport_identity::ParseError;
 use eport_model::{Digest, RegionCode, Subject, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use core::net::IpAddr;
 use std::str::FromStr;
 
 /// Longest text of a token.
@@ -94,8 +94,7 @@ impl FromStr for Token {
 
 /// Whether an address may stand in a token.
 pub fn host_is_plain(host: &str) -> bool {
-    let plain =
-        |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':' | b'[' | b']');
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':' | b'[' | b']');
     host.len() <= HOST_LEN_MAX
         && host.bytes().all(plain)
         && host.rsplit_once(':').is_some_and(|(name, port)| !name.is_empty() && port.parse::<u16>().is_ok())

@@ -239,14 +239,22 @@ pub const ROUTES: &[Route] = &[
             "Enrol with a one-time token, {\"csr\", \"token\"}, or with the key of an old certificate, {\"csr\", \"renewal\": {\"certificate\", \"signature\"}}; 202 while it waits for approval",
         )
     },
-    get("/v1/platforms/{region}/enrolment-tokens", &[], "Enrolment tokens of a platform, without their secrets"),
+    get(
+        "/v1/platforms/{region}/enrolment-tokens",
+        &[],
+        "Enrolment tokens of a platform, without their secrets",
+    ),
     post(
         "/v1/platforms/{region}/enrolment-tokens",
         JSON,
         "Make a one-time token: {\"subject\", \"profile\"?, \"key\"?, \"days\"?, \"approval\"?, \"ttl_s\"?}; its text is shown once",
     ),
     post("/v1/platforms/{region}/enrolment-tokens/{id}/revocation", "", "Withdraw a token that was not used"),
-    get("/v1/platforms/{region}/enrolment-requests", &[], "Requests for certificates that wait or were decided"),
+    get(
+        "/v1/platforms/{region}/enrolment-requests",
+        &[],
+        "Requests for certificates that wait or were decided",
+    ),
     post(
         "/v1/platforms/{region}/enrolment-requests/{id}",
         JSON,

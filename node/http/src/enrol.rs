@@ -9,8 +9,8 @@ use crate::problem::ApiError;
 use crate::state::Api;
 use eport_authority::{CertificateFacts, LeafNames, Profile, RequestFacts, certificate_pem, read_request};
 use eport_enrolment::{
-    Decision, EXPIRED_KNOWN_MS, Fault, RENEWAL_CONTEXT, RequestRow, RequestState, Token, TokenRow, TokenState,
-    WAITING_MAX, request_id,
+    Decision, EXPIRED_KNOWN_MS, Fault, RENEWAL_CONTEXT, RequestRow, RequestState, Token, TokenRow,
+    TokenState, WAITING_MAX, request_id,
 };
 use eport_model::{Digest, ENROLMENT_SINCE, RegionCode, Subject, Timestamp, codes};
 use eport_platform::{CertificateRow, CertificateState, Claim, Grant, Platform};
@@ -282,18 +282,14 @@ fn holder(api: &Api, der: &[u8]) -> Result<(Subject, CertificateFacts), ApiError
 
 /// The old key signed this very request. Its certificate is judged as of its own end: whether that was too long ago is asked
 /// for afterwards.
-fn check_signature(
-    api: &Api,
-    request: &RequestFacts,
-    der: &[u8],
-    signature: &[u8],
-) -> Result<(), ApiError> {
+fn check_signature(api: &Api, request: &RequestFacts, der: &[u8], signature: &[u8]) -> Result<(), ApiError> {
     let facts = eport_authority::facts_of(der).map_err(|e| refused(&e))?;
     let end = facts.validity.not_after.unix_timestamp().saturating_mul(1_000);
     let at = api.now().as_millis().min(end);
     let view = api.registry.state();
     let issuers = view.state.issuers().map(|i| i.certificate.as_slice());
-    let who = eport_signature::signatory(der, issuers, &domain(api)?, at).map_err(|e| renewal(e.to_string()))?;
+    let who =
+        eport_signature::signatory(der, issuers, &domain(api)?, at).map_err(|e| renewal(e.to_string()))?;
     if [&who.serial, &who.issuer_serial].into_iter().any(|s| view.state.revocation(s).is_some()) {
         return Err(ApiError::new(codes::CERT_REVOKED, format!("certificate {} is revoked", who.serial)));
     }
@@ -354,7 +350,9 @@ fn expired_but_known(
     }
     let known = row.is_some_and(|r| r.state != CertificateState::Intent && r.tbs == facts.tbs);
     match subject.node() {
-        None => Err(renewal(format!("the certificate of {subject} has ended; only nodes renew after the end"))),
+        None => {
+            Err(renewal(format!("the certificate of {subject} has ended; only nodes renew after the end")))
+        }
         Some(_) if !known => Err(renewal("the certificate has ended and the CA's ledger does not know it")),
         Some(_) if over > EXPIRED_KNOWN_MS => {
             Err(renewal(format!("the certificate ended {} days ago", over / 86_400_000)))

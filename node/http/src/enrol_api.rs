@@ -152,8 +152,9 @@ pub(crate) async fn with_token(
 
 /// Reads the text of a token; what is none counts as a wrong one of its address only when it has the form.
 pub(crate) fn token_proof(caller: &Caller, token: &str) -> Result<Proof, ApiError> {
-    let token: Token =
-        token.parse().map_err(|e: eport_model::ParseError| ApiError::of(&Fault::Token(format!("is none: {e}"))))?;
+    let token: Token = token
+        .parse()
+        .map_err(|e: eport_model::ParseError| ApiError::of(&Fault::Token(format!("is none: {e}"))))?;
     Ok(Proof::Token(Box::new(token), caller.source))
 }
 
@@ -192,8 +193,7 @@ pub async fn enrol(
 }
 
 fn signed(renewal: &RenewalProof) -> Result<Proof, ApiError> {
-    let certificate =
-        eport_authority::certificate_of_pem(&renewal.certificate).map_err(|e| refused(&e))?;
+    let certificate = eport_authority::certificate_of_pem(&renewal.certificate).map_err(|e| refused(&e))?;
     let signature = hex::decode(&renewal.signature)
         .map_err(|_| ApiError::of(&Fault::Renewal("the signature is not hex".into())))?;
     Ok(Proof::Signed(certificate, signature))

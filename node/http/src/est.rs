@@ -117,7 +117,8 @@ fn password(headers: &HeaderMap) -> Option<String> {
 }
 
 fn signed(value: &HeaderValue) -> Result<Proof, ApiError> {
-    let malformed = || ApiError::of(&Fault::Renewal("eport-renewal: CERTIFICATE.SIGNATURE in base64 is needed".into()));
+    let malformed =
+        || ApiError::of(&Fault::Renewal("eport-renewal: CERTIFICATE.SIGNATURE in base64 is needed".into()));
     let text = value.to_str().map_err(|_| malformed())?;
     let (certificate, signature) = text.split_once('.').ok_or_else(malformed)?;
     let bytes = |text| base64_bytes(text, RENEWAL_LEN_MAX).ok_or_else(malformed);

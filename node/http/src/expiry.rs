@@ -24,11 +24,8 @@ struct Watched {
 
 /// Nodes that were heard of, and CAs that issue.
 fn watched(api: &Api, heard: &Heard) -> Vec<Watched> {
-    let nodes = heard.iter().filter(|(_, (_, soft))| soft.certificate.1 != 0).map(|(node, (_, soft))| Watched {
-        kind: "node",
-        name: node.to_string(),
-        from: soft.certificate.0,
-        to: soft.certificate.1,
+    let nodes = heard.iter().filter(|(_, (_, soft))| soft.certificate.1 != 0).map(|(node, (_, soft))| {
+        Watched { kind: "node", name: node.to_string(), from: soft.certificate.0, to: soft.certificate.1 }
     });
     let mut all: Vec<Watched> = nodes.collect();
     let view = api.registry.state();
@@ -98,7 +95,11 @@ pub(crate) fn gauges(api: &Api, registry: &mut Registry) {
         ends.get_or_create(&labels).set(w.to.saturating_sub(now.as_millis()).div_euclid(1_000));
         alarms.get_or_create(&labels).set(i64::from(near(&w, now)));
     }
-    registry.register("certificate_ends_seconds", "Seconds to the end of this node's certificate and of each CA", ends);
+    registry.register(
+        "certificate_ends_seconds",
+        "Seconds to the end of this node's certificate and of each CA",
+        ends,
+    );
     registry.register(
         "certificate_ends_soon",
         "1 in the last fifth of a node's certificate, or the last 90 days of a CA; a person must look",
@@ -106,7 +107,9 @@ pub(crate) fn gauges(api: &Api, registry: &mut Registry) {
     );
     let waiting: Family<RegionLabels, Gauge> = Family::default();
     for handle in api.agent.platforms() {
-        let Some(platform) = api.platform(handle.region()).filter(|p| p.issuing_epoch().is_some()) else { continue };
+        let Some(platform) = api.platform(handle.region()).filter(|p| p.issuing_epoch().is_some()) else {
+            continue;
+        };
         let Ok(rows) = platform.enrolment_requests() else { continue };
         let count = rows.iter().filter(|r| r.word() == "waiting").count();
         let labels = RegionLabels { region: handle.region().to_string() };

@@ -5,7 +5,8 @@ use crate::problem::ApiError;
 use crate::state::Api;
 use crate::{
     backup_api, certificates_api, documents_api, drills_api, enrol_api, est, hosting_api, join_api,
-    journal_api, openapi, operators_api, plan_api, platforms_api, recovery_api, signing, status_api, system, tables_api, tails_api,
+    journal_api, openapi, operators_api, plan_api, platforms_api, recovery_api, signing, status_api, system,
+    tables_api, tails_api,
 };
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
@@ -84,10 +85,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/platforms/{region}/certificates/{serial}", get(certificates_api::show))
         .route("/v1/platforms/{region}/certificates:enrol", post(enrol_api::enrol))
         .route("/v1/platforms/{region}/enrolment-tokens", get(enrol_api::tokens).post(enrol_api::make_token))
-        .route(
-            "/v1/platforms/{region}/enrolment-tokens/{id}/revocation",
-            post(enrol_api::withdraw_token),
-        )
+        .route("/v1/platforms/{region}/enrolment-tokens/{id}/revocation", post(enrol_api::withdraw_token))
         .route("/v1/platforms/{region}/enrolment-requests", get(enrol_api::requests))
         .route("/v1/platforms/{region}/enrolment-requests/{id}", post(enrol_api::decide))
         .route("/.well-known/est/cacerts", get(est::cacerts))

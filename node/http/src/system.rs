@@ -28,7 +28,8 @@ pub async fn readyz(State(api): State<Api>) -> Response {
     match ready {
         // What will end the readiness is said while there is time to act.
         Ok(()) => {
-            let body = serde_json::json!({ "ready": true, "reasons": [], "warnings": crate::expiry::own(&api) });
+            let body =
+                serde_json::json!({ "ready": true, "reasons": [], "warnings": crate::expiry::own(&api) });
             Answer(body).into_response()
         }
         Err(reason) => {

@@ -3,7 +3,7 @@
 //! What always holds: a token turns used in the record that holds the intent (or the request that waits), never before and never
 //! after; two uses of one token are looked at one after the other, each seeing what the former one wrote; the journal's one
 //! writer and its backups make that true across failovers, as durably as the platform promises. Rows are bounded: old ones
-//! leave with the record that adds one.
+//! leave, when there is no room, with the record that adds one.
 
 use crate::Error;
 use crate::certificates::{CertificateRow, LedgerError};
@@ -121,9 +121,10 @@ impl Platform {
         let now = (self.inner.clock)();
         let mut effects = vec![put_token(row)];
         if self.enrolment_token(&row.id())?.is_none() {
-            let kept = self.enrolment_tokens()?;
-            let stale = kept.iter().filter(|t| t.is_stale(now)).map(|t| rows::token(&t.id()));
-            prune(&mut effects, stale, kept.len(), TOKENS_MAX, "tokens")?;
+            self.make_room(&mut effects, rows::TOKENS, TOKENS_MAX, "tokens", || {
+                let kept = self.enrolment_tokens()?;
+                Ok(kept.iter().filter(|t| t.is_stale(now)).map(|t| rows::token(&t.id())).collect())
+            })?;
         }
         self.record_enrolment(format!("enrolment/token/{}", row.id()), by, now, effects).await
     }
@@ -139,11 +140,33 @@ impl Platform {
         let mut effects = vec![put_request(row)];
         effects.extend(token.map(put_token));
         if self.enrolment_request(&row.id)?.is_none() {
-            let kept = self.enrolment_requests()?;
-            let stale = kept.iter().filter(|r| r.is_stale(now)).map(|r| rows::request(&r.id));
-            prune(&mut effects, stale, kept.len(), REQUESTS_MAX, "requests")?;
+            self.make_room(&mut effects, rows::REQUESTS, REQUESTS_MAX, "requests", || {
+                let kept = self.enrolment_requests()?;
+                Ok(kept.iter().filter(|r| r.is_stale(now)).map(|r| rows::request(&r.id)).collect())
+            })?;
         }
         self.record_enrolment(format!("enrolment/request/{}", row.id), by, now, effects).await
+    }
+
+    /// When all places are taken, lets old rows go with the record that adds one; refused when none is old.
+    fn make_room(
+        &self,
+        effects: &mut Vec<Effect>,
+        prefix: &[u8],
+        max: usize,
+        what: &str,
+        stale: impl FnOnce() -> Result<Vec<Bytes>, Error>,
+    ) -> Result<(), LedgerError> {
+        if self.inner.log.count(prefix).map_err(Error::from)? < max as u64 {
+            return Ok(());
+        }
+        let stale = stale()?;
+        if stale.is_empty() {
+            let full = Fault::Full(format!("{max} {what} are kept already"));
+            return Err(LedgerError::NotNow { code: full.code(), detail: full.to_string() });
+        }
+        effects.extend(stale.into_iter().take(PRUNED_MAX).map(|key| Effect::Delete { key }));
+        Ok(())
     }
 
     async fn record_enrolment(
@@ -165,21 +188,4 @@ impl Platform {
             self.write_own(draft, generation, "the enrolment is not confirmed by the backups yet").await;
         written.map_err(|(code, detail)| LedgerError::NotNow { code, detail })
     }
-}
-
-/// Lets old rows go; refused when there is no room even so.
-fn prune(
-    effects: &mut Vec<Effect>,
-    stale: impl Iterator<Item = Bytes>,
-    kept: usize,
-    max: usize,
-    what: &str,
-) -> Result<(), LedgerError> {
-    let gone: Vec<Effect> = stale.take(PRUNED_MAX).map(|key| Effect::Delete { key }).collect();
-    if kept >= max && gone.is_empty() {
-        let full = Fault::Full(format!("{max} {what} are kept already"));
-        return Err(LedgerError::NotNow { code: full.code(), detail: full.to_string() });
-    }
-    effects.extend(gone);
-    Ok(())
 }

@@ -78,9 +78,15 @@ async fn nothing_is_recorded_under_another_epoch_or_without_the_backups() {
     assert_eq!(late.code(), codes::FENCED);
     h.log.role(eport_journal::Role::Fenced { epoch: Epoch::from_u64(2) });
     assert_eq!(h.platform.issuing_epoch(), None);
-    assert!(h.platform.record_intent(&row("04", 2, CertificateState::Intent), &Grant::default()).await.is_err());
+    assert!(
+        h.platform.record_intent(&row("04", 2, CertificateState::Intent), &Grant::default()).await.is_err()
+    );
     h.log.role(primary(2));
     h.log.journal().refusing = Some(Outcome::Unknown);
-    let blocked = h.platform.record_intent(&row("05", 2, CertificateState::Intent), &Grant::default()).await.unwrap_err();
+    let blocked = h
+        .platform
+        .record_intent(&row("05", 2, CertificateState::Intent), &Grant::default())
+        .await
+        .unwrap_err();
     assert_eq!(blocked.code(), codes::WRITE_BLOCKED);
 }

@@ -78,7 +78,8 @@ async fn of_two_uses_at_once_one_wins_and_the_new_primary_knows_it() {
     assert!(matches!(winner.state, TokenState::Used { .. }));
     let third = use_token(&backup.platform, &id, &Digest::of(b"c"), "03").await;
     assert_eq!(third, Err(Fault::Used));
-    let known = backup.platform.certificate_of_key(&a).unwrap().or(backup.platform.certificate_of_key(&b).unwrap());
+    let known =
+        backup.platform.certificate_of_key(&a).unwrap().or(backup.platform.certificate_of_key(&b).unwrap());
     assert_eq!(known.unwrap().subject, "operator/li");
 }
 

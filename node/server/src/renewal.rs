@@ -151,7 +151,10 @@ impl Renewer {
                 Ok((201, answer)) => return self.keep(&answer, now, current),
                 Ok((status, answer)) => {
                     let problem = serde_json::from_slice::<Problem>(&answer);
-                    let why = problem.map_or_else(|_| status.to_string(), |p| format!("{} {}", p.code, p.detail.unwrap_or_default()));
+                    let why = problem.map_or_else(
+                        |_| status.to_string(),
+                        |p| format!("{} {}", p.code, p.detail.unwrap_or_default()),
+                    );
                     last = format!("{node}: {why}");
                 }
                 Err(why) => last = format!("{node}: {why}"),
@@ -165,14 +168,17 @@ impl Renewer {
         let item: CertificateItem = serde_json::from_slice(answer).map_err(|e| e.to_string())?;
         let chain = item.chain.ok_or("the answer holds no certificate")?;
         let key = self.slots.next_key().ok_or("the key of the request is gone")?;
-        let pair = Identity::from_pem(chain.as_bytes(), key.as_bytes()).map_err(|e| crate::with_causes(&e))?;
+        let pair =
+            Identity::from_pem(chain.as_bytes(), key.as_bytes()).map_err(|e| crate::with_causes(&e))?;
         let peer = self.tls.peer(pair.chain()).map_err(|e| e.to_string())?;
         if !pair.fits() || peer.subject != self.tls.me().subject {
             return Err("the certificate is not this node's".into());
         }
         let life = pair.chain().first().and_then(|leaf| life_of(leaf)).ok_or("it cannot be read")?;
         if life.to <= current.to && now <= current.to {
-            return Err("the certificate does not live longer than the present one: the CA itself ends".into());
+            return Err(
+                "the certificate does not live longer than the present one: the CA itself ends".into()
+            );
         }
         self.slots.keep_certificate(&chain).map_err(|e| crate::with_causes(&e))
     }

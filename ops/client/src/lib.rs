@@ -16,8 +16,8 @@ mod sign;
 mod tls;
 
 pub use calls::{TableFile, path_segment};
-pub use eport_signature::{Statement, digest_of as statement_digest};
 pub use contact::{Contact, first_contact};
+pub use eport_signature::{Statement, digest_of as statement_digest};
 pub use error::Error;
 pub use http::{Answer, Client, Repeat, Settings};
 pub use problem::Problem;

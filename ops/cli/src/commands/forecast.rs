@@ -57,8 +57,11 @@ fn forecast(cas: &[Vec<u8>], leaves: &[Value], status: &Value, now: i64, days: i
         };
         let left = to.saturating_sub(now).div_euclid(DAY_MS);
         let at = rfc3339(Timestamp::from_millis(to));
-        found.push((to, json!({ "kind": kind, "name": name, "platform": platform, "serial": serial,
-            "not_after": at, "days_left": left, "state": state })));
+        found.push((
+            to,
+            json!({ "kind": kind, "name": name, "platform": platform, "serial": serial,
+            "not_after": at, "days_left": left, "state": state }),
+        ));
     };
     for der in cas {
         let Ok(facts) = eport_authority::facts_of(der) else { continue };
@@ -93,7 +96,14 @@ fn forecast(cas: &[Vec<u8>], leaves: &[Value], status: &Value, now: i64, days: i
                 add("node", node, &item["platform"], serial, from, said.get(node).copied().unwrap_or(to));
             }
             None => {
-                add("person", item["subject"].as_str().unwrap_or_default(), &item["platform"], serial, from, to);
+                add(
+                    "person",
+                    item["subject"].as_str().unwrap_or_default(),
+                    &item["platform"],
+                    serial,
+                    from,
+                    to,
+                );
             }
         }
     }
@@ -127,8 +137,12 @@ mod tests {
         ];
         let status = json!({ "nodes": [{ "node": "gz-a-1", "certificate_ends": rfc3339(Timestamp::from_millis(118 * DAY_MS)) }] });
         let items = forecast(&[], &leaves, &status, 100 * DAY_MS, 30);
-        let seen: Vec<_> = items.iter().map(|i| (i["name"].as_str().unwrap(), i["state"].as_str().unwrap())).collect();
-        assert_eq!(seen, [("operator/old", "over"), ("gz-a-1", "renews itself"), ("operator/wang", "act now")]);
+        let seen: Vec<_> =
+            items.iter().map(|i| (i["name"].as_str().unwrap(), i["state"].as_str().unwrap())).collect();
+        assert_eq!(
+            seen,
+            [("operator/old", "over"), ("gz-a-1", "renews itself"), ("operator/wang", "act now")]
+        );
         assert_eq!(items[1]["days_left"], 18);
     }
 }

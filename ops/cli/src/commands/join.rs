@@ -80,7 +80,10 @@ pub(crate) async fn token(args: &NodeTokenArgs, client: &Client, out: Out) -> Re
     let sites = client.list("/v1/sites", &[]).await?;
     let site = sites.iter().find(|s| s["site"] == args.site.to_string());
     let unknown = || {
-        let detail = format!("the federation has no site {}; add it: eport site set {} --region …", args.site, args.site);
+        let detail = format!(
+            "the federation has no site {}; add it: eport site set {} --region …",
+            args.site, args.site
+        );
         Error::coded(codes::NOT_FOUND, detail)
     };
     let site = site.ok_or_else(unknown)?;
@@ -94,7 +97,10 @@ pub(crate) async fn token(args: &NodeTokenArgs, client: &Client, out: Out) -> Re
     };
     let taken = status["nodes"].as_array().is_some_and(|n| n.iter().any(|n| n["node"] == node.to_string()));
     if taken {
-        return Err(Error::coded(codes::VERSION_CONFLICT, format!("{node} is a node already; ids are never used again")));
+        return Err(Error::coded(
+            codes::VERSION_CONFLICT,
+            format!("{node} is a node already; ids are never used again"),
+        ));
     }
     let life_ms = i64::try_from(args.ttl.as_millis()).unwrap_or(i64::MAX);
     let expires = Timestamp::from_millis(now.as_millis().saturating_add(life_ms));
@@ -166,7 +172,8 @@ pub(crate) async fn join(args: &JoinArgs, global: &Global, out: Out) -> Result<(
     };
     let (contact, api) = contact(&apis, &token, &settings).await?;
     let trust = tls.join("trust.pem");
-    let bundle: String = contact.certificates.iter().map(|der| eport_authority::certificate_pem(der)).collect();
+    let bundle: String =
+        contact.certificates.iter().map(|der| eport_authority::certificate_pem(der)).collect();
     write_atomic(&trust, bundle.as_bytes())?;
     let (cert, key) = (tls.join("node.crt"), tls.join("node.key"));
     if !cert.exists() {
@@ -226,7 +233,10 @@ async fn certified(contact: &Contact, csr: String, token: &str) -> Result<String
     match item["chain"].as_str() {
         Some(chain) => Ok(chain.to_owned()),
         None => {
-            let detail = format!("request {} waits; join again with the same token when it is approved", cell(&item, "id"));
+            let detail = format!(
+                "request {} waits; join again with the same token when it is approved",
+                cell(&item, "id")
+            );
             Err(Error::coded(codes::ENROLMENT_WAITING, detail))
         }
     }
@@ -277,7 +287,8 @@ mod tests {
         let status = json!({ "nodes": [{ "node": "gz-a-1" }, { "node": "gz-a-2" }, { "node": "gz-ab-9" }] });
         let site: SiteId = "gz-a".parse().unwrap();
         assert_eq!(next_id(site, &status, &[]).unwrap().as_str(), "gz-a-3");
-        let settings = [json!({ "name": "invited_gz_a_6", "value": "" }), json!({ "name": "other", "value": "" })];
+        let settings =
+            [json!({ "name": "invited_gz_a_6", "value": "" }), json!({ "name": "other", "value": "" })];
         assert_eq!(next_id(site, &status, &settings).unwrap().as_str(), "gz-a-7");
     }
 }
