@@ -435,6 +435,9 @@ fn a_revoked_node_is_cut_off_at_once_and_stays_so_after_a_restart(fed: &Federati
         log.contains("connections closed: certificates revoked or expired"),
         "no closed connection in the log"
     );
+    // Nothing is moved to it, although its process lives.
+    let target = fed.eport_at("gz-a-1", &["platform", "switchover", "440000", "--to", "sz-a-1"])?;
+    target.expect(7, "a revoked target")?;
     fed.dev("restart", "sz-a-1")?;
     std::thread::sleep(Duration::from_secs(3));
     ensure!(

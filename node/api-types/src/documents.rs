@@ -116,6 +116,9 @@ pub struct DocumentDetail {
     pub previous_version_hash: Option<String>,
     /// What an answer for this document promises now.
     pub durability: Option<Durability>,
+    /// True when the content was erased by law; `body` is null then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub erased: bool,
     /// The lodged content, normalised.
     pub body: serde_json::Value,
 }

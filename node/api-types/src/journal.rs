@@ -51,7 +51,7 @@ pub struct JournalHead {
 }
 
 /// Digests of the state rows of all holders at one applied index.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct PlatformVerify {
     /// The platform.
     pub region: RegionCode,
@@ -61,6 +61,12 @@ pub struct PlatformVerify {
     pub ok: bool,
     /// Every holder.
     pub replicas: Vec<ReplicaDigest>,
+    /// Holders that look through their copies because they were asked to; `platform show` tells how far they are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scrubbing: Vec<NodeId>,
+    /// What verification in the background has shown of each copy.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub copies: Vec<crate::CopyStatus>,
 }
 
 /// One holder's digest.

@@ -10,6 +10,7 @@ mod dev;
 mod documents;
 mod drills;
 mod enrolment;
+mod erasures;
 mod hosting;
 mod instant;
 mod journal;
@@ -22,6 +23,7 @@ mod recovery;
 mod status;
 mod tables;
 mod tails;
+mod verification;
 
 pub use certificates::{CertificateImport, CertificateItem, CertificateRequest, RevocationRequest};
 pub use dev::{DevNode, DevPath, DevRelay, DevUp, OperatorFiles, ProcessState, VersionInfo};
@@ -37,6 +39,7 @@ pub use enrolment::{
     EnrolRequest, JoinAnswer, JoinRequest, JoinSeed, RenewalProof, RequestDecision, RequestItem, TokenItem,
     TokenRequest,
 };
+pub use erasures::{BodyItem, EraseBody, EraseRequest, ErasureItem};
 pub use hosting::{CopyUsage, PlatformUsage, QuotaItem, QuotaRequest, UsageMissing, UsageReport};
 pub use instant::{from_rfc3339, rfc3339};
 pub use journal::{EpochSpan, JournalHead, JournalVerify, PlatformVerify, ReplicaDigest};
@@ -59,3 +62,4 @@ pub use tables::{
     TableStatus, TableVersionItem,
 };
 pub use tails::{TailCounts, TailDetail, TailDiscard, TailItem, TailRecord, TailResubmit, TailResubmitted};
+pub use verification::{CopyStatus, ScrubStatus};

@@ -140,6 +140,9 @@ pub struct PlatformStatus {
     pub head_digest: Digest,
     /// True when it is served away from home.
     pub away: bool,
+    /// What verification has shown of each copy, the primary's first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub copies: Vec<crate::CopyStatus>,
     /// Bytes on the primary's disk.
     #[serde(default)]
     pub disk_bytes: u64,

@@ -179,7 +179,14 @@ pub const ROUTES: &[Route] = &[
         JSON,
         "Take a surviving journal as the platform's; its last record is the fork point",
     ),
-    post("/v1/platforms/{region}/verify", "", "Compare state digests of all holders at one applied index"),
+    Route {
+        query: &["scrub"],
+        ..post(
+            "/v1/platforms/{region}/verify",
+            "",
+            "Compare state digests of all holders at one applied index",
+        )
+    },
     post("/v1/platforms/{region}/documents", JSON, "Lodge one document"),
     Route {
         method: "post",
@@ -204,6 +211,13 @@ pub const ROUTES: &[Route] = &[
     get("/v1/platforms/{region}/documents/{doc_id}", &[], "One document with its content"),
     get("/v1/platforms/{region}/documents/{doc_id}/versions", &[], "Versions of a document"),
     get("/v1/platforms/{region}/documents/{doc_id}/receipts", &[], "Receipts of a document"),
+    get("/v1/platforms/{region}/documents/{doc_id}/bodies", &[], "Bodies of a document by place and digest"),
+    get("/v1/platforms/{region}/erasures", &[], "Orders to erase bodies by law, and what became of them"),
+    post(
+        "/v1/platforms/{region}/erasures",
+        JSON,
+        "Erase bodies by law; two persons where the federation asks for them",
+    ),
     get("/v1/platforms/{region}/events", &["after", "limit", "wait"], "Journal events after an index"),
     get("/v1/platforms/{region}/journal/head", &[], "Position of the last committed record"),
     Route {

@@ -506,6 +506,24 @@ pub async fn versions(
     .await
 }
 
+/// `GET /v1/platforms/{region}/documents/{doc_id}/bodies`: by place and digest, never their content. An operator's.
+pub async fn bodies(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    Path((name, doc_id)): Path<(String, String)>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    read(api, caller, name, request, Action::AdministerPlatform, move |p, _| {
+        let doc_id = p.number(&doc_id)?;
+        let bodies = p.bodies(&doc_id)?;
+        if bodies.is_empty() {
+            return Err(ApiError::not_found(format!("document {doc_id}")));
+        }
+        Ok(Answer(Page::whole(bodies)))
+    })
+    .await
+}
+
 /// `GET /v1/platforms/{region}/documents/{doc_id}/receipts`
 pub async fn receipts(
     State(api): State<Api>,

@@ -34,6 +34,7 @@ pub fn federation(api: &Api, chinese: bool) -> FederationStatus {
         eport_moves::quorum_warnings(state, &voters).iter().map(text).collect();
     warnings.extend(eport_moves::platform_warnings(state, &up).iter().map(text));
     warnings.extend(alarms(&heard));
+    warnings.extend(crate::verification::warnings(&heard));
     warnings.extend(crate::shipping_view::warnings(&heard, chinese));
     warnings.extend(crate::backup_api::key_warnings(api));
     warnings.extend(crate::recovery_api::warnings(api));
@@ -82,7 +83,9 @@ fn alarms(heard: &Heard) -> Vec<t::Warning> {
     let mut out = Vec::new();
     for (node, (_, soft)) in heard {
         for p in &soft.platforms {
-            if let Some(alarm) = &p.alarm {
+            // A difference at a mark is told with its own code.
+            let own = eport_model::codes::STATE_DIFFERS.to_string();
+            if let Some(alarm) = p.alarm.as_ref().filter(|_| p.alarm_code.as_ref() != Some(&own)) {
                 out.push(t::Warning {
                     code: p
                         .alarm_code
@@ -196,6 +199,7 @@ fn platform(state: &State, p: &Placement, heard: &Heard) -> PlatformStatus {
         records: head.index.as_u64(),
         head_digest: head.digest,
         away: state.is_away(p),
+        copies: crate::verification::copies(p, heard),
         disk_bytes: primary.map_or(0, |(_, s)| s.disk_bytes),
         quota: state.quota(p.region).map(crate::hosting_api::quota_item),
     }

@@ -83,7 +83,8 @@ pub async fn head(
     Ok(Answer(head).into_response())
 }
 
-/// `POST /v1/platforms/{region}/verify`: a checksum mark in the journal, then everybody's digest at exactly that record.
+/// `POST /v1/platforms/{region}/verify`: a checksum mark in the journal, then everybody's digest at exactly that record. With
+/// `?scrub=true` every holder also looks through its copy now.
 pub async fn verify(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
@@ -92,6 +93,11 @@ pub async fn verify(
 ) -> Result<Response, ApiError> {
     let region = region(&name)?;
     let (outline, forwarded) = (Outline::of(&request), request.headers().contains_key(FORWARDED));
+    let scrub = match request.uri().query().unwrap_or_default() {
+        "" | "scrub=false" => false,
+        "scrub=true" => true,
+        _ => return Err(ApiError::bad("scrub: true or false is needed")),
+    };
     drop(request);
     need(&api, &caller, Action::AdministerPlatform, Some(region))?;
     let handle = match at_primary(&api, region, &caller, outline, forwarded).await? {
@@ -129,7 +135,10 @@ pub async fn verify(
     }
     // A holder that cannot be asked is no difference, but it is no proof either: it is shown without a digest.
     let ok = replicas.iter().all(|r| r.equal || r.digest.is_none()) && replicas.iter().any(|r| r.equal);
-    Ok(Answer(PlatformVerify { region, index: index.as_u64(), ok, replicas }).into_response())
+    let scrubbing = if scrub { api.agent.scrub_everywhere(region).await } else { Vec::new() };
+    let copies = crate::federation::one_platform(&api, region).map(|p| p.copies).unwrap_or_default();
+    let answer = PlatformVerify { region, index: index.as_u64(), ok, replicas, scrubbing, copies };
+    Ok(Answer(answer).into_response())
 }
 
 async fn wait_for_own(handle: &PlatformHandle, index: JournalIndex) -> Option<Digest> {

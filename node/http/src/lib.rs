@@ -17,6 +17,7 @@ mod documents_api;
 mod drills_api;
 mod enrol;
 mod enrol_api;
+mod erasures_api;
 mod est;
 mod expiry;
 mod extract;
@@ -44,6 +45,7 @@ mod system;
 mod tables;
 mod tables_api;
 mod tails_api;
+mod verification;
 mod words;
 
 pub use ca::CaShelf;

@@ -4,9 +4,9 @@ use crate::catalogue::{Open, ROUTES};
 use crate::problem::ApiError;
 use crate::state::Api;
 use crate::{
-    backup_api, certificates_api, documents_api, drills_api, enrol_api, est, hosting_api, join_api,
-    journal_api, openapi, operators_api, plan_api, platforms_api, recovery_api, signing, status_api, system,
-    tables_api, tails_api,
+    backup_api, certificates_api, documents_api, drills_api, enrol_api, erasures_api, est, hosting_api,
+    join_api, journal_api, openapi, operators_api, plan_api, platforms_api, recovery_api, signing,
+    status_api, system, tables_api, tails_api,
 };
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
@@ -78,6 +78,8 @@ pub fn router(api: Api) -> Router {
         .route("/v1/platforms/{region}/journal/head", get(journal_api::head))
         .route("/v1/platforms/{region}/journal/exports", post(journal_api::export))
         .route("/v1/platforms/{region}/journal/exports/{id}/{file}", get(journal_api::export_file))
+        .route("/v1/platforms/{region}/documents/{doc_id}/bodies", get(documents_api::bodies))
+        .route("/v1/platforms/{region}/erasures", get(erasures_api::list).post(erasures_api::order))
         .route("/v1/certificates", post(certificates_api::issue))
         .route("/v1/certificates:import", post(certificates_api::import))
         .route("/v1/certificates/{serial}/revocation", post(certificates_api::revoke))

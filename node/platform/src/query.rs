@@ -7,7 +7,8 @@ use crate::token::Token;
 use crate::{Error, read};
 use bytes::Bytes;
 use eport_api_types::{
-    DocumentDetail, DocumentItem, DocumentQuery, Page, Receipt, TableUsed, VersionItem, from_rfc3339, rfc3339,
+    BodyItem, DocumentDetail, DocumentItem, DocumentQuery, Page, Receipt, TableUsed, VersionItem,
+    from_rfc3339, rfc3339,
 };
 use eport_documents::{BusinessKey, State};
 use eport_envelope::{Blind, KeyRing, Part};
@@ -267,6 +268,7 @@ impl Platform {
             Some((header, _)) => log.body(header.index, row.body)?,
             None => None,
         };
+        let erased = body.as_ref().is_some_and(|b| b.is_empty());
         let ring = self.inner.config.keys.need()?;
         let part = if row.body == 0 { Part::Request } else { Part::Shown };
         let body =
@@ -289,6 +291,7 @@ impl Platform {
             code_table_set: tables.collect(),
             previous_version_hash: row.previous.map(|d| d.to_string()),
             durability,
+            erased,
             body: content
                 .and_then(|mut c| c.get_mut("body").map(serde_json::Value::take))
                 .unwrap_or_default(),
@@ -309,6 +312,26 @@ impl Platform {
             })
         };
         read::versions(log, doc_id)?.into_iter().map(version).collect()
+    }
+
+    /// The bodies of every version of a document, by place and digest; empty when there is none of this number.
+    pub fn bodies(&self, doc_id: &str) -> Result<Vec<BodyItem>, Error> {
+        let log = &*self.inner.log;
+        let mut out = Vec::new();
+        for row in read::versions(log, doc_id)? {
+            let Some((header, _)) = read::record(log, &row)? else { continue };
+            for (n, body) in (0u16..).zip(&header.bodies) {
+                out.push(BodyItem {
+                    record: header.index.as_u64(),
+                    body: n,
+                    digest: body.digest,
+                    bytes: body.len,
+                    doc_version: row.doc_version,
+                    erased: body.len > 0 && log.body(header.index, n)?.is_none_or(|b| b.is_empty()),
+                });
+            }
+        }
+        Ok(out)
     }
 
     /// Receipts of a document, oldest first; empty when there is none of this number.

@@ -35,6 +35,9 @@ pub struct Config {
     /// Bounds of memory and queues.
     #[serde(default)]
     pub limits: Limits,
+    /// Verification in the background.
+    #[serde(default)]
+    pub verify: Verify,
     /// How backups are kept up to date.
     #[serde(default)]
     pub shipping: Shipping,
@@ -179,6 +182,24 @@ impl Default for Limits {
     }
 }
 
+/// Verification in the background.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Verify {
+    /// Seconds between two checksum marks that this node writes as primary, if anything was written since. 1–604800, default 3600.
+    pub mark_every_s: u64,
+    /// Seconds between two looks through each copy kept here. 1–2592000, default 86400.
+    pub scrub_every_s: u64,
+    /// MiB looked at in a second. 1–4096, default 8.
+    pub scrub_mib_s: u64,
+}
+
+impl Default for Verify {
+    fn default() -> Self {
+        Self { mark_every_s: 3_600, scrub_every_s: 86_400, scrub_mib_s: 8 }
+    }
+}
+
 /// How backups are kept up to date. Explained in `docs/reference/bootstrap.md`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -318,7 +339,11 @@ impl Config {
         within("shipping.bootstrap_sends", s.bootstrap_sends as u64, 1, 64)?;
         within("shipping.slot_records", s.slot_records, 1, 1_000_000_000_000)?;
         within("shipping.slot_mib", s.slot_mib, 1, 1_000_000_000)?;
-        within("shipping.slot_age_s", s.slot_age_s, 1, 1_000_000_000)
+        within("shipping.slot_age_s", s.slot_age_s, 1, 1_000_000_000)?;
+        let v = &self.verify;
+        within("verify.mark_every_s", v.mark_every_s, 1, 604_800)?;
+        within("verify.scrub_every_s", v.scrub_every_s, 1, 2_592_000)?;
+        within("verify.scrub_mib_s", v.scrub_mib_s, 1, 4_096)
     }
 }
 
@@ -398,6 +423,8 @@ seeds = [{ node = "sz-a-1", quic = "127.0.0.1:7002" }]
     fn values_outside_their_bounds_are_named() {
         let error = Config::parse(&format!("{GOOD}\n[limits]\nmemory_mib = 1\n")).unwrap_err();
         assert!(error.contains("limits.memory_mib"), "{error}");
+        let error = Config::parse(&format!("{GOOD}\n[verify]\nscrub_mib_s = 0\n")).unwrap_err();
+        assert!(error.contains("verify.scrub_mib_s"), "{error}");
         let error = Config::parse(&GOOD.replace("[tls]", "metrics = \"10.0.0.1:9\"\n[tls]")).unwrap_err();
         assert!(error.contains("loopback"), "{error}");
         assert!(Config::parse(&GOOD.replace("gz-a-1", "GZ_A_1")).is_err());

@@ -153,6 +153,11 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
         },
         incarnation,
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        verification: eport_agent::Verification {
+            mark_every: Duration::from_secs(config.verify.mark_every_s),
+            scrub_every: Duration::from_secs(config.verify.scrub_every_s),
+            scrub_bytes_s: config.verify.scrub_mib_s << 20,
+        },
     };
     let dir = data.path().to_owned();
     let exports = dir.join("exports");

@@ -56,6 +56,7 @@ fn platform(region: &str, primary: &str, backups: &[&str]) -> PlatformStatus {
         records: 9,
         head_digest: Digest::ZERO,
         away: false,
+        copies: Vec::new(),
         min_durability: "local".into(),
         disk_bytes: 0,
         quota: None,

@@ -77,6 +77,8 @@ pub struct PlatformStatus {
     pub shipping_floor: JournalIndex,
     /// Digest at the newest checksum mark applied.
     pub state_digest: Option<StateDigest>,
+    /// What comparisons at marks have shown.
+    pub marks: crate::MarkSoft,
     /// As primary of a platform with automatic failover: when its lease ends.
     pub lease_until: Option<Instant>,
     /// As backup: the epoch followed and how many milliseconds ago its primary last confirmed to have heard it.

@@ -14,6 +14,7 @@ mod clock;
 mod coordinator;
 mod dispatch;
 mod drills;
+mod erasures;
 mod error;
 mod handle;
 mod lease;
@@ -23,6 +24,7 @@ mod platform;
 mod soft;
 mod steps;
 mod tails;
+mod verification;
 mod view;
 
 pub use checkpoints::Bootstrap;
@@ -33,4 +35,5 @@ pub use handle::{Pending, PlatformHandle, PlatformStatus, QueueFull, StateDigest
 pub use node::{Agent, Config};
 pub use platform::BootstrapSoft;
 pub use soft::{BackupSoft, KEPT, PlatformSoft, SlotSoft, SoftBoard, SoftState, TableSoft};
+pub use verification::{Compared, MarkSoft, ScrubSoft, Verification};
 pub use view::placement_view;

@@ -14,6 +14,7 @@ use crate::lease::{self, Desk};
 use crate::platform::{Completion, Context, EVENTS, Event, Task, envelope, recovered, soft};
 use crate::soft::{PlatformSoft, SoftBoard, SoftState, TableSoft};
 use crate::tails::Tails;
+use crate::verification::{self, Scrubs, Verification};
 use crate::view::placement_view;
 use crate::{Error, PlatformHandle, StateDigest, catalog, steps};
 use bytes::Bytes;
@@ -21,7 +22,7 @@ use eport_consensus::Registry;
 use eport_journal::Message;
 use eport_model::{Lineage, NodeId, Position, RegionCode, codec};
 use eport_registry::{HeadReport, NodeChange, Op, Placement, PlacementState, State};
-use eport_store::{DataDir, JournalWriter, Marks, ObjectStore, PlatformStore, Shared, WriterLimits};
+use eport_store::{DataDir, JournalWriter, Mark, Marks, ObjectStore, PlatformStore, Shared, WriterLimits};
 use eport_transport::{Peer, Transport};
 use eport_wire::{Envelope, Purpose};
 use std::collections::BTreeMap;
@@ -60,6 +61,8 @@ pub struct Config {
     pub incarnation: u64,
     /// Software version.
     pub version: String,
+    /// How often and how fast this node verifies what it keeps.
+    pub verification: Verification,
 }
 
 /// The agent. Cheap to clone; stops with `shutdown`.
@@ -95,6 +98,9 @@ struct Inner {
     reports: Arc<SealReports>,
     desk: Arc<Desk>,
     tails: Tails,
+    scrubs: Arc<Scrubs>,
+    /// A platform that could not be opened may be opened now.
+    reopen: Notify,
     checkpoints: Checkpoints,
     news: Arc<Notify>,
     ready: watch::Sender<bool>,
@@ -142,6 +148,8 @@ impl Agent {
             reports: Arc::default(),
             desk: Arc::default(),
             tails,
+            scrubs: Arc::default(),
+            reopen: Notify::new(),
             checkpoints,
             news: Arc::default(),
             ready: watch::Sender::new(false),
@@ -167,11 +175,13 @@ impl Agent {
         agent.spawn(coordinator::follow(agent.clone()));
         agent.spawn(lease::follow(agent.clone()));
         agent.spawn(crate::drills::follow(agent.clone()));
+        agent.spawn(verification::follow(agent.clone()));
+        agent.spawn(crate::erasures::follow(agent.clone()));
         Ok(agent)
     }
 
     /// A task of the agent that ends or panics while the node runs is fatal: without it the node would only look alive.
-    fn spawn(&self, task: impl std::future::Future<Output = ()> + Send + 'static) {
+    pub(crate) fn spawn(&self, task: impl std::future::Future<Output = ()> + Send + 'static) {
         let (stop, fatal) = (self.inner.stop.clone(), self.inner.fatal.clone());
         let running = tokio::spawn(async move {
             tokio::select! { () = task => {}, () = stop.cancelled() => {} }
@@ -279,7 +289,11 @@ impl Agent {
     }
 
     async fn follow_registry(self, mut changes: watch::Receiver<u64>) {
-        while changes.changed().await.is_ok() {
+        loop {
+            tokio::select! {
+                changed = changes.changed() => if changed.is_err() { return },
+                () = self.inner.reopen.notified() => {}
+            }
             if let Err(error) = self.follow_registry_once().await {
                 error!(%error, "a platform cannot be opened");
                 self.inner.fatal.send_replace(Some(error.to_string()));
@@ -331,6 +345,42 @@ impl Agent {
         self.inner.broken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Platforms that this node should keep and could not open.
+    pub(crate) fn broken_platforms(&self) -> Vec<RegionCode> {
+        self.broken().keys().copied().collect()
+    }
+
+    /// What kept a platform from opening is mended: it is opened like any other.
+    pub(crate) fn open_again(&self, region: RegionCode) {
+        self.broken().remove(&region);
+        self.inner.reopen.notify_one();
+    }
+
+    pub(crate) fn platform_dir(&self, region: RegionCode) -> std::path::PathBuf {
+        self.inner.data.platform(region)
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.inner.shared
+    }
+
+    pub(crate) fn stopping(&self) -> CancellationToken {
+        self.inner.stop.clone()
+    }
+
+    pub(crate) fn scrubs(&self) -> &Scrubs {
+        &self.inner.scrubs
+    }
+
+    pub(crate) fn scrubs_shared(&self) -> Arc<Scrubs> {
+        self.inner.scrubs.clone()
+    }
+
+    /// How often and how fast this node verifies.
+    pub fn verification(&self) -> Verification {
+        self.inner.config.verification
+    }
+
     fn is_broken(&self, region: RegionCode) -> bool {
         self.broken().contains_key(&region)
     }
@@ -355,7 +405,7 @@ impl Agent {
         let writer = JournalWriter::start(
             store.clone(),
             WriterLimits::default(),
-            Some(marks(region, done_tx.clone())),
+            Some(marks(region, done_tx.clone(), self.scrubs_shared())),
         )
         .map_err(fail)?;
         let (events, inbox) = mpsc::channel(EVENTS);
@@ -539,12 +589,17 @@ impl Agent {
     }
 }
 
-/// Passes the digest at each checksum mark to the platform's task.
-fn marks(region: RegionCode, done: mpsc::UnboundedSender<Completion>) -> Marks {
-    Arc::new(move |digest| match digest {
-        Ok(d) => {
+/// Passes the digest at each checksum mark to the platform's task, and to the looks what waits for mending.
+fn marks(region: RegionCode, done: mpsc::UnboundedSender<Completion>, scrubs: Arc<Scrubs>) -> Marks {
+    Arc::new(move |mark| match mark {
+        Mark::Own(Ok(d)) => {
             let _ = done.send(Completion::Digest(StateDigest { index: d.applied.index, digest: d.digest }));
         }
-        Err(error) => warn!(%region, %error, "state digest failed"),
+        Mark::Own(Err(error)) => warn!(%region, %error, "state digest failed"),
+        Mark::Told { index, digest } => {
+            let _ = done.send(Completion::Told(StateDigest { index, digest }));
+        }
+        Mark::Waiting(why) => scrubs.waits(region, Some(why)),
+        Mark::GoesOn => scrubs.waits(region, None),
     })
 }

@@ -16,6 +16,7 @@ pub(crate) use telling::soft;
 
 use crate::coordinator::SealReports;
 use crate::lease::Desk;
+use crate::verification::MarkBook;
 use crate::{Clock, PlatformStatus, StateDigest, steps};
 use bytes::Bytes;
 use eport_consensus::{ProposeError, Registry};
@@ -105,6 +106,7 @@ pub(crate) enum Completion {
     Sealed(Epoch),
     Applied(JournalIndex),
     Digest(StateDigest),
+    Told(StateDigest),
     Truncated(Position, Timestamp),
     Exported { after: JournalIndex, tail: TailManifest },
     TailRecorded { after: JournalIndex },
@@ -154,6 +156,9 @@ pub(crate) struct Task {
     generation: u64,
     alarm: Option<(Code, String)>,
     digest: Option<StateDigest>,
+    marks: MarkBook,
+    /// Rows here are not those of the primary.
+    differs: Option<(Code, String)>,
     /// The tail exported last, and who hands it over.
     tail: Option<TailManifest>,
     upload: Option<tokio::task::AbortHandle>,
@@ -199,6 +204,7 @@ impl Task {
             bootstrap: None,
             shipping_floor: replica.shipping_floor(),
             state_digest: None,
+            marks: crate::MarkSoft::default(),
             lease_until: None,
             heard: None,
         });
@@ -220,6 +226,8 @@ impl Task {
             generation: 0,
             alarm: None,
             digest: None,
+            marks: MarkBook::default(),
+            differs: None,
             tail: None,
             upload: None,
             bootstrapping: bootstrap::Shown::default(),
@@ -340,9 +348,21 @@ impl Task {
             Completion::Digest(digest) => {
                 // Rows that are not whole prove nothing.
                 self.digest = self.replica.rows_whole().then_some(digest);
+                if self.digest.is_some() {
+                    let compared = self.marks.own(digest.index, digest.digest, self.context.clock.wall());
+                    self.compared(compared);
+                }
                 return;
             }
-            Completion::Truncated(last, last_time) => Input::Truncated { last, last_time },
+            Completion::Told(digest) => {
+                let compared = self.marks.told(digest.index, digest.digest, self.context.clock.wall());
+                self.compared(compared);
+                return;
+            }
+            Completion::Truncated(last, last_time) => {
+                self.marks.cut(last.index);
+                Input::Truncated { last, last_time }
+            }
             Completion::Exported { after, tail } => {
                 // The replica may cut the tail only when the registry knows of it: nobody may forget it.
                 self.tail = Some(tail.clone());
@@ -589,6 +609,19 @@ impl Task {
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
         });
+    }
+
+    /// Says when the rows here are not the primary's. Nothing is changed here: verification looks into it.
+    fn compared(&mut self, compared: Option<crate::Compared>) {
+        let Some(compared) = compared else { return };
+        if compared.equal {
+            self.differs = None;
+            return;
+        }
+        let (region, mark) = (self.region, compared.index);
+        error!(%region, %mark, code = %codes::STATE_DIFFERS, "rows differ from the primary's");
+        self.differs = Some((codes::STATE_DIFFERS, format!("rows at mark {mark} differ from the primary's")));
+        self.tell_now();
     }
 
     fn raise(&mut self, alarm: Alarm) {

@@ -63,6 +63,10 @@ pub struct PlatformSoft {
     pub shipping_floor: JournalIndex,
     /// Digest of the state rows at the last checksum mark applied here.
     pub state_digest: Option<(JournalIndex, Digest)>,
+    /// What comparisons at marks have shown.
+    pub marks: crate::MarkSoft,
+    /// What the look through this copy has shown; `None` before the first.
+    pub scrub: Option<crate::ScrubSoft>,
     /// Bytes it takes on that node's disk.
     pub disk_bytes: u64,
     /// As backup: the epoch followed and how many milliseconds ago the newest acknowledgement was sent that the primary has
@@ -92,6 +96,8 @@ impl PlatformSoft {
             bootstrap: None,
             shipping_floor: JournalIndex::ZERO,
             state_digest: None,
+            marks: crate::MarkSoft::default(),
+            scrub: None,
             disk_bytes: 0,
             heard: None,
         }

@@ -5,6 +5,7 @@
 //! names. Every question may be repeated; a node that cannot answer now says so.
 
 use crate::node::Agent;
+use crate::verification;
 use bytes::Bytes;
 use eport_consensus::Registry;
 use eport_journal::Role;
@@ -38,17 +39,19 @@ const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 const FREE_MIN: u64 = 256 << 20;
 
 #[derive(Serialize, Deserialize)]
-enum Ask {
+pub(crate) enum Ask {
     /// Is this tail of a node here, and how much of it?
     Offer { node: NodeId, head: TailHead },
     /// A part of its record file.
     Part { node: NodeId, head: TailHead, offset: u64, bytes: Bytes },
     /// Rows of the state.
     Rows { region: RegionCode, epoch: Epoch, at_least: JournalIndex, keys: Vec<Bytes> },
+    /// Something that verification asks.
+    Verification(verification::Question),
 }
 
 #[derive(Serialize, Deserialize)]
-enum Answer {
+pub(crate) enum Answer {
     /// The whole tail is here, fsynced.
     Held,
     /// So many bytes of it are here.
@@ -57,9 +60,11 @@ enum Answer {
     Rows { at: Position, rows: Vec<Option<Bytes>> },
     /// Not now, for this reason.
     NotNow(String),
+    /// Something that verification asked for.
+    Verification(verification::Reply),
 }
 
-async fn ask(transport: &Transport, to: NodeId, ask: &Ask) -> Result<Answer, String> {
+pub(crate) async fn ask(transport: &Transport, to: NodeId, ask: &Ask) -> Result<Answer, String> {
     let payload = Bytes::from(codec::encode(ask));
     let answer = transport.request(to, Purpose::Tail, payload, TIMEOUT).await.map_err(|e| e.to_string())?;
     if answer.is_empty() {
@@ -87,7 +92,9 @@ pub(crate) async fn upload(
         let offset = match answer {
             Answer::Held => return Ok(()),
             Answer::Have(bytes) => bytes,
-            Answer::Rows { .. } | Answer::NotNow(_) => return Err("another answer than asked for".to_owned()),
+            Answer::Rows { .. } | Answer::NotNow(_) | Answer::Verification(_) => {
+                return Err("another answer than asked for".to_owned());
+            }
         };
         // Another sender of the same tail may move it on; standing still is what ends an attempt.
         stalled = if last.is_some_and(|l| offset <= l) { stalled + 1 } else { 0 };
@@ -210,6 +217,7 @@ impl Agent {
             Ask::Rows { region, epoch, at_least, keys } => {
                 return self.answer_rows(from, region, epoch, at_least, keys).await;
             }
+            Ask::Verification(question) => return self.answer_verification(from, question).await,
             Ask::Offer { node, head } => (node, head, None),
             Ask::Part { node, head, offset, bytes } => (node, head, Some((offset, bytes))),
         };

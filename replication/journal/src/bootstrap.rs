@@ -47,8 +47,7 @@ impl Replica {
                 self.send(peer, Message::HelloAnswer { epoch, answer });
                 return None;
             }
-            // It starts from nothing: what it had does not count any more until it is there again.
-            (state.durable, state.received, state.applied) = (after, after.index, Position::ZERO);
+            state.set_back(after);
         }
         let newly = after.index < acked && !reseeding;
         state.slot.reseeding = reseeding || after.index < acked;

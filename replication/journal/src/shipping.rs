@@ -48,6 +48,14 @@ pub(crate) struct Peer {
     alarmed: bool,
 }
 
+impl Peer {
+    /// It starts anew from `after`: what it had, and how level it was with it, does not count any more until it is there again.
+    pub(crate) fn set_back(&mut self, after: Position) {
+        (self.durable, self.received, self.applied) = (after, after.index, Position::ZERO);
+        (self.caught_up, self.whole) = (0, false);
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Stream {
     next: JournalIndex,
@@ -440,8 +448,11 @@ impl Replica {
 
     pub(crate) fn send_beats(&mut self, to: Vec<NodeId>) {
         let Some(epoch) = self.ship.as_ref().map(|s| s.epoch) else { return };
-        let (committed, last, keep) = (self.log.committed, self.log.durable.index, self.keep_wanted());
+        let (last, keep) = (self.log.durable.index, self.keep_wanted());
         for node in to {
+            // An index means something only to whoever has greeted this primary as it is: another one may hold another record there.
+            let greeted = self.ship.as_ref().is_some_and(|s| s.is_streaming(node));
+            let committed = if greeted { self.log.committed } else { JournalIndex::ZERO };
             let vouches = self.may_vouch(node);
             let heard = self.ship.as_mut().filter(|_| vouches).map_or(0, |s| s.vouch(node));
             self.send(node, Message::Beat { epoch, committed, last, heard, keep });

@@ -69,6 +69,19 @@ fn a_backup_that_lacks_little_is_streamed_to() {
 }
 
 #[test]
+fn how_level_a_backup_was_before_it_lost_its_disk_is_no_reason_to_take_it_in_sync() {
+    let (mut net, view) = with_a_new_backup(5);
+    net.pass(1_000);
+    let asked = |net: &Net| net.host("a").asked.len();
+    assert_eq!(asked(&net), 1, "it is level, and the registry was asked to take it in sync");
+    net.wipe("c");
+    net.place("c", &view, false);
+    assert_eq!(asked(&net), 1, "the same is asked for a disk that has just begun anew");
+    net.pass(2_000);
+    assert_eq!(asked(&net), 2, "it is level again");
+}
+
+#[test]
 fn a_checkpoint_that_cannot_be_had_is_asked_for_again() {
     let (mut net, _) = with_a_new_backup(40);
     net.input(node("c"), Input::CheckpointHere { last: None });

@@ -217,8 +217,12 @@ fn who_greeted_a_candidate_holds_nothing_of_the_epoch_that_it_opens_after_cuttin
         "record 2 of a is another one than that of b"
     );
     net.heal();
+    net.cut.insert((node("a"), node("b")));
     net.place("c", &second, false);
-    net.pass(1_500);
+    net.pass(600);
     assert_eq!(*net.host("b").replica.role(), Role::Primary { epoch: epoch(2) });
+    assert_eq!(net.host("a").applied, start.index, "that record 2 is committed is said of another one");
+    net.heal();
+    net.pass(1_500);
     assert_eq!(net.host("a").exported.len(), 1, "what a held alone is kept apart");
 }

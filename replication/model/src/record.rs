@@ -11,13 +11,15 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Version of the record layout and of the state rows its effects write.
-pub const SCHEMA_VERSION: u16 = 4;
+pub const SCHEMA_VERSION: u16 = 5;
 /// The record format that knows Degrade records.
 pub const DEGRADE_SINCE: u16 = 2;
 /// The record format that knows records of certificates.
 pub const CERTIFICATES_SINCE: u16 = 3;
+/// The record format that knows Erase records.
+pub const ERASE_SINCE: u16 = 4;
 /// The record format that knows records of enrolment.
-pub const ENROLMENT_SINCE: u16 = 4;
+pub const ENROLMENT_SINCE: u16 = 5;
 
 /// Id of a move, drawn by whoever asked for it. Prints as 32 hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -91,7 +93,8 @@ pub enum RecordKind {
         /// Its target.
         to: NodeId,
     },
-    /// Every replica hashes its state rows when it has applied exactly this record.
+    /// Every replica hashes its state rows when it has applied exactly this record. One that reads [`STATE_READ`] tells what the
+    /// primary had at an earlier mark instead, and every backup compares.
     ChecksumMark,
     /// Nothing; moves the head, for example after an aborted switchover.
     Noop,
@@ -105,6 +108,20 @@ pub enum RecordKind {
     CertIntent,
     /// What it signed, or a certificate that it had issued before its ledger began.
     CertIssued,
+    /// By law a body of an earlier record goes: whoever applies this overwrites it where it lies. Digest and length stay in that
+    /// record's header, so the chain proves itself as before, and this record says why the bytes are missing.
+    Erase {
+        /// The record.
+        record: JournalIndex,
+        /// Which of its bodies.
+        body: u16,
+        /// Digest of the body: never another one is erased.
+        digest: Digest,
+        /// Why, for people.
+        reason: String,
+        /// By what authority: the order of a court, the number of a request.
+        authority: String,
+    },
     /// A token was made or withdrawn, a request was filed or refused. What leads to a certificate stands in its `CertIntent`.
     Enrolment,
 }
@@ -116,6 +133,7 @@ impl RecordKind {
         match self {
             RecordKind::Degrade { .. } => DEGRADE_SINCE,
             RecordKind::CertIntent | RecordKind::CertIssued => CERTIFICATES_SINCE,
+            RecordKind::Erase { .. } => ERASE_SINCE,
             RecordKind::Enrolment => ENROLMENT_SINCE,
             _ => 1,
         }
@@ -131,6 +149,7 @@ impl RecordKind {
             RecordKind::ChecksumMark => "checksum_mark",
             RecordKind::Noop => "noop",
             RecordKind::Degrade { .. } => "degrade",
+            RecordKind::Erase { .. } => "erase",
             RecordKind::CertIntent => "cert_intent",
             RecordKind::CertIssued => "cert_issued",
             RecordKind::Enrolment => "enrolment",
@@ -245,7 +264,24 @@ pub struct RecordHeader {
 /// What an EpochStart reads when the record before it belongs to another lineage: the old lineage stands as its version.
 pub const LINEAGE_READ: &str = "lineage";
 
+/// What a ChecksumMark reads that tells what the primary had at an earlier one: index and digest stand as its version.
+pub const STATE_READ: &str = "state";
+
+/// Key of the state row that says that a body is erased; its value is the body's digest.
+pub fn erased_key(record: JournalIndex, body: u16) -> Vec<u8> {
+    [&b"erased/"[..], &record.as_u64().to_be_bytes(), &body.to_be_bytes()].concat()
+}
+
 impl RecordHeader {
+    /// Index and digest of the rows that a ChecksumMark tells of an earlier one; `None` for a mark at which rows are hashed,
+    /// and for every other record.
+    pub fn told_state(&self) -> Option<(JournalIndex, Digest)> {
+        let RecordKind::ChecksumMark = self.kind else { return None };
+        let version = &self.reads.iter().find(|r| r.name == STATE_READ)?.version;
+        let (index, digest) = version.split_once(':')?;
+        Some((JournalIndex::from_u64(index.parse().ok()?), digest.parse().ok()?))
+    }
+
     /// The lineage that an EpochStart names as the one before its own; `None` for every other record.
     pub fn parent_lineage(&self) -> Option<Lineage> {
         let RecordKind::EpochStart { .. } = self.kind else { return None };
@@ -285,6 +321,29 @@ impl Draft {
     /// A record without request, effects and bodies.
     pub fn bare(kind: RecordKind, time: Timestamp) -> Self {
         Self { kind, time, request: None, reads: Vec::new(), effects: Vec::new(), bodies: Vec::new() }
+    }
+
+    /// A record by which a body goes: whoever applies it overwrites that body, and a row says that it is gone for good.
+    pub fn erase(
+        (record, body): (JournalIndex, u16),
+        digest: Digest,
+        reason: String,
+        authority: String,
+        time: Timestamp,
+    ) -> Self {
+        let row = Effect::Put {
+            key: Bytes::from(erased_key(record, body)),
+            value: Bytes::copy_from_slice(digest.as_bytes()),
+        };
+        let kind = RecordKind::Erase { record, body, digest, reason, authority };
+        Self { effects: vec![row], ..Self::bare(kind, time) }
+    }
+
+    /// A mark that tells which digest the primary's rows had at the mark `index`.
+    pub fn state_told(index: JournalIndex, digest: Digest, time: Timestamp) -> Self {
+        let version = format!("{}:{digest}", index.as_u64());
+        let reads = vec![ReadVersion { name: STATE_READ.to_owned(), version }];
+        Self { reads, ..Self::bare(RecordKind::ChecksumMark, time) }
     }
 }
 

@@ -476,6 +476,17 @@ pub enum Op {
         /// Name of the script.
         name: String,
     },
+    /// By law these bodies go: the primary writes an Erase record for each, and every copy overwrites them.
+    Erase {
+        /// The platform.
+        region: RegionCode,
+        /// The bodies.
+        targets: Vec<crate::EraseTarget>,
+        /// Why.
+        reason: String,
+        /// By what authority.
+        authority: String,
+    },
     /// Set what a platform may take of the nodes that serve it.
     SetQuota {
         /// The platform.

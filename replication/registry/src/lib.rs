@@ -12,6 +12,7 @@
 mod command;
 mod decide;
 mod drills;
+mod erasures;
 mod federation;
 mod invitation;
 mod keys;
@@ -33,6 +34,7 @@ pub use drills::{
     DRILL_LIMIT_MS, DRILL_PLATFORMS_MAX, DRILL_SCHEDULES_MAX, DRILLS_KEPT, Drill, DrillFigures,
     DrillPlatform, DrillSchedule, DrillStart, DrillState, DrillVerdict,
 };
+pub use erasures::{ERASED_AT_ONCE, ERASURES_KEPT, EraseTarget, Erasure};
 pub use federation::{Federation, Issuer, IssuerState, Mode, Node, NodeState, Revocation, Setting, Site};
 pub use invitation::{Invitation, invitation_setting};
 pub use keys::{

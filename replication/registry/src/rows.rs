@@ -83,6 +83,7 @@ pub(crate) enum Row {
     Lineage(LineageRecord),
     Drill(crate::Drill),
     DrillSchedule(crate::DrillSchedule),
+    Erasure(crate::Erasure),
     Quota(crate::Quota),
 }
 
@@ -107,6 +108,7 @@ const AUDIT: u8 = 34;
 const LINEAGE: u8 = 50;
 const DRILL: u8 = 44;
 const DRILL_SCHEDULE: u8 = 45;
+const ERASURE: u8 = 70;
 const QUOTA: u8 = 60;
 
 fn key(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
@@ -147,6 +149,10 @@ impl Row {
             Row::Audit(a) => key(AUDIT, &[&a.seq.to_be_bytes()]),
             Row::Lineage(l) => key(LINEAGE, &[&l.generation.to_be_bytes()]),
             Row::Drill(d) => key(DRILL, &[&d.id.0]),
+            Row::Erasure(e) => {
+                let (record, body) = (e.target.record.as_u64().to_be_bytes(), e.target.body.to_be_bytes());
+                key(ERASURE, &[&e.region.as_u32().to_be_bytes(), &record, &body, e.target.digest.as_bytes()])
+            }
             Row::DrillSchedule(s) => {
                 key(DRILL_SCHEDULE, &[&s.region.as_u32().to_be_bytes(), s.name.as_bytes()])
             }
@@ -178,6 +184,7 @@ impl Row {
             Row::Lineage(v) => codec::encode(v),
             Row::Drill(v) => codec::encode(v),
             Row::DrillSchedule(v) => codec::encode(v),
+            Row::Erasure(v) => codec::encode(v),
             Row::Quota(v) => codec::encode(v),
         }
     }
@@ -207,6 +214,7 @@ impl Row {
             LINEAGE => Row::Lineage(read(kind, value)?),
             DRILL => Row::Drill(read(kind, value)?),
             DRILL_SCHEDULE => Row::DrillSchedule(read(kind, value)?),
+            ERASURE => Row::Erasure(read(kind, value)?),
             QUOTA => Row::Quota(read(kind, value)?),
             other => return Err(RowError::Kind(Some(other))),
         };

@@ -3,9 +3,10 @@
 use crate::rows::{Kept, Row};
 use crate::signed;
 use crate::{
-    Approval, Audit, Command, CommandId, DRILLS_KEPT, DataKey, Drill, DrillSchedule, Federation, Head,
-    Holder, HolderName, Issuer, LineageRecord, MoveRecord, Node, NumberBlock, Operator, Outcome, Placement,
-    Quota, Refusal, Revocation, RowChange, RowError, Site, TableId, TableVersion, Tail, decide,
+    Approval, Audit, Command, CommandId, DRILLS_KEPT, DataKey, Drill, DrillSchedule, EraseTarget, Erasure,
+    Federation, Head, Holder, HolderName, Issuer, LineageRecord, MoveRecord, Node, NumberBlock, Operator,
+    Outcome, Placement, Quota, Refusal, Revocation, RowChange, RowError, Site, TableId, TableVersion, Tail,
+    decide,
 };
 use eport_model::{Digest, DigestHasher, MoveId, NodeId, RegionCode, SiteId, Subject, codec};
 use std::collections::BTreeMap;
@@ -41,6 +42,7 @@ pub struct State {
     pub(crate) lineages: BTreeMap<u64, LineageRecord>,
     pub(crate) drills: BTreeMap<CommandId, Drill>,
     pub(crate) drill_schedules: BTreeMap<(RegionCode, String), DrillSchedule>,
+    pub(crate) erasures: BTreeMap<(RegionCode, EraseTarget), Erasure>,
     pub(crate) quotas: BTreeMap<RegionCode, Quota>,
     audit_ids: BTreeMap<CommandId, u64>,
     kept: BTreeMap<u64, Kept>,
@@ -200,7 +202,8 @@ impl State {
         let trust = trust.chain(self.lineages.values().cloned().map(Row::Lineage));
         let drills = self.drills.values().cloned().map(Row::Drill);
         let drills = drills.chain(self.drill_schedules.values().cloned().map(Row::DrillSchedule));
-        let trust = trust.chain(drills).chain(self.quotas.values().cloned().map(Row::Quota));
+        let trust = trust.chain(drills).chain(self.erasures.values().cloned().map(Row::Erasure));
+        let trust = trust.chain(self.quotas.values().cloned().map(Row::Quota));
         first.chain(members).chain(placed).chain(moved).chain(heads).chain(numbers).chain(tables).chain(trust)
     }
 
@@ -224,6 +227,7 @@ impl State {
             Row::Drill(v) => drop(self.drills.insert(v.id, v)),
             Row::Quota(v) => drop(self.quotas.insert(v.region, v)),
             Row::DrillSchedule(v) => drop(self.drill_schedules.insert((v.region, v.name.clone()), v)),
+            Row::Erasure(v) => drop(self.erasures.insert((v.region, v.target), v)),
             Row::Approval(v) => drop(self.approvals.insert(v.id, v)),
             Row::Audit(v) => {
                 self.audit_ids.insert(v.decided_by_command, v.seq);

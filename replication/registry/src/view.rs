@@ -247,6 +247,16 @@ impl State {
         self.tails.get(id)
     }
 
+    /// Bodies of a platform that operators have ordered to be erased, by record.
+    pub fn erasures(&self, region: RegionCode) -> impl Iterator<Item = &crate::Erasure> {
+        self.erasures.values().filter(move |e| e.region == region)
+    }
+
+    /// The order to erase this body, if there is one.
+    pub fn erasure(&self, region: RegionCode, target: &crate::EraseTarget) -> Option<&crate::Erasure> {
+        self.erasures.get(&(region, *target))
+    }
+
     /// Number blocks of one epoch, in order.
     pub fn number_blocks(&self, region: RegionCode, epoch: Epoch) -> Vec<NumberBlock> {
         let blocks = self.numbers.get(&region).into_iter().flat_map(|b| b.values());

@@ -427,6 +427,32 @@ fn whoever_could_change_the_guards_alone_could_do_all_alone_so_they_need_two_per
 }
 
 #[test]
+fn what_is_erased_for_ever_is_erased_by_two_persons() {
+    let mut o = Office::new();
+    let (ada, bo) = (o.person("ada"), o.person("bo"));
+    let target = EraseTarget {
+        record: eport_model::JournalIndex::from_u64(7),
+        body: 0,
+        digest: eport_model::Digest::of(b"personal"),
+    };
+    let region = region("440300");
+    let erase = |reason: &str| Op::Erase {
+        region,
+        targets: vec![target],
+        reason: reason.into(),
+        authority: "order 7".into(),
+    };
+    let id = waiting(o.by(&ada, erase("a person asked")));
+    assert!(o.w.state.erasure(region, &target).is_none(), "nothing goes before the second person");
+    assert!(o.decide(&ada, id, true).is_err(), "the first person is no second one");
+    o.decide(&bo, id, false).unwrap();
+    assert!(o.w.state.erasure(region, &target).is_none());
+    let id = waiting(o.by(&ada, erase("a person asked again")));
+    o.decide(&bo, id, true).unwrap();
+    assert_eq!(o.w.state.erasure(region, &target).unwrap().by, "operator/ada");
+}
+
+#[test]
 fn the_second_operator_is_listed_by_the_first_alone_and_without_one_nothing_waits_for_ever() {
     let mut o = Office::new();
     o.w = World::with_platform();

@@ -38,6 +38,13 @@ impl Draft {
         file.write_all(bytes).map_err(|e| Error::io("write file", &self.partial, e))
     }
 
+    /// Makes what was written durable, so that `publish` has little left to do.
+    pub(crate) fn sync(&mut self) -> Result<(), Error> {
+        let file = self.file.as_mut().expect("a draft has its file until it is published");
+        let synced = file.flush().and_then(|()| file.get_ref().sync_all());
+        synced.map_err(|e| Error::io("fsync file", &self.partial, e))
+    }
+
     /// Makes the file durable and visible under its name.
     pub(crate) fn publish(mut self) -> Result<(), Error> {
         let writer = self.file.take().expect("a draft is published once");

@@ -2,10 +2,10 @@
 //!
 //! Always holds: header, every effect and every body carry their own crc32c, which also covers their place (index and
 //! part number), so a value found in another place is damage and not a record. A body is erased where it lies: its bytes
-//! become zeros and its state says so, nothing moves.
+//! become zeros and its state says so, nothing moves. While that is done its state is one that no single flipped bit makes.
 //!
 //! ```text
-//! record = len u32 of the row, row, then for each body: len u32, crc u32, state u8 (0 kept, 1 erased), bytes
+//! record = len u32 of the row, row, then for each body: len u32, crc u32, state u8 (0 kept, 1 erased, 0x5e going), bytes
 //! row    = version u8, parts u32, then for each part: crc u32, len u32, bytes
 //!          part 0 = record digest (32) and encoded header; part n = effect n
 //! meta   = name -> crc u32, encoded value (in the database)
@@ -90,6 +90,39 @@ fn push_effect(effect: &Effect, out: &mut Vec<u8>) {
     out.extend_from_slice(&(effect.key().len() as u32).to_le_bytes());
     out.extend_from_slice(effect.key());
     out.extend_from_slice(value);
+}
+
+/// State of a body whose bytes are being overwritten: its checksum does not count, and it is served as erased.
+pub(crate) const GOING: u8 = 0x5e;
+
+/// Where body `n` lies in the stored form of a record: the place of its state, and the length of its bytes. `None` when the
+/// record has no such body.
+pub(crate) fn body_place(bytes: &Bytes, n: u16) -> Result<Option<(usize, usize)>, String> {
+    let (row, mut rest) = split(bytes.clone())?;
+    let mut at = 4 + row.len();
+    for i in 0..=n {
+        if rest.is_empty() {
+            return Ok(None);
+        }
+        let len = take_u32(&mut rest)? as usize;
+        take(&mut rest, len.saturating_add(5))?;
+        if i == n {
+            return Ok(Some((at + 8, len)));
+        }
+        at += 9 + len;
+    }
+    Ok(None)
+}
+
+/// Checksum and state of an erased body of `len` bytes.
+pub(crate) fn erased_front(index: JournalIndex, n: u16, len: usize) -> [u8; 5] {
+    let mut stored = vec![0; len + 1];
+    stored[0] = 1;
+    let crc = part_crc(index, BODY_PART | u32::from(n), &stored);
+    let mut out = [0; 5];
+    out[..4].copy_from_slice(&crc.to_le_bytes());
+    out[4] = 1;
+    out
 }
 
 /// Takes `n` bytes from the front, sharing the memory of the whole.
@@ -197,6 +230,9 @@ fn take_body(index: JournalIndex, n: u32, rest: &mut Bytes) -> Result<Bytes, Str
     let len = take_u32(rest)? as usize;
     let crc = take_u32(rest)?;
     let mut stored = take(rest, len.saturating_add(1))?;
+    if stored.first() == Some(&GOING) {
+        return Ok(Bytes::new());
+    }
     if part_crc(index, BODY_PART | n, &stored) != crc {
         return Err(format!("the checksum of body {n} does not match"));
     }

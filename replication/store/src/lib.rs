@@ -30,8 +30,10 @@ pub use export::{
     EpochSpan, ExportManifest, Problem, Received, Restored, SegmentEntry, TailDocument, TailHead, TailInbox,
     TailManifest, Until, VerifyReport, read_tail, tail_documents, tail_file_name, verify_export,
 };
+pub use log::{ClosedJournal, FileReport, Gap};
 pub use objects::{ObjectInfo, ObjectStore};
 pub use platform::{PlatformStore, Recovered, RewindMark, StateDigest, StateSnapshot};
+pub use platform::{RowsLook, ScrubPlace};
 pub use registry::RegistryStore;
 pub use shared::{Budget, MemoryUse, Shared};
-pub use writer::{Done, JournalWriter, Marks, Op, WriterLimits, WriterStats};
+pub use writer::{Done, JournalWriter, Mark, Marks, Op, WriterLimits, WriterStats};

@@ -72,6 +72,7 @@ impl Fake {
             bootstrap: None,
             shipping_floor: JournalIndex::ZERO,
             state_digest: None,
+            marks: eport_agent::MarkSoft::default(),
             lease_until: None,
             heard: None,
         });

@@ -46,6 +46,8 @@ pub enum DocCommand {
     },
     /// List documents
     List(ListArgs),
+    /// Erase the content of a document by law, on every copy; digests and the chain stay
+    Erase(super::erase::EraseArgs),
 }
 
 /// Arguments of `eport doc list`.
@@ -81,6 +83,7 @@ pub async fn run(args: DocArgs, global: &Global, out: Out) -> Result<(), Error> 
         DocCommand::Submit { files, platform } => submit(&client, &files, platform, out).await,
         DocCommand::Show { id, platform } => show(&client, &id, platform, out).await,
         DocCommand::List(args) => list(&client, &args, out).await,
+        DocCommand::Erase(args) => super::erase::run(&client, &args, out).await,
     }
 }
 

@@ -5,15 +5,14 @@ use crate::commands::moves::{self, MoveArgs, OldPrimary};
 use crate::commands::promote::{self, Way};
 use crate::connect;
 use crate::error::Error;
-use crate::exit;
 use crate::output::{Out, cell};
 use crate::table::Table;
 use clap::{Args, Subcommand, ValueEnum};
 use eport_api_types::{PlatformCreate, PolicyBackup};
-use eport_client::{Client, Method, Repeat};
+use eport_client::{Client, Method};
 use eport_model::{NodeId, RegionCode};
 use eport_registry::{DurabilityMode, FailoverMode, Policy, statement};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// Arguments of `eport platform`.
 #[derive(Args, Debug)]
@@ -121,6 +120,9 @@ pub enum PlatformCommand {
     Verify {
         /// Region code
         region: RegionCode,
+        /// Also have every holder look through its copy now, every record and every row, and wait for the end
+        #[arg(long)]
+        scrub: bool,
     },
 }
 
@@ -277,7 +279,7 @@ pub async fn run(mut args: PlatformArgs, global: &Global, out: Out) -> Result<()
         PlatformCommand::Usage(args) => super::quota::usage(&client, &args, out).await,
         PlatformCommand::History { region } => history(&client, region, out).await,
         PlatformCommand::Keys { region, rotate } => super::keys::run(&client, region, rotate, out).await,
-        PlatformCommand::Verify { region } => verify(&client, region, out).await,
+        PlatformCommand::Verify { region, scrub } => super::verify::run(&client, region, scrub, out).await,
     }
 }
 
@@ -337,20 +339,6 @@ async fn history(client: &Client, region: RegionCode, out: Out) -> Result<(), Er
         table
     });
     Ok(())
-}
-
-/// Prints the digests; a difference is exit 11, a holder that could not be asked too: equality is then not shown.
-async fn verify(client: &Client, region: RegionCode, out: Out) -> Result<(), Error> {
-    let answer: Value =
-        client.post(&format!("/v1/platforms/{region}/verify"), &json!({}), Repeat::Safe).await?;
-    out.result(&answer, || {
-        let mut table = Table::new(["node", "equal", "digest"]);
-        for r in answer["replicas"].as_array().into_iter().flatten() {
-            table.row(["node", "equal", "digest"].map(|k| cell(r, k)));
-        }
-        format!("{region} at record {}\n{}", cell(&answer, "index"), table.render())
-    });
-    if answer["ok"] == true { Ok(()) } else { Err(Error::Exit(exit::DIFFERENCE)) }
 }
 
 #[cfg(test)]

@@ -12,7 +12,10 @@ impl Agent {
         let mut platforms: Vec<PlatformSoft> = self
             .platforms_read()
             .iter()
-            .map(|(region, h)| soft(*region, &h.handle.status().borrow(), h.handle.store().disk_bytes()))
+            .map(|(region, h)| {
+                let (disk, scrub) = (h.handle.store().disk_bytes(), self.inner.scrubs.soft(*region));
+                soft(*region, &h.handle.status().borrow(), disk, scrub)
+            })
             .collect();
         platforms.extend(self.broken().iter().map(|(region, why)| PlatformSoft::broken(*region, why)));
         platforms.extend(self.kept().iter().map(|(region, last)| PlatformSoft::kept(*region, *last)));

@@ -80,10 +80,11 @@ impl Task {
             applied: self.replica.applied().index,
             backups: self.backups(),
             durability_now: self.durability_now(),
-            alarm: self.alarm.clone(),
+            alarm: self.alarm.clone().or_else(|| self.differs.clone()),
             bootstrap: self.bootstrapping.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone(),
             shipping_floor: self.replica.shipping_floor(),
             state_digest: self.digest,
+            marks: self.marks.soft(),
             lease_until: self.replica.lease_until().map(|ms| self.context.clock.instant_of(ms)),
             heard: self.replica.heard(),
         };
@@ -92,7 +93,12 @@ impl Task {
 }
 
 /// A platform's status as other nodes hear it.
-pub(crate) fn soft(region: RegionCode, status: &PlatformStatus, disk_bytes: u64) -> PlatformSoft {
+pub(crate) fn soft(
+    region: RegionCode,
+    status: &PlatformStatus,
+    disk_bytes: u64,
+    scrub: Option<crate::ScrubSoft>,
+) -> PlatformSoft {
     let (role, epoch) = match &status.role {
         Role::Idle => ("idle", Epoch::NONE),
         Role::Primary { epoch } => ("primary", *epoch),
@@ -116,6 +122,8 @@ pub(crate) fn soft(region: RegionCode, status: &PlatformStatus, disk_bytes: u64)
         bootstrap: status.bootstrap.clone(),
         shipping_floor: status.shipping_floor,
         state_digest: status.state_digest.map(|d| (d.index, d.digest)),
+        marks: status.marks,
+        scrub,
         disk_bytes,
         heard: status.heard,
     }

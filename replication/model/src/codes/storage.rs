@@ -47,6 +47,10 @@ codes! { STORAGE_CODES {
         "A record or object is too large" / "记录或对象过大",
         "The size exceeds what the storage accepts; the limit is in the detail." / "大小超过存储上限，上限见详情。",
         "Split the content, or shorten the request." / "请拆分内容或缩短请求。";
+    COPY_DAMAGED = 1113, 500, 11, true,
+        "Damage was found in a copy" / "在副本中发现损坏",
+        "The background look through what a node has stored found journal files or rows that cannot be read; the platform goes on, and other holders give what is missing." / "后台检查发现节点存储的日志文件或状态行无法读取；平台继续运行，缺失部分由其他持有者补回。",
+        "Wait for the mending, which status shows; if it stays open, start another holder, then replace the disk." / "请等待修复（见 status）；若一直未修复，请启动其他持有者，随后更换磁盘。";
     DIR_OLDER_FORMAT = 1112, 500, 7, false,
         "The data directory has an older format" / "数据目录格式较旧",
         "The directory was written by an older version whose format this one cannot read." / "该目录由较旧版本写入，本版本无法读取其格式。",

@@ -5,6 +5,7 @@ pub(crate) mod approvals;
 mod check;
 mod drills;
 pub(crate) mod epoch;
+mod erase;
 mod failover;
 mod federation;
 mod journals;
@@ -72,6 +73,9 @@ pub(crate) fn decide(state: &State, c: &Command) -> Decision {
         | Op::EndDrill { .. }
         | Op::PutDrillSchedule(_)
         | Op::RemoveDrillSchedule { .. } => drills::decide(state, c),
+        Op::Erase { region, targets, reason, authority } => {
+            erase::erase(state, c, *region, targets, (reason, authority))
+        }
         // An approval is decided before this, where the signature was judged.
         Op::DecideApproval { .. } => Err(Refusal::Rule("an approval is decided by an operator".to_owned())),
     }

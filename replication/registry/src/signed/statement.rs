@@ -5,7 +5,7 @@
 //! A new operation does not compile until it is given a kind here.
 
 use crate::{
-    Backup, CommandId, DrillFigures, DrillPlatform, DrillSchedule, DrillVerdict, DurabilityMode,
+    Backup, CommandId, DrillFigures, DrillPlatform, DrillSchedule, DrillVerdict, DurabilityMode, EraseTarget,
     FailoverMode, Federation, HolderName, Isolation, Issuer, IssuerState, MoveKind, Node, NodeChange,
     NodeState, OldPrimary, Op, Operator, OperatorRole, Policy, PolicyBackup, QuotaLimits, Role, Setting,
     Site, State, TableId, TailState,
@@ -23,6 +23,9 @@ pub const OPERATOR_PUT: &str = "operator.put";
 pub const ISSUER_PUT: &str = "issuer.put";
 /// A surviving journal is adopted.
 pub const PLATFORM_ADOPT: &str = "platform.adopt";
+
+/// Bodies are erased by law.
+pub const BODY_ERASE: &str = "body.erase";
 
 /// Every kind of command that an operator gives.
 pub const KINDS: &[&str] = &[
@@ -57,8 +60,17 @@ pub const KINDS: &[&str] = &[
     "drill.end",
     "drill.schedule",
     "drill.unschedule",
+    BODY_ERASE,
     "platform.quota",
 ];
+
+/// Erase bodies by law.
+pub fn erase(region: RegionCode, targets: &[EraseTarget], reason: &str, authority: &str) -> Statement {
+    let named = targets.iter().map(|t| format!("{}/{}:{}", t.record, t.body, t.digest));
+    let statement = Statement::new(BODY_ERASE).with("region", region);
+    let statement = statement.with("targets", named.collect::<Vec<_>>().join(","));
+    statement.with("reason", reason).with("authority", authority)
+}
 
 /// Create a platform.
 pub fn create_platform(
@@ -460,6 +472,7 @@ impl Op {
             }
             Op::PutDrillSchedule(schedule) => drill_schedule(schedule),
             Op::RemoveDrillSchedule { region, name } => drill_unschedule(*region, name),
+            Op::Erase { region, targets, reason, authority } => erase(*region, targets, reason, authority),
             Op::SetQuota { region, version, limits } => quota(*region, *version, limits),
         }
     }
@@ -479,6 +492,7 @@ impl Op {
             | Op::ReserveFailover { region, .. }
             | Op::AbortMove { region, .. }
             | Op::AdoptJournal { region, .. }
+            | Op::Erase { region, .. }
             | Op::FailMove { region, .. } => Some(*region),
             // What reaches beyond one platform is the province's to allow.
             Op::BeginDrill { region, platforms, .. } => {

@@ -7,9 +7,35 @@ use eport_model::{
     Digest, Epoch, JournalIndex, Lineage, NodeId, Position, Record, RecordKind, RegionCode, Timestamp,
 };
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Problems reported one by one; more are counted.
 const PROBLEMS_MAX: usize = 1_000;
+/// Missing bodies that may wait for the record that explains them.
+const MISSING_MAX: usize = 100_000;
+
+/// Bodies that are missing and that no Erase record has explained yet, with their digests.
+#[derive(Default)]
+pub(super) struct Missing(BTreeMap<(JournalIndex, u16), Digest>);
+
+impl Missing {
+    pub(super) fn see(&mut self, record: &Record) {
+        for (n, (body, named)) in (0u16..).zip(record.bodies.iter().zip(&record.header.bodies)) {
+            if body.is_empty() && named.len > 0 {
+                self.0.insert((record.index(), n), named.digest);
+            }
+        }
+        if let RecordKind::Erase { record: of, body, digest, .. } = &record.header.kind
+            && self.0.get(&(*of, *body)) == Some(digest)
+        {
+            self.0.remove(&(*of, *body));
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
 
 /// Records of one epoch.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -73,6 +99,8 @@ pub(crate) struct ChainCheck {
     turned: bool,
     /// The record before the next one: its index, and its position unless it could not be read.
     before: Option<(JournalIndex, Option<Position>)>,
+    /// Bodies that are missing and that no Erase record has explained yet, with their digests.
+    missing: Missing,
     time: Timestamp,
     report: VerifyReport,
 }
@@ -98,6 +126,7 @@ impl ChainCheck {
             lineage: None,
             turned: false,
             before: None,
+            missing: Missing::default(),
             time: Timestamp::default(),
             report,
         }
@@ -145,6 +174,7 @@ impl ChainCheck {
         self.check_owner(record, file);
         self.check_place(record, file);
         self.check_epoch(record, file);
+        self.check_bodies(record, file);
         if record.header.time < self.time {
             self.problem(index, "time", file, format!("record {index} is older than the record before it"));
         }
@@ -187,6 +217,22 @@ impl ChainCheck {
             // Without a manifest the first record said whose the journal is; from here on it is this lineage's.
             self.turned = true;
         }
+    }
+
+    /// A body may be missing only when a later record says that it was erased, and that record names this very body.
+    fn check_bodies(&mut self, record: &Record, file: Option<&str>) {
+        self.missing.see(record);
+        if self.missing.0.len() > MISSING_MAX {
+            let detail =
+                format!("more than {MISSING_MAX} bodies are missing before any record explains them");
+            self.problem(record.index(), "body", file, detail);
+            self.missing.0.clear();
+        }
+    }
+
+    /// True when a record seen so far explains every body that is missing.
+    pub(crate) fn explained(&self) -> bool {
+        self.missing.is_empty()
     }
 
     fn check_place(&mut self, record: &Record, file: Option<&str>) {
@@ -246,6 +292,11 @@ impl ChainCheck {
 
     /// The report.
     pub(crate) fn finish(mut self) -> VerifyReport {
+        for ((index, n), _) in std::mem::take(&mut self.missing.0) {
+            let detail =
+                format!("body {n} of record {index} is missing, and no later record says that it was erased");
+            self.problem(index, "body", None, detail);
+        }
         if let (Some((owner, region)), Some(end)) = (self.owner, self.lineage)
             && owner != end
             && !self.turned

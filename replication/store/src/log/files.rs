@@ -16,7 +16,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-const FRONT: usize = 28;
+pub(super) const FRONT: usize = 28;
 const FRONT_MAGIC: [u8; 8] = *b"EPORTLOG";
 const FORMAT: u32 = 1;
 const TRAILER: usize = 28;
@@ -57,6 +57,16 @@ pub(super) fn list(dir: &Path) -> Result<Vec<u64>, Error> {
     }
     firsts.sort_unstable();
     Ok(firsts)
+}
+
+/// Removes what a crash left half written.
+pub(super) fn tidy(dir: &Path) -> Result<(), Error> {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        if entry.path().extension().is_some_and(|e| e == durable::PARTIAL) {
+            fs::remove_file(entry.path()).map_err(io("remove a half-written file", dir))?;
+        }
+    }
+    Ok(())
 }
 
 /// Checks that the full files follow each other up to the last one.
@@ -172,7 +182,7 @@ pub(super) fn seal(dir: &Path, first: u64, active: &Active) -> Result<(), Error>
     written.map_err(io("end a file of the journal", &path(dir, first)))
 }
 
-/// The table of places and the trailer that end a full file.
+/// What stands behind the frames of a full file: the places of its records, and the trailer.
 pub(super) fn table(first: u64, offsets: &[u32], end: u64) -> Vec<u8> {
     let mut out: Vec<u8> = offsets.iter().flat_map(|o| o.to_le_bytes()).collect();
     let at = out.len();

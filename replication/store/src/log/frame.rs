@@ -123,7 +123,7 @@ impl<'a> Frames<'a> {
 }
 
 /// Fills the buffer as far as the file reaches.
-fn read_up_to(file: &File, bytes: &mut [u8], at: u64) -> Result<usize> {
+pub(super) fn read_up_to(file: &File, bytes: &mut [u8], at: u64) -> Result<usize> {
     let mut got = 0;
     while got < bytes.len() {
         match file.read_at(&mut bytes[got..], at + got as u64) {
@@ -134,6 +134,24 @@ fn read_up_to(file: &File, bytes: &mut [u8], at: u64) -> Result<usize> {
         }
     }
     Ok(got)
+}
+
+/// The place of the next head between `at` and `end` that names a record of `wanted`; what lies before it is no frame.
+pub(super) fn next_head(file: &File, at: u64, end: u64, wanted: std::ops::Range<u64>) -> Result<Option<u64>> {
+    let mut from = at;
+    while from < end {
+        let mut bytes = vec![0; (end - from).min(CHUNK as u64) as usize];
+        let got = read_up_to(file, &mut bytes, from)?;
+        let is_head = |w: &[u8]| Head::decode(w).is_some_and(|h| wanted.contains(&h.index));
+        if let Some(n) = bytes[..got].windows(HEAD).position(is_head) {
+            return Ok(Some(from + n as u64));
+        }
+        if got < bytes.len() {
+            break;
+        }
+        from += (got.saturating_sub(HEAD - 1)).max(1) as u64;
+    }
+    Ok(None)
 }
 
 /// Whether any frame between `at` and `end` says that record `index` had been fsynced before it was written.

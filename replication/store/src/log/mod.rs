@@ -9,8 +9,12 @@
 //! journal is cut beside it. Decision 0018 says why the journal does not lie in RocksDB.
 
 mod adopt;
+mod erase;
 mod files;
 mod frame;
+mod mend;
+
+pub use mend::{ClosedJournal, FileReport, Gap};
 
 pub(crate) use adopt::{LogFile, trim};
 
@@ -88,6 +92,7 @@ impl Log {
         full: u64,
         fsynced: JournalIndex,
     ) -> Result<Self, Error> {
+        files::tidy(dir)?;
         let mut sealed = files::list(dir)?;
         let first = match sealed.pop() {
             Some(first) => first,

@@ -85,7 +85,7 @@ impl PlatformStore {
         self.writable()?;
         let mut batch = rocksdb::WriteBatch::default();
         let owner = layout::encode_meta(&(lineage, self.0.region));
-        batch.put_cf(self.family(META), meta::OWNER, owner);
+        batch.put_cf(&self.family(META), meta::OWNER, owner);
         self.write("take over the journal", batch, true)
     }
 }

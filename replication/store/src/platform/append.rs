@@ -51,7 +51,7 @@ impl PlatformStore {
 
     fn write_history(&self, history: &EpochHistory) -> Result<(), Error> {
         let mut batch = WriteBatch::default();
-        batch.put_cf(self.family(META), meta::HISTORY, layout::encode_meta(history));
+        batch.put_cf(&self.family(META), meta::HISTORY, layout::encode_meta(history));
         self.write("write epoch history", batch, true)
     }
 
@@ -80,7 +80,7 @@ impl PlatformStore {
             return Ok(());
         }
         let mut batch = WriteBatch::default();
-        batch.put_cf(self.family(META), meta::SEALED, layout::encode_meta(&epoch));
+        batch.put_cf(&self.family(META), meta::SEALED, layout::encode_meta(&epoch));
         self.write("seal epoch", batch, true)?;
         hold(&self.0.head).sealed = epoch;
         Ok(())
@@ -105,7 +105,7 @@ impl PlatformStore {
         history.truncate_after(after);
         // The epoch of a removed record stays promised: this node has acted under it.
         let mut batch = WriteBatch::default();
-        batch.put_cf(self.family(META), meta::SEALED, layout::encode_meta(&head.sealed));
+        batch.put_cf(&self.family(META), meta::SEALED, layout::encode_meta(&head.sealed));
         self.write("seal epoch", batch, true)?;
         self.0.log.cut(after).map_err(|e| self.poisoned(e))?;
         eport_failpoint::point!("journal.cut.between", self.0.region);

@@ -4,9 +4,9 @@
 //! so no effect can touch the meta rows, whatever its key. The counters of what came in are a row among them, written here
 //! and not by an effect: they count what is applied, in the same batch (`eport_model::Usage`).
 
-use super::{META, PlatformStore, STATE, hold, meta};
+use super::{META, PlatformStore, hold, meta};
 use crate::{Error, layout};
-use eport_model::{Effect, Position, Record, RecordDefect, USAGE_KEY, Usage, codec};
+use eport_model::{Effect, Position, Record, RecordDefect, RecordKind, USAGE_KEY, Usage, codec};
 use rocksdb::WriteBatch;
 use std::sync::Arc;
 
@@ -16,6 +16,12 @@ const USAGE_LEN_MAX: usize = 16 << 10;
 impl PlatformStore {
     /// Applies stored records that directly follow the last applied one. Returns the new applied position.
     pub fn apply(&self, records: &[Arc<Record>]) -> Result<Position, Error> {
+        for record in records {
+            // Before it counts as applied: a crash in between applies it, and erases, once more.
+            if let RecordKind::Erase { record, body, digest, .. } = &record.header.kind {
+                self.erase_body(*record, *body, digest)?;
+            }
+        }
         let _apply = hold(&self.0.apply);
         self.writable()?;
         let (last, mut applied) = {
@@ -23,7 +29,7 @@ impl PlatformStore {
             (head.last, head.applied)
         };
         let mut batch = WriteBatch::default();
-        let state = self.family(STATE);
+        let state = self.rows();
         let mut effects = Vec::with_capacity(records.len() * 4);
         let (mut usage, mut counted) = (self.usage()?, false);
         for record in records {
@@ -43,14 +49,14 @@ impl PlatformStore {
         }
         for effect in last_of_each_row(effects) {
             match effect {
-                Effect::Put { key, value } => batch.put_cf(state, key, value),
-                Effect::Delete { key } => batch.delete_cf(state, key),
+                Effect::Put { key, value } => batch.put_cf(&state, key, value),
+                Effect::Delete { key } => batch.delete_cf(&state, key),
             }
         }
         if counted {
-            batch.put_cf(state, USAGE_KEY, codec::encode(&usage));
+            batch.put_cf(&state, USAGE_KEY, codec::encode(&usage));
         }
-        batch.put_cf(self.family(META), meta::APPLIED, layout::encode_meta(&applied));
+        batch.put_cf(&self.family(META), meta::APPLIED, layout::encode_meta(&applied));
         self.write("apply effects", batch, false)?;
         hold(&self.0.head).applied = applied;
         Ok(applied)

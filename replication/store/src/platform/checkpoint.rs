@@ -1,12 +1,13 @@
 //! What making and installing checkpoints need of the database and the journal's files.
 
 use super::open::unresolved;
-use super::{META, PlatformStore, Recovered, STATE, hold, meta};
+use super::{META, PlatformStore, Recovered, hold, meta};
 use crate::checkpoint::Checkpoint;
 use crate::{Error, layout};
 use eport_model::{Digest, EpochHistory, JournalIndex, Lineage, Position};
 use rocksdb::{IteratorMode, WriteBatch, WriteOptions};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 /// Rows written at once.
 const BATCH: usize = 4 << 20;
@@ -29,7 +30,7 @@ impl PlatformStore {
     /// Bytes that the state rows take on disk, about.
     pub fn rows_bytes(&self) -> u64 {
         let property = rocksdb::properties::ESTIMATE_LIVE_DATA_SIZE;
-        self.0.db.property_int_value_cf(self.family(STATE), property).ok().flatten().unwrap_or(0)
+        self.0.db.property_int_value_cf(&self.rows(), property).ok().flatten().unwrap_or(0)
     }
 
     /// True for lineages whose records may stand in this journal.
@@ -40,12 +41,12 @@ impl PlatformStore {
     pub(crate) fn note_install(&self, id: Digest) -> Result<(), Error> {
         self.writable()?;
         let mut batch = WriteBatch::default();
-        batch.put_cf(self.family(META), meta::INSTALL, layout::encode_meta(&id));
+        batch.put_cf(&self.family(META), meta::INSTALL, layout::encode_meta(&id));
         self.write("begin installing a checkpoint", batch, true)
     }
 
     pub(crate) fn noted_install(&self) -> Result<Option<Digest>, Error> {
-        let value = self.0.db.get_pinned_cf(self.family(META), meta::INSTALL);
+        let value = self.0.db.get_pinned_cf(&self.family(META), meta::INSTALL);
         let value = value.map_err(|e| self.unreadable("read meta", e))?;
         let damaged =
             |e: String| Error::damaged(self.path(), None, format!("meta row {}: {e}", meta::INSTALL));
@@ -68,7 +69,9 @@ impl PlatformStore {
         give: impl FnOnce(&mut dyn FnMut(&[u8], &[u8]) -> Result<(), Error>) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let _apply = hold(&self.0.apply);
-        let state = self.family(STATE);
+        // Rows that are being made anew from the journal would be those of before.
+        self.0.rewinds.fetch_add(1, Ordering::SeqCst);
+        let state = self.rows();
         // Not in the database's log: the flush below makes them durable, and before it the note of the installation stands.
         let mut options = WriteOptions::default();
         options.disable_wal(true);
@@ -76,18 +79,18 @@ impl PlatformStore {
             self.0.db.write_opt(batch, &options).map_err(|e| self.poison("write rows", e))
         };
         let end = |mode| -> Result<Option<Box<[u8]>>, Error> {
-            let found = self.0.db.iterator_cf(state, mode).next().transpose();
+            let found = self.0.db.iterator_cf(&state, mode).next().transpose();
             found.map(|row| row.map(|(key, _)| key)).map_err(|e| self.unreadable("scan rows", e))
         };
         if let (Some(first), Some(last)) = (end(IteratorMode::Start)?, end(IteratorMode::End)?) {
             let mut batch = WriteBatch::default();
-            batch.delete_range_cf(state, &first, &last);
-            batch.delete_cf(state, &last);
+            batch.delete_range_cf(&state, &first, &last);
+            batch.delete_cf(&state, &last);
             write(batch)?;
         }
         let (mut batch, mut bytes) = (WriteBatch::default(), 0);
         give(&mut |key, value| {
-            batch.put_cf(state, key, value);
+            batch.put_cf(&state, key, value);
             bytes += key.len() + value.len();
             if bytes >= BATCH {
                 bytes = 0;
@@ -98,7 +101,7 @@ impl PlatformStore {
         write(batch)?;
         let mut options = rocksdb::FlushOptions::default();
         options.set_wait(true);
-        self.0.db.flush_cf_opt(state, &options).map_err(|e| self.poison("flush rows", e))
+        self.0.db.flush_cf_opt(&state, &options).map_err(|e| self.poison("flush rows", e))
     }
 
     /// Names history, applied position and promised epoch of a checkpoint whose journal and rows are in place, and forgets the
@@ -115,11 +118,11 @@ impl PlatformStore {
         let sealed = hold(&self.0.head).sealed.max(made.history.last_epoch());
         let mut batch = WriteBatch::default();
         let meta_family = self.family(META);
-        batch.put_cf(meta_family, meta::HISTORY, layout::encode_meta(&made.history));
-        batch.put_cf(meta_family, meta::APPLIED, layout::encode_meta(&made.applied));
-        batch.put_cf(meta_family, meta::SEALED, layout::encode_meta(&sealed));
-        batch.delete_cf(meta_family, meta::REWIND);
-        batch.delete_cf(meta_family, meta::INSTALL);
+        batch.put_cf(&meta_family, meta::HISTORY, layout::encode_meta(&made.history));
+        batch.put_cf(&meta_family, meta::APPLIED, layout::encode_meta(&made.applied));
+        batch.put_cf(&meta_family, meta::SEALED, layout::encode_meta(&sealed));
+        batch.delete_cf(&meta_family, meta::REWIND);
+        batch.delete_cf(&meta_family, meta::INSTALL);
         self.write("install checkpoint", batch, true)?;
         appending.promise.note(made.last.index, &made.last.digest);
         let mut head = hold(&self.0.head);

@@ -10,7 +10,7 @@ impl PlatformStore {
     pub fn local_put(&self, key: &[u8], value: &[u8]) -> Result<(), Error> {
         self.writable()?;
         let mut batch = WriteBatch::default();
-        batch.put_cf(self.family(LOCAL), key, value);
+        batch.put_cf(&self.family(LOCAL), key, value);
         self.write("write local row", batch, true)
     }
 
@@ -18,13 +18,13 @@ impl PlatformStore {
     pub fn local_delete(&self, key: &[u8]) -> Result<(), Error> {
         self.writable()?;
         let mut batch = WriteBatch::default();
-        batch.delete_cf(self.family(LOCAL), key);
+        batch.delete_cf(&self.family(LOCAL), key);
         self.write("remove local row", batch, true)
     }
 
     /// Reads a node-local row.
     pub fn local_get(&self, key: &[u8]) -> Result<Option<Bytes>, Error> {
-        let value = self.0.db.get_cf(self.family(LOCAL), key);
+        let value = self.0.db.get_cf(&self.family(LOCAL), key);
         value.map(|v| v.map(Bytes::from)).map_err(|e| self.unreadable("read local row", e))
     }
 }

@@ -8,24 +8,29 @@ mod append;
 mod apply;
 mod checkpoint;
 mod disk;
+mod erase;
 mod local;
 mod open;
 mod planted;
 mod promise;
 mod read;
 mod rewind;
+mod rows;
+mod scrub;
 mod state;
 
 pub use open::Recovered;
 pub use rewind::RewindMark;
+pub use scrub::{RowsLook, ScrubPlace};
 pub use state::{StateDigest, StateSnapshot};
 
 use crate::Error;
 use crate::log::Log;
 use eport_model::{Coded, Epoch, EpochHistory, Lineage, Position, RegionCode, Timestamp};
-use rocksdb::{ColumnFamily, DB};
+use rocksdb::{BoundColumnFamily, DBWithThreadMode, MultiThreaded};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 pub(crate) const STATE: &str = "state";
 pub(crate) const META: &str = "meta";
@@ -39,15 +44,19 @@ pub(crate) mod meta {
     pub(crate) const SEALED: &str = "sealed";
     pub(crate) const APPLIED: &str = "applied";
     pub(crate) const REWIND: &str = "rewind";
+    pub(crate) const ROWS: &str = "rows";
     pub(crate) const INSTALL: &str = "install";
 }
+
+/// Families come and go while the database is open: rows that are made anew get one of their own.
+pub(crate) type Database = DBWithThreadMode<MultiThreaded>;
 
 /// One platform's database. Clones share it; it closes when the last is dropped.
 #[derive(Clone)]
 pub struct PlatformStore(Arc<Inner>);
 
 struct Inner {
-    db: DB,
+    db: Database,
     log: Log,
     dir: PathBuf,
     lineage: Lineage,
@@ -58,6 +67,14 @@ struct Inner {
     append: Mutex<Appending>,
     /// Held while state rows change.
     apply: Mutex<()>,
+    /// Held while a file of the journal is written anew or a body is erased. Taken before all others.
+    mending: Mutex<()>,
+    /// Held while rows are made anew. Taken before `apply`.
+    rebuilding: Mutex<()>,
+    /// Which family holds the rows.
+    rows: RwLock<Arc<rows::Generation>>,
+    /// How often rows were put back from elsewhere.
+    rewinds: AtomicU64,
     /// What is on disk; held only to look or to note a finished write.
     head: Mutex<Head>,
     /// The first failed write, after which nothing is written.
@@ -135,13 +152,14 @@ impl PlatformStore {
 
     /// Writes what is only in memory and log into tables, so that the next start replays nothing. For an orderly stop.
     pub fn flush(&self) -> Result<(), Error> {
-        let families = [STATE, META, LOCAL].map(|name| self.family(name));
+        let families = [self.rows(), self.family(META), self.family(LOCAL)];
+        let families: Vec<_> = families.iter().collect();
         let mut options = rocksdb::FlushOptions::default();
         options.set_wait(true);
         self.0.db.flush_cfs_opt(&families, &options).map_err(|e| self.poison("flush", e))
     }
 
-    fn family(&self, name: &'static str) -> &ColumnFamily {
+    fn family(&self, name: &'static str) -> Arc<BoundColumnFamily<'_>> {
         self.0.db.cf_handle(name).expect("every family exists once the database is open")
     }
 
@@ -159,7 +177,11 @@ impl PlatformStore {
 
     /// Notes a failed write. What it left in the log is unknown, so no later write may build upon it.
     fn poison(&self, operation: &'static str, source: rocksdb::Error) -> Error {
-        self.poisoned(Error::rocks(operation, &self.0.dir, source))
+        let error = Error::rocks(operation, &self.0.dir, source);
+        if matches!(error, Error::Damaged { .. }) {
+            rows::suspect(&self.0.dir);
+        }
+        self.poisoned(error)
     }
 
     fn poisoned(&self, error: Error) -> Error {

@@ -4,22 +4,24 @@
 //! must verify, chain, and agree with the meta rows; nothing acknowledged is ever cut here.
 
 use super::promise::{Kept, Promise};
-use super::{Appending, Head, Inner, META, PlatformStore, meta};
+use super::rows::{self, Generation};
+use super::{Appending, Database, Head, Inner, LOCAL, META, PlatformStore, meta};
 use crate::layout::{self, FORMAT};
 use crate::log::Log;
 use crate::{Error, Shared, durable};
 use eport_model::{
     Epoch, EpochHistory, JournalIndex, Lineage, MoveId, Position, Record, RecordKind, RegionCode, Timestamp,
 };
-use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB};
+use rocksdb::{BoundColumnFamily, ColumnFamilyDescriptor};
 use serde::de::DeserializeOwned;
 use std::path::Path;
-use std::sync::{Mutex, OnceLock};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 /// How many records at the end are verified in full when a platform opens.
 const VERIFIED_AT_OPEN: u64 = 64;
 /// Folder of the journal's files, inside the database's.
-const LOG: &str = "journal";
+pub(super) const LOG: &str = "journal";
 
 /// What was found on disk when the platform was opened.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -48,8 +50,13 @@ impl PlatformStore {
         shared: &Shared,
     ) -> Result<(Self, Recovered), Error> {
         durable::create_dir(dir)?;
-        let db = DB::open_cf_descriptors(&shared.database(), dir, families(shared))
-            .map_err(|e| Error::rocks("open database", dir, e))?;
+        let found = rows::families_of(dir);
+        let db = Database::open_cf_descriptors(
+            &shared.database(),
+            dir,
+            families(shared, &found, rows::are_suspect(dir)),
+        )
+        .map_err(|e| Error::rocks("open database", dir, e))?;
         let meta = Meta { db: &db, dir };
         meta.claim(lineage, region)?;
         let head = Head {
@@ -58,6 +65,8 @@ impl PlatformStore {
             applied: meta.read(meta::APPLIED)?.unwrap_or_default(),
             ..Head::default()
         };
+        let generation = meta.read::<u64>(meta::ROWS)?.map_or_else(Generation::default, Generation::new);
+        rows::tidy(&db, &found, &generation, dir)?;
         let (promise, kept) = Promise::open(dir)?;
         let fsynced = kept.map_or(JournalIndex::ZERO, |k| k.index).max(head.applied.index);
         let log = Log::open(&dir.join(LOG), region, shared.budget().journal_file_bytes, fsynced)?;
@@ -70,6 +79,10 @@ impl PlatformStore {
             ancestors: OnceLock::new(),
             append: Mutex::new(Appending { promise, buffer: Vec::new() }),
             apply: Mutex::new(()),
+            mending: Mutex::new(()),
+            rebuilding: Mutex::new(()),
+            rows: RwLock::new(Arc::new(generation)),
+            rewinds: AtomicU64::new(0),
             head: Mutex::new(head),
             poison: OnceLock::new(),
             disk: super::disk::DiskUse::default(),
@@ -167,7 +180,7 @@ pub(super) fn unresolved(record: &Record) -> Option<MoveId> {
 
 /// The meta rows of a database that is being opened.
 struct Meta<'a> {
-    db: &'a DB,
+    db: &'a Database,
     dir: &'a Path,
 }
 
@@ -194,15 +207,15 @@ impl Meta<'_> {
 
     fn found(&self, lineage: Lineage, region: RegionCode) -> Result<(), Error> {
         let mut batch = rocksdb::WriteBatch::default();
-        batch.put_cf(self.family(), meta::FORMAT, layout::encode_meta(&FORMAT));
-        batch.put_cf(self.family(), meta::OWNER, layout::encode_meta(&(lineage, region)));
+        batch.put_cf(&self.family(), meta::FORMAT, layout::encode_meta(&FORMAT));
+        batch.put_cf(&self.family(), meta::OWNER, layout::encode_meta(&(lineage, region)));
         let mut options = rocksdb::WriteOptions::default();
         options.set_sync(true);
         self.db.write_opt(batch, &options).map_err(|e| Error::rocks("found database", self.dir, e))
     }
 
     fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Error> {
-        let value = self.db.get_pinned_cf(self.family(), name);
+        let value = self.db.get_pinned_cf(&self.family(), name);
         let value = value.map_err(|e| Error::rocks("read meta", self.dir, e))?;
         let decode = |v: rocksdb::DBPinnableSlice<'_>| {
             layout::decode_meta(&v)
@@ -211,12 +224,21 @@ impl Meta<'_> {
         value.map(decode).transpose()
     }
 
-    fn family(&self) -> &ColumnFamily {
+    fn family(&self) -> Arc<BoundColumnFamily<'_>> {
         self.db.cf_handle(META).expect("every family exists once the database is open")
     }
 }
 
-fn families(shared: &Shared) -> Vec<ColumnFamilyDescriptor> {
-    let sizes = [(super::STATE, 16 << 20), (META, 256 << 10), (super::LOCAL, 256 << 10)];
-    sizes.map(|(name, buffer)| ColumnFamilyDescriptor::new(name, shared.family(buffer))).into()
+/// Options of every family that is there, or should be.
+fn families(shared: &Shared, found: &[String], suspect: bool) -> Vec<ColumnFamilyDescriptor> {
+    let small = [META, LOCAL].map(|name| ColumnFamilyDescriptor::new(name, shared.family(256 << 10)));
+    let rows = found.iter().filter(|name| rows::is_rows(name));
+    let options = || {
+        let mut options = shared.family(rows::BUFFER);
+        // Merging damaged tables is what stops the database from writing: not before these rows are made anew.
+        options.set_disable_auto_compactions(suspect);
+        options
+    };
+    let rows = rows.map(|name| ColumnFamilyDescriptor::new(name, options()));
+    small.into_iter().chain(rows).collect()
 }

@@ -3,12 +3,13 @@
 //! Always holds: from `begin_rewind` until `end_rewind` a durable mark says that the rows are not those of the applied record,
 //! and which exported tails wrote them; the mark and the lowered applied position are one write. Every step may be repeated.
 
-use super::{META, PlatformStore, STATE, hold, meta};
+use super::{META, PlatformStore, hold, meta};
 use crate::{Error, layout};
 use bytes::Bytes;
 use eport_model::{JournalIndex, Position};
 use rocksdb::WriteBatch;
 use serde::{Deserialize, Serialize};
+use std::sync::atomic::Ordering;
 
 /// Tails that one rewind can be about: a node whose source is replaced again and again before it has caught up.
 const TAILS_MAX: usize = 256;
@@ -25,7 +26,7 @@ pub struct RewindMark {
 impl PlatformStore {
     /// The rewind that is under way, if one is.
     pub fn rewind_mark(&self) -> Result<Option<RewindMark>, Error> {
-        let value = self.0.db.get_pinned_cf(self.family(META), meta::REWIND);
+        let value = self.0.db.get_pinned_cf(&self.family(META), meta::REWIND);
         let value = value.map_err(|e| self.unreadable("read meta", e))?;
         let damaged =
             |e: String| Error::damaged(self.path(), None, format!("meta row {}: {e}", meta::REWIND));
@@ -50,9 +51,10 @@ impl PlatformStore {
         if after < applied.index {
             applied = self.position(after)?.ok_or(Error::NoRecord { index: after })?;
         }
+        self.0.rewinds.fetch_add(1, Ordering::SeqCst);
         let mut batch = WriteBatch::default();
-        batch.put_cf(self.family(META), meta::REWIND, layout::encode_meta(&mark));
-        batch.put_cf(self.family(META), meta::APPLIED, layout::encode_meta(&applied));
+        batch.put_cf(&self.family(META), meta::REWIND, layout::encode_meta(&mark));
+        batch.put_cf(&self.family(META), meta::APPLIED, layout::encode_meta(&applied));
         eport_failpoint::point!("rewind.begin.before", self.region());
         self.write("begin rewind", batch, true)?;
         eport_failpoint::point!("rewind.begin.after", self.region());
@@ -67,8 +69,8 @@ impl PlatformStore {
         let mut batch = WriteBatch::default();
         for (key, value) in rows {
             match value {
-                Some(value) => batch.put_cf(self.family(STATE), key, value),
-                None => batch.delete_cf(self.family(STATE), key),
+                Some(value) => batch.put_cf(&self.rows(), key, value),
+                None => batch.delete_cf(&self.rows(), key),
             }
         }
         eport_failpoint::point!("rewind.rows.before", self.region());
@@ -81,7 +83,7 @@ impl PlatformStore {
         self.writable()?;
         let mark = RewindMark { at: Some(at), ..self.rewind_mark()?.unwrap_or_default() };
         let mut batch = WriteBatch::default();
-        batch.put_cf(self.family(META), meta::REWIND, layout::encode_meta(&mark));
+        batch.put_cf(&self.family(META), meta::REWIND, layout::encode_meta(&mark));
         eport_failpoint::point!("rewind.taken.before", self.region());
         self.write("note rows taken", batch, true)?;
         eport_failpoint::point!("rewind.taken.after", self.region());
@@ -97,7 +99,7 @@ impl PlatformStore {
             return Ok(());
         }
         let mut batch = WriteBatch::default();
-        batch.delete_cf(self.family(META), meta::REWIND);
+        batch.delete_cf(&self.family(META), meta::REWIND);
         eport_failpoint::point!("rewind.end.before", self.region());
         self.write("end rewind", batch, true)?;
         eport_failpoint::point!("rewind.end.after", self.region());

@@ -1,11 +1,12 @@
 //! Reading state rows: one, many, by prefix, and all of them as of one applied position.
 
-use super::{META, PlatformStore, STATE, meta};
+use super::{Database, META, PlatformStore, meta};
 use crate::{Error, layout};
 use bytes::Bytes;
 use eport_model::{Digest, DigestHasher, Position};
-use rocksdb::{ColumnFamily, Direction, IteratorMode, ReadOptions, Snapshot};
+use rocksdb::{BoundColumnFamily, Direction, IteratorMode, ReadOptions, SnapshotWithThreadMode};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// The digest of all state rows at one applied position. Equal positions must have equal digests on every replica.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -21,13 +22,13 @@ pub struct StateDigest {
 impl PlatformStore {
     /// One state row.
     pub fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Error> {
-        let value = self.0.db.get_cf(self.family(STATE), key);
+        let value = self.0.db.get_cf(&self.rows(), key);
         value.map(|v| v.map(Bytes::from)).map_err(|e| self.unreadable("read row", e))
     }
 
     /// Several state rows as of one instant, answers in the order of the keys.
     pub fn get_many(&self, keys: &[&[u8]]) -> Result<Vec<Option<Bytes>>, Error> {
-        let found = self.0.db.batched_multi_get_cf(self.family(STATE), keys.iter().copied(), false);
+        let found = self.0.db.batched_multi_get_cf(&self.rows(), keys.iter().copied(), false);
         let copy = |v: rocksdb::DBPinnableSlice<'_>| Bytes::copy_from_slice(&v);
         found
             .into_iter()
@@ -44,7 +45,7 @@ impl PlatformStore {
     ) -> Result<Vec<(Bytes, Bytes)>, Error> {
         let start = after.map_or_else(|| prefix.to_vec(), successor).max(prefix.to_vec());
         let mode = IteratorMode::From(&start, Direction::Forward);
-        let rows = self.0.db.iterator_cf_opt(self.family(STATE), within(prefix), mode);
+        let rows = self.0.db.iterator_cf_opt(&self.rows(), within(prefix), mode);
         let own = |(k, v): (Box<[u8]>, Box<[u8]>)| (Bytes::from(k), Bytes::from(v));
         rows.take(limit).map(|row| row.map(own).map_err(|e| self.unreadable("scan rows", e))).collect()
     }
@@ -53,7 +54,7 @@ impl PlatformStore {
     pub fn count(&self, prefix: &[u8]) -> Result<u64, Error> {
         let mut options = within(prefix);
         options.fill_cache(false);
-        let mut rows = self.0.db.raw_iterator_cf_opt(self.family(STATE), options);
+        let mut rows = self.0.db.raw_iterator_cf_opt(&self.rows(), options);
         let mut count = 0;
         rows.seek(prefix);
         while rows.valid() {
@@ -65,7 +66,14 @@ impl PlatformStore {
 
     /// All state rows as they are now, unmoved by later writes while it lives.
     pub fn snapshot(&self) -> StateSnapshot<'_> {
-        StateSnapshot { store: self, snapshot: self.0.db.snapshot() }
+        loop {
+            let (generation, rows) = self.rows_now();
+            let snapshot = self.0.db.snapshot();
+            // Rows that were made anew in between stand in another family, of which this snapshot would show a part.
+            if self.rows_now().0 == generation {
+                return StateSnapshot { store: self, rows, snapshot };
+            }
+        }
     }
 
     /// Takes a snapshot now and hashes it on a thread of its own, which calls `done`. Returns when the snapshot is taken,
@@ -93,13 +101,14 @@ impl PlatformStore {
 /// State rows as of one applied position.
 pub struct StateSnapshot<'a> {
     store: &'a PlatformStore,
-    snapshot: Snapshot<'a>,
+    rows: Arc<BoundColumnFamily<'a>>,
+    snapshot: SnapshotWithThreadMode<'a, Database>,
 }
 
 impl StateSnapshot<'_> {
     /// The last record whose effects these rows hold.
     pub fn applied(&self) -> Result<Position, Error> {
-        let value = self.snapshot.get_pinned_cf(self.store.family(META), meta::APPLIED);
+        let value = self.snapshot.get_pinned_cf(&self.store.family(META), meta::APPLIED);
         match value.map_err(|e| self.store.unreadable("read meta", e))? {
             None => Ok(Position::ZERO),
             Some(v) => layout::decode_meta(&v).map_err(|e| {
@@ -110,7 +119,7 @@ impl StateSnapshot<'_> {
 
     /// One row.
     pub fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Error> {
-        let value = self.snapshot.get_cf(self.store.family(STATE), key);
+        let value = self.snapshot.get_cf(&self.rows, key);
         value.map(|v| v.map(Bytes::from)).map_err(|e| self.store.unreadable("read row", e))
     }
 
@@ -142,17 +151,13 @@ impl StateSnapshot<'_> {
         let mut options = ReadOptions::default();
         options.set_total_order_seek(true);
         options.fill_cache(false);
-        let mut rows = self.snapshot.raw_iterator_cf_opt(self.state(), options);
+        let mut rows = self.snapshot.raw_iterator_cf_opt(&self.rows, options);
         rows.seek_to_first();
         while let Some((key, value)) = rows.item() {
             each(key, value)?;
             rows.next();
         }
         rows.status().map_err(|e| self.store.unreadable("read rows", e))
-    }
-
-    fn state(&self) -> &ColumnFamily {
-        self.store.family(STATE)
     }
 }
 

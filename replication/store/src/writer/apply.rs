@@ -1,11 +1,18 @@
 //! The thread that writes state rows, in journal order, beside the fsyncs of the journal thread.
 
 use super::handoff::Handoff;
-use super::{Done, Marks};
+use super::{Done, Mark, Marks};
 use crate::{Error, PlatformStore, StateDigest};
 use eport_model::{JournalIndex, Position, Record, RecordKind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender};
+use std::time::Duration;
+
+/// Pause before damaged rows or records are tried again.
+const RETRY: Duration = Duration::from_millis(100);
+/// In so many attempts it is told once that they are waited for.
+const TELL_EVERY: u32 = 50;
 
 /// What the journal thread passes on.
 pub(super) enum ApplyOp {
@@ -29,6 +36,23 @@ pub(super) struct ApplyThread {
     handoff: Arc<Handoff>,
     batch_bytes: usize,
     marks: Option<Marks>,
+    stopping: Arc<AtomicBool>,
+}
+
+/// Waits between two attempts, and tells why.
+#[derive(Default)]
+struct Waiting {
+    attempts: u32,
+}
+
+impl Waiting {
+    fn wait(&mut self, marks: &Marks, error: &Error) {
+        if self.attempts.is_multiple_of(TELL_EVERY) {
+            marks(Mark::Waiting(error.to_string()));
+        }
+        self.attempts = self.attempts.wrapping_add(1);
+        std::thread::sleep(RETRY);
+    }
 }
 
 impl ApplyThread {
@@ -37,8 +61,9 @@ impl ApplyThread {
         handoff: Arc<Handoff>,
         batch_bytes: usize,
         marks: Option<Marks>,
+        stopping: Arc<AtomicBool>,
     ) -> Self {
-        Self { store, handoff, batch_bytes, marks }
+        Self { store, handoff, batch_bytes, marks, stopping }
     }
 
     pub(super) fn run(self, ops: &Receiver<ApplyOp>) {
@@ -77,14 +102,28 @@ impl ApplyThread {
         ahead
     }
 
+    /// Damage of rows or of the journal ends nothing: whoever is told of marks is told of it too and has it mended, and nothing is
+    /// lost meanwhile, because what is applied is in the journal already.
     fn apply_through(&self, through: JournalIndex) -> Result<Position, Error> {
+        let mut waiting = Waiting::default();
         loop {
             let applied = self.store.applied();
             if applied.index >= through {
+                if let (Some(marks), true) = (&self.marks, waiting.attempts > 0) {
+                    marks(Mark::GoesOn);
+                }
                 return Ok(applied);
             }
-            let records = self.next_records(applied.index.next(), through)?;
-            self.apply_batch(&records)?;
+            let step = self.next_records(applied.index.next(), through);
+            match (step.and_then(|records| self.apply_batch(&records)), &self.marks) {
+                (Ok(()), _) => {}
+                (Err(error @ Error::Damaged { .. }), Some(marks))
+                    if !self.store.is_poisoned() && !self.stopping.load(Ordering::Relaxed) =>
+                {
+                    waiting.wait(marks, &error);
+                }
+                (Err(error), _) => return Err(error),
+            }
         }
     }
 
@@ -102,12 +141,19 @@ impl ApplyThread {
 
     /// Stops at every ChecksumMark, so that the rows are hashed at exactly that record on every replica.
     fn apply_batch(&self, records: &[Arc<Record>]) -> Result<(), Error> {
-        let is_mark = |r: &Arc<Record>| matches!(r.header.kind, RecordKind::ChecksumMark);
+        let is_mark = |r: &Arc<Record>| {
+            matches!(r.header.kind, RecordKind::ChecksumMark) && r.header.told_state().is_none()
+        };
         for run in records.split_inclusive(is_mark) {
             self.store.apply(run)?;
             if let (Some(marks), true) = (&self.marks, run.last().is_some_and(is_mark)) {
                 let marks = marks.clone();
-                self.store.digest_in_background(move |digest| marks(digest))?;
+                self.store.digest_in_background(move |digest| marks(Mark::Own(digest)))?;
+            }
+            if let Some(marks) = &self.marks {
+                for (index, digest) in run.iter().filter_map(|r| r.header.told_state()) {
+                    marks(Mark::Told { index, digest });
+                }
             }
         }
         Ok(())

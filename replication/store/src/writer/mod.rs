@@ -13,9 +13,9 @@ mod handoff;
 mod journal;
 
 use crate::{Error, PlatformStore, Recovered, StateDigest, TailManifest};
-use eport_model::{Epoch, JournalIndex, Position, Record, Timestamp};
+use eport_model::{Digest, Epoch, JournalIndex, Position, Record, Timestamp};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
@@ -23,8 +23,27 @@ use std::thread::{Builder, JoinHandle};
 /// Told the result of an operation, on a thread of the writer.
 pub type Done<T> = Box<dyn FnOnce(Result<T, Error>) + Send>;
 
-/// Told the state digest at every ChecksumMark applied, on a thread of its own.
-pub type Marks = Arc<dyn Fn(Result<StateDigest, Error>) + Send + Sync>;
+/// Told of checksum marks.
+pub type Marks = Arc<dyn Fn(Mark) + Send + Sync>;
+
+/// What a checksum mark gave.
+#[derive(Clone, Debug)]
+pub enum Mark {
+    /// Digest of the rows here at exactly a mark; told on a thread of its own.
+    Own(Result<StateDigest, Error>),
+    /// What the primary had at an earlier mark, as a record that was applied just now says.
+    Told {
+        /// The mark.
+        index: JournalIndex,
+        /// Its digest of the rows.
+        digest: Digest,
+    },
+    /// Nothing can be applied because of damage, as these words say. It is tried again until somebody has mended it, and told
+    /// again meanwhile.
+    Waiting(String),
+    /// What could not be applied is applied.
+    GoesOn,
+}
 
 /// Something to do for the platform.
 pub enum Op {
@@ -87,6 +106,8 @@ pub struct JournalWriter(Arc<Shell>);
 
 struct Shell {
     counters: Arc<Counters>,
+    /// Set before the threads are waited for.
+    stopping: Arc<AtomicBool>,
     ops: Mutex<Option<SyncSender<Op>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -99,7 +120,14 @@ impl JournalWriter {
         let (ops_in, ops_out) = sync_channel(limits.queue.max(1));
         let region = store.region();
         let counters = Arc::new(Counters::default());
-        let apply = apply::ApplyThread::new(store.clone(), handoff.clone(), limits.apply_bytes, marks);
+        let stopping = Arc::new(AtomicBool::new(false));
+        let apply = apply::ApplyThread::new(
+            store.clone(),
+            handoff.clone(),
+            limits.apply_bytes,
+            marks,
+            stopping.clone(),
+        );
         let journal = journal::JournalThread::new(
             store.clone(),
             handoff,
@@ -118,7 +146,8 @@ impl JournalWriter {
             spawn(format!("apply-{region}"), Box::new(move || apply.run(&apply_out)))?,
             spawn(format!("log-{region}"), Box::new(move || journal.run(&ops_out)))?,
         ];
-        Ok(Self(Arc::new(Shell { counters, ops: Mutex::new(Some(ops_in)), threads: Mutex::new(threads) })))
+        let (ops, threads) = (Mutex::new(Some(ops_in)), Mutex::new(threads));
+        Ok(Self(Arc::new(Shell { counters, stopping, ops, threads })))
     }
 
     /// What was done so far.
@@ -162,6 +191,7 @@ impl JournalWriter {
 
 impl Shell {
     fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
         drop(self.ops.lock().unwrap_or_else(PoisonError::into_inner).take());
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {

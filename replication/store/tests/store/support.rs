@@ -110,6 +110,20 @@ impl Chain {
         self.seal(draft)
     }
 
+    /// A record that writes one row of `len` bytes.
+    pub fn wide(&mut self, len: usize) -> Arc<Record> {
+        let n = self.last.index.as_u64() + 1;
+        let mut draft = Draft::bare(RecordKind::Entry, Timestamp::from_millis(1_000 + n as i64));
+        let value = Bytes::from(vec![n as u8; len]);
+        draft.effects.push(Effect::Put { key: Bytes::from(format!("wide/{n:08}")), value });
+        self.seal(draft)
+    }
+
+    /// A record of any draft.
+    pub fn add(&mut self, draft: Draft) -> Arc<Record> {
+        self.seal(draft)
+    }
+
     /// An EpochStart and documents, `count` records in all.
     pub fn start(&mut self, count: usize, len: usize) -> Vec<Arc<Record>> {
         let mut records = vec![self.epoch(1)];

@@ -1,7 +1,7 @@
 //! The threads in front of a store: grouping, order, barriers.
 
 use crate::support::*;
-use eport_model::{Coded, Position, RecordKind, codes};
+use eport_model::{Coded, Draft, Position, RecordKind, Timestamp, codes};
 use eport_store::{Error, JournalWriter, Op, PlatformStore, WriterLimits};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -136,7 +136,7 @@ fn rows_are_hashed_at_exactly_the_checksum_mark() {
     let dir = tempfile::tempdir().unwrap();
     let (store, _) = open(dir.path());
     let (send, marks) = channel();
-    let marked: eport_store::Marks = Arc::new(move |digest| drop(send.send(digest)));
+    let marked: eport_store::Marks = Arc::new(move |mark| drop(send.send(mark)));
     let writer = JournalWriter::start(store.clone(), WriterLimits::default(), Some(marked)).unwrap();
     let mut chain = Chain::new();
     let mut records = chain.start(10, 50);
@@ -147,8 +147,24 @@ fn rows_are_hashed_at_exactly_the_checksum_mark() {
     let (done, applied) = answer();
     writer.submit(Op::Apply(at(21), done));
     applied.recv().unwrap().unwrap();
-    let digest = marks.recv().unwrap().unwrap();
+    let own = |mark| match mark {
+        eport_store::Mark::Own(digest) => digest.unwrap(),
+        other => panic!("{other:?}"),
+    };
+    let digest = own(marks.recv().unwrap());
     assert_eq!(digest.applied, records[10].position());
+    // What the primary had there is told when its record is applied; rows are not hashed again for it.
+    let told = chain.add(Draft::state_told(digest.applied.index, digest.digest, Timestamp::default()));
+    let (done, _) = answer();
+    writer.submit(Op::Append(vec![told], done));
+    let (done, applied) = answer();
+    writer.submit(Op::Apply(chain.last.index, done));
+    applied.recv().unwrap().unwrap();
+    assert!(matches!(
+        marks.recv().unwrap(),
+        eport_store::Mark::Told { index, digest: told } if index == digest.applied.index && told == digest.digest
+    ));
+    assert!(marks.try_recv().is_err(), "one mark, one digest");
     let (done, now) = answer();
     writer.submit(Op::Digest(done));
     assert_eq!(now.recv().unwrap().unwrap().applied, chain.last);
