@@ -1,9 +1,10 @@
 //! What a certificate of ours says, read from its bytes.
 
 use crate::authority::first_certificate;
-use crate::{Error, Validity, pem_of, serial};
-use eport_identity::{Digest, Epoch};
-use x509_parser::prelude::{FromDer, X509Certificate};
+use crate::{Error, LeafNames, Validity, pem_of, serial};
+use eport_identity::{Digest, Epoch, Subject, TrustDomain};
+use std::net::IpAddr;
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 /// Largest certificate read.
 const CERTIFICATE_LEN_MAX: usize = 16 << 10;
@@ -19,6 +20,27 @@ pub struct CertificateFacts {
     pub epoch: Epoch,
     /// Digest of the signed bytes.
     pub tbs: Digest,
+    /// SHA-256 of its public key (SPKI).
+    pub key: Digest,
+    /// Its one URI; empty when it has none or several.
+    pub uri: String,
+    /// DNS names and addresses, as they stand in it.
+    pub names: LeafNames,
+}
+
+impl CertificateFacts {
+    /// The names a renewal carries over: all but those that every certificate of the subject has.
+    pub fn further_names(&self, subject: &Subject, domain: &TrustDomain) -> LeafNames {
+        let usual = crate::profile::names_of(subject, &LeafNames::default(), domain);
+        let dns = self.names.dns.iter().filter(|n| !usual.dns.contains(n)).cloned().collect();
+        LeafNames { loopback: false, dns, addresses: self.names.addresses.clone() }
+    }
+
+    /// Days of its life, rounded up.
+    pub fn days(&self) -> i64 {
+        let life = self.validity.not_after - self.validity.not_before - crate::NOT_BEFORE_SLACK;
+        (life.whole_seconds() + 86_399).div_euclid(86_400)
+    }
 }
 
 fn read(der: &[u8]) -> Result<X509Certificate<'_>, Error> {
@@ -47,7 +69,27 @@ pub fn facts_of(der: &[u8]) -> Result<CertificateFacts, Error> {
         not_after: cert.validity().not_after.to_datetime(),
     };
     let tbs = Digest::of(cert.tbs_certificate.as_ref());
-    Ok(CertificateFacts { serial: serial::text(raw), validity, epoch, tbs })
+    let (key, serial) = (Digest::of(cert.public_key().raw), serial::text(raw));
+    let (uri, names) = names(&cert);
+    Ok(CertificateFacts { serial, validity, epoch, tbs, key, uri, names })
+}
+
+fn names(cert: &X509Certificate<'_>) -> (String, LeafNames) {
+    let (mut uris, mut names) = (Vec::new(), LeafNames::default());
+    let listed = cert.subject_alternative_name().ok().flatten();
+    for name in listed.iter().flat_map(|l| &l.value.general_names) {
+        match name {
+            GeneralName::URI(uri) => uris.push(*uri),
+            GeneralName::DNSName(name) => names.dns.push((*name).to_owned()),
+            GeneralName::IPAddress(bytes) => {
+                let four = <[u8; 4]>::try_from(*bytes).map(IpAddr::from);
+                names.addresses.extend(four.or_else(|_| <[u8; 16]>::try_from(*bytes).map(IpAddr::from)));
+            }
+            _ => {}
+        }
+    }
+    let uri = if let [uri] = uris.as_slice() { (*uri).to_owned() } else { String::new() };
+    (uri, names)
 }
 
 /// Whether this CA's key signed a certificate under its name.

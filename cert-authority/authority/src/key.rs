@@ -1,7 +1,8 @@
 //! Where the public key of a certificate comes from.
 
 use crate::Error;
-use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, SubjectPublicKeyInfo};
+use eport_identity::Digest;
+use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData, SubjectPublicKeyInfo};
 use x509_parser::prelude::{FromDer, X509CertificationRequest};
 use zeroize::Zeroizing;
 
@@ -21,9 +22,40 @@ pub fn certificate_request() -> Result<(String, Zeroizing<String>), Error> {
     Ok((request.pem()?, Zeroizing::new(key.serialize_pem())))
 }
 
+/// A request for a key that exists already, PEM.
+pub fn request_of_key(key_pem: &str) -> Result<String, Error> {
+    let refuse = |_| Error::Custody { reason: "no usable private key in PKCS#8 PEM".into() };
+    let key = KeyPair::from_pem(key_pem).map_err(refuse)?;
+    Ok(CertificateParams::default().serialize_request(&key)?.pem()?)
+}
+
+/// Longest request that is read, PEM: ten times what a P-256 request with long names takes.
+pub const REQUEST_LEN_MAX: usize = 16 << 10;
+
+/// What a request brings.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RequestFacts {
+    /// SHA-256 of its public key (SPKI).
+    pub key: Digest,
+    /// The request, DER: what the old key signs in a renewal.
+    pub der: Vec<u8>,
+}
+
+/// Reads a request: its form, its size, the kind of its key, and that the asker holds the private one.
+pub fn read_request(pem: &str) -> Result<RequestFacts, Error> {
+    let refuse = |reason: String| Error::Refused { subject: "request".into(), reason };
+    let key = public_key(pem).map_err(refuse)?;
+    let (_, read) = x509_parser::pem::parse_x509_pem(pem.as_bytes())
+        .map_err(|_| refuse("the request is not PEM".into()))?;
+    Ok(RequestFacts { key: Digest::of(&key.subject_public_key_info()), der: read.contents })
+}
+
 /// The public key of a request whose signature verifies. The curve is read from the key itself, because a P-384 key
 /// may sign its request with SHA-256 and would be taken for a P-256 one.
 pub(crate) fn public_key(pem: &str) -> Result<SubjectPublicKeyInfo, String> {
+    if pem.len() > REQUEST_LEN_MAX {
+        return Err(format!("a request of {} bytes is too long; {REQUEST_LEN_MAX} are allowed", pem.len()));
+    }
     let (_, pem) = x509_parser::pem::parse_x509_pem(pem.as_bytes()).map_err(|_| "the request is not PEM")?;
     if pem.label != "CERTIFICATE REQUEST" && pem.label != "NEW CERTIFICATE REQUEST" {
         return Err(format!("PEM section {:?} is not a certificate request", pem.label));
@@ -36,7 +68,7 @@ pub(crate) fn public_key(pem: &str) -> Result<SubjectPublicKeyInfo, String> {
     csr.verify_signature().map_err(|_| "the request's signature does not prove possession of the key")?;
     let spki = SubjectPublicKeyInfo::from_der(csr.certification_request_info.subject_pki.raw)
         .map_err(|_| "only P-256 keys are accepted")?;
-    if *rcgen::PublicKeyData::algorithm(&spki) != PKCS_ECDSA_P256_SHA256 {
+    if *spki.algorithm() != PKCS_ECDSA_P256_SHA256 {
         return Err("only P-256 keys are accepted".into());
     }
     Ok(spki)

@@ -18,6 +18,7 @@ mod keystore;
 mod lint;
 mod node_key;
 mod ocsp;
+mod pkcs7;
 mod profile;
 mod seal;
 mod serial;
@@ -32,10 +33,11 @@ pub use facts::{
     CertificateFacts, certificate_of_pem, certificate_pem, certificates_of_pem, facts_of, issued_by,
 };
 pub use files::{KEY_MODE, read_key, write_certificate, write_key};
-pub use key::{Key, certificate_request};
+pub use key::{Key, REQUEST_LEN_MAX, RequestFacts, certificate_request, read_request, request_of_key};
 pub use keystore::{KeyAlgorithm, KeyStore, SoftKey};
 pub use node_key::{NodeKey, PUBLIC_KEY_LEN, PublicKey, Unwrap, WRAPPED_LEN, new_data_key, wrap_key};
 pub use ocsp::{OCSP_ASKED_MAX, OCSP_REQUEST_LEN_MAX, OcspAsked, OcspError, OcspStatus, read_ocsp_request};
+pub use pkcs7::{base64_bytes, base64_lines, certs_only, request_of_body};
 pub use profile::{LeafNames, LifeDays, NOT_BEFORE_SLACK, Validity};
 pub use seal::{PASSPHRASE_LEN_MIN, SALT_LEN, Seal};
 pub use serial::of as serial_of;

@@ -85,7 +85,8 @@ impl Profile {
         }
     }
 
-    fn fits(&self, subject: &Subject) -> bool {
+    /// Whether it is for this kind of subject.
+    pub fn fits(&self, subject: &Subject) -> bool {
         let kind = match subject {
             Subject::Node { .. } => "node",
             Subject::Operator(_) => "operator",

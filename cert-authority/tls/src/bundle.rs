@@ -1,12 +1,12 @@
 //! Whom a federation trusts: its roots, its issuing CAs, and which issuer may speak for which platform.
 
 use crate::Error;
-use eport_identity::{Digest, RegionCode, TrustDomain};
+use eport_identity::{CaName, Digest, RegionCode, TrustDomain};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, TrustAnchor};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 /// Largest bundle read: some hundred CAs.
 const BUNDLE_LEN_MAX: u64 = 1 << 20;
@@ -58,6 +58,38 @@ impl TrustBundle {
         Self::new(domain, &roots, intermediates)
     }
 
+    /// The part of a bundle under the one root whose public key (SPKI) has this SHA-256, with its
+    /// certificates, DER. The trust domain is what its CAs name. Whatever else the bundle holds is left out.
+    pub fn pinned(pem: &[u8], root: Digest) -> Result<(Self, Vec<Vec<u8>>), Error> {
+        let unusable = |reason: &str| Error::Unusable { what: "trust bundle".into(), reason: reason.into() };
+        if pem.len() as u64 > BUNDLE_LEN_MAX {
+            return Err(unusable("it is too long"));
+        }
+        let (mut roots, mut intermediates, mut domain) = (Vec::new(), Vec::new(), None);
+        for der in CertificateDer::pem_slice_iter(pem) {
+            let der = der.map_err(|_| unusable("it is not PEM"))?;
+            let (_, cert) = X509Certificate::from_der(&der).map_err(|_| unusable("it is not X.509"))?;
+            if cert.subject().as_raw() != cert.issuer().as_raw() {
+                intermediates.push(der);
+            } else if cert.is_ca() && Digest::of(cert.public_key().raw) == root {
+                roots.push(der);
+            }
+        }
+        let Some(found) = roots.first() else { return Err(Error::Root(root)) };
+        let (_, anchor) = X509Certificate::from_der(found).map_err(|_| unusable("it is not X.509"))?;
+        // Names only: what a root signed is proven whenever a path is built.
+        intermediates.retain(|der| {
+            X509Certificate::from_der(der)
+                .is_ok_and(|(_, ca)| ca.is_ca() && ca.issuer().as_raw() == anchor.subject().as_raw())
+        });
+        for der in roots.iter().chain(&intermediates) {
+            domain = domain.or_else(|| domain_of(der));
+        }
+        let domain = domain.ok_or_else(|| unusable("its CAs name no trust domain"))?;
+        let kept = roots.iter().chain(&intermediates).map(|der| der.to_vec()).collect();
+        Ok((Self::new(domain, &roots, intermediates)?, kept))
+    }
+
     /// The certificates of a PEM bundle file, DER, in its order.
     pub fn certificates(path: &Path) -> Result<Vec<Vec<u8>>, Error> {
         let pem = read_bounded(path, BUNDLE_LEN_MAX)?;
@@ -101,6 +133,16 @@ impl TrustBundle {
             None => self.issuers.values().any(|set| set.contains(issuer)),
         }
     }
+}
+
+/// The trust domain in the URI of a CA.
+fn domain_of(der: &[u8]) -> Option<TrustDomain> {
+    let (_, cert) = X509Certificate::from_der(der).ok()?;
+    let names = cert.subject_alternative_name().ok()??;
+    names.value.general_names.iter().find_map(|name| match name {
+        GeneralName::URI(uri) => CaName::from_uri(uri).ok().map(|(domain, _)| domain),
+        _ => None,
+    })
 }
 
 pub(crate) fn read_bounded(path: &Path, len_max: u64) -> Result<Vec<u8>, Error> {

@@ -1,7 +1,7 @@
 //! The TLS setup of one process, and the rustls configurations made from it.
 
-use crate::verifier::{FederationVerifier, Peers, Trust, node_server_name};
-use crate::{Error, Identity, PeerIdentity, Refused, Revocations, TrustBundle, Usage};
+use crate::verifier::{FederationVerifier, Peers, Trust, Unknown, node_server_name};
+use crate::{Error, Identity, PeerIdentity, Refused, Revocations, TrustBundle, Usage, peer};
 use arc_swap::ArcSwap;
 use eport_identity::{NodeId, TrustDomain};
 use rustls::client::{ResolvesClientCert, Resumption};
@@ -12,6 +12,7 @@ use rustls::{ClientConfig, ServerConfig, SignatureScheme};
 use rustls_pki_types::{CertificateDer, UnixTime};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// ALPN names of the HTTPS listener, preferred first.
 pub const HTTPS_ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -47,6 +48,29 @@ impl Tls {
     pub fn from_files(chain: &Path, key: &Path, bundle: &Path, domain: TrustDomain) -> Result<Self, Error> {
         let bundle = TrustBundle::from_file(bundle, domain)?;
         Self::new(&Identity::from_files(chain, key)?, bundle, Revocations::default())
+    }
+
+    /// The same for a process that may have slept past the end of its certificate: it starts with what was good until then, so that
+    /// it can ask for the next one. Peers refuse it until it has that. True when the certificate has ended.
+    pub fn from_files_even_ended(
+        chain: &Path,
+        key: &Path,
+        bundle: &Path,
+        domain: TrustDomain,
+    ) -> Result<(Self, bool), Error> {
+        let bundle = TrustBundle::from_file(bundle, domain)?;
+        let identity = Identity::from_files(chain, key)?;
+        match Self::new(&identity, bundle.clone(), Revocations::default()) {
+            Err(Error::Own(Refused::Expired)) => {}
+            other => return other.map(|tls| (tls, false)),
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let revocations = Revocations::default();
+        let trust = Arc::new(Trust { bundle: ArcSwap::from_pointee(bundle), revocations, provider });
+        let end = identity.chain().first().and_then(|leaf| peer::end_of(leaf));
+        let end = UnixTime::since_unix_epoch(Duration::from_secs(end.unwrap_or(0)));
+        let slot = Slot::check_at(&trust, &identity, end)?;
+        Ok((Self { trust, own: Arc::new(Own(ArcSwap::from_pointee(slot))) }, true))
     }
 
     /// Replaces the own certificate (R7). On any defect the former one stays.
@@ -136,6 +160,20 @@ impl Tls {
         self.client(Peers::Anyone, &[])
     }
 
+    /// For HTTPS clients that show no certificate: whose own has ended, or who has none yet. The server must be a node of the
+    /// federation all the same.
+    pub fn https_nobody(&self) -> Result<ClientConfig, Error> {
+        nobody(self.trust.clone())
+    }
+
+    /// For one HTTPS client that shows another certificate than the process's own: to try it before it counts. It must pass the
+    /// policy that peers will apply.
+    pub fn https_client_as(&self, identity: &Identity) -> Result<ClientConfig, Error> {
+        let slot = Slot::check(&self.trust, identity)?;
+        let other = Self { trust: self.trust.clone(), own: Arc::new(Own(ArcSwap::from_pointee(slot))) };
+        other.https_client()
+    }
+
     fn server(&self, peers: Peers, alpn: &[&[u8]]) -> Result<ServerConfig, Error> {
         let verifier = Arc::new(FederationVerifier { trust: self.trust.clone(), peers });
         let mut config = ServerConfig::builder_with_provider(self.trust.provider.clone())
@@ -164,10 +202,52 @@ impl Tls {
     }
 }
 
+/// For HTTPS clients without a certificate, before there is a setup of the process: whoever answers must be a node under this
+/// bundle.
+pub fn client_of_bundle(bundle: TrustBundle) -> Result<ClientConfig, Error> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let revocations = Revocations::default();
+    nobody(Arc::new(Trust { bundle: ArcSwap::from_pointee(bundle), revocations, provider }))
+}
+
+fn nobody(trust: Arc<Trust>) -> Result<ClientConfig, Error> {
+    let provider = trust.provider.clone();
+    let verifier = Arc::new(FederationVerifier { trust, peers: Peers::Anyone });
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&TLS13])?
+        .dangerous() // rustls' word for "not the default verifier"; ours is stricter.
+        .with_custom_certificate_verifier(verifier)
+        .with_no_client_auth();
+    Ok(plain(config))
+}
+
+/// For the first contact alone: whoever answers is taken, and nothing may be sent but the question for the trust bundle, which
+/// is public and counts only when it holds the root that is known from elsewhere.
+pub fn first_contact() -> Result<ClientConfig, Error> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = Arc::new(Unknown(provider.clone()));
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&TLS13])?
+        .dangerous() // The bundle that is fetched is judged by its root's fingerprint instead.
+        .with_custom_certificate_verifier(verifier)
+        .with_no_client_auth();
+    Ok(plain(config))
+}
+
+fn plain(mut config: ClientConfig) -> ClientConfig {
+    config.resumption = Resumption::disabled();
+    config.enable_early_data = false;
+    config
+}
+
 impl Slot {
     fn check(trust: &Trust, identity: &Identity) -> Result<Self, Error> {
+        Self::check_at(trust, identity, UnixTime::now())
+    }
+
+    fn check_at(trust: &Trust, identity: &Identity, now: UnixTime) -> Result<Self, Error> {
         let certified = identity.certified(&trust.provider)?;
-        let me = trust.verify(identity.chain(), Usage::Client, UnixTime::now()).map_err(Error::Own)?;
+        let me = trust.verify(identity.chain(), Usage::Client, now).map_err(Error::Own)?;
         Ok(Self { certified: Arc::new(certified), me })
     }
 }

@@ -46,6 +46,11 @@ impl Identity {
         &self.chain
     }
 
+    /// Whether the key is the certificate's.
+    pub fn fits(&self) -> bool {
+        self.certified(&rustls::crypto::ring::default_provider()).is_ok()
+    }
+
     /// The pair for rustls; fails when the key is not the certificate's.
     pub(crate) fn certified(&self, provider: &CryptoProvider) -> Result<CertifiedKey, Error> {
         let certified = CertifiedKey::from_der(self.chain.clone(), self.key.clone_key(), provider)?;

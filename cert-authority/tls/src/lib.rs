@@ -15,7 +15,7 @@ mod revocation;
 mod verifier;
 
 pub use bundle::TrustBundle;
-pub use configs::{HTTPS_ALPN, Tls};
+pub use configs::{HTTPS_ALPN, Tls, client_of_bundle, first_contact};
 pub use identity::Identity;
 pub use peer::{CHAIN_LEN_MAX, PeerIdentity, Usage, rehearse};
 pub use refused::{Error, Refused};

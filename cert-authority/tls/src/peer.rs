@@ -167,6 +167,12 @@ fn speaks_for(issuer: &[u8], domain: &TrustDomain, subject: &Subject) -> bool {
     CaName::from_uri(uri).is_ok_and(|(td, name)| td == *domain && name.covers(subject))
 }
 
+/// Last valid second of a certificate, since 1970.
+pub(crate) fn end_of(der: &[u8]) -> Option<u64> {
+    let (_, cert) = X509Certificate::from_der(der).ok()?;
+    u64::try_from(cert.validity().not_after.timestamp()).ok()
+}
+
 fn issuers(path: &VerifiedPath<'_>) -> Result<(Digest, Vec<Serial>, Vec<u8>), Refused> {
     let mut cas = path.intermediate_certificates();
     let issuer = cas.next().ok_or(Refused::NoIssuingCa)?;

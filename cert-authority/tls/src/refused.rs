@@ -1,6 +1,7 @@
 //! Why a certificate was refused, and why key material cannot be used.
 
 use crate::Serial;
+use eport_identity::Digest;
 use rustls::CertificateError;
 use std::io;
 use std::path::PathBuf;
@@ -125,6 +126,9 @@ pub enum Error {
     /// The own certificate would be refused by every peer.
     #[error("the own certificate does not pass this federation's policy")]
     Own(#[source] Refused),
+    /// The bundle holds no root with the fingerprint that was given out of band.
+    #[error("no root with the fingerprint {0} is among those shown")]
+    Root(Digest),
     /// rustls refused the combination.
     #[error("TLS configuration")]
     Config(#[from] rustls::Error),
@@ -136,6 +140,7 @@ impl Error {
         match self {
             Error::Own(refused) => refused.code(),
             Error::KeyExposed { .. } => 1204,
+            Error::Root(_) => 4111,
             _ => 1203,
         }
     }

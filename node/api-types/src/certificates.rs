@@ -9,8 +9,13 @@ use serde::{Deserialize, Serialize};
 pub struct CertificateRequest {
     /// PKCS#10 request, PEM: its public key and the proof of possession count, nothing else.
     pub csr: String,
-    /// For whom: `operator/ID`, `enterprise/USCC`, `agency/CODE/gw/N`, `platform/REGION/node/NODE`.
+    /// For whom: `operator/ID`, `enterprise/USCC`, `agency/CODE/gw/N`, `platform/REGION/node/NODE`. With a token, or in one's own
+    /// name: absent.
+    #[serde(default)]
     pub subject: String,
+    /// One-time token, which says everything else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
     /// Profile; absent: the usual one of the subject.
     #[serde(default)]
     pub profile: Option<String>,

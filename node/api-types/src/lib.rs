@@ -9,6 +9,7 @@ mod certificates;
 mod dev;
 mod documents;
 mod drills;
+mod enrolment;
 mod erasures;
 mod hosting;
 mod instant;
@@ -33,6 +34,10 @@ pub use documents::{
 pub use drills::{
     DrillBegin, DrillEnd, DrillItem, DrillNumbers, DrillPlatformRef, DrillScheduleItem, DrillScheduleRequest,
     DrillStartItem, DrillStop,
+};
+pub use enrolment::{
+    EnrolRequest, JoinAnswer, JoinRequest, JoinSeed, RenewalProof, RequestDecision, RequestItem, TokenItem,
+    TokenRequest,
 };
 pub use erasures::{BodyItem, EraseBody, EraseRequest, ErasureItem};
 pub use hosting::{CopyUsage, PlatformUsage, QuotaItem, QuotaRequest, UsageMissing, UsageReport};

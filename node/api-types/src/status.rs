@@ -76,6 +76,9 @@ pub struct NodeStatus {
     /// Address of its API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api: Option<String>,
+    /// When its certificate ends, as it says itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_ends: Option<String>,
 }
 
 /// State of a node.

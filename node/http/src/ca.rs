@@ -8,8 +8,9 @@ use crate::state::Api;
 use bytes::Bytes;
 use eport_api_types::CertificateRequest;
 use eport_authority::{Authority, LeafNames, LeafRequest, Profile};
+use eport_enrolment::RequestState;
 use eport_model::{CaName, Code, Epoch, RegionCode, Subject, Timestamp, codes};
-use eport_platform::{CertificateRow, CertificateState, Platform};
+use eport_platform::{CertificateRow, CertificateState, Grant, Platform};
 use eport_registry::IssuerState;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -34,6 +35,8 @@ pub struct CaShelf {
     issuing: Semaphore,
     pub(crate) lists: Signed,
     pub(crate) answers: Signed,
+    /// Wrong tokens by address, lately.
+    pub(crate) wrong: crate::lockout::Lockout,
 }
 
 impl Default for CaShelf {
@@ -44,6 +47,7 @@ impl Default for CaShelf {
             issuing: Semaphore::new(ISSUING_MAX),
             lists: Mutex::default(),
             answers: Mutex::default(),
+            wrong: crate::lockout::Lockout::default(),
         }
     }
 }
@@ -113,7 +117,7 @@ pub(crate) fn refused(error: &eport_authority::Error) -> ApiError {
 }
 
 /// The platform whose CA issues for a subject when the request names none.
-fn usual_platform(api: &Api, subject: &Subject) -> Result<RegionCode, ApiError> {
+pub(crate) fn usual_platform(api: &Api, subject: &Subject) -> Result<RegionCode, ApiError> {
     let view = api.registry.state();
     match subject {
         // A virtual city is served by the CA of its province until it has its own.
@@ -127,7 +131,20 @@ fn usual_platform(api: &Api, subject: &Subject) -> Result<RegionCode, ApiError> 
     }
 }
 
-/// Issues: check and rehearse, intent, sign, record. Answers the row and the chain as PEM.
+/// What a CA is asked to issue.
+pub(crate) struct Order<'a> {
+    pub(crate) subject: &'a Subject,
+    pub(crate) profile: &'a str,
+    pub(crate) csr: &'a str,
+    pub(crate) days: Option<i64>,
+    pub(crate) names: LeafNames,
+    /// In whose name.
+    pub(crate) by: &'a str,
+    /// What the intent settles.
+    pub(crate) grant: Grant,
+}
+
+/// Issues what an administrator asks for. Answers the row and the chain as PEM.
 pub(crate) async fn issue(
     api: &Api,
     asked: &CertificateRequest,
@@ -139,12 +156,64 @@ pub(crate) async fn issue(
         Some(text) => text.parse().map_err(bad)?,
         None => usual_platform(api, &subject)?,
     };
-    let not_here = |detail: String| ApiError::new(codes::CA_NOT_HERE, detail);
+    let platform = primary_here(api, region)?;
+    let key = eport_authority::read_request(&asked.csr).map_err(|e| refused(&e))?.key;
+    let order = Order {
+        subject: &subject,
+        profile: asked.profile.as_deref().unwrap_or(Profile::usual(&subject)),
+        csr: &asked.csr,
+        days: asked.days,
+        names: LeafNames { loopback: false, addresses: asked.addresses.clone(), dns: asked.dns.clone() },
+        by,
+        grant: Grant { key: Some(key), ..Grant::default() },
+    };
+    let (row, chain) = issue_at(api, &platform, order).await?;
+    Ok((region, row, chain))
+}
+
+/// Whether the CA of a platform could issue this, before anybody holds a key.
+pub(crate) fn promise(
+    api: &Api,
+    region: RegionCode,
+    subject: &Subject,
+    profile: &str,
+    days: Option<i64>,
+) -> Result<(), ApiError> {
+    let refuse = |why: String| Err(ApiError::new(codes::ISSUE_REFUSED, why));
+    let Some(rules) = Profile::named(profile).filter(|p| p.fits(subject)) else {
+        return refuse(format!("profile {profile:?} is not for {subject}"));
+    };
+    if days.is_some_and(|d| !(1..=rules.days).contains(&d)) {
+        return refuse(format!("profile {profile} lives 1 to {} days", rules.days));
+    }
+    match api.cas.find(region, subject) {
+        Some(authority) => usable(api, authority),
+        None => Err(ApiError::new(
+            codes::CA_NOT_HERE,
+            format!("no key of a CA of {region} that may speak for {subject} is on this node"),
+        )),
+    }
+}
+
+/// The platform, when this node is its primary.
+pub(crate) fn primary_here(api: &Api, region: RegionCode) -> Result<Platform, ApiError> {
     let primary = api.registry.state().state.placement(region).map(|p| p.primary);
     let primary = primary.ok_or_else(|| ApiError::not_found(format!("platform {region}")))?;
     let platform = api.platform(region).filter(|_| primary == api.agent.me());
-    let platform = platform.ok_or_else(|| not_here(format!("{primary} is primary of platform {region}")))?;
-    let authority = api.cas.find(region, &subject).cloned();
+    platform.ok_or_else(|| {
+        ApiError::new(codes::CA_NOT_HERE, format!("{primary} is primary of platform {region}"))
+    })
+}
+
+/// Issues: check and rehearse, intent with what it settles, sign, record.
+pub(crate) async fn issue_at(
+    api: &Api,
+    platform: &Platform,
+    mut order: Order<'_>,
+) -> Result<(CertificateRow, String), ApiError> {
+    let (region, subject) = (platform.region(), order.subject);
+    let not_here = |detail: String| ApiError::new(codes::CA_NOT_HERE, detail);
+    let authority = api.cas.find(region, subject).cloned();
     let authority = authority.ok_or_else(|| {
         if api.cas.all().any(|a| a.region() == Some(region)) {
             let detail = format!("no CA of {region} may speak for {subject}");
@@ -153,29 +222,27 @@ pub(crate) async fn issue(
         not_here(format!("no key of a CA of {region} that may speak for {subject} is on this node"))
     })?;
     usable(api, &authority)?;
-    readable(api, region)?;
+    readable(api, region, eport_model::CERTIFICATES_SINCE)?;
     let epoch = platform.issuing_epoch();
     let epoch =
         epoch.ok_or_else(|| ApiError::new(codes::FENCED, format!("platform {region} is not open")))?;
     let _slot = api.cas.issuing.acquire().await.map_err(|_| not_here("the node stops".into()))?;
-    let names = LeafNames { loopback: false, addresses: asked.addresses.clone(), dns: asked.dns.clone() };
-    let profile = asked.profile.as_deref().unwrap_or(Profile::usual(&subject));
     let now = api.now();
     let tbs = authority
         .prepare(&LeafRequest {
-            profile,
-            subject: &subject,
-            names: &names,
-            request: &asked.csr,
+            profile: order.profile,
+            subject,
+            names: &order.names,
+            request: order.csr,
             epoch,
-            days: asked.days,
+            days: order.days,
             now: moment(now),
             random: rand::random(),
         })
         .map_err(|e| refused(&e))?;
     let mut row = CertificateRow {
         serial: tbs.serial(),
-        profile: profile.to_owned(),
+        profile: order.profile.to_owned(),
         subject: subject.to_string(),
         issuer: authority.spki(),
         not_before: stamp(tbs.spec.validity.not_before),
@@ -183,12 +250,17 @@ pub(crate) async fn issue(
         state: CertificateState::Intent,
         epoch,
         tbs: tbs.digest(),
-        requested_by: by.to_owned(),
+        requested_by: order.by.to_owned(),
         at: now,
         certificate: Bytes::new(),
     };
-    let chain = sign_through_ledger(&platform, &authority, &tbs, &mut row).await?;
-    Ok((region, row, chain))
+    if let Some(request) = &mut order.grant.request
+        && let RequestState::Approved { serial, .. } = &mut request.state
+    {
+        serial.clone_from(&row.serial);
+    }
+    let chain = sign_through_ledger(platform, &authority, &tbs, &mut row, &order.grant).await?;
+    Ok((row, chain))
 }
 
 async fn sign_through_ledger(
@@ -196,8 +268,10 @@ async fn sign_through_ledger(
     authority: &Authority,
     tbs: &eport_authority::Tbs,
     row: &mut CertificateRow,
+    grant: &Grant,
 ) -> Result<String, ApiError> {
-    platform.record_intent(row).await.map_err(|e| ApiError::of(&e))?;
+    platform.record_intent(row, grant).await.map_err(|e| ApiError::of(&e))?;
+    eport_failpoint::point!("certificate.intended", platform.region());
     let (der, chain) = authority.sign(tbs).map_err(|e| refused(&e))?;
     (row.state, row.certificate) = (CertificateState::Issued, der.into());
     platform.record_issued(row).await.map_err(|e| ApiError::of(&e))?;
@@ -205,10 +279,10 @@ async fn sign_through_ledger(
 }
 
 /// No holder of the journal may meet a record that it cannot read.
-fn readable(api: &Api, region: RegionCode) -> Result<(), ApiError> {
+pub(crate) fn readable(api: &Api, region: RegionCode, since: u16) -> Result<(), ApiError> {
     let view = api.registry.state();
     let read = view.state.placement(region).map_or(0, |p| view.state.read_by_all(p));
-    if read >= eport_model::CERTIFICATES_SINCE {
+    if read >= since {
         return Ok(());
     }
     let detail =
@@ -242,7 +316,7 @@ pub(crate) async fn import(
     let platform = api.platform(region).filter(|p| p.issuing_epoch().is_some());
     let platform = platform
         .ok_or_else(|| ApiError::new(codes::CA_NOT_HERE, format!("platform {region} is not open here")))?;
-    readable(api, region)?;
+    readable(api, region, eport_model::CERTIFICATES_SINCE)?;
     let own: Vec<_> = view.state.issuers().filter(|i| i.platform == Some(region)).collect();
     let now = api.now();
     let issuers = own.iter().map(|i| i.certificate.as_slice());

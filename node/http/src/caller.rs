@@ -11,6 +11,8 @@ pub struct Caller {
     pub identity: Option<Arc<PeerIdentity>>,
     /// The node that forwarded the request, if it did not come straight from the caller.
     pub via: Option<NodeId>,
+    /// Address the connection comes from, where it comes straight from the caller.
+    pub source: Option<std::net::IpAddr>,
     /// The signature under what is asked, if the request carries one.
     pub signature: Option<Arc<eport_signature::Header>>,
 }

@@ -30,6 +30,7 @@ pub struct Route {
 }
 
 const JSON: &str = "application/json";
+const PKCS7: &str = "application/pkcs7-mime";
 
 const fn get(path: &'static str, query: &'static [&'static str], summary: &'static str) -> Route {
     Route { method: "get", path, open: Open::Certificate, summary, query, body: "", answer: JSON }
@@ -69,6 +70,11 @@ pub const ROUTES: &[Route] = &[
     get("/v1/federation", &[], "The whole federation: nodes, platforms, tables, warnings"),
     get("/v1/nodes", &[], "Nodes"),
     post("/v1/nodes", JSON, "Add a node that may join: {node, site, region, quic, api}"),
+    post(
+        "/v1/nodes:join",
+        JSON,
+        "A node that an operator invited says where it listens, {\"quic\", \"api\"}, and learns whom to dial",
+    ),
     post(
         "/v1/nodes/{node}/drain",
         JSON,
@@ -231,11 +237,62 @@ pub const ROUTES: &[Route] = &[
         body: "",
         answer: "application/octet-stream",
     },
-    post(
-        "/v1/certificates",
-        JSON,
-        "Issue a certificate at the primary of the CA's platform: {\"csr\", \"subject\", \"profile\"?, \"platform\"?, \"days\"?}",
+    Route {
+        open: Open::Anybody,
+        ..post(
+            "/v1/certificates",
+            JSON,
+            "Issue a certificate at the primary of the CA's platform: {\"csr\", \"subject\", \"profile\"?, \"platform\"?, \"days\"?}; with a one-time token, at any node: {\"csr\", \"token\"}; in one's own name {\"csr\"} waits for approval (202)",
+        )
+    },
+    Route {
+        open: Open::Anybody,
+        ..post(
+            "/v1/platforms/{region}/certificates:enrol",
+            JSON,
+            "Enrol with a one-time token, {\"csr\", \"token\"}, or with the key of an old certificate, {\"csr\", \"renewal\": {\"certificate\", \"signature\"}}; 202 while it waits for approval",
+        )
+    },
+    get(
+        "/v1/platforms/{region}/enrolment-tokens",
+        &[],
+        "Enrolment tokens of a platform, without their secrets",
     ),
+    post(
+        "/v1/platforms/{region}/enrolment-tokens",
+        JSON,
+        "Make a one-time token: {\"subject\", \"profile\"?, \"key\"?, \"days\"?, \"approval\"?, \"ttl_s\"?}; its text is shown once",
+    ),
+    post("/v1/platforms/{region}/enrolment-tokens/{id}/revocation", "", "Withdraw a token that was not used"),
+    get(
+        "/v1/platforms/{region}/enrolment-requests",
+        &[],
+        "Requests for certificates that wait or were decided",
+    ),
+    post(
+        "/v1/platforms/{region}/enrolment-requests/{id}",
+        JSON,
+        "Decide on a request: {\"approve\": true|false, \"reason\"?}",
+    ),
+    open("/.well-known/est/cacerts", PKCS7, "CAs of the federation, certs-only (EST, RFC 7030)"),
+    Route {
+        method: "post",
+        path: "/.well-known/est/simpleenroll",
+        open: Open::Anybody,
+        summary: "Enrol by EST: a one-time token as the password of HTTP Basic, or a certificate and approval",
+        query: &[],
+        body: "application/pkcs10",
+        answer: PKCS7,
+    },
+    Route {
+        method: "post",
+        path: "/.well-known/est/simplereenroll",
+        open: Open::Anybody,
+        summary: "Renew by EST: with the certificate of the connection, or with eport-renewal, the signature of an old key",
+        query: &[],
+        body: "application/pkcs10",
+        answer: PKCS7,
+    },
     post(
         "/v1/certificates:import",
         JSON,

@@ -3,6 +3,7 @@
 use crate::Caller;
 use crate::auth::need;
 use crate::ca;
+use crate::enrol_api;
 use crate::extract::{Json, Query};
 use crate::forward::{FORWARDED, Outline};
 use crate::journal_api::{Place, at_primary};
@@ -24,10 +25,10 @@ use eport_registry::Op;
 use serde::Deserialize;
 
 /// Further names of a node's certificate.
-const NAMES_MAX: usize = 16;
+pub(crate) const NAMES_MAX: usize = 16;
 
 /// An operator who may administer certificates, with a connection of its own: what was forwarded shows no proof of the key.
-fn administrator(api: &Api, caller: &Caller) -> Result<String, ApiError> {
+pub(crate) fn administrator(api: &Api, caller: &Caller) -> Result<String, ApiError> {
     need(api, caller, Action::AdministerCertificates, None)?;
     let listed = match caller.subject() {
         Some(Subject::Operator(id)) => api.registry.state().state.administers(id),
@@ -45,7 +46,22 @@ pub async fn issue(
     Extension(caller): Extension<Caller>,
     Json(body): Json<CertificateRequest>,
 ) -> Result<Response, ApiError> {
-    let by = administrator(&api, &caller)?;
+    if let Some(token) = &body.token {
+        let (csr, token) = (body.csr.clone(), token.clone());
+        return enrol_api::with_token(&api, &caller, csr, &token).await;
+    }
+    if caller.subject().is_none() {
+        let detail = "this address needs a client certificate of the federation, or a one-time token";
+        return Err(ApiError::new(codes::CERT_MISSING, detail));
+    }
+    let own = body.subject.is_empty() || body.subject == caller.name();
+    let by = match administrator(&api, &caller) {
+        Ok(by) if !body.subject.is_empty() => by,
+        // In one's own name anybody may ask: it waits for an administrator.
+        _ if own => return enrol_api::in_own_name(&api, &caller, &body.csr).await,
+        Ok(_) => return Err(ApiError::bad("subject: it is needed")),
+        Err(error) => return Err(error),
+    };
     if body.dns.len() > NAMES_MAX || body.addresses.len() > NAMES_MAX {
         return Err(ApiError::bad(format!("dns, addresses: at most {NAMES_MAX} are allowed")));
     }
@@ -190,7 +206,7 @@ async fn ledger(
     }
 }
 
-fn item(api: &Api, region: RegionCode, row: &CertificateRow) -> CertificateItem {
+pub(crate) fn item(api: &Api, region: RegionCode, row: &CertificateRow) -> CertificateItem {
     let revoked = api.registry.state().state.revocation(&row.serial).is_some();
     let state = match row.state {
         _ if revoked => "revoked",

@@ -42,6 +42,7 @@ pub fn federation(api: &Api, chinese: bool) -> FederationStatus {
     warnings.extend(crate::operators_api::warnings(state, api.now(), chinese));
     warnings.extend(crate::tails_api::warnings(state, chinese));
     warnings.extend(crate::drills_api::warnings(state, api.now(), chinese));
+    warnings.extend(crate::expiry::warnings(api, &heard, chinese));
     FederationStatus {
         federation: state.federation().map(|f| f.name.clone()).unwrap_or_default(),
         lineage: api.agent.lineage(),
@@ -126,6 +127,11 @@ pub fn nodes(api: &Api) -> Vec<NodeStatus> {
             version: heard.get(&n.id).map_or_else(|| n.software.clone(), |(_, s)| s.version.clone()),
             region: Some(n.region),
             api: Some(format!("https://{}", n.api)),
+            certificate_ends: heard
+                .get(&n.id)
+                .map(|(_, s)| s.certificate.1)
+                .filter(|end| *end != 0)
+                .map(|end| eport_api_types::rfc3339(eport_model::Timestamp::from_millis(end))),
         }
     };
     view.state.nodes().map(describe).collect()

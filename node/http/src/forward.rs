@@ -240,7 +240,7 @@ impl Receiver {
         }
         put_headers(request.headers_mut(), &message.headers);
         request.headers_mut().insert(FORWARDED, HeaderValue::from_static("1"));
-        request.extensions_mut().insert(Caller { identity, via: Some(from), signature: None });
+        request.extensions_mut().insert(Caller { identity, via: Some(from), ..Caller::default() });
         let response = match router.oneshot(request).await {
             Ok(r) => r,
             Err(never) => match never {},

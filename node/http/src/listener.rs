@@ -79,6 +79,7 @@ async fn connection(
     watcher: hyper_util::server::graceful::Watcher,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     stream.set_nodelay(true)?;
+    let source = stream.peer_addr().ok().map(|a| a.ip());
     let acceptor = TlsAcceptor::from(tls.https_server()?);
     let stream = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await??;
     let identity = match stream.get_ref().1.peer_certificates() {
@@ -86,7 +87,7 @@ async fn connection(
         _ => None,
     };
     let over = over(identity.clone(), tls.clone());
-    let caller = Caller { identity, ..Caller::default() };
+    let caller = Caller { identity, source, ..Caller::default() };
     let service = hyper::service::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(caller.clone());
         router.clone().call(request)

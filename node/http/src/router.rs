@@ -4,9 +4,9 @@ use crate::catalogue::{Open, ROUTES};
 use crate::problem::ApiError;
 use crate::state::Api;
 use crate::{
-    backup_api, backup_sets, certificates_api, documents_api, drills_api, erasures_api, hosting_api,
-    journal_api, openapi, operators_api, plan_api, platforms_api, recovery_api, signing, status_api, system,
-    tables_api, tails_api,
+    backup_api, backup_sets, certificates_api, documents_api, drills_api, enrol_api, erasures_api, est,
+    hosting_api, join_api, journal_api, openapi, operators_api, plan_api, platforms_api, recovery_api,
+    signing, status_api, system, tables_api, tails_api,
 };
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
@@ -36,6 +36,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/trust-bundle", get(system::trust_bundle))
         .route("/v1/federation", get(system::federation))
         .route("/v1/nodes", get(system::nodes).post(recovery_api::add_node))
+        .route("/v1/nodes:join", post(join_api::join))
         .route("/v1/nodes/{node}/drain", post(system::drain))
         .route("/v1/sites", get(plan_api::sites))
         .route("/v1/sites/{site}", put(plan_api::put_site))
@@ -84,6 +85,14 @@ pub fn router(api: Api) -> Router {
         .route("/v1/certificates/{serial}/revocation", post(certificates_api::revoke))
         .route("/v1/platforms/{region}/certificates", get(certificates_api::list))
         .route("/v1/platforms/{region}/certificates/{serial}", get(certificates_api::show))
+        .route("/v1/platforms/{region}/certificates:enrol", post(enrol_api::enrol))
+        .route("/v1/platforms/{region}/enrolment-tokens", get(enrol_api::tokens).post(enrol_api::make_token))
+        .route("/v1/platforms/{region}/enrolment-tokens/{id}/revocation", post(enrol_api::withdraw_token))
+        .route("/v1/platforms/{region}/enrolment-requests", get(enrol_api::requests))
+        .route("/v1/platforms/{region}/enrolment-requests/{id}", post(enrol_api::decide))
+        .route("/.well-known/est/cacerts", get(est::cacerts))
+        .route("/.well-known/est/simpleenroll", post(est::simpleenroll))
+        .route("/.well-known/est/simplereenroll", post(est::simplereenroll))
         .route("/v1/crl/{name}", get(status_api::crl))
         .route("/ocsp", post(status_api::ocsp))
         .route("/v1/tails", get(tails_api::all))

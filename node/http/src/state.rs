@@ -28,6 +28,8 @@ pub struct ApiConfig {
     pub trust_pem: Vec<u8>,
     /// Folder for journal exports that callers fetch.
     pub exports: PathBuf,
+    /// Timing of the registry, which a node that joins must share.
+    pub registry_profile: String,
 }
 
 /// Reads of documents that use a blocking thread at once; replication needs the others.

@@ -22,11 +22,16 @@ pub async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// `GET /readyz`: the node takes requests, or why it does not.
+/// `GET /readyz`: the node takes requests, or why it does not; and what will soon make it stop.
 pub async fn readyz(State(api): State<Api>) -> Response {
     let ready = api.ready.borrow().clone();
     match ready {
-        Ok(()) => Answer(serde_json::json!({ "ready": true, "reasons": [] })).into_response(),
+        // What will end the readiness is said while there is time to act.
+        Ok(()) => {
+            let body =
+                serde_json::json!({ "ready": true, "reasons": [], "warnings": crate::expiry::own(&api) });
+            Answer(body).into_response()
+        }
         Err(reason) => {
             let body = serde_json::json!({ "ready": false, "reasons": [reason] });
             (StatusCode::SERVICE_UNAVAILABLE, Answer(body)).into_response()

@@ -5,6 +5,7 @@
 //! without certificate: whatever may have been signed never left this node, and its serial counts as revoked for outsiders.
 
 use crate::Error;
+use crate::enrolments::Grant;
 use crate::platform::Platform;
 use crate::rows;
 use bytes::Bytes;
@@ -90,12 +91,13 @@ impl Platform {
         }
     }
 
-    /// Writes an intent. The serial must be new.
-    pub async fn record_intent(&self, row: &CertificateRow) -> Result<(), LedgerError> {
+    /// Writes an intent, and in the same record what it settles: the token is used, or the request is approved, exactly when the
+    /// intent stands. The serial must be new.
+    pub async fn record_intent(&self, row: &CertificateRow, grant: &Grant) -> Result<(), LedgerError> {
         if self.certificate(&row.serial)?.is_some() {
             return Err(LedgerError::Known(row.serial.clone()));
         }
-        self.record(RecordKind::CertIntent, row).await
+        self.record(RecordKind::CertIntent, row, grant.effects(&row.serial)).await
     }
 
     /// Writes what was signed, or what an import brings. An import never replaces what stands here.
@@ -107,10 +109,15 @@ impl Platform {
             }
             _ => {}
         }
-        self.record(RecordKind::CertIssued, row).await
+        self.record(RecordKind::CertIssued, row, Vec::new()).await
     }
 
-    async fn record(&self, kind: RecordKind, row: &CertificateRow) -> Result<(), LedgerError> {
+    async fn record(
+        &self,
+        kind: RecordKind,
+        row: &CertificateRow,
+        more: Vec<Effect>,
+    ) -> Result<(), LedgerError> {
         let not_now = |code, detail: &str| LedgerError::NotNow { code, detail: detail.to_owned() };
         // Under another epoch than the intent's another primary may have issued: this one may not go on.
         let imported = row.state == CertificateState::Imported;
@@ -127,7 +134,7 @@ impl Platform {
             replaces: None,
         };
         let intent = rows::intent(&row.serial);
-        let effects = vec![
+        let mut effects = vec![
             Effect::Put { key: rows::certificate(&row.serial), value: rows::encode(row) },
             Effect::Put { key: rows::subject_serial(&row.subject, &row.serial), value: Bytes::new() },
             match row.state {
@@ -135,6 +142,7 @@ impl Platform {
                 CertificateState::Issued | CertificateState::Imported => Effect::Delete { key: intent },
             },
         ];
+        effects.extend(more);
         let draft = Draft { request: Some(request), effects, ..Draft::bare(kind, now) };
         let written =
             self.write_own(draft, generation, "the ledger is not confirmed by the backups yet").await;

@@ -12,6 +12,7 @@
 mod answer;
 mod certificates;
 mod config;
+mod enrolments;
 mod error;
 mod events;
 mod hosting;
@@ -36,6 +37,7 @@ mod usage;
 pub use answer::SubmitAnswer;
 pub use certificates::{CertificateRow, CertificateState, LedgerError};
 pub use config::Config;
+pub use enrolments::{Claim, Grant};
 pub use error::Error;
 pub use hosting::{Body, Counted, Gate, Hosting, Refused};
 pub use keys::Keys;

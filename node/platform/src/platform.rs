@@ -47,6 +47,8 @@ pub(crate) struct Inner {
     pub(crate) resubmitting: tokio::sync::Mutex<()>,
     held: Arc<Semaphore>,
     gate: Arc<Gate>,
+    /// Tokens and requests that somebody is about to use or decide.
+    pub(crate) claims: Arc<crate::enrolments::Claims>,
 }
 
 /// One input of a batch: judged, or answered already.
@@ -78,7 +80,9 @@ impl Platform {
         let held = Arc::new(Semaphore::new(config.hold_documents_max));
         let resubmitting = tokio::sync::Mutex::new(());
         let gate = config.hosting.gate(log.region());
-        let inner = Inner { log, packs, tables, clock, config, jobs, documents, resubmitting, held, gate };
+        let claims = Arc::default();
+        let inner =
+            Inner { log, packs, tables, clock, config, jobs, documents, resubmitting, held, gate, claims };
         Self { inner: Arc::new(inner) }
     }
 

@@ -13,6 +13,9 @@
 //! c/SERIAL                               a certificate of the platform's CAs       CertificateRow
 //! i/SERIAL                               an intent that no certificate followed     empty
 //! u/SUBJECT 0 SERIAL                     index of certificates by subject          empty
+//! k/KEY (hex)                            newest certificate of a public key        its serial
+//! e/t/ID                                 an enrolment token                        eport_enrolment::TokenRow
+//! e/q/ID                                 a request that waits, or is decided       eport_enrolment::RequestRow
 //! ```
 //!
 //! BLIND is a keyed digest of the client reference; the reference itself stands encrypted in `DocumentRow::columns`.
@@ -184,6 +187,24 @@ pub(crate) fn subject(subject: &str) -> Bytes {
 
 pub(crate) fn subject_serial(subject: &str, serial: &str) -> Bytes {
     join(b"u/", &[subject.as_bytes(), &[0], serial.as_bytes()])
+}
+
+/// The newest certificate of a public key.
+pub(crate) fn certified_key(key: &Digest) -> Bytes {
+    join(b"k/", &[key.to_string().as_bytes()])
+}
+
+/// Prefix of the enrolment tokens.
+pub(crate) const TOKENS: &[u8] = b"e/t/";
+/// Prefix of the requests for certificates.
+pub(crate) const REQUESTS: &[u8] = b"e/q/";
+
+pub(crate) fn token(id: &str) -> Bytes {
+    join(TOKENS, &[id.as_bytes()])
+}
+
+pub(crate) fn request(id: &str) -> Bytes {
+    join(REQUESTS, &[id.as_bytes()])
 }
 
 /// Prefix of the index for a type and a state; without state all states, without type everything.

@@ -7,7 +7,7 @@ mod support;
 use bytes::Bytes;
 use eport_journal::Outcome;
 use eport_model::{Coded, Digest, Epoch, RecordKind, Timestamp, codes};
-use eport_platform::{CertificateRow, CertificateState, LedgerError};
+use eport_platform::{CertificateRow, CertificateState, Grant, LedgerError};
 use support::*;
 
 fn row(serial: &str, epoch: u64, state: CertificateState) -> CertificateRow {
@@ -31,8 +31,8 @@ fn row(serial: &str, epoch: u64, state: CertificateState) -> CertificateRow {
 #[tokio::test]
 async fn an_intent_is_open_until_its_certificate_is_recorded() {
     let h = start(config());
-    h.platform.record_intent(&row("01", 1, CertificateState::Intent)).await.unwrap();
-    h.platform.record_intent(&row("02", 1, CertificateState::Intent)).await.unwrap();
+    h.platform.record_intent(&row("01", 1, CertificateState::Intent), &Grant::default()).await.unwrap();
+    h.platform.record_intent(&row("02", 1, CertificateState::Intent), &Grant::default()).await.unwrap();
     h.platform.record_issued(&row("01", 1, CertificateState::Issued)).await.unwrap();
     let open: Vec<String> = h.platform.open_intents(10).unwrap().into_iter().map(|r| r.serial).collect();
     assert_eq!(open, ["02"]);
@@ -52,8 +52,8 @@ async fn an_intent_is_open_until_its_certificate_is_recorded() {
 async fn a_serial_is_used_once_and_what_stands_is_never_replaced() {
     let h = start(config());
     let intent = row("01", 1, CertificateState::Intent);
-    h.platform.record_intent(&intent).await.unwrap();
-    assert!(matches!(h.platform.record_intent(&intent).await, Err(LedgerError::Known(_))));
+    h.platform.record_intent(&intent, &Grant::default()).await.unwrap();
+    assert!(matches!(h.platform.record_intent(&intent, &Grant::default()).await, Err(LedgerError::Known(_))));
     let other = CertificateRow { tbs: Digest::of(b"other"), ..row("01", 1, CertificateState::Issued) };
     assert!(
         matches!(h.platform.record_issued(&other).await, Err(LedgerError::Known(_))),
@@ -71,16 +71,22 @@ async fn a_serial_is_used_once_and_what_stands_is_never_replaced() {
 #[tokio::test]
 async fn nothing_is_recorded_under_another_epoch_or_without_the_backups() {
     let h = start(config());
-    h.platform.record_intent(&row("01", 1, CertificateState::Intent)).await.unwrap();
+    h.platform.record_intent(&row("01", 1, CertificateState::Intent), &Grant::default()).await.unwrap();
     h.log.role(primary(2));
     assert_eq!(h.platform.issuing_epoch(), Some(Epoch::from_u64(2)));
     let late = h.platform.record_issued(&row("01", 1, CertificateState::Issued)).await.unwrap_err();
     assert_eq!(late.code(), codes::FENCED);
     h.log.role(eport_journal::Role::Fenced { epoch: Epoch::from_u64(2) });
     assert_eq!(h.platform.issuing_epoch(), None);
-    assert!(h.platform.record_intent(&row("04", 2, CertificateState::Intent)).await.is_err());
+    assert!(
+        h.platform.record_intent(&row("04", 2, CertificateState::Intent), &Grant::default()).await.is_err()
+    );
     h.log.role(primary(2));
     h.log.journal().refusing = Some(Outcome::Unknown);
-    let blocked = h.platform.record_intent(&row("05", 2, CertificateState::Intent)).await.unwrap_err();
+    let blocked = h
+        .platform
+        .record_intent(&row("05", 2, CertificateState::Intent), &Grant::default())
+        .await
+        .unwrap_err();
     assert_eq!(blocked.code(), codes::WRITE_BLOCKED);
 }

@@ -12,7 +12,9 @@ mod founding;
 pub mod genesis;
 mod keeper;
 mod node;
+mod renewal;
 mod revoked;
+mod slots;
 pub mod telemetry;
 
 use eport_model::{Code, Coded};

@@ -38,6 +38,7 @@ struct Running {
     keeper: Arc<Keeper>,
     backups: Option<Backups>,
     revoked: Arc<tokio::sync::Notify>,
+    renewal: Arc<tokio::sync::Notify>,
     tls: Tls,
     listeners: Vec<tokio::task::JoinHandle<()>>,
     stop: watch::Sender<bool>,
@@ -69,13 +70,21 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
     let data =
         DataDir::open(&config.node.data_dir, config.node.id, config.federation.lineage, FREE_BYTES_MIN)?;
     info!(node = %config.node.id, site = %config.node.site, dir = %data.path().display(), "data directory taken");
-    let tls = Tls::from_files(
+    match crate::slots::Slots::new(&config.tls.cert, &config.tls.key).settle() {
+        Ok(false) => {}
+        Ok(true) => info!("a renewal that was cut short is finished"),
+        Err(error) => warn!(%error, "a renewal that was cut short cannot be finished"),
+    }
+    let (tls, ended) = Tls::from_files_even_ended(
         &config.tls.cert,
         &config.tls.key,
         &config.tls.trust,
         config.federation.trust_domain.clone(),
     )
     .map_err(|e| Exit::of_tls(&e))?;
+    if ended {
+        warn!(code = %codes::CERT_EXPIRED, "this node's certificate has ended: peers refuse it until it is renewed");
+    }
     // Before anything listens or dials: a restart makes nobody welcome again.
     let revoked = Revoked::open(data.path(), &tls)?;
     let node_key = Keeper::open_key(config)?;
@@ -167,6 +176,15 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
     )
     .await?;
     dispatcher.open_agent(agent.clone());
+    let renewer = crate::renewal::Renewer::new(
+        (&config.tls.cert, &config.tls.key),
+        tls.clone(),
+        registry.clone(),
+        &agent,
+        reachable(config.listen.api),
+    );
+    let renewal_stop = Arc::new(tokio::sync::Notify::new());
+    tokio::spawn(renewer.follow(renewal_stop.clone()));
     let keeper = Keeper::start(node_key, registry.clone(), &agent);
     let backups = match &config.backup {
         Some(section) => {
@@ -184,6 +202,7 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
         body_len_max: config.limits.body_mib << 20,
         trust_pem,
         exports,
+        registry_profile: config.registry.profile.clone(),
     };
     let hosting = Hosting::new(std::thread::available_parallelism().map_or(2, usize::from));
     let factory = factory(config, built_in_packs()?, tables.clone(), keeper.clone(), clock, hosting.clone());
@@ -221,11 +240,22 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
         keeper,
         backups,
         revoked: revoked_stop,
+        renewal: renewal_stop,
         tls,
         listeners,
         stop,
         _data: dir,
     })
+}
+
+/// Where this node reaches its own listener.
+fn reachable(listen: std::net::SocketAddr) -> std::net::SocketAddr {
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+    match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), listen.port()),
+        IpAddr::V6(ip) if ip.is_unspecified() => SocketAddr::new(Ipv6Addr::LOCALHOST.into(), listen.port()),
+        _ => listen,
+    }
 }
 
 /// The issuing CAs of this node.
@@ -439,6 +469,7 @@ async fn stop(running: Running) {
     }
     running.keeper.stop();
     running.revoked.notify_one();
+    running.renewal.notify_one();
     running.stop.send_replace(true);
     for listener in running.listeners {
         if let Err(error) = listener.await {

@@ -107,9 +107,9 @@ pub enum Command {
     Journal(journal::JournalArgs),
     /// Back up registry and platforms, verify and restore
     Backup(backup::BackupArgs),
-    /// Bring up the root in a ceremony, open it again, prove what was done
+    /// Bring up the root in a ceremony, open it again, prove what was done; one-time enrolment tokens
     Ca(ca::CaArgs),
-    /// Issue, list, revoke and import certificates
+    /// Issue, renew, list and revoke certificates; tokens, requests that wait, what ends soon
     Cert(cert::CertArgs),
     /// Rehearse losses: plan, run, judge and report drills; history, schedule, calendar
     Drill(drill::DrillArgs),

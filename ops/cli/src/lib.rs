@@ -72,7 +72,7 @@ async fn dispatch(cli: Cli, out: Out) -> Result<(), Error> {
         Command::Doc(args) => doc::run(args, global, out).await,
         Command::Journal(args) => journal::run(args, global, out).await,
         Command::Backup(args) => backup::run(args, global, out).await,
-        Command::Ca(args) => ca::run(args, out),
+        Command::Ca(args) => ca::run(args, global, out).await,
         Command::Cert(args) => cert::run(args, global, out).await,
         Command::Drill(args) => drill::run(args, global, out).await,
         Command::Approval(args) => approval::run(args, global, out).await,

@@ -8,6 +8,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod calls;
+mod contact;
 mod error;
 mod http;
 mod problem;
@@ -15,6 +16,7 @@ mod sign;
 mod tls;
 
 pub use calls::{TableFile, path_segment};
+pub use contact::{Contact, first_contact};
 pub use eport_signature::{Statement, digest_of as statement_digest};
 pub use error::Error;
 pub use http::{Answer, Client, Repeat, Settings};

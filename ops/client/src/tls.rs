@@ -30,7 +30,7 @@ pub fn client_config(files: &Files) -> Result<rustls::ClientConfig, Error> {
     Ok(config)
 }
 
-fn setup(error: eport_tls::Error) -> Error {
+pub(crate) fn setup(error: eport_tls::Error) -> Error {
     let mut detail = error.to_string();
     let mut at: &dyn std::error::Error = &error;
     while let Some(source) = at.source() {

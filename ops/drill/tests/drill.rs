@@ -22,6 +22,7 @@ fn node(id: &str, site: &str, home: &str) -> NodeStatus {
         reads: Some(3),
         region: Some(home.parse().unwrap()),
         api: Some(format!("https://{id}")),
+        certificate_ends: None,
     }
 }
 

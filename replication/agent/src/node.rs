@@ -106,6 +106,7 @@ struct Inner {
     checkpoints: Checkpoints,
     news: Arc<Notify>,
     ready: watch::Sender<bool>,
+    certificate: Mutex<(i64, i64)>,
     fatal: watch::Sender<Option<String>>,
     stop: CancellationToken,
     tasks: Mutex<Vec<JoinHandle<()>>>,
@@ -155,6 +156,7 @@ impl Agent {
             checkpoints,
             news: Arc::default(),
             ready: watch::Sender::new(false),
+            certificate: Mutex::default(),
             fatal: watch::Sender::new(None),
             stop: CancellationToken::new(),
             tasks: Mutex::default(),
@@ -257,6 +259,11 @@ impl Agent {
     /// Set when the agent can no longer keep its promises and the process must end.
     pub fn fatal(&self) -> watch::Receiver<Option<String>> {
         self.inner.fatal.subscribe()
+    }
+
+    /// Says from when to when this node's certificate is valid, milliseconds since 1970; peers are told.
+    pub fn set_certificate(&self, from: i64, to: i64) {
+        *self.inner.certificate.lock().unwrap_or_else(PoisonError::into_inner) = (from, to);
     }
 
     /// Says whether this node takes requests; peers are told.

@@ -27,6 +27,8 @@ pub struct SoftState {
     pub registry_index: u64,
     /// Bytes free where it keeps its data; `None` when it could not measure that.
     pub free_bytes: Option<u64>,
+    /// From when to when its certificate is valid, milliseconds since 1970; zeros until it is known.
+    pub certificate: (i64, i64),
     /// Its replicas.
     pub platforms: Vec<PlatformSoft>,
     /// Table versions it can serve.

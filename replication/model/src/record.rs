@@ -11,13 +11,15 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Version of the record layout and of the state rows its effects write.
-pub const SCHEMA_VERSION: u16 = 4;
+pub const SCHEMA_VERSION: u16 = 5;
 /// The record format that knows Degrade records.
 pub const DEGRADE_SINCE: u16 = 2;
 /// The record format that knows records of certificates.
 pub const CERTIFICATES_SINCE: u16 = 3;
 /// The record format that knows Erase records.
 pub const ERASE_SINCE: u16 = 4;
+/// The record format that knows records of enrolment.
+pub const ENROLMENT_SINCE: u16 = 5;
 
 /// Id of a move, drawn by whoever asked for it. Prints as 32 hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -120,6 +122,8 @@ pub enum RecordKind {
         /// By what authority: the order of a court, the number of a request.
         authority: String,
     },
+    /// A token was made or withdrawn, a request was filed or refused. What leads to a certificate stands in its `CertIntent`.
+    Enrolment,
 }
 
 impl RecordKind {
@@ -130,6 +134,7 @@ impl RecordKind {
             RecordKind::Degrade { .. } => DEGRADE_SINCE,
             RecordKind::CertIntent | RecordKind::CertIssued => CERTIFICATES_SINCE,
             RecordKind::Erase { .. } => ERASE_SINCE,
+            RecordKind::Enrolment => ENROLMENT_SINCE,
             _ => 1,
         }
     }
@@ -147,6 +152,7 @@ impl RecordKind {
             RecordKind::Erase { .. } => "erase",
             RecordKind::CertIntent => "cert_intent",
             RecordKind::CertIssued => "cert_issued",
+            RecordKind::Enrolment => "enrolment",
         }
     }
 }

@@ -14,6 +14,7 @@ mod decide;
 mod drills;
 mod erasures;
 mod federation;
+mod invitation;
 mod keys;
 mod movement;
 mod operators;
@@ -35,6 +36,7 @@ pub use drills::{
 };
 pub use erasures::{ERASED_AT_ONCE, ERASURES_KEPT, EraseTarget, Erasure};
 pub use federation::{Federation, Issuer, IssuerState, Mode, Node, NodeState, Revocation, Setting, Site};
+pub use invitation::{Invitation, invitation_setting};
 pub use keys::{
     DataKey, Holder, HolderName, KEY_PUBLIC_LEN, KeyDuty, WRAP_LEN_MAX, Wrap, data_keys_setting, wrap_context,
 };

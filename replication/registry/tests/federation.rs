@@ -69,6 +69,31 @@ fn a_node_whose_certificate_is_revoked_is_no_member_until_it_has_another() {
     w.operator(up).unwrap();
 }
 
+#[test]
+fn a_member_brings_the_node_that_an_operator_invited_and_no_other() {
+    let mut w = World::with_platform();
+    let member = node("gz-a-1");
+    let new = |id: &str, site: &str| Op::AddNode(new_node(id, site, "440000"));
+    assert!(w.by_node(member, new("gz-a-7", "gz-a")).is_err(), "nobody was invited");
+    let invite = |until: i64| {
+        let expires = Timestamp::from_millis(until);
+        let invitation = Invitation { site: "gz-a".parse().unwrap(), region: region("440000"), expires };
+        Op::SetSetting(invitation.setting(node("gz-a-7")))
+    };
+    assert!(w.by_node(member, invite(i64::MAX)).is_err(), "a node invites nobody");
+    w.operator(invite(i64::MAX)).unwrap();
+    assert!(w.by_node(member, new("gz-a-8", "gz-a")).is_err(), "another node");
+    assert!(w.by_node(member, new("gz-a-7", "sz-a")).is_err(), "another site");
+    assert!(w.by_node(node("gz-a-7"), new("gz-a-7", "gz-a")).is_err(), "not even itself: it is no member");
+    w.operator(invite(-1)).unwrap();
+    assert!(w.by_node(member, new("gz-a-7", "gz-a")).is_err(), "too late");
+    w.operator(invite(i64::MAX)).unwrap();
+    w.by_node(member, new("gz-a-7", "gz-a")).unwrap();
+    assert!(w.state.is_member(node("gz-a-7")));
+    let moved = Node { quic: "10.0.0.9:1".into(), ..new_node("gz-a-7", "gz-a", "440000") };
+    assert!(w.by_node(member, Op::AddNode(moved)).is_err(), "an invitation is good for one node once");
+}
+
 fn publish(w: &mut World, version: u64, effective: Option<i64>) -> Result<Outcome, Refusal> {
     w.operator(Op::PublishTable {
         table: "440000/ports".parse().unwrap(),

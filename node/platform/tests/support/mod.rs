@@ -109,7 +109,8 @@ impl Fake {
             apply(&mut j.rows, &record);
             j.applied += 1;
             done += 1;
-            let proposed = [RecordKind::Entry, RecordKind::CertIntent, RecordKind::CertIssued];
+            let proposed =
+                [RecordKind::Entry, RecordKind::CertIntent, RecordKind::CertIssued, RecordKind::Enrolment];
             if proposed.contains(&record.header.kind) {
                 let durability = j.durability.unwrap_or(Durability::Replicated);
                 let waiting = j.waiting.pop_front().unwrap();

@@ -1,5 +1,8 @@
 //! `eport ca`: ceremonies of the root, offline, and the requests of issuing CAs.
 
+use super::enrol::{self, TokenArgs};
+use crate::args::Global;
+use crate::connect;
 use crate::error::Error;
 use crate::files::write_new;
 use crate::output::{Out, cell};
@@ -9,7 +12,7 @@ use eport_authority::ceremony::{
     self, CONFIG_LEN_MAX, CeremonyConfig, Finding, Folder, Product, Proof, Requests, SHARE_LEN_MAX, Share,
 };
 use eport_authority::{CommandKey, read_key};
-use eport_model::{Digest, codes};
+use eport_model::{Digest, RegionCode, codes};
 use serde_json::{Value, json};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -31,6 +34,8 @@ pub struct CaArgs {
 pub enum CaCommand {
     /// Ceremonies of the root: on a machine without network, no node takes part
     Ceremony(CeremonyArgs),
+    /// One-time enrolment tokens: make, list, withdraw
+    Token(CaTokenArgs),
     /// Make the key of an issuing CA on its own node, and the request that travels to the ceremony
     Request {
         /// File for the key, mode 0600; it stays here
@@ -39,6 +44,32 @@ pub enum CaCommand {
         /// File for the request
         #[arg(long, value_name = "FILE")]
         request_out: PathBuf,
+    },
+}
+
+/// Arguments of `eport ca token`.
+#[derive(Args, Debug)]
+pub struct CaTokenArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: CaTokenCommand,
+}
+
+/// The commands of the group.
+#[derive(Subcommand, Debug)]
+pub enum CaTokenCommand {
+    /// Make a token; the same as cert token
+    Create(TokenArgs),
+    /// List tokens without their secrets
+    List {
+        /// The platform; default every platform
+        #[arg(long, value_name = "REGION")]
+        platform: Option<RegionCode>,
+    },
+    /// Withdraw a token that was not used
+    Revoke {
+        /// The token's id
+        id: String,
     },
 }
 
@@ -117,8 +148,16 @@ pub enum CeremonyCommand {
 }
 
 /// Runs the group.
-pub fn run(args: CaArgs, out: Out) -> Result<(), Error> {
+pub async fn run(args: CaArgs, global: &Global, out: Out) -> Result<(), Error> {
     match args.command {
+        CaCommand::Token(args) => {
+            let client = connect::client(global)?;
+            match args.command {
+                CaTokenCommand::Create(args) => enrol::make_token(&client, &args, out).await,
+                CaTokenCommand::List { platform } => enrol::tokens(&client, platform, out).await,
+                CaTokenCommand::Revoke { id } => enrol::withdraw(&client, &id, out).await,
+            }
+        }
         CaCommand::Ceremony(args) => run_ceremony(args.command, out),
         CaCommand::Request { key_out, request_out } => request(&key_out, &request_out, out),
     }

@@ -1,5 +1,6 @@
 //! `eport cert`: certificates of the federation's CAs.
 
+use super::enrol::{self, RenewArgs, TokenArgs};
 use crate::args::Global;
 use crate::connect;
 use crate::error::Error;
@@ -59,6 +60,38 @@ pub enum CertCommand {
         /// Revoke also a serial that no ledger knows
         #[arg(long)]
         unknown: bool,
+    },
+    /// Make a one-time token with which its holder enrols by himself; the text is shown once
+    Token(TokenArgs),
+    /// List requests for certificates that wait for an operator, or were decided
+    Requests {
+        /// The platform; default every platform
+        #[arg(long, value_name = "REGION")]
+        platform: Option<RegionCode>,
+        /// Also those that were decided
+        #[arg(long)]
+        all: bool,
+    },
+    /// Approve a request: the certificate is issued
+    Approve {
+        /// The request
+        id: String,
+    },
+    /// Refuse a request
+    Deny {
+        /// The request
+        id: String,
+        /// Why; its asker is told
+        #[arg(long)]
+        reason: String,
+    },
+    /// Renew a certificate: a new key, made here, and the old one proves who asks
+    Renew(RenewArgs),
+    /// Show what ends within 90 days, CAs included
+    Forecast {
+        /// Days to look ahead
+        #[arg(long, default_value_t = eport_enrolment::FORECAST_DAYS)]
+        days: i64,
     },
     /// Enter certificates that the CA issued before its ledger began, for example those of init and dev up
     Import {
@@ -158,12 +191,18 @@ pub async fn run(args: CertArgs, global: &Global, out: Out) -> Result<(), Error>
             }
             revoke(&client, &serials, &reason, unknown, out).await
         }
+        CertCommand::Token(args) => enrol::make_token(&client, &args, out).await,
+        CertCommand::Requests { platform, all } => enrol::requests(&client, platform, all, out).await,
+        CertCommand::Approve { id } => enrol::decide(&client, &id, None, out).await,
+        CertCommand::Deny { id, reason } => enrol::decide(&client, &id, Some(&reason), out).await,
+        CertCommand::Renew(args) => enrol::renew(&client, &args, global, out).await,
+        CertCommand::Forecast { days } => super::forecast::show(&client, days, out).await,
         CertCommand::Import { platform, files } => import(&client, platform, &files, out).await,
     }
 }
 
 /// A client that speaks with the primary of a platform alone.
-async fn at_primary(client: &Client, region: RegionCode) -> Result<Client, Error> {
+pub(crate) async fn at_primary(client: &Client, region: RegionCode) -> Result<Client, Error> {
     let status = client.status().await?;
     let rows = |name: &str| status[name].as_array().cloned().unwrap_or_default();
     let platform = rows("platforms").into_iter().find(|p| p["region"] == region.to_string());
@@ -175,12 +214,12 @@ async fn at_primary(client: &Client, region: RegionCode) -> Result<Client, Error
     Ok(client.only(&url))
 }
 
-async fn platforms(client: &Client) -> Result<Vec<String>, Error> {
+pub(crate) async fn platforms(client: &Client) -> Result<Vec<String>, Error> {
     let items = client.list("/v1/platforms", &[]).await?;
     Ok(items.iter().filter_map(|p| p["region"].as_str().map(str::to_owned)).collect())
 }
 
-async fn list(
+pub(crate) async fn list(
     client: &Client,
     platform: Option<RegionCode>,
     subject: Option<&str>,
@@ -236,19 +275,10 @@ async fn issue(client: &Client, args: &IssueArgs, out: Out) -> Result<(), Error>
         (None, None) => return Err(Error::usage("--csr or --key-out is needed")),
     };
     let status = client.status().await?;
-    let served = |r: &RegionCode| {
-        status["platforms"].as_array().is_some_and(|p| p.iter().any(|p| p["region"] == r.to_string()))
-    };
-    let home = subject.node().and(match &subject {
-        Subject::Node { platform, .. } => Some(*platform),
-        _ => None,
-    });
-    let province = status["platforms"].as_array().into_iter().flatten().filter_map(|p| p["region"].as_str());
-    let province = province.filter_map(|r| r.parse::<RegionCode>().ok()).map(|r| r.province()).next();
-    let usual = [args.platform, home, home.map(RegionCode::province), province];
     let mut last = None;
-    for region in usual.into_iter().flatten().filter(served) {
+    for region in candidates(&status, &subject, args.platform) {
         let request = CertificateRequest {
+            token: None,
             csr: csr.clone(),
             subject: args.subject.clone(),
             profile: args.profile.clone(),
@@ -276,6 +306,23 @@ async fn issue(client: &Client, args: &IssueArgs, out: Out) -> Result<(), Error>
         }
     }
     Err(last.unwrap_or_else(|| Error::coded(codes::CA_NOT_HERE, "no platform's CA speaks for the subject")))
+}
+
+/// The platforms whose CA may issue for a subject, the likeliest first: the one named, a node's home, the province.
+pub(crate) fn candidates(
+    status: &Value,
+    subject: &Subject,
+    named: Option<RegionCode>,
+) -> impl Iterator<Item = RegionCode> {
+    let listed = status["platforms"].as_array().into_iter().flatten().filter_map(|p| p["region"].as_str());
+    let served: Vec<RegionCode> = listed.filter_map(|r| r.parse().ok()).collect();
+    let home = match subject {
+        Subject::Node { platform, .. } => Some(*platform),
+        _ => None,
+    };
+    let province = served.first().map(|r| r.province());
+    let usual = [named, home, home.map(RegionCode::province), province];
+    usual.into_iter().flatten().filter(move |r| served.contains(r))
 }
 
 async fn revoke(
@@ -325,12 +372,12 @@ async fn import(client: &Client, platform: RegionCode, files: &[PathBuf], out: O
     Ok(())
 }
 
-fn text(path: &Path) -> Result<String, Error> {
+pub(crate) fn text(path: &Path) -> Result<String, Error> {
     let bytes = read_input(&path.display().to_string())?;
     String::from_utf8(bytes)
         .map_err(|_| Error::coded(codes::FILE_UNUSABLE, format!("{} is not PEM", path.display())))
 }
 
-fn refused(error: eport_authority::Error) -> Error {
+pub(crate) fn refused(error: eport_authority::Error) -> Error {
     Error::coded(eport_model::Code(error.code()), error.to_string())
 }

@@ -37,14 +37,23 @@ pub enum NodeCommand {
         #[arg(long)]
         undo: bool,
     },
+    /// Invite a node: make the one-time token with which it joins; the text is shown once
+    Token(super::join::NodeTokenArgs),
+    /// Join a federation with a token: on the new node's own machine, which needs no certificate yet
+    Join(super::join::JoinArgs),
     /// Join again under a new id, with eportd stopped: after the loss of the quorum, or with an empty folder after the loss of a disk
     Rejoin(super::rejoin::RejoinArgs),
 }
 
 /// Runs the group.
 pub async fn run(args: NodeArgs, global: &Global, out: Out) -> Result<(), Error> {
+    if let NodeCommand::Join(args) = args.command {
+        return super::join::join(&args, global, out).await;
+    }
     let client = connect::client(global)?;
     match args.command {
+        NodeCommand::Join(_) => {}
+        NodeCommand::Token(args) => super::join::token(&args, &client, out).await?,
         NodeCommand::Rejoin(args) => super::rejoin::rejoin(&args, &client, out).await?,
         NodeCommand::List => {
             let items = client.list("/v1/nodes", &[]).await?;

@@ -45,6 +45,7 @@ impl Agent {
             ready: *self.inner.ready.borrow(),
             registry_index: view.index,
             free_bytes: self.free_bytes(),
+            certificate: *self.inner.certificate.lock().unwrap_or_else(PoisonError::into_inner),
             platforms,
             tables,
             backup_set: self.backup_set(),

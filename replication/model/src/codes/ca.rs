@@ -27,4 +27,40 @@ codes! { CA_CODES {
         "No such certificate" / "证书不存在",
         "No certificate with this serial was issued by a CA of this federation, as far as this node knows." / "据本节点所知，本联邦的 CA 未签发过该序列号的证书。",
         "Look it up with eport cert list; --unknown revokes a serial that nobody knows." / "请用 eport cert list 查询；--unknown 可吊销未知序列号。";
+    TOKEN_REFUSED = 4107, 403, 6, false,
+        "The enrolment token is not accepted" / "注册令牌未被接受",
+        "It is unknown at this platform, has expired, was withdrawn, or is for another key, or too many wrong tokens came from this address." / "该令牌在本平台未知、已过期、已撤回或绑定其他密钥，或该地址提交了过多错误令牌。",
+        "Ask an operator for a new token: eport cert token, or eport node token for a node." / "请向操作员索取新令牌：eport cert token；节点用 eport node token。";
+    TOKEN_USED = 4108, 409, 4, false,
+        "The enrolment token was used already" / "注册令牌已被使用",
+        "A token is good for one key; another key has used this one." / "一个令牌只能用于一个密钥；该令牌已被其他密钥使用。",
+        "If that was not you: revoke that certificate (eport cert list --subject), then ask for a new token." / "若非本人操作：请吊销该证书（eport cert list --subject），再索取新令牌。";
+    ENROLMENT_WAITING = 4109, 503, 5, true,
+        "The request waits for approval" / "申请等待批准",
+        "The request is kept; an operator has not decided on it yet." / "申请已保存，操作员尚未决定。",
+        "Ask again later with the same key; operators see it with eport cert requests." / "请稍后用同一密钥再次申请；操作员用 eport cert requests 查看。";
+    ENROLMENT_DENIED = 4110, 403, 6, false,
+        "The request was refused" / "申请被拒绝",
+        "An operator refused the request; the detail says why." / "操作员拒绝了该申请；详情说明原因。",
+        "Clear the reason up with the operator, then ask with a new key." / "请与操作员澄清原因，再用新密钥申请。";
+    ROOT_UNEXPECTED = 4111, 403, 6, false,
+        "The federation is not the one of the token" / "该联邦不是令牌所属的联邦",
+        "None of the roots that the other side shows has the fingerprint in the token; nothing was sent to it." / "对方出示的根证书均不符合令牌中的指纹；未向其发送任何内容。",
+        "Check the address; if it is right, somebody stands in between: tell the operator who gave you the token." / "请检查地址；若地址无误，可能有人居中：请告知发放令牌的操作员。";
+    CERT_ENDS_SOON = 4112, 503, 5, false,
+        "A certificate ends soon" / "证书即将到期",
+        "A certificate or a CA is in the last part of its life and was not renewed." / "某证书或 CA 已进入有效期末段且未续期。",
+        "Look at eport cert forecast; a node's renewal needs the primary of its CA's platform, a CA's a ceremony." / "请查看 eport cert forecast；节点续期需要其 CA 所属平台的主节点，CA 续期需要密钥仪式。";
+    RENEWAL_REFUSED = 4113, 403, 6, false,
+        "The certificate cannot be renewed this way" / "该证书无法以此方式续期",
+        "The old certificate or the signature of its key does not prove who asks, or it ended too long ago." / "旧证书或其密钥签名无法证明申请者身份，或证书过期太久。",
+        "Enrol again with a token from an operator." / "请用操作员发放的令牌重新注册。";
+    ENROLMENT_FULL = 4114, 503, 5, true,
+        "No more requests are kept" / "申请数量已满",
+        "The platform keeps as many tokens or requests as it may." / "该平台保存的令牌或申请已达上限。",
+        "Decide on the waiting requests; old ones leave after 30 days." / "请处理等待中的申请；旧申请 30 天后清除。";
+    REQUEST_DECIDED = 4115, 409, 4, false,
+        "The request is decided already" / "该申请已有决定",
+        "Another operator was first, or the certificate is issued." / "其他操作员已先处理，或证书已签发。",
+        "Look at it with eport cert requests." / "请用 eport cert requests 查看。";
 } }

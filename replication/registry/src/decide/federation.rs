@@ -20,6 +20,7 @@ const LABEL_VALUE_LEN_MAX: usize = 64;
 pub(super) fn decide(state: &State, c: &Command) -> Decision {
     match &c.op {
         Op::UpdateNode { node, change } => update_node(state, c, *node, change),
+        Op::AddNode(node) if check::operator(c).is_err() => add_invited(state, c, node),
         other => {
             check::operator(c)?;
             match other {
@@ -113,6 +114,24 @@ fn add_node(state: &State, c: &Command, node: &Node) -> Decision {
         Some(known) if Node { joined: c.at, ..known.clone() } == node => done(vec![]),
         Some(_) => Err(Refusal::AlreadyExists { what: "node".into(), name: node.id.to_string() }),
     }
+}
+
+/// A member brings a node that an operator invited: exactly that one, at the site and platform of the invitation, in time. The
+/// invitation ends with it.
+fn add_invited(state: &State, c: &Command, node: &Node) -> Decision {
+    check::member_node(state, c)?;
+    let invited = state.invitation(node.id).ok_or_else(|| check::not_found("invitation of node", node.id))?;
+    let known = state.node(node.id).is_some();
+    if !known && c.at > invited.expires {
+        return Err(Refusal::Rule(format!("the invitation of node {} has expired", node.id)));
+    }
+    if (node.site, node.region) != (invited.site, invited.region) {
+        return Err(Refusal::Rule(format!(
+            "node {} is invited to site {} of platform {}",
+            node.id, invited.site, invited.region
+        )));
+    }
+    add_node(state, c, node)
 }
 
 fn check_addr(field: &str, addr: &str) -> Result<(), Refusal> {
