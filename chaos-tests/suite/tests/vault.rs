@@ -2,6 +2,9 @@
 // Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
+#[path = "vault/scheduled.rs"]
+mod scheduled;
+
 use anyhow::{Context, Result, ensure};
 use eport_cluster::{Federation, wait_for, with_federation};
 use serde_json::Value;
@@ -22,6 +25,13 @@ fn nothing_a_trader_lodged_stands_readable_on_any_disk_and_everything_is_restore
         a_copied_data_directory_opens_nothing(fed)?;
         no_disk_holds_it(fed)
     });
+}
+
+#[test]
+fn a_node_backs_itself_up_tests_what_it_made_thins_it_out_and_comes_back_from_it_after_its_disk_is_lost() {
+    eport_cluster::Federation::up_armed(&[])
+        .and_then(|fed| scheduled::the_whole_story(&fed).inspect_err(|_| eprintln!("{}", fed.logs())))
+        .unwrap_or_else(|e| panic!("{e:#}"));
 }
 
 /// Lodges one document on 440300 and answers its number.

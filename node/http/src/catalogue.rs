@@ -328,6 +328,11 @@ pub const ROUTES: &[Route] = &[
     ),
     get("/v1/platforms/{region}/data-keys", &[], "Data keys of a platform: numbers and holders"),
     post("/v1/platforms/{region}/data-keys", "", "Ask for the next data key; the primary makes it"),
+    get(
+        "/v1/backups",
+        &[],
+        "The backups that each node makes by schedule: newest, due, restore test, what is wrong",
+    ),
     get("/v1/recovery-keys", &[], "Recovery keys of the federation"),
     post(
         "/v1/recovery-keys",

@@ -37,6 +37,7 @@ pub fn federation(api: &Api, chinese: bool) -> FederationStatus {
     warnings.extend(crate::verification::warnings(&heard));
     warnings.extend(crate::shipping_view::warnings(&heard, chinese));
     warnings.extend(crate::backup_api::key_warnings(api));
+    warnings.extend(crate::backup_sets::warnings(&heard));
     warnings.extend(crate::recovery_api::warnings(api));
     warnings.extend(crate::operators_api::warnings(state, api.now(), chinese));
     warnings.extend(crate::tails_api::warnings(state, chinese));

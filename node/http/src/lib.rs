@@ -8,6 +8,7 @@
 
 mod auth;
 mod backup_api;
+mod backup_sets;
 mod ca;
 mod caller;
 mod catalogue;

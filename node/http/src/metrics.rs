@@ -93,6 +93,7 @@ pub fn page(api: &Api) -> String {
     platforms(api, &mut registry);
     drills(api, &mut registry);
     crate::expiry::gauges(api, &mut registry);
+    backup_set(api, &mut registry);
     crate::verification::metrics(api, &mut registry);
     let mut text = String::new();
     // Writing into a string fails only when a label cannot be formatted; ours are plain text.
@@ -127,6 +128,51 @@ fn drills(api: &Api, registry: &mut Registry) {
     registry.register("drill_running", "1 while a drill runs", flag(running.is_some()));
     let overdue = running.is_some_and(|d| d.is_overdue(now));
     registry.register("drill_overdue", "1 while a drill is past its deadline and not over", flag(overdue));
+}
+
+/// The backups that this node makes by schedule; nothing where it makes none.
+fn backup_set(api: &Api, registry: &mut Registry) {
+    let Some(set) = api.agent.backup_set() else { return };
+    let now = api.now().as_millis();
+    let mut put = |name: &str, help: &str, value: i64| {
+        let g: Gauge = Gauge::default();
+        g.set(value);
+        registry.register(name, help, g);
+    };
+    let age = |at: Option<eport_model::Timestamp>| {
+        at.map_or(-1, |at| now.saturating_sub(at.as_millis()).max(0) / 1_000)
+    };
+    put(
+        "scheduled_backup_age_seconds",
+        "Age of the newest whole backup of this node; -1 while there is none",
+        age(set.newest.map(|m| m.at)),
+    );
+    put(
+        "scheduled_backup_due_seconds",
+        "Seconds until the next backup of this node is due; below 0 it is late",
+        set.due.as_millis().saturating_sub(now).div_euclid(1_000),
+    );
+    put(
+        "scheduled_backup_failures",
+        "Attempts at a backup that failed in a row; above 0 a person should look",
+        i64::from(set.failures),
+    );
+    put(
+        "scheduled_backups_kept",
+        "Whole backups of this node at its target",
+        i64::try_from(set.kept).unwrap_or(i64::MAX),
+    );
+    put(
+        "restore_test_age_seconds",
+        "Time since a restore test of this node's backups passed; -1 while none has",
+        age(set.passed_at),
+    );
+    let failed = set.test.as_ref().is_some_and(|t| !t.passed());
+    put(
+        "restore_test_failed",
+        "1 while the last restore test did not pass; a person must look",
+        i64::from(failed),
+    );
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]

@@ -4,9 +4,9 @@ use crate::catalogue::{Open, ROUTES};
 use crate::problem::ApiError;
 use crate::state::Api;
 use crate::{
-    backup_api, certificates_api, documents_api, drills_api, enrol_api, erasures_api, est, hosting_api,
-    join_api, journal_api, openapi, operators_api, plan_api, platforms_api, recovery_api, signing,
-    status_api, system, tables_api, tails_api,
+    backup_api, backup_sets, certificates_api, documents_api, drills_api, enrol_api, erasures_api, est,
+    hosting_api, join_api, journal_api, openapi, operators_api, plan_api, platforms_api, recovery_api,
+    signing, status_api, system, tables_api, tails_api,
 };
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
@@ -101,6 +101,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/platforms/{region}/tails/{id}/resubmit", post(tails_api::resubmit))
         .route("/v1/platforms/{region}/tails/{id}/discard", post(tails_api::discard))
         .route("/v1/platforms/{region}/data-keys", get(backup_api::data_keys).post(backup_api::rotate))
+        .route("/v1/backups", get(backup_sets::list))
         .route("/v1/recovery-keys", get(backup_api::recovery_keys).post(backup_api::put_recovery_key))
         .route("/v1/registry/rows", get(backup_api::registry_rows))
         .route("/v1/tables", get(tables_api::list))

@@ -2,6 +2,7 @@
 //!
 //! Defaults exist once, in the `Default` of each section. Unknown keys are refused with the nearest known key.
 
+pub use crate::backups::BackupSection;
 use eport_model::{Code, Coded, Lineage, NodeId, RegionCode, SiteId, TrustDomain, codes};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -41,6 +42,9 @@ pub struct Config {
     /// How backups are kept up to date.
     #[serde(default)]
     pub shipping: Shipping,
+    /// Backups that this node makes by schedule. Absent: none.
+    #[serde(default)]
+    pub backup: Option<BackupSection>,
     /// Log output.
     #[serde(default)]
     pub log: Log,
@@ -285,6 +289,9 @@ impl Config {
         {
             *p = base.join(&*p);
         }
+        if let Some(backup) = &mut config.backup {
+            backup.resolve(base);
+        }
         let files = [&mut config.federation.genesis, &mut config.keys.file, &mut config.keys.secret];
         for p in files.into_iter().flatten() {
             *p = base.join(&*p);
@@ -340,6 +347,7 @@ impl Config {
         within("shipping.slot_records", s.slot_records, 1, 1_000_000_000_000)?;
         within("shipping.slot_mib", s.slot_mib, 1, 1_000_000_000)?;
         within("shipping.slot_age_s", s.slot_age_s, 1, 1_000_000_000)?;
+        self.backup.as_ref().map_or(Ok(()), BackupSection::check)?;
         let v = &self.verify;
         within("verify.mark_every_s", v.mark_every_s, 1, 604_800)?;
         within("verify.scrub_every_s", v.scrub_every_s, 1, 2_592_000)?;

@@ -76,6 +76,11 @@ impl Keeper {
         keeper
     }
 
+    /// The node's key, for what is wrapped to it besides data keys.
+    pub(crate) fn node_key(&self) -> Arc<dyn Unwrap> {
+        self.node_key.clone()
+    }
+
     /// Ends the keeper's task.
     pub(crate) fn stop(&self) {
         self.stopping.notify_one();

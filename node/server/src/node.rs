@@ -1,5 +1,6 @@
 //! Start, run, stop.
 
+use crate::backups::Backups;
 use crate::config::Config;
 use crate::keeper::Keeper;
 use crate::revoked::Revoked;
@@ -35,6 +36,7 @@ struct Running {
     registry: Registry,
     agent: Agent,
     keeper: Arc<Keeper>,
+    backups: Option<Backups>,
     revoked: Arc<tokio::sync::Notify>,
     renewal: Arc<tokio::sync::Notify>,
     tls: Tls,
@@ -184,6 +186,12 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
     let renewal_stop = Arc::new(tokio::sync::Notify::new());
     tokio::spawn(renewer.follow(renewal_stop.clone()));
     let keeper = Keeper::start(node_key, registry.clone(), &agent);
+    let backups = match &config.backup {
+        Some(section) => {
+            Some(Backups::start(section, &dir, registry.clone(), agent.clone(), keeper.node_key())?)
+        }
+        None => None,
+    };
     let tables = TableService::new(registry.clone(), objects, config.node.region.province());
     let trust_pem = std::fs::read(&config.tls.trust).map_err(|e| Exit {
         code: codes::KEY_UNREADABLE,
@@ -230,6 +238,7 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
         registry,
         agent,
         keeper,
+        backups,
         revoked: revoked_stop,
         renewal: renewal_stop,
         tls,
@@ -455,6 +464,9 @@ fn reload(config_path: &Path, running: &Running, telemetry: &Telemetry) {
 }
 
 async fn stop(running: Running) {
+    if let Some(backups) = running.backups {
+        backups.stop().await;
+    }
     running.keeper.stop();
     running.revoked.notify_one();
     running.renewal.notify_one();

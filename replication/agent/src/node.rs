@@ -95,6 +95,8 @@ struct Inner {
     /// Last records of journals that lie here without a duty.
     kept: Mutex<BTreeMap<RegionCode, Position>>,
     fetched: Mutex<BTreeMap<eport_model::Digest, (u64, f64)>>,
+    /// What is told of the backups that this node makes by schedule.
+    backup_set: Mutex<Option<crate::BackupSetSoft>>,
     reports: Arc<SealReports>,
     desk: Arc<Desk>,
     tails: Tails,
@@ -145,6 +147,7 @@ impl Agent {
             broken: Mutex::default(),
             kept: Mutex::default(),
             fetched: Mutex::default(),
+            backup_set: Mutex::default(),
             reports: Arc::default(),
             desk: Arc::default(),
             tails,

@@ -2,7 +2,8 @@
 //! itself; it is shown, and it feeds plans that are checked again before they are carried out.
 
 use crate::BootstrapSoft;
-use eport_model::{Digest, Epoch, JournalIndex, NodeId, Position, RegionCode, Timestamp};
+use eport_model::{Code, Digest, Epoch, JournalIndex, NodeId, Position, RegionCode, Timestamp};
+use eport_retention::{Made, Tested};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::RwLock;
@@ -32,6 +33,33 @@ pub struct SoftState {
     pub platforms: Vec<PlatformSoft>,
     /// Table versions it can serve.
     pub tables: Vec<TableSoft>,
+    /// The backups it makes by schedule, if it makes any.
+    pub backup_set: Option<BackupSetSoft>,
+}
+
+/// What a node says of the backups that it makes by schedule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupSetSoft {
+    /// Where they lie; never a credential.
+    pub target: String,
+    /// When they are made, as configured.
+    pub schedule: String,
+    /// `waiting`, `running` or `testing`.
+    pub state: String,
+    /// The newest whole one.
+    pub newest: Option<Made>,
+    /// How many there are.
+    pub kept: u64,
+    /// When the next is due.
+    pub due: Timestamp,
+    /// Attempts that failed in a row.
+    pub failures: u32,
+    /// The last restore test.
+    pub test: Option<Tested>,
+    /// When one last passed.
+    pub passed_at: Option<Timestamp>,
+    /// What a person should look at: code and text.
+    pub troubles: Vec<(Code, String)>,
 }
 
 /// One replica on that node.

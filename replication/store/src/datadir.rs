@@ -2,7 +2,7 @@
 //!
 //! Grammar: `LOCK` (held exclusively while a process runs, never deleted), `NODE.json` (format, node, lineage, ancestors),
 //! `platform/REGION/` (one database each), `registry/` (`registry-LINEAGE/` after a recovery), `objects/`, `tails/`,
-//! `checkpoints/REGION/` (made for backups).
+//! `checkpoints/REGION/` (made for backups), `backups/` (what the node remembers of its scheduled ones, and scratch space).
 //! Always holds: while a [`DataDir`] lives, no other process of this software writes below its folder.
 
 use crate::{Error, durable};

@@ -1,7 +1,7 @@
 //! `eport backup`: recovery key, backups of registry and platforms, verification, restore to a point, retention.
 
 use crate::args::Global;
-use crate::commands::journal;
+use crate::commands::{backup_status, journal};
 use crate::connect;
 use crate::error::Error;
 use crate::exit;
@@ -10,10 +10,12 @@ use crate::table::Table;
 use clap::{Args, Subcommand};
 use eport_api_types::{FederationStatus, from_rfc3339, rfc3339};
 use eport_authority::{NodeKey, PublicKey, Unwrap};
-use eport_backup::{Folder, Manifest, Restoration, Writer, restore};
+use eport_backup::{
+    Folder, Heading, Manifest, Problem, Restoration, S3Options, Writer, bucket, open_target, restore,
+};
 use eport_client::{Client, Method};
 use eport_model::codes::{BACKUP_KEY, FILE_UNUSABLE, JOURNAL_CORRUPT, NOT_FOUND, NOT_STORED};
-use eport_model::{Coded, Epoch, JournalIndex, Position, RegionCode, Timestamp, codec};
+use eport_model::{Coded, Epoch, JournalIndex, Lineage, Position, RegionCode, Timestamp, codec};
 use eport_registry::{HolderName, statement};
 use eport_store::{ExportManifest, Until};
 use serde_json::{Value, json};
@@ -25,6 +27,15 @@ pub struct BackupArgs {
     /// What to do.
     #[command(subcommand)]
     pub command: BackupCommand,
+    /// Address of the store when DIR is s3://BUCKET/PREFIX, in a build with the feature s3
+    #[arg(long, global = true, value_name = "URL")]
+    pub s3_endpoint: Option<String>,
+    /// Region name that its signatures carry
+    #[arg(long, global = true, value_name = "NAME")]
+    pub s3_region: Option<String>,
+    /// File with its credentials; without it AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY
+    #[arg(long, global = true, value_name = "FILE")]
+    pub s3_credentials: Option<PathBuf>,
 }
 
 /// The commands of the group.
@@ -54,6 +65,8 @@ pub enum BackupCommand {
         #[arg(long, value_name = "KEY_FILE")]
         test: Option<PathBuf>,
     },
+    /// Show the backups that nodes make by schedule: the newest, when the next is due, the last restore test, what is wrong
+    Status,
     /// List the backups of a folder
     List {
         /// Folder of the backups
@@ -96,9 +109,12 @@ pub struct RestoreArgs {
     /// Folder to write, which must be empty
     #[arg(long, value_name = "DIR")]
     pub to: PathBuf,
-    /// Recovery key file
+    /// Recovery key file, or the key file of the node that made the backups
     #[arg(long, value_name = "FILE")]
     pub recovery_key: PathBuf,
+    /// Secret of the key file; default FILE.secret
+    #[arg(long, value_name = "FILE")]
+    pub secret: Option<PathBuf>,
     /// Name of the backup; the newest without it
     #[arg(long, value_name = "NAME")]
     pub backup: Option<String>,
@@ -122,31 +138,61 @@ fn parse_time(text: &str) -> Result<Timestamp, String> {
 
 /// Runs the group.
 pub async fn run(args: BackupArgs, global: &Global, out: Out) -> Result<(), Error> {
+    let s3 =
+        S3Options { endpoint: args.s3_endpoint, region: args.s3_region, credentials: args.s3_credentials };
     match args.command {
+        BackupCommand::Status => backup_status::run(&connect::client(global)?, out).await,
         BackupCommand::Key { out: file, name } => {
             make_key(&connect::client(global)?, &file, &name, out).await
         }
         BackupCommand::Create { dir, full, platforms, test } => {
             let client = connect::client(global)?;
-            let made = create(&client, &dir, full, &platforms).await?;
-            let tested = test.map(|key| test_restore(&dir, &made.name(), &key)).transpose()?;
+            let place = Place { dir: &dir, s3: &s3 };
+            let made = create_at(&client, place, full, &platforms).await?;
+            let tested = test.map(|key| test_restore(place, &made.name(), &key)).transpose()?;
             let mut document = describe(&made);
             document["dir"] = dir.display().to_string().into();
             document["restore_test"] = json!(tested);
             out.result(&document, || created_text(&document, out));
             tested.map_or(Ok(()), |t| judge(&t))
         }
-        BackupCommand::List { dir } => list(&dir, out),
-        BackupCommand::Verify { dir, recovery_key } => verify(&dir, recovery_key.as_deref(), out),
-        BackupCommand::Restore(args) => run_restore(&args, out),
+        BackupCommand::List { dir } => list(Place { dir: &dir, s3: &s3 }, out),
+        BackupCommand::Verify { dir, recovery_key } => {
+            verify(Place { dir: &dir, s3: &s3 }, recovery_key.as_deref(), out)
+        }
+        BackupCommand::Restore(args) => run_restore(&args, &s3, out),
         BackupCommand::Prune { dir, keep, dry_run } => {
-            let removed = Folder::open(&dir, None).and_then(|f| f.prune(keep, dry_run)).map_err(coded)?;
+            let folder = Place { dir: &dir, s3: &s3 }.folder(None)?;
+            let removed = folder.prune(keep, dry_run).map_err(coded)?;
             let document = json!({ "dir": dir, "removed": removed, "dry_run": dry_run });
             out.result(&document, || {
                 format!("{} {}\n", out.lang.pick(("removed:", "已删除：")), removed.join(" "))
             });
             Ok(())
         }
+    }
+}
+
+/// Where backups lie, as the operator named it.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    dir: &'a Path,
+    s3: &'a S3Options,
+}
+
+impl Place<'_> {
+    fn folder(self, lineage: Option<Lineage>) -> Result<Folder, Error> {
+        let target = open_target(&self.dir.to_string_lossy(), None, self.s3).map_err(coded)?;
+        Folder::open_at(target, lineage).map_err(coded)
+    }
+
+    /// A folder for what is under way: beside the backups and not in /tmp, a journal may be larger than what fits there.
+    fn temp(self) -> Result<tempfile::TempDir, Error> {
+        if bucket(&self.dir.to_string_lossy()).is_some() {
+            return tempfile::tempdir().map_err(Error::file(Path::new("temporary folder")));
+        }
+        std::fs::create_dir_all(self.dir).map_err(Error::file(self.dir))?;
+        tempfile::tempdir_in(self.dir).map_err(Error::file(self.dir))
     }
 }
 
@@ -164,8 +210,9 @@ fn secret_of(file: &Path) -> PathBuf {
     name.into()
 }
 
-fn open_key(file: &Path) -> Result<NodeKey, Error> {
-    NodeKey::open(file, &secret_of(file)).map_err(|e| Error::coded(BACKUP_KEY, e.to_string()))
+fn open_key(file: &Path, secret: Option<&Path>) -> Result<NodeKey, Error> {
+    NodeKey::open(file, &secret.map_or_else(|| secret_of(file), Path::to_owned))
+        .map_err(|e| Error::coded(BACKUP_KEY, e.to_string()))
 }
 
 /// Makes a recovery key, or takes the one in the file, and tells the registry its public half. Answers that half in hex.
@@ -205,19 +252,32 @@ async fn recovery_public(client: &Client) -> Result<PublicKey, Error> {
 
 /// Makes a backup: every platform's new records, then the registry.
 pub async fn create(client: &Client, dir: &Path, full: bool, only: &[RegionCode]) -> Result<Manifest, Error> {
+    create_at(client, Place { dir, s3: &S3Options::default() }, full, only).await
+}
+
+async fn create_at(
+    client: &Client,
+    place: Place<'_>,
+    full: bool,
+    only: &[RegionCode],
+) -> Result<Manifest, Error> {
     let recovery = recovery_public(client).await?;
     let status = client.get::<FederationStatus>("/v1/federation", &[]).await?;
-    let folder = Folder::open(dir, Some(status.lineage)).map_err(coded)?;
-    let now = Timestamp::from_millis(now_ms());
-    let mut writer =
-        Writer::begin(&folder, status.lineage, &status.federation, &recovery, now, full).map_err(coded)?;
-    std::fs::create_dir_all(dir).map_err(Error::file(dir))?;
+    let folder = place.folder(Some(status.lineage))?;
+    let heading = Heading {
+        lineage: status.lineage,
+        federation: &status.federation,
+        recovery,
+        maker: None,
+        created: Timestamp::from_millis(now_ms()),
+        full,
+    };
+    let mut writer = Writer::begin(&folder, &heading).map_err(coded)?;
     if let Some(unknown) = only.iter().find(|r| status.platforms.iter().all(|p| p.region != **r)) {
         return Err(Error::coded(NOT_FOUND, format!("there is no platform {unknown}")));
     }
     for platform in status.platforms.iter().filter(|p| only.is_empty() || only.contains(&p.region)) {
-        // Beside the backups and not in /tmp: a journal may be larger than what fits there.
-        let temp = tempfile::tempdir_in(dir).map_err(Error::file(dir))?;
+        let temp = place.temp()?;
         let folder = export(client, &writer, platform.region, temp.path()).await?;
         writer.platform(&folder).map_err(coded)?;
     }
@@ -295,10 +355,10 @@ fn created_text(document: &Value, out: Out) -> String {
     )
 }
 
-fn list(dir: &Path, out: Out) -> Result<(), Error> {
-    let folder = Folder::open(dir, None).map_err(coded)?;
+fn list(place: Place<'_>, out: Out) -> Result<(), Error> {
+    let folder = place.folder(None)?;
     let items: Vec<Value> = folder.manifests().map(describe).collect();
-    let document = json!({ "items": items, "next_page_token": null });
+    let document = json!({ "items": items, "damaged": folder.damaged(), "next_page_token": null });
     out.result(&document, || {
         let mut table = Table::new(["backup", "created", "full", ">bytes", "platforms"]);
         for item in &items {
@@ -310,31 +370,34 @@ fn list(dir: &Path, out: Out) -> Result<(), Error> {
                 ["backup", "created", "full", "bytes"].map(|k| cell(item, k));
             table.row([backup, created, full, bytes, ends.join(" ")]);
         }
-        table.render()
+        format!("{}{}", table.render(), problem_lines(folder.damaged()))
     });
     Ok(())
 }
 
-fn verify(dir: &Path, key: Option<&Path>, out: Out) -> Result<(), Error> {
-    let folder = Folder::open(dir, None).map_err(coded)?;
+fn problem_lines(problems: &[Problem]) -> String {
+    problems.iter().map(|p| format!("{}/{}: {}\n", p.backup, p.file, p.detail)).collect()
+}
+
+fn verify(place: Place<'_>, key: Option<&Path>, out: Out) -> Result<(), Error> {
+    let folder = place.folder(None)?;
     let newest = folder.find(None).map_err(coded)?.name();
     let problems = folder.verify().map_err(coded)?;
     let tested = match key {
-        Some(key) if problems.is_empty() => Some(test_restore(dir, &newest, key)?),
+        Some(key) if problems.is_empty() => Some(test_restore(place, &newest, key)?),
         _ => None,
     };
     let readable = tested.as_ref().is_none_or(is_readable);
     let ok = problems.is_empty() && readable;
     let document = json!({
-        "dir": dir, "backups": folder.manifests().count(), "ok": ok, "problems": problems, "restore_test": tested,
+        "dir": place.dir, "backups": folder.manifests().count(), "ok": ok, "problems": problems, "restore_test": tested,
     });
     out.result(&document, || {
         let verdict = match ok {
             true => ("every file is whole and follows the one before", "所有文件完整且前后相接"),
             false => ("the backups do not verify", "备份未通过核验"),
         };
-        let lines = problems.iter().map(|p| format!("{}/{}: {}\n", p.backup, p.file, p.detail));
-        format!("{}\n{}", out.lang.pick(verdict), lines.collect::<String>())
+        format!("{}\n{}", out.lang.pick(verdict), problem_lines(&problems))
     });
     if ok { Ok(()) } else { Err(Error::Exit(exit::DIFFERENCE)) }
 }
@@ -349,27 +412,27 @@ pub fn restore_into(
 ) -> Result<Restoration, Error> {
     let folder = Folder::open(dir, None).map_err(coded)?;
     let manifest = folder.find(Some(backup)).map_err(coded)?;
-    restore(&folder, manifest, regions, Until::End, &open_key(key)?, to).map_err(coded)
+    restore(&folder, manifest, regions, Until::End, &open_key(key, None)?, to).map_err(coded)
 }
 
 /// Restores a backup into a folder that goes away.
-fn test_restore(dir: &Path, backup: &str, key: &Path) -> Result<Restoration, Error> {
-    let folder = Folder::open(dir, None).map_err(coded)?;
+fn test_restore(place: Place<'_>, backup: &str, key: &Path) -> Result<Restoration, Error> {
+    let folder = place.folder(None)?;
     let manifest = folder.find(Some(backup)).map_err(coded)?;
-    let temp = tempfile::tempdir_in(dir).map_err(Error::file(dir))?;
-    let key = open_key(key)?;
+    let temp = place.temp()?;
+    let key = open_key(key, None)?;
     restore(&folder, manifest, &[], Until::End, &key, &temp.path().join("test")).map_err(coded)
 }
 
 fn is_readable(r: &Restoration) -> bool {
-    r.platforms.iter().all(|p| p.readable != Some(false))
+    r.fault().is_none()
 }
 
 fn judge(r: &Restoration) -> Result<(), Error> {
     if is_readable(r) { Ok(()) } else { Err(Error::Exit(exit::DIFFERENCE)) }
 }
 
-fn run_restore(args: &RestoreArgs, out: Out) -> Result<(), Error> {
+fn run_restore(args: &RestoreArgs, s3: &S3Options, out: Out) -> Result<(), Error> {
     let until = match (args.at, args.time) {
         (Some(_), _) if args.regions.len() != 1 => {
             return Err(Error::usage("--at names a record of one platform: name the platform"));
@@ -378,17 +441,18 @@ fn run_restore(args: &RestoreArgs, out: Out) -> Result<(), Error> {
         (None, Some(time)) => Until::Time(time),
         (None, None) => Until::End,
     };
-    let folder = Folder::open(&args.dir, None).map_err(coded)?;
+    let folder = Place { dir: &args.dir, s3 }.folder(None)?;
     let manifest = folder.find(args.backup.as_deref()).map_err(coded)?;
-    if folder.dir().starts_with(&args.to) || args.to.starts_with(folder.dir()) {
+    let place = folder.target().place("");
+    if place.starts_with(&args.to) || args.to.starts_with(&place) {
         return Err(Error::coded(FILE_UNUSABLE, "restore into a folder outside the backups"));
     }
-    let key = open_key(&args.recovery_key)?;
+    let key = open_key(&args.recovery_key, args.secret.as_deref())?;
     let made = restore(&folder, manifest, &args.regions, until, &key, &args.to).map_err(coded)?;
     let platform = |p: &eport_backup::RestoredPlatform| {
         json!({
             "region": p.region, "epoch": p.last.epoch, "last": p.last.index, "digest": p.last.digest,
-            "time": rfc3339(p.time), "state_digest": p.state_digest, "rows": p.rows, "readable": p.readable,
+            "time": rfc3339(p.time), "state_digest": p.state_digest, "rows": p.rows, "equal": p.equal, "readable": p.readable,
         })
     };
     let document = json!({

@@ -3,6 +3,7 @@
 pub mod adopt;
 pub mod approval;
 pub mod backup;
+pub mod backup_status;
 pub mod ca;
 pub mod cert;
 pub mod context;

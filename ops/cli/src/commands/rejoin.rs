@@ -189,6 +189,15 @@ fn configuration(
     set("keys", "file", absolute(&vault)?);
     set("keys", "secret", absolute(&secret)?);
     set("federation", "lineage", target.lineage.to_string().into());
+    if let Some(backup) = table.get_mut("backup").and_then(toml::Value::as_table_mut) {
+        let base = args.config.parent().unwrap_or(Path::new("."));
+        for key in ["target", "scratch", "s3_credentials"] {
+            let named = backup.get(key).and_then(toml::Value::as_str).filter(|p| !p.starts_with("s3://"));
+            if let Some(path) = named.map(|p| absolute(&base.join(p))).transpose()? {
+                backup.insert(key.to_owned(), path);
+            }
+        }
+    }
     if let Some(federation) = table.get_mut("federation").and_then(toml::Value::as_table_mut) {
         // A node that joins again founds nothing; the leader dials it, so it needs nobody to begin with.
         federation.remove("genesis");
@@ -243,6 +252,8 @@ genesis = "genesis.json"
 seeds = [{ node = "sz-a-1", quic = "127.0.0.1:7002" }]
 [registry]
 profile = "lan"
+[backup]
+target = "backups"
 "#;
 
     #[test]
@@ -271,6 +282,7 @@ profile = "lan"
         assert_eq!(text("node", "data_dir"), dir.path().join("data").display().to_string());
         assert_eq!(text("keys", "file"), dir.path().join("tls/node-vault.key").display().to_string());
         assert_eq!(text("federation", "lineage"), target.lineage.to_string());
+        assert_eq!(text("backup", "target"), dir.path().join("backups").display().to_string());
         assert!(fresh["federation"].get("genesis").is_none() && text("registry", "profile") == "lan");
         let stranger = NodeFile {
             format: 1,

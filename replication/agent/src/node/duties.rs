@@ -48,7 +48,19 @@ impl Agent {
             certificate: *self.inner.certificate.lock().unwrap_or_else(PoisonError::into_inner),
             platforms,
             tables,
+            backup_set: self.backup_set(),
         }
+    }
+
+    /// Puts what is told of this node's scheduled backups; peers hear of it at once.
+    pub fn put_backup_set(&self, set: crate::BackupSetSoft) {
+        *self.inner.backup_set.lock().unwrap_or_else(PoisonError::into_inner) = Some(set);
+        self.inner.news.notify_one();
+    }
+
+    /// What was put last.
+    pub fn backup_set(&self) -> Option<crate::BackupSetSoft> {
+        self.inner.backup_set.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Tells one peer at once how this node is.

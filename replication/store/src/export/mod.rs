@@ -5,6 +5,7 @@
 
 mod check;
 mod inbox;
+mod piece;
 mod restore;
 mod segment;
 mod tail;

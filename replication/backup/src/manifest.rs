@@ -27,6 +27,17 @@ pub struct SegmentPart {
     pub last: JournalIndex,
 }
 
+/// The backup's key, wrapped for the node that made the backup.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct MakerWrap {
+    /// The node.
+    pub name: String,
+    /// Public half of its key, hex.
+    pub public: String,
+    /// The key, wrapped to it, hex.
+    pub wrapped: String,
+}
+
 /// What a backup holds of one platform.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct PlatformPart {
@@ -38,6 +49,9 @@ pub struct PlatformPart {
     pub last: Position,
     /// Records in this backup.
     pub records: u64,
+    /// Digest of the state rows at the last record, where whoever made the backup took it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<Digest>,
     /// The files in order.
     pub segments: Vec<SegmentPart>,
 }
@@ -70,6 +84,9 @@ pub struct Manifest {
     pub recovery: String,
     /// The backup's key, wrapped to it, hex.
     pub wrapped: String,
+    /// The same for the node that made it; absent when an operator did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maker: Option<MakerWrap>,
     /// The registry's rows.
     pub registry: FileEntry,
     /// Last registry command in them.

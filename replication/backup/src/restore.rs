@@ -12,7 +12,7 @@ use crate::{Error, Folder, Manifest};
 use eport_authority::Unwrap;
 use eport_envelope::{DataKey, KeyId, KeyRing, OpenError, Part, Place};
 use eport_model::{Digest, Position, RecordKind, RegionCode, Timestamp, codec};
-use eport_registry::{HolderName, State, wrap_context};
+use eport_registry::{State, wrap_context};
 use eport_store::{Budget, PlatformStore, Shared, Until};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -35,6 +35,10 @@ pub struct RestoredPlatform {
     pub state_digest: Digest,
     /// Rows.
     pub rows: u64,
+    /// Records written.
+    pub records: u64,
+    /// The rows are those that the backup's maker had at this record; `None` when nobody said what those were.
+    pub equal: Option<bool>,
     /// The newest document was decrypted; `None` when there is none.
     pub readable: Option<bool>,
 }
@@ -63,6 +67,36 @@ pub struct Restoration {
     pub platforms: Vec<RestoredPlatform>,
 }
 
+impl Restoration {
+    /// The first reason why it is not as it should be.
+    pub fn fault(&self) -> Option<String> {
+        let fault = |p: &RestoredPlatform| match (p.equal, p.readable) {
+            (Some(false), _) => Some(format!("platform {}: the rows differ from those backed up", p.region)),
+            (_, Some(false)) => {
+                Some(format!("platform {}: the newest document cannot be decrypted", p.region))
+            }
+            _ => None,
+        };
+        self.platforms.iter().find_map(fault)
+    }
+}
+
+/// What a restore may take of the machine, and who may stop it.
+pub struct Bounds<'a> {
+    /// Memory of the databases.
+    pub budget: Budget,
+    /// Bytes that must stay free on the file system it writes to.
+    pub reserve: u64,
+    /// Called after every file with the bytes read; an error stops the restore.
+    pub pace: &'a dyn Fn(u64) -> Result<(), Error>,
+}
+
+impl Default for Bounds<'_> {
+    fn default() -> Self {
+        Self { budget: Budget::default(), reserve: 0, pace: &|_| Ok(()) }
+    }
+}
+
 /// Restores `regions` (all without any) from a backup and those it needs, up to `until`.
 pub fn restore(
     folder: &Folder,
@@ -72,24 +106,41 @@ pub fn restore(
     recovery: &dyn Unwrap,
     out: &Path,
 ) -> Result<Restoration, Error> {
+    restore_within(folder, of, regions, until, recovery, out, &Bounds::default())
+}
+
+/// The same within bounds. `holder` is the recovery key or the key of the node that made the backup.
+pub fn restore_within(
+    folder: &Folder,
+    of: &Manifest,
+    regions: &[RegionCode],
+    until: Until,
+    holder: &dyn Unwrap,
+    out: &Path,
+    bounds: &Bounds<'_>,
+) -> Result<Restoration, Error> {
     fs::create_dir_all(out).map_err(|source| Error::File { path: out.to_owned(), source })?;
     if fs::read_dir(out).map_err(Error::file(out))?.next().is_some() {
         let source = std::io::Error::new(std::io::ErrorKind::AlreadyExists, "the folder is not empty");
         return Err(Error::File { path: out.to_owned(), source });
     }
     let chain = folder.chain(of);
-    let keys: Vec<DataKey> = chain.iter().map(|m| folder.key(m, recovery)).collect::<Result<_, _>>()?;
+    // Segments become a journal and rows: about as many bytes again, and more must never be taken than is there.
+    let wanted = |r: &RegionCode| regions.is_empty() || regions.contains(r);
+    let parts = chain.iter().flat_map(|m| &m.platforms).filter(|p| wanted(&p.region));
+    let needed = parts.flat_map(|p| &p.segments).fold(0u64, |sum, s| sum.saturating_add(s.entry.bytes));
+    check_space(out, needed.saturating_mul(2).saturating_add(bounds.reserve))?;
+    let keys: Vec<DataKey> = chain.iter().map(|m| folder.key(m, holder)).collect::<Result<_, _>>()?;
     let newest_key = keys.last().ok_or_else(|| Error::NotFound("the chain of the backup is empty".into()))?;
     let (state, registry) = restore_registry(folder, of, newest_key, out)?;
-    let wanted = |r: &RegionCode| regions.is_empty() || regions.contains(r);
     if let Some(missing) = regions.iter().find(|r| of.platform(**r).is_none()) {
         return Err(Error::NotFound(format!("backup {} does not hold platform {missing}", of.name())));
     }
-    let shared = Shared::new(Budget::default())?;
+    let shared = Shared::new(bounds.budget)?;
     let mut platforms = Vec::new();
     for region in of.platforms.iter().map(|p| p.region).filter(wanted) {
-        let work = Work { folder, chain: &chain, keys: &keys, region, until, shared: &shared, out };
-        platforms.push(work.run(&state, recovery)?);
+        let work = Work { folder, chain: &chain, keys: &keys, region, until, shared: &shared, out, bounds };
+        platforms.push(work.run(&state, holder)?);
     }
     Ok(Restoration { backup: of.name(), registry, platforms })
 }
@@ -106,7 +157,7 @@ fn restore_registry(
     let rows: Vec<(Vec<u8>, Vec<u8>)> =
         codec::decode_with_limit(&bytes, bytes.len()).map_err(|e| damaged(e.to_string()))?;
     let state = State::from_rows(rows).map_err(|e| damaged(e.to_string()))?;
-    crate::folder::write_durable(&path, &bytes)?;
+    fs::write(&path, &bytes).and_then(|()| fs::File::open(&path)?.sync_all()).map_err(Error::file(&path))?;
     let restored = RestoredRegistry {
         index: of.registry_index,
         digest: state.digest(),
@@ -125,6 +176,7 @@ struct Work<'a> {
     until: Until,
     shared: &'a Shared,
     out: &'a Path,
+    bounds: &'a Bounds<'a>,
 }
 
 impl Work<'_> {
@@ -148,6 +200,8 @@ impl Work<'_> {
             _ => {}
         }
         let digest = store.snapshot().state_digest()?;
+        let newest = self.chain.last().and_then(|m| m.platform(self.region));
+        let told = newest.filter(|p| p.last == last).and_then(|p| p.state);
         let readable = self.read_newest(&store, state, recovery)?;
         store.flush()?;
         Ok(RestoredPlatform {
@@ -156,6 +210,8 @@ impl Work<'_> {
             time: store.last_time(),
             state_digest: digest.digest,
             rows: digest.rows,
+            records: last.index.as_u64(),
+            equal: told.map(|told| told == digest.digest),
             readable,
         })
     }
@@ -174,13 +230,15 @@ impl Work<'_> {
         for (manifest, key, part) in &parts[from..] {
             if part.before != end {
                 let name = format!("backup {} begins elsewhere than the former ended", manifest.name());
-                return Err(Error::damaged(self.folder.dir(), name));
+                return Err(Error::damaged(&self.folder.target().place(""), name));
             }
             end = part.last;
             for segment in &part.segments {
                 let plain = self.folder.content(manifest, &segment.entry, key)?;
                 let file = temp.path().join("segment");
+                check_space(self.out, self.bounds.reserve.saturating_add(plain.len() as u64))?;
                 fs::write(&file, plain).map_err(Error::file(&file))?;
+                (self.bounds.pace)(segment.entry.bytes)?;
                 if store.restore_segment(&file, self.until)?.ended {
                     return Ok(parts.last().map_or(end, |(_, _, p)| p.last));
                 }
@@ -215,13 +273,19 @@ impl Work<'_> {
     }
 }
 
-/// The platform's keys, opened with the recovery key; `None` when one is not wrapped for it.
+/// Refuses to go on with less free than this.
+fn check_space(dir: &Path, needed: u64) -> Result<(), Error> {
+    let stat =
+        rustix::fs::statvfs(dir).map_err(|e| Error::File { path: dir.to_owned(), source: e.into() })?;
+    let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+    if free < needed { Err(Error::Space { path: dir.to_owned(), free, needed }) } else { Ok(()) }
+}
+
+/// The platform's keys, opened with the holder's key; `None` when one is not wrapped for it.
 fn ring(state: &State, region: RegionCode, recovery: &dyn Unwrap) -> Option<KeyRing> {
     let mut keys = BTreeMap::new();
     for row in state.data_keys(region) {
-        let mine = |w: &&eport_registry::Wrap| {
-            matches!(w.holder, HolderName::Recovery(_)) && w.public == recovery.public()
-        };
+        let mine = |w: &&eport_registry::Wrap| w.public == recovery.public();
         let wrap = row.wraps.iter().find(mine)?;
         let context = wrap_context(region, row.id);
         let key = DataKey::from_bytes(recovery.unwrap_key(&wrap.wrapped, context.as_bytes()).ok()?);

@@ -15,6 +15,31 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// The place of the backups cannot be read or written.
+    #[error("{path}")]
+    Target {
+        /// What was read or written.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Somebody else writes backups there.
+    #[error("{0}: another backup is being written")]
+    Busy(PathBuf),
+    /// Too little space for a restore.
+    #[error("{path}: {free} bytes are free, the restore needs {needed}")]
+    Space {
+        /// Where it would be written.
+        path: PathBuf,
+        /// Bytes free.
+        free: u64,
+        /// Bytes needed.
+        needed: u64,
+    },
+    /// The caller stopped it.
+    #[error("stopped")]
+    Stopped,
     /// A file is missing, altered, or does not fit.
     #[error("{path}: {detail}")]
     Damaged {
@@ -65,6 +90,10 @@ impl Coded for Error {
     fn code(&self) -> Code {
         match self {
             Error::File { .. } => codes::FILE_UNUSABLE,
+            Error::Target { .. } => codes::BACKUP_TARGET,
+            Error::Busy(_) => codes::BACKUP_BUSY,
+            Error::Space { .. } => codes::RESTORE_SPACE,
+            Error::Stopped => codes::DRAINING,
             Error::Damaged { .. } => codes::BACKUP_DAMAGED,
             Error::Key(_) => codes::BACKUP_KEY,
             Error::NotFound(_) => codes::BACKUP_NOT_FOUND,

@@ -1,0 +1,8 @@
+//! Backups of real databases: incremental, chained, encrypted, restored to any point, pruned without breaking what stays.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
+mod kept;
+mod made;
+#[cfg(feature = "s3")]
+mod s3;
+mod world;
