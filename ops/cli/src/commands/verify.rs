@@ -65,7 +65,7 @@ async fn wait(
         }
         if done != told {
             told = done;
-            out.progress(&format!("{region}: {done} / {}", asked.len()));
+            out.progress(format!("{region}: {done} / {}", asked.len()));
         }
         tokio::time::sleep(POLL).await;
     }
