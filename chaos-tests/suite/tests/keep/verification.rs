@@ -262,7 +262,9 @@ fn rows_damaged_while_a_backup_was_down_are_found_at_the_next_mark_and_healed(
         let text = std::fs::read_to_string(fed.node_dir(OTHER).join("log"))?;
         let told = |line: &str| line.contains("EP1113") && line.contains(name);
         ensure!(text.lines().any(told), "the log of {OTHER} names {name}");
-        ensure!(!table.exists(), "the damaged table is gone");
+        wait_for("the end of the damaged table", Duration::from_secs(30), || {
+            if table.exists() { Err(format!("{} is there", table.display())) } else { Ok(()) }
+        })?;
         fed.wait_platform(PRIMARY, R, "the backup compares equal again", |p| {
             let copies = p["copies"].as_array().cloned().unwrap_or_default();
             in_sync(p) && copies.iter().any(|c| c["node"] == OTHER && c["equal"] == true)
