@@ -11,18 +11,18 @@ use crate::checkpoints::Checkpoints;
 use crate::clock::Clock;
 use crate::coordinator::{self, SealReports};
 use crate::lease::{self, Desk};
-use crate::platform::{Completion, Context, EVENTS, Event, Task, envelope, recovered, soft};
+use crate::platform::{Context, EVENTS, Event, Task, envelope, recovered, soft};
 use crate::soft::{PlatformSoft, SoftBoard, SoftState, TableSoft};
 use crate::tails::Tails;
 use crate::verification::{self, Scrubs, Verification};
 use crate::view::placement_view;
-use crate::{Error, PlatformHandle, StateDigest, catalog, steps};
+use crate::{Error, PlatformHandle, catalog, steps};
 use bytes::Bytes;
 use eport_consensus::Registry;
 use eport_journal::Message;
 use eport_model::{Lineage, NodeId, Position, RegionCode, codec};
 use eport_registry::{HeadReport, NodeChange, Op, Placement, PlacementState, State};
-use eport_store::{DataDir, JournalWriter, Mark, Marks, ObjectStore, PlatformStore, Shared, WriterLimits};
+use eport_store::{DataDir, JournalWriter, ObjectStore, PlatformStore, Shared, WriterLimits};
 use eport_transport::{Peer, Transport};
 use eport_wire::{Envelope, Purpose};
 use std::collections::BTreeMap;
@@ -408,7 +408,7 @@ impl Agent {
         let writer = JournalWriter::start(
             store.clone(),
             WriterLimits::default(),
-            Some(marks(region, done_tx.clone(), self.scrubs_shared())),
+            Some(verification::marks_to(region, done_tx.clone(), self.scrubs_shared())),
         )
         .map_err(fail)?;
         let (events, inbox) = mpsc::channel(EVENTS);
@@ -590,19 +590,4 @@ impl Agent {
         self.inner.fetched.lock().unwrap_or_else(PoisonError::into_inner).insert(root, (bytes, seconds));
         self.inner.news.notify_one();
     }
-}
-
-/// Passes the digest at each checksum mark to the platform's task, and to the looks what waits for mending.
-fn marks(region: RegionCode, done: mpsc::UnboundedSender<Completion>, scrubs: Arc<Scrubs>) -> Marks {
-    Arc::new(move |mark| match mark {
-        Mark::Own(Ok(d)) => {
-            let _ = done.send(Completion::Digest(StateDigest { index: d.applied.index, digest: d.digest }));
-        }
-        Mark::Own(Err(error)) => warn!(%region, %error, "state digest failed"),
-        Mark::Told { index, digest } => {
-            let _ = done.send(Completion::Told(StateDigest { index, digest }));
-        }
-        Mark::Waiting(why) => scrubs.waits(region, Some(why)),
-        Mark::GoesOn => scrubs.waits(region, None),
-    })
 }

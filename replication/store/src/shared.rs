@@ -104,6 +104,13 @@ impl Shared {
         o
     }
 
+    /// The same, with as few files open as RocksDB allows: most tables are then opened when they are read, not with the database.
+    pub(crate) fn database_of_few_files(&self) -> Options {
+        let mut o = self.database();
+        o.set_max_open_files(1);
+        o
+    }
+
     /// Options of a column family whose write buffer holds `buffer_bytes`.
     pub(crate) fn family(&self, buffer_bytes: usize) -> Options {
         let mut table = BlockBasedOptions::default();

@@ -29,6 +29,8 @@ fn flipped_bits_are_found_and_mended_on_running_and_stopped_nodes_and_marks_are_
         for node in [BACKUP, PRIMARY] {
             a_stopped_nodes_journal_is_mended_when_it_starts(fed, node)?;
         }
+        rows_damaged_while_a_node_was_down_keep_nobody_from_following(fed)?;
+        rows_damaged_while_a_backup_was_down_are_found_at_the_next_mark_and_healed(fed)?;
         what_no_other_holder_gives_is_told_until_one_comes(fed)?;
         nothing_was_lost_and_the_platform_goes_on(fed, records)
     });
@@ -201,6 +203,66 @@ fn in_sync(p: &Value) -> bool {
         && p["backups"]
             .as_array()
             .is_some_and(|b| b.iter().all(|b| b["in_sync"] == true && b["lag_records"] == 0))
+}
+
+/// The row that is read with every document that is applied lies in a damaged block.
+fn rows_damaged_while_a_node_was_down_keep_nobody_from_following(fed: &Federation) -> Result<()> {
+    // A look writes what is in memory into tables.
+    let looked = wait_copy(fed, BACKUP, "a look", |c| c["scrub"]["finished"].is_string())?;
+    let finished = looked["scrub"]["finished"].clone();
+    let copy = wait_copy(fed, BACKUP, "another look", |c| c["scrub"]["finished"] != finished)?;
+    let before = copy["scrub"]["mended"].as_u64().context("mended")?;
+    fed.dev("kill", BACKUP)?;
+    let row = eport_model::USAGE_KEY;
+    let mut damaged = 0;
+    for table in files(&platform_dir(fed, BACKUP), "sst")? {
+        let bytes = std::fs::read(&table)?;
+        for at in (0..bytes.len().saturating_sub(row.len())).filter(|at| bytes[*at..].starts_with(row)) {
+            flip(&table, (at + row.len() + 1) as u64)?;
+            damaged += 1;
+        }
+    }
+    ensure!(damaged > 0, "the row of usage is in a table");
+    fed.dev("restart", BACKUP)?;
+    let load = Load::start(fed, R, "DURING", 50)?;
+    load.wait_more(20)?;
+    load.finish()?;
+    fed.wait_platform(PRIMARY, R, "the backup has mended its rows and follows", |p| {
+        let copies = p["copies"].as_array().cloned().unwrap_or_default();
+        let copy = copies.iter().find(|c| c["node"] == BACKUP).cloned().unwrap_or_default();
+        in_sync(p) && copy["scrub"]["mended"].as_u64() > Some(before) && copy["scrub"]["open"].is_null()
+    })?;
+    let copy = copy_of(&scrub(fed)?, BACKUP)?;
+    ensure!(copy["equal"] == true, "{copy}");
+    Ok(())
+}
+
+/// A backup whose looks come once a day: the next checksum mark meets the damage, and a look at once mends it.
+fn rows_damaged_while_a_backup_was_down_are_found_at_the_next_mark_and_healed(
+    fed: &Federation,
+) -> Result<()> {
+    // What is in memory is written into tables by a look.
+    let before = copy_of(&scrub(fed)?, OTHER)?["scrub"]["mended"].as_u64().context("mended")?;
+    fed.dev("kill", OTHER)?;
+    let table = newest(&platform_dir(fed, OTHER), "sst")?;
+    let len = table.metadata()?.len();
+    flip(&table, len / 3)?;
+    fed.dev("restart", OTHER)?;
+    fed.wait_platform(PRIMARY, R, "the backup is back", in_sync)?;
+    let load = Load::start(fed, R, "HEALED", 50)?;
+    load.wait_more(20)?;
+    load.finish()?;
+    wait_copy(fed, OTHER, "rows healed", |c| {
+        c["scrub"]["mended"].as_u64() > Some(before) && c["scrub"]["open"].is_null()
+    })?;
+    let name = table.file_name().and_then(|n| n.to_str()).context("name")?;
+    let text = std::fs::read_to_string(fed.node_dir(OTHER).join("log"))?;
+    let told = |line: &str| line.contains("EP1113") && line.contains(name);
+    ensure!(text.lines().any(told), "the log of {OTHER} names {name}");
+    wait_for("the end of the damaged table", Duration::from_secs(30), || {
+        if table.exists() { Err(format!("{} is there", table.display())) } else { Ok(()) }
+    })?;
+    Ok(())
 }
 
 fn dev_links(fed: &Federation, args: &[&str]) -> Result<()> {

@@ -1,13 +1,17 @@
 //! Checksum marks: the primary has them written and tells what its rows were, every copy compares.
 
-use super::{Compared, MarkSoft};
-use crate::PlatformHandle;
+use super::{Compared, MarkSoft, Scrubs};
 use crate::node::Agent;
+use crate::platform::Completion;
+use crate::{PlatformHandle, StateDigest};
 use eport_journal::Outcome;
 use eport_model::{Digest, Draft, JournalIndex, RecordKind, RegionCode, Timestamp};
+use eport_store::{Mark, Marks};
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tracing::debug;
+use tokio::sync::mpsc;
+use tracing::{debug, warn};
 
 /// Digests that wait for their counterpart; marks come far apart.
 const KEPT: usize = 16;
@@ -62,6 +66,28 @@ fn note(kept: &mut VecDeque<(JournalIndex, Digest)>, index: JournalIndex, digest
     if kept.len() > KEPT {
         kept.pop_front();
     }
+}
+
+/// Passes the digest at each checksum mark to the platform's task, and to the looks what waits for mending.
+pub(crate) fn marks_to(
+    region: RegionCode,
+    done: mpsc::UnboundedSender<Completion>,
+    scrubs: Arc<Scrubs>,
+) -> Marks {
+    Arc::new(move |mark| match mark {
+        Mark::Own(Ok(d)) => {
+            let _ = done.send(Completion::Digest(StateDigest { index: d.applied.index, digest: d.digest }));
+        }
+        Mark::Own(Err(error)) => {
+            warn!(%region, %error, "rows could not be hashed at a checksum mark: the copy is looked through");
+            scrubs.ask(region);
+        }
+        Mark::Told { index, digest } => {
+            let _ = done.send(Completion::Told(StateDigest { index, digest }));
+        }
+        Mark::Waiting(why) => scrubs.waits(region, Some(why)),
+        Mark::GoesOn => scrubs.waits(region, None),
+    })
 }
 
 /// Looks after the marks of every platform kept here.
@@ -158,5 +184,18 @@ mod tests {
             book.told(at(n + 5_000), Digest::of(b"x"), Timestamp::default());
         }
         assert_eq!((book.own.len(), book.told.len()), (KEPT, KEPT));
+    }
+
+    #[test]
+    fn rows_that_cannot_be_hashed_at_a_mark_have_the_copy_looked_through_at_once() {
+        let region: RegionCode = "440300".parse().unwrap();
+        let (done, mut told) = mpsc::unbounded_channel();
+        let scrubs = Arc::<Scrubs>::default();
+        let marked = marks_to(region, done, scrubs.clone());
+        marked(Mark::Told { index: at(5), digest: Digest::of(b"x") });
+        assert!(!scrubs.take_asked(region), "a mark that is told asks for nothing");
+        marked(Mark::Own(Err(eport_store::Error::Stopped)));
+        assert!(scrubs.take_asked(region) && !scrubs.take_asked(region), "one look");
+        assert!(matches!(told.try_recv(), Ok(Completion::Told(_))) && told.try_recv().is_err());
     }
 }

@@ -120,29 +120,19 @@ impl Agent {
         out
     }
 
-    /// The record with the bodies that it has to have: none that was erased, all others. `None` when one is missing that nobody
-    /// erased: the chain would not show it.
+    /// The record with the bodies that it has to have, by the orders in the registry and the rows here.
     fn with_its_bodies(
         &self,
         region: RegionCode,
         store: Option<&PlatformStore>,
-        mut record: Arc<Record>,
+        record: Arc<Record>,
     ) -> Option<Arc<Record>> {
         let view = self.registry().state();
-        let index = record.index();
-        for (n, named) in (0u16..).zip(record.header.bodies.clone()) {
-            let target = EraseTarget { record: index, body: n, digest: named.digest };
-            let ordered = view.state.erasure(region, &target).is_some();
-            let row = store.and_then(|s| s.get(&erased_key(index, n)).ok().flatten());
-            let erased = ordered || row.is_some_and(|digest| *digest == *named.digest.as_bytes());
-            let body = record.bodies.get(usize::from(n))?;
-            match (erased, body.is_empty() && named.len > 0) {
-                (false, true) => return None,
-                (true, false) => Arc::make_mut(&mut record).bodies[usize::from(n)] = Bytes::new(),
-                _ => {}
-            }
-        }
-        Some(record)
+        with_bodies(record, |target| {
+            let row = || store.and_then(|s| s.get(&erased_key(target.record, target.body)).ok().flatten());
+            view.state.erasure(region, target).is_some()
+                || row().is_some_and(|digest| *digest == *target.digest.as_bytes())
+        })
     }
 
     /// Records from `from` on, at least the first; `None` when this holder has none to give.
@@ -198,4 +188,67 @@ pub(super) enum Mending {
     Elsewhere,
     /// Not yet.
     Failed(String),
+}
+
+/// The record with none of the bodies that were erased and all others. `None` when one is missing that nobody erased: the chain
+/// would not show it.
+fn with_bodies(mut record: Arc<Record>, erased: impl Fn(&EraseTarget) -> bool) -> Option<Arc<Record>> {
+    let index = record.index();
+    for (n, named) in (0u16..).zip(record.header.bodies.clone()) {
+        let target = EraseTarget { record: index, body: n, digest: named.digest };
+        let body = record.bodies.get(usize::from(n))?;
+        match (erased(&target), body.is_empty() && named.len > 0) {
+            (false, true) => return None,
+            (true, false) => Arc::make_mut(&mut record).bodies[usize::from(n)] = Bytes::new(),
+            _ => {}
+        }
+    }
+    Some(record)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use eport_model::{Draft, Epoch, Lineage, Position, RecordKind, Timestamp};
+
+    fn with_two_bodies() -> Arc<Record> {
+        let mut draft = Draft::bare(RecordKind::Entry, Timestamp::from_millis(1));
+        draft.bodies = vec![Bytes::from_static(b"first"), Bytes::from_static(b"second")];
+        let (lineage, region) = (Lineage::from_bytes([7; 16]), "440300".parse().unwrap());
+        let before = Position::ZERO;
+        Arc::new(Record::seal(draft, lineage, region, Epoch::from_u64(1), &before, Timestamp::default()))
+    }
+
+    fn emptied(record: &Arc<Record>, body: usize) -> Arc<Record> {
+        let mut record = (**record).clone();
+        record.bodies[body] = Bytes::new();
+        Arc::new(record)
+    }
+
+    #[test]
+    fn a_record_that_comes_with_an_emptied_body_that_nobody_ordered_erased_is_refused() {
+        let record = with_two_bodies();
+        let given = emptied(&record, 1);
+        assert!(given.verify().is_ok(), "the chain does not show it");
+        assert_eq!(with_bodies(given.clone(), |_| false), None);
+        // An order for the other body, or for another record's bytes in this place, changes nothing.
+        assert_eq!(with_bodies(given.clone(), |t| t.body == 0), None);
+        let digest = record.header.bodies[1].digest;
+        assert_eq!(with_bodies(given.clone(), |t| t.body == 1 && t.digest != digest), None);
+        assert_eq!(with_bodies(given.clone(), |t| t.body == 1 && t.digest == digest), Some(given));
+        assert_eq!(with_bodies(record.clone(), |_| false), Some(record), "a whole one is taken as it is");
+    }
+
+    #[test]
+    fn a_body_that_was_erased_is_not_taken_from_a_holder_that_still_has_it() {
+        let record = with_two_bodies();
+        assert_eq!(with_bodies(record.clone(), |t| t.body == 0), Some(emptied(&record, 0)));
+    }
+
+    #[test]
+    fn a_record_with_fewer_bodies_than_it_names_is_refused() {
+        let mut record = (*with_two_bodies()).clone();
+        record.bodies.pop();
+        assert_eq!(with_bodies(Arc::new(record), |_| false), None);
+    }
 }

@@ -8,7 +8,7 @@ mod marks;
 mod mend;
 mod scrub;
 
-pub(crate) use marks::MarkBook;
+pub(crate) use marks::{MarkBook, marks_to};
 pub(crate) use mend::{Question, Reply};
 pub(crate) use scrub::Scrubs;
 

@@ -5,7 +5,7 @@ use super::mend::Mending;
 use crate::PlatformHandle;
 use crate::node::Agent;
 use eport_model::{Coded, RegionCode, Timestamp, codec, codes};
-use eport_store::{FileReport, PlatformStore};
+use eport_store::{FileReport, PlatformStore, RowsLook};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use tracing::{error, info, warn};
 const TICK: Duration = Duration::from_secs(1);
 /// Damage that could not be mended is tried again after this time.
 const RETRY: Duration = Duration::from_secs(10);
-/// A look that a person asked for goes this much faster.
+/// A look that was asked for goes this much faster.
 const ASKED_FACTOR: u64 = 16;
 /// Longest sleep between two looks at whether the node stops.
 const NAP: Duration = Duration::from_millis(200);
@@ -77,6 +77,17 @@ impl Scrubs {
         self.copies().entry(region).or_default().waits = why;
     }
 
+    /// This copy is looked through as soon as possible.
+    pub(crate) fn ask(&self, region: RegionCode) {
+        self.copies().entry(region).or_default().asked = true;
+        self.wake.notify_one();
+    }
+
+    /// True once for each time that a look was asked for.
+    pub(crate) fn take_asked(&self, region: RegionCode) -> bool {
+        std::mem::take(&mut self.copies().entry(region).or_default().asked)
+    }
+
     fn is_waiting(&self, region: RegionCode) -> bool {
         self.copies().get(&region).is_some_and(|c| c.waits.is_some())
     }
@@ -97,8 +108,7 @@ impl Agent {
         if self.platform(region).is_none() {
             return false;
         }
-        self.scrubs().copies().entry(region).or_default().asked = true;
-        self.scrubs().wake.notify_one();
+        self.scrubs().ask(region);
         true
     }
 }
@@ -209,14 +219,11 @@ fn due(agent: &Agent, handle: &PlatformHandle) -> Option<Due> {
     let now = agent.clock().wall();
     let every = i64::try_from(agent.verification().scrub_every.as_millis()).unwrap_or(i64::MAX);
     let compared = handle.status().borrow().marks.compared;
+    let asked = agent.scrubs().take_asked(handle.region());
     let mut copies = agent.scrubs().copies();
     let copy = copies.entry(handle.region()).or_default();
-    if !std::mem::replace(&mut copy.recalled, true) {
-        let former = recall(handle.store());
-        let (found, mended) = (copy.soft.found + former.found, copy.soft.mended + former.mended);
-        copy.soft = ScrubSoft { running: false, found, mended, ..former };
-    }
-    if std::mem::take(&mut copy.asked) {
+    copy.recall(handle.store());
+    if asked {
         return Some(Due::Pass { asked: true });
     }
     match compared {
@@ -230,10 +237,17 @@ fn due(agent: &Agent, handle: &PlatformHandle) -> Option<Due> {
     (retry || copy.soft.finished.is_none_or(rested)).then_some(Due::Pass { asked: false })
 }
 
-/// The result of the last pass, as it was noted on disk.
-fn recall(store: &PlatformStore) -> ScrubSoft {
-    let row = store.local_get(ROW).ok().flatten();
-    row.and_then(|bytes| codec::decode::<ScrubSoft>(&bytes).ok()).unwrap_or_default()
+impl Copy {
+    /// Goes on from the result of the last pass, as it was noted on disk. Before anything is noted in this process: it would be lost.
+    fn recall(&mut self, store: &PlatformStore) {
+        if std::mem::replace(&mut self.recalled, true) {
+            return;
+        }
+        let row = store.local_get(ROW).ok().flatten();
+        let former = row.and_then(|bytes| codec::decode::<ScrubSoft>(&bytes).ok()).unwrap_or_default();
+        let (found, mended) = (self.soft.found + former.found, self.soft.mended + former.mended);
+        self.soft = ScrubSoft { running: false, found, mended, ..former };
+    }
 }
 
 fn found(agent: &Agent, region: RegionCode, what: &str) {
@@ -298,7 +312,12 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 /// One look through a copy. Damage that is mended on the way does not end it.
 async fn pass(agent: &Agent, handle: &PlatformHandle, haste: Haste) {
     let (region, store, started) = (handle.region(), handle.store().clone(), Instant::now());
-    agent.scrubs().copies().entry(region).or_default().tried = Some(started);
+    {
+        let mut copies = agent.scrubs().copies();
+        let copy = copies.entry(region).or_default();
+        copy.recall(&store);
+        copy.tried = Some(started);
+    }
     agent.scrubs().change(region, |s| (s.running, s.checked_bytes, s.open) = (true, 0, None));
     let whole = journal(agent, &store, haste).await;
     let rows = rows(agent, handle, haste, whole.is_some()).await;
@@ -358,17 +377,15 @@ async fn rows(agent: &Agent, handle: &PlatformHandle, haste: Haste, journal: boo
     let (store, region) = (handle.store().clone(), handle.region());
     let mut pace = Pace::new(agent, region, haste);
     let look = blocking(move || store.examine_rows(&mut |bytes| pace.pay(bytes))).await?;
-    let damage = match look {
-        Ok(Some(look)) => match look.damage {
-            None => return Some(look.rows),
-            Some(damage) => damage,
-        },
+    let (damage, by_journal) = match look {
+        Ok(Some(RowsLook { damage: None, rows, .. })) => return Some(rows),
+        Ok(Some(RowsLook { damage: Some(damage), of_this_node, .. })) => (damage, !of_this_node),
         Ok(None) => return None,
-        Err(error) => error.to_string(),
+        Err(error) => (error.to_string(), true),
     };
     let what = format!("rows cannot be read: {damage}");
     found(agent, region, &what);
-    if journal {
+    if journal && by_journal {
         make_rows_anew(agent, handle, &what).await;
     }
     None

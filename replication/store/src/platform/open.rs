@@ -10,9 +10,10 @@ use crate::layout::{self, FORMAT};
 use crate::log::Log;
 use crate::{Error, Shared, durable};
 use eport_model::{
-    Epoch, EpochHistory, JournalIndex, Lineage, MoveId, Position, Record, RecordKind, RegionCode, Timestamp,
+    Coded, Epoch, EpochHistory, JournalIndex, Lineage, MoveId, Position, Record, RecordKind, RegionCode,
+    Timestamp,
 };
-use rocksdb::{BoundColumnFamily, ColumnFamilyDescriptor};
+use rocksdb::{BoundColumnFamily, ColumnFamilyDescriptor, Options};
 use serde::de::DeserializeOwned;
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
@@ -51,12 +52,7 @@ impl PlatformStore {
     ) -> Result<(Self, Recovered), Error> {
         durable::create_dir(dir)?;
         let found = rows::families_of(dir);
-        let db = Database::open_cf_descriptors(
-            &shared.database(),
-            dir,
-            families(shared, &found, rows::are_suspect(dir)),
-        )
-        .map_err(|e| Error::rocks("open database", dir, e))?;
+        let db = open_database(dir, shared, &found)?;
         let meta = Meta { db: &db, dir };
         meta.claim(lineage, region)?;
         let head = Head {
@@ -226,6 +222,24 @@ impl Meta<'_> {
 
     fn family(&self) -> Arc<BoundColumnFamily<'_>> {
         self.db.cf_handle(META).expect("every family exists once the database is open")
+    }
+}
+
+/// Opens the database. A table that cannot be opened keeps it closed only where rows are not concerned: rows can be made anew.
+fn open_database(dir: &Path, shared: &Shared, found: &[String]) -> Result<Database, Error> {
+    let open = |options: Options, suspect| {
+        Database::open_cf_descriptors(&options, dir, families(shared, found, suspect))
+            .map_err(|e| Error::rocks("open database", dir, e))
+    };
+    match open(shared.database(), rows::are_suspect(dir)) {
+        Err(error @ Error::Damaged { .. }) => {
+            // As strict as before with its log, but tables are opened when they are read: those of the meta rows at once.
+            let db = open(shared.database_of_few_files(), true).map_err(|_| error.clone())?;
+            tracing::error!(?dir, code = %error.code(), %error, "opened with rows that may be damaged");
+            rows::suspect(dir);
+            Ok(db)
+        }
+        opened => opened,
     }
 }
 

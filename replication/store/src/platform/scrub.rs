@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-/// How often the rows' files may change under the opening look before it is given up for now.
+/// How often tables may go while they are looked at before one is called missing.
 const OPEN_TRIES: usize = 5;
 
 /// A file of the journal: its first record, and the first behind it.
@@ -35,6 +35,13 @@ pub struct RowsLook {
     pub bytes: u64,
     /// What cannot be read, if anything.
     pub damage: Option<String>,
+    /// The damage lies in what only this node knows of itself: no journal makes that anew.
+    pub of_this_node: bool,
+}
+
+/// True for the error of a table that is not there.
+fn is_gone(damage: &str) -> bool {
+    damage.contains("No such file or directory")
 }
 
 impl PlatformStore {
@@ -78,20 +85,25 @@ impl PlatformStore {
     pub fn examine_rows(&self, pay: &mut dyn FnMut(u64) -> bool) -> Result<Option<RowsLook>, Error> {
         self.flush()?;
         let mut tries = 0;
-        let db = loop {
-            let families = families_of(self.path());
-            let mut options = Options::default();
-            options.set_max_open_files(64);
-            // The files are those of the open database: nothing is written, and no lock is taken.
-            match Database::open_cf_for_read_only(&options, self.path(), families, false) {
-                Ok(db) => break db,
-                // A file that went while they were opened: another look.
-                Err(_) if tries < OPEN_TRIES => tries += 1,
-                Err(error) => {
-                    let damage = Some(error.to_string());
-                    return Ok(Some(RowsLook { damage, ..RowsLook::default() }));
-                }
+        loop {
+            let look = self.look_at_tables(pay);
+            match &look {
+                // Merging removes tables while they are looked at: another look. One that is really gone stays so.
+                Some(RowsLook { damage: Some(why), .. }) if tries < OPEN_TRIES && is_gone(why) => tries += 1,
+                _ => return Ok(look),
             }
+        }
+    }
+
+    /// `None` when it was ended, or rows were made anew meanwhile.
+    fn look_at_tables(&self, pay: &mut dyn FnMut(u64) -> bool) -> Option<RowsLook> {
+        let families = families_of(self.path());
+        let mut options = Options::default();
+        options.set_max_open_files(64);
+        // The files are those of the open database: nothing is written, and no lock is taken.
+        let db = match Database::open_cf_for_read_only(&options, self.path(), families, false) {
+            Ok(db) => db,
+            Err(error) => return Some(RowsLook { damage: Some(error.to_string()), ..RowsLook::default() }),
         };
         let mut look = RowsLook::default();
         let current = self.rows_family();
@@ -111,10 +123,11 @@ impl PlatformStore {
                     Ok(row) => row,
                     Err(error) if self.rows_family() != current => {
                         tracing::debug!(%error, "rows were made anew while they were looked at");
-                        return Ok(None);
+                        return None;
                     }
                     Err(error) => {
                         look.damage = Some(format!("{family}: {error}"));
+                        look.of_this_node = !is_rows(&family);
                         break;
                     }
                 };
@@ -123,7 +136,7 @@ impl PlatformStore {
                 if due >= 1 << 18 {
                     look.bytes += due;
                     if !pay(std::mem::take(&mut due)) {
-                        return Ok(None);
+                        return None;
                     }
                 }
             }
@@ -132,7 +145,7 @@ impl PlatformStore {
             }
         }
         look.bytes += due;
-        Ok(Some(look))
+        Some(look)
     }
 
     /// Looks at a journal that cannot be opened.

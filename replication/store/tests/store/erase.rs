@@ -178,3 +178,40 @@ fn a_mended_file_does_not_bring_an_erased_body_back() {
     assert!(store.is_erased(at(5), 0).unwrap());
     assert_eq!(holding(dir.path(), &records[4].bodies[0][..64]), 0);
 }
+
+/// Bodies go while the journal is read: what a reader finds missing, a record behind the end that it saw first explains.
+#[test]
+fn an_export_and_a_verification_that_race_with_erase_read_on_until_the_missing_bodies_are_explained() {
+    const ERASED: usize = 40;
+    let dir = tempfile::tempdir().unwrap();
+    let mut chain = Chain::new();
+    let records = chain.start(3_000, BODY_LEN);
+    let (store, _) = open(dir.path());
+    store.append(&records).unwrap();
+    store.apply(&records).unwrap();
+    // From the end backwards: readers meet the bodies late, and the records that explain them are behind the end by then.
+    let eraser = std::thread::spawn({
+        let (store, victims) = (store.clone(), records[records.len() - ERASED..].to_vec());
+        move || {
+            for victim in victims.iter().rev() {
+                let order = chain.add(erase_of(victim));
+                store.append(std::slice::from_ref(&order)).unwrap();
+                store.apply(&[order]).unwrap();
+            }
+        }
+    });
+    let mut read_on = 0;
+    while !eraser.is_finished() {
+        let seen = store.last().index;
+        let out = tempfile::tempdir().unwrap();
+        let manifest = store.export(&out.path().join("export"), at(1)).unwrap();
+        let report = verify_export(&out.path().join("export"), Some(manifest.last)).unwrap();
+        assert!(report.ok && report.end_proven, "seen {seen}: {report:?}");
+        read_on += usize::from(manifest.last.index > seen);
+        let report = store.verify(None).unwrap();
+        assert!(report.ok, "{report:?}");
+    }
+    eraser.join().unwrap();
+    assert!(read_on > 0, "no export met a body that went meanwhile");
+    assert!(records[records.len() - ERASED..].iter().all(|r| store.is_erased(r.index(), 0).unwrap()));
+}
