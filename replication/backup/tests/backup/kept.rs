@@ -237,7 +237,7 @@ fn death_at_any_change_leaves_whole_backups_only() {
             writer.finish(9, &codec::encode(&w.state.rows()))?;
             let folder = Folder::open_at(folder.target().clone(), Some(lineage()))?;
             let seqs: Vec<u64> = folder.manifests().map(|m| m.seq).collect();
-            let full = folder.manifests().filter(|m| m.full).map(|m| m.seq).last().unwrap();
+            let full = folder.manifests().filter(|m| m.full).map(|m| m.seq).next_back().unwrap();
             let gone: Vec<u64> = seqs.into_iter().filter(|s| *s < full).collect();
             folder.remove(&gone)
         })();
