@@ -58,7 +58,16 @@ fn no_node_has_panicked(fed: &Federation) -> Result<()> {
 }
 
 /// Open without a certificate (design §8), as far as they exist, and nothing else.
-const OPEN: [&str; 4] = ["/healthz", "/readyz", "/v1/version", "/v1/trust-bundle"];
+const OPEN: [&str; 5] =
+    ["/healthz", "/readyz", "/v1/version", "/v1/trust-bundle", "/.well-known/est/cacerts"];
+
+/// Enrolment: who has no certificate yet, or none any more, brings a proof in the request.
+const PROOF: [&str; 4] = [
+    "/v1/certificates",
+    "/v1/platforms/{region}/certificates:enrol",
+    "/.well-known/est/simpleenroll",
+    "/.well-known/est/simplereenroll",
+];
 
 /// Signed answers about revocation: whoever checks a certificate has none yet (RFC 5280, RFC 6960).
 const PUBLIC: [&str; 2] = ["/v1/crl/{name}", "/ocsp"];
@@ -91,12 +100,15 @@ fn without_a_certificate_only_the_open_routes_answer(fed: &Federation) -> Result
                 .map(|s| if s.starts_with('{') { "1" } else { s })
                 .collect::<Vec<_>>()
                 .join("/");
-            for body in ["", "{}"] {
+            let enrols = method == "post" && PROOF.contains(&path.as_str());
+            let bodies: &[&str] =
+                if enrols { &[r#"{"csr":"x","subject":"operator/mallory"}"#] } else { &["", "{}"] };
+            for body in bodies {
                 let reply = nobody.send(
                     method,
                     &format!("{base}{concrete}"),
                     if body.is_empty() { "" } else { "application/json" },
-                    body,
+                    *body,
                 )?;
                 if (reply.status, reply.code().as_str()) != (401, "EP1202") {
                     faults.push(format!("{method} {concrete} {body:?}: {} {}", reply.status, reply.text()));

@@ -6,6 +6,9 @@
 pub enum Open {
     /// Anybody, without a certificate (the list of design §8 and nothing else).
     Anybody,
+    /// Whoever brings a proof in the request: a one-time token, or the signature of an old key under this very request (design
+    /// §8, decision 0028); or a certificate.
+    Proof,
     /// A certificate of the federation; `access` decides the rest.
     Certificate,
 }
@@ -238,7 +241,7 @@ pub const ROUTES: &[Route] = &[
         answer: "application/octet-stream",
     },
     Route {
-        open: Open::Anybody,
+        open: Open::Proof,
         ..post(
             "/v1/certificates",
             JSON,
@@ -246,7 +249,7 @@ pub const ROUTES: &[Route] = &[
         )
     },
     Route {
-        open: Open::Anybody,
+        open: Open::Proof,
         ..post(
             "/v1/platforms/{region}/certificates:enrol",
             JSON,
@@ -278,7 +281,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: "post",
         path: "/.well-known/est/simpleenroll",
-        open: Open::Anybody,
+        open: Open::Proof,
         summary: "Enrol by EST: a one-time token as the password of HTTP Basic, or a certificate and approval",
         query: &[],
         body: "application/pkcs10",
@@ -287,7 +290,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: "post",
         path: "/.well-known/est/simplereenroll",
-        open: Open::Anybody,
+        open: Open::Proof,
         summary: "Renew by EST: with the certificate of the connection, or with eport-renewal, the signature of an old key",
         query: &[],
         body: "application/pkcs10",

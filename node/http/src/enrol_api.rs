@@ -8,12 +8,12 @@ use crate::ca::{primary_here, readable, refused};
 use crate::certificates_api::{NAMES_MAX, administrator, item};
 use crate::enrol::{self, Enrolled, Proof, platform_of};
 use crate::extract::Json;
-use crate::forward::{FORWARDED, Outline, forward};
+use crate::forward::{Outline, forward};
 use crate::platforms_api::region;
 use crate::problem::ApiError;
 use crate::state::Api;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json as Answer};
 use eport_api_types::{
@@ -176,19 +176,23 @@ pub async fn enrol(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
     Path(name): Path<String>,
-    headers: HeaderMap,
     Json(body): Json<EnrolRequest>,
 ) -> Result<Response, ApiError> {
     let region = region(&name)?;
     let proof = match (&body.token, &body.renewal) {
         (Some(token), None) => token_proof(&caller, token)?,
         (None, Some(renewal)) => signed(renewal)?,
+        (None, None) if caller.subject().is_none() => {
+            return Err(ApiError::new(
+                codes::CERT_MISSING,
+                "a one-time token or an old key's signature is needed",
+            ));
+        }
         _ => return Err(ApiError::bad("either token or renewal is needed")),
     };
     if platform_of(&api, &proof)? != region {
         return Err(ApiError::of(&Fault::Token(format!("or the certificate is not of platform {region}"))));
     }
-    debug_assert!(caller.via.is_none() || headers.contains_key(FORWARDED));
     Ok(anywhere(&api, &caller, body.csr, proof, true).await?.into_response())
 }
 

@@ -38,8 +38,11 @@ fn operation(route: &Route) -> Value {
     if !route.body.is_empty() {
         op["requestBody"] = json!({ "required": true, "content": { route.body: { "schema": {} } } });
     }
-    if route.open == Open::Anybody {
-        op["security"] = json!([]);
+    match route.open {
+        Open::Anybody => op["security"] = json!([]),
+        // With a certificate, or without one and with a proof in the request.
+        Open::Proof => op["security"] = json!([{}, { "certificate": [] }]),
+        Open::Certificate => {}
     }
     op
 }
@@ -92,7 +95,11 @@ pub async fn html_page(
     need(&api, &caller, Action::ReadFederation, None)?;
     let mut rows = String::new();
     for r in ROUTES {
-        let open = if r.open == Open::Anybody { "anybody" } else { "certificate" };
+        let open = match r.open {
+            Open::Anybody => "anybody",
+            Open::Proof => "token, old key or certificate",
+            Open::Certificate => "certificate",
+        };
         let (method, path, query) = (r.method.to_uppercase(), r.path, r.query.join(", "));
         rows.push_str(&format!(
             "<tr><td>{method}</td><td><code>{path}</code></td><td>{}</td><td>{query}</td><td>{open}</td></tr>",
@@ -118,7 +125,24 @@ mod tests {
         assert_eq!(described, ROUTES.len());
         let open: Vec<&str> = ROUTES.iter().filter(|r| r.open == Open::Anybody).map(|r| r.path).collect();
         // Lists of revocations and OCSP are signed and public: whoever checks a certificate has none yet.
-        let public = ["/healthz", "/readyz", "/v1/version", "/v1/trust-bundle", "/v1/crl/{name}", "/ocsp"];
+        let public = [
+            "/healthz",
+            "/readyz",
+            "/v1/version",
+            "/v1/trust-bundle",
+            "/v1/crl/{name}",
+            "/ocsp",
+            "/.well-known/est/cacerts",
+        ];
         assert_eq!(open, public);
+        // A one-time token, or the signature of an old key, which their handlers ask for.
+        let proven: Vec<&str> = ROUTES.iter().filter(|r| r.open == Open::Proof).map(|r| r.path).collect();
+        let enrol = [
+            "/v1/certificates",
+            "/v1/platforms/{region}/certificates:enrol",
+            "/.well-known/est/simpleenroll",
+            "/.well-known/est/simplereenroll",
+        ];
+        assert_eq!(proven, enrol);
     }
 }

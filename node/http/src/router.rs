@@ -220,9 +220,10 @@ async fn observe(State(api): State<Api>, mut request: Request, next: Next) -> Re
     response
 }
 
-/// The open routes of the catalogue; a path that does not exist is told so to anybody.
+/// The open routes of the catalogue, and those whose handlers ask for a proof in the request; a path that does not exist is told
+/// so to anybody.
 fn open_to_anybody(route: &str) -> bool {
-    route == UNKNOWN || ROUTES.iter().any(|r| r.path == route && r.open == Open::Anybody)
+    route == UNKNOWN || ROUTES.iter().any(|r| r.path == route && r.open != Open::Certificate)
 }
 
 /// The caller's own id when it is a plain one, else a new one.
