@@ -10,6 +10,7 @@ mod load;
 pub mod matrix;
 mod mount;
 mod moves;
+mod newcomer;
 mod processes;
 mod starter;
 
@@ -17,5 +18,6 @@ pub use ledger::{Ledger, document, documents, lines};
 pub use load::{Attempt, Load};
 pub use mount::Mount;
 pub use moves::{check_same_plan, ended_move, newest_move, proof_of_equality, serves};
+pub use newcomer::newcomer;
 pub use processes::processes;
 pub use starter::starter;

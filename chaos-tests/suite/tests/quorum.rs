@@ -3,14 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 use anyhow::{Context, Result, ensure};
-use eport_authority::{Authority, Key, LeafNames, Validity};
 use eport_cluster::{Daemon, Federation, Ran, with_federation};
-use eport_model::{Epoch, NodeId, RegionCode};
-use eport_suite::{Ledger, documents, proof_of_equality, serves, starter};
+use eport_suite::{Ledger, documents, newcomer, proof_of_equality, serves, starter};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use time::OffsetDateTime;
 
 /// Served by the survivor itself.
 const CITY: &str = "440300";
@@ -274,21 +271,6 @@ fn an_old_node_is_refused(fed: &Federation, old: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The certificate of a new id from the federation's own CA.
-fn issue(fed: &Federation, node: &str, region: &str) -> Result<(String, String)> {
-    let fail = |e: eport_authority::Error| anyhow::anyhow!("{e}");
-    let (id, region): (NodeId, RegionCode) = (node.parse().unwrap(), region.parse().unwrap());
-    let dir = fed.scratch().join(node);
-    std::fs::create_dir_all(&dir)?;
-    let names = LeafNames { loopback: true, ..LeafNames::default() };
-    let validity = Validity::days(OffsetDateTime::now_utc(), 10);
-    let ca = Authority::load(&fed.home().join("ca"), "440000").map_err(fail)?;
-    let issued = ca.issue_node(region, id, &names, Key::Generate, Epoch::from_u64(1), validity);
-    issued.map_err(fail)?.save(&dir, "node").map_err(fail)?;
-    let path = |name: &str| dir.join(name).display().to_string();
-    Ok((path("node.crt"), path("node.key")))
-}
-
 fn rejoin(fed: &Federation, from: &str, to: &str, cert: &(String, String), more: &[&str]) -> Result<Ran> {
     let (config, out) = (config(fed, from), fed.scratch().join(format!("{to}.toml")).display().to_string());
     let mut args = vec!["node", "rejoin", "--config", &config, "--node", to, "--config-out", &out];
@@ -298,10 +280,10 @@ fn rejoin(fed: &Federation, from: &str, to: &str, cert: &(String, String), more:
 }
 
 fn the_other_survivor_joins_again(fed: &Federation) -> Result<Daemon> {
-    let cert = issue(fed, AGAIN, PROVINCE)?;
+    let cert = newcomer(fed, AGAIN, PROVINCE)?;
     let wrong = rejoin(fed, LEARNER, "gz-a-8", &cert, &["--keep-journals"])?;
     ensure!(wrong.code != 0 && wrong.error_code() == "EP1203", "another id's certificate: {wrong:?}");
-    let used = issue(fed, LEARNER, PROVINCE)?;
+    let used = newcomer(fed, LEARNER, PROVINCE)?;
     let used = rejoin(fed, LEARNER, LEARNER, &used, &["--keep-journals"])?;
     ensure!(used.code == 4 && used.error_code() == "EP2005", "an id is used once: {used:?}");
     let done = rejoin(fed, LEARNER, AGAIN, &cert, &["--keep-journals"])?.ok_json()?;
@@ -407,7 +389,7 @@ fn the_city_takes_the_province_over(fed: &Federation, ledger: &mut Ledger) -> Re
 fn the_province_is_rebuilt(fed: &Federation) -> Result<Daemon> {
     let wiped = fed.eportd(Path::new(&config(fed, "gz-a-1")), std::time::Duration::from_secs(30))?;
     ensure!(wiped.code == 7 && wiped.stderr.contains("EP1102"), "an emptied id never comes back: {wiped:?}");
-    let cert = issue(fed, "gz-a-3", PROVINCE)?;
+    let cert = newcomer(fed, "gz-a-3", PROVINCE)?;
     let dir = fed.scratch().join("rebuilt").display().to_string();
     rejoin(fed, "gz-a-1", "gz-a-3", &cert, &["--data-dir", &dir])?
         .expect(0, "rejoin with an empty folder")?;

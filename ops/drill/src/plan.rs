@@ -88,8 +88,7 @@ impl Plan {
     /// True when all that speaks against it may pass by itself soon: a federation that has just been started or mended needs a
     /// moment until every backup is in sync again.
     pub fn may_settle(&self) -> bool {
-        let failing = self.preconditions.iter().filter(|c| !c.ok);
-        failing.clone().count() > 0 && failing.into_iter().all(Condition::may_pass)
+        !self.may_run() && self.preconditions.iter().all(|c| c.ok || c.may_pass())
     }
 
     /// What is disturbed besides the placements, for the registry and for people.

@@ -3,13 +3,11 @@
 
 use crate::lodge;
 use anyhow::{Context, Result, ensure};
-use eport_authority::{Authority, Key, LeafNames, Validity};
 use eport_cluster::{Daemon, Federation, wait_for};
-use eport_model::{Epoch, NodeId, RegionCode};
+use eport_suite::newcomer;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use time::OffsetDateTime;
 
 /// The node that backs itself up, loses its disk and comes back under another id.
 const NODE: &str = "sz-a-1";
@@ -221,7 +219,7 @@ fn the_disk_is_lost_and_restored_from_the_last_backup(fed: &Federation, key: &st
 
 /// The restored journals lie in the new data directory before the first start; only what is new is shipped.
 fn it_joins_again_with_what_was_restored(fed: &Federation, restored: &Path) -> Result<Daemon> {
-    let (cert, key) = issue(fed)?;
+    let (cert, key) = newcomer(fed, AGAIN, R)?;
     let path = |name: &str| fed.scratch().join(name).display().to_string();
     let (old, config, data) = (
         fed.node_dir(NODE).join("eportd.toml").display().to_string(),
@@ -268,20 +266,6 @@ fn it_joins_again_with_what_was_restored(fed: &Federation, restored: &Path) -> R
     let mine = equal["replicas"].as_array().into_iter().flatten().find(|r| r["node"] == AGAIN);
     ensure!(mine.is_some_and(|r| r["equal"] == true && r["digest"].is_string()), "{equal}");
     Ok(daemon)
-}
-
-fn issue(fed: &Federation) -> Result<(String, String)> {
-    let fail = |e: eport_authority::Error| anyhow::anyhow!("{e}");
-    let (id, region): (NodeId, RegionCode) = (AGAIN.parse()?, R.parse()?);
-    let dir = fed.scratch().join("again-tls");
-    std::fs::create_dir_all(&dir)?;
-    let names = LeafNames { loopback: true, ..LeafNames::default() };
-    let validity = Validity::days(OffsetDateTime::now_utc(), 10);
-    let ca = Authority::load(&fed.home().join("ca"), "440000").map_err(fail)?;
-    let issued = ca.issue_node(region, id, &names, Key::Generate, Epoch::from_u64(1), validity);
-    issued.map_err(fail)?.save(&dir, "node").map_err(fail)?;
-    let path = |name: &str| dir.join(name).display().to_string();
-    Ok((path("node.crt"), path("node.key")))
 }
 
 fn one_damaged_file_is_named_and_nothing_is_restored_from_it(fed: &Federation, key: &str) -> Result<()> {

@@ -10,7 +10,7 @@ use crate::table::Table;
 use clap::{Args, Subcommand};
 use eport_api_types::{CertificateImport, CertificateRequest, RevocationRequest};
 use eport_client::{Client, Method, Repeat, path_segment};
-use eport_model::{RegionCode, Subject, codes};
+use eport_model::{Coded, RegionCode, Subject, codes};
 use eport_registry::statement;
 use serde_json::{Value, json};
 use std::net::IpAddr;
@@ -249,7 +249,6 @@ async fn find(client: &Client, platform: Option<RegionCode>, serial: &str) -> Re
             Ok(item) => return Ok(Some(item)),
             Err(error) => {
                 let error = Error::from(error);
-                use eport_model::Coded as _;
                 if error.code() != codes::CERT_UNKNOWN {
                     return Err(error);
                 }
@@ -274,9 +273,7 @@ async fn issue(client: &Client, args: &IssueArgs, out: Out) -> Result<(), Error>
         }
         (None, None) => return Err(Error::usage("--csr or --key-out is needed")),
     };
-    let status = client.status().await?;
-    let mut last = None;
-    for region in candidates(&status, &subject, args.platform) {
+    let item = at_the_ca(client, &subject, args.platform, async |at, region| {
         let request = CertificateRequest {
             token: None,
             csr: csr.clone(),
@@ -287,22 +284,29 @@ async fn issue(client: &Client, args: &IssueArgs, out: Out) -> Result<(), Error>
             dns: args.dns.clone(),
             addresses: args.addresses.clone(),
         };
+        at.post::<Value>("/v1/certificates", &request, Repeat::UnlessSent).await
+    });
+    let item = item.await?;
+    write_new(&args.out, item["chain"].as_str().unwrap_or_default().as_bytes(), false)?;
+    out.result(&item, || format!("{}\n{}\n", cell(&item, "serial"), args.out.display()));
+    Ok(())
+}
+
+/// Asks the primaries of the platforms whose CA may speak for a subject, the likeliest first, until one has such a CA: a virtual
+/// city is served by the CA of its province. A platform that was named is the only one asked.
+pub(crate) async fn at_the_ca(
+    client: &Client,
+    subject: &Subject,
+    named: Option<RegionCode>,
+    ask: impl AsyncFn(&Client, RegionCode) -> Result<Value, eport_client::Error>,
+) -> Result<Value, Error> {
+    let status = client.status().await?;
+    let mut last = None;
+    for region in candidates(&status, subject, named) {
         let at = at_primary(client, region).await?;
-        match at.post::<Value>("/v1/certificates", &request, Repeat::UnlessSent).await {
-            Ok(item) => {
-                write_new(&args.out, item["chain"].as_str().unwrap_or_default().as_bytes(), false)?;
-                out.result(&item, || format!("{}\n{}\n", cell(&item, "serial"), args.out.display()));
-                return Ok(());
-            }
-            Err(error) => {
-                let error = Error::from(error);
-                use eport_model::Coded as _;
-                // A virtual city is served by the CA of its province.
-                if error.code() != codes::CA_NOT_HERE || args.platform.is_some() {
-                    return Err(error);
-                }
-                last = Some(error);
-            }
+        match ask(&at, region).await.map_err(Error::from) {
+            Err(error) if error.code() == codes::CA_NOT_HERE && named.is_none() => last = Some(error),
+            done => return done,
         }
     }
     Err(last.unwrap_or_else(|| Error::coded(codes::CA_NOT_HERE, "no platform's CA speaks for the subject")))

@@ -1,6 +1,6 @@
 //! Enrolment at the command line: tokens, requests that wait for an operator, renewal of one's own certificate.
 
-use super::cert::{at_primary, candidates, platforms, refused, text};
+use super::cert::{at_primary, at_the_ca, platforms, refused, text};
 use crate::args::Global;
 use crate::connect;
 use crate::error::Error;
@@ -12,7 +12,7 @@ use eport_api_types::{EnrolRequest, RenewalProof, RequestDecision, TokenRequest}
 use eport_authority::CommandKey;
 use eport_client::{Client, Repeat, path_segment};
 use eport_enrolment::RENEWAL_CONTEXT;
-use eport_model::{Coded, Digest, RegionCode, Subject, codes};
+use eport_model::{Digest, RegionCode, Subject, codes};
 use serde_json::{Value, json};
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -90,24 +90,11 @@ pub(crate) async fn token_item(client: &Client, args: &TokenArgs) -> Result<Valu
         approval: args.approval,
         ttl_s: Some(u32::try_from(args.ttl.as_secs()).unwrap_or(u32::MAX)),
     };
-    let status = client.status().await?;
-    let mut last = None;
-    for region in candidates(&status, &subject, args.platform) {
-        let at = at_primary(client, region).await?;
+    at_the_ca(client, &subject, args.platform, async |at, region| {
         let path = format!("/v1/platforms/{region}/enrolment-tokens");
-        match at.post::<Value>(&path, &request, Repeat::UnlessSent).await {
-            Ok(item) => return Ok(item),
-            Err(error) => {
-                let error = Error::from(error);
-                // A virtual city is served by the CA of its province.
-                if error.code() != codes::CA_NOT_HERE || args.platform.is_some() {
-                    return Err(error);
-                }
-                last = Some(error);
-            }
-        }
-    }
-    Err(last.unwrap_or_else(|| Error::coded(codes::CA_NOT_HERE, "no platform's CA speaks for the subject")))
+        at.post::<Value>(&path, &request, Repeat::UnlessSent).await
+    })
+    .await
 }
 
 /// A list of one platform or all, each asked at its primary; one without a primary now is named and left out.

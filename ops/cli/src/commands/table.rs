@@ -364,8 +364,8 @@ mod tests {
 
     #[test]
     fn a_difference_shows_old_and_new_value_of_every_changed_field() {
-        let answer = json!({"added": ["CNXXX"], "removed": ["CNYYY"],
+        let answer = json!({"added": ["CNAAA"], "removed": ["CNBBB"],
             "changed": [{"key": "CNCAN", "fields": {"name": ["Canton", "Guangzhou"]}}]});
-        assert_eq!(diff_text(&answer), "+ CNXXX\n- CNYYY\n~ CNCAN\n    name: \"Canton\" -> \"Guangzhou\"\n");
+        assert_eq!(diff_text(&answer), "+ CNAAA\n- CNBBB\n~ CNCAN\n    name: \"Canton\" -> \"Guangzhou\"\n");
     }
 }

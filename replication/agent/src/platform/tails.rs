@@ -1,13 +1,14 @@
-//! Return with a diverged tail, as one platform's task performs it: hand the tail over, take rows, note the end.
+//! Return with a diverged tail, as one platform's task performs it: make the tail known, hand it over, take rows, note the end.
 //!
 //! Always holds: the marks in the store are written before what they announce; a rewind is given up only when its epoch is over,
 //! and then says so, so that the replica starts again.
 
-use super::{Completion, Task};
+use super::{Completion, REGISTRY_TIMEOUT, Task};
+use crate::steps;
 use crate::tails::{self, KEYS_LEN, KEYS_MAX};
 use bytes::Bytes;
 use eport_model::{Effect, Epoch, JournalIndex, NodeId, Position, USAGE_KEY};
-use eport_store::{Error, PlatformStore, read_tail};
+use eport_store::{Error, PlatformStore, TailManifest, read_tail};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,6 +24,47 @@ const RETRY_MAX: Duration = Duration::from_secs(5);
 const GROUPS: usize = 4;
 
 impl Task {
+    /// Makes an exported tail known to the registry, repeated until it is; then the replica may go on.
+    pub(super) fn report_tail(&self, after: JournalIndex, tail: TailManifest) {
+        let (context, region, tx) = (self.context.clone(), self.region, self.done_tx.clone());
+        info!(%region, records = tail.segment.records, digest = %tail.segment.sha256, "diverged tail exported");
+        let op = eport_registry::Op::RecordTail(eport_registry::Tail {
+            region,
+            epoch: tail.last.epoch,
+            fork: tail.after,
+            last: tail.last,
+            node: context.me,
+            digest: tail.segment.sha256,
+            // Without a document there is nothing to decide.
+            state: if tail.documents.iter().any(|d| d.body.is_some()) {
+                eport_registry::TailState::Exported
+            } else {
+                eport_registry::TailState::Resolved
+            },
+            discarded: Vec::new(),
+            at: context.clock.wall(),
+        });
+        let command =
+            steps::node_command(context.home, context.me, context.clock.wall(), "diverged tail exported", op);
+        tokio::spawn(async move {
+            while !context.stop.is_cancelled() {
+                eport_failpoint::point!("node.RecordTail.before", region);
+                let recorded = context.registry.propose(command.clone(), REGISTRY_TIMEOUT).await;
+                eport_failpoint::point!("node.RecordTail.after", region);
+                match recorded {
+                    Ok(_) => {
+                        let _ = tx.send(Completion::TailRecorded { after });
+                        return;
+                    }
+                    Err(error) => {
+                        warn!(%region, %error, "tail not recorded yet; nothing is cut before it is")
+                    }
+                }
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        });
+    }
+
     /// Hands the tail exported last to `to`, until it holds it or another hand-over is asked for.
     pub(super) fn upload_tail(&mut self, after: JournalIndex, to: NodeId) {
         let Some(tail) = self.tail.clone().filter(|t| t.after.index == after) else {

@@ -1,15 +1,76 @@
-//! What a platform's task says of itself: its status to this node, its soft state to the others.
+//! What a platform's task says of itself: its status to this node, its soft state to the others, alarms to people.
 //!
 //! Always holds: role and placement are told at once, counters at most every `STATUS_EVERY`.
 
 use super::{SILENT, STATUS_EVERY, Task};
 use crate::PlatformStatus;
 use crate::soft::{BackupSoft, PlatformSoft, SlotSoft};
-use eport_journal::Role;
-use eport_model::{Epoch, NodeId, RegionCode};
+use eport_journal::{Alarm, Role};
+use eport_model::{Epoch, NodeId, RegionCode, codes};
 use std::time::Instant;
+use tracing::{error, warn};
 
 impl Task {
+    /// Says when the rows here are not the primary's. Nothing is changed here: verification looks into it.
+    pub(super) fn compared(&mut self, compared: Option<crate::Compared>) {
+        let Some(compared) = compared else { return };
+        if compared.equal {
+            self.differs = None;
+            return;
+        }
+        let (region, mark) = (self.region, compared.index);
+        error!(%region, %mark, code = %codes::STATE_DIFFERS, "rows differ from the primary's");
+        self.differs = Some((codes::STATE_DIFFERS, format!("rows at mark {mark} differ from the primary's")));
+        self.tell_now();
+    }
+
+    pub(super) fn raise(&mut self, alarm: Alarm) {
+        if let Alarm::SlotLost { backup, at } = &alarm {
+            // No alarm of this node: the backup helps itself, and its slot says so for as long as it lasts.
+            warn!(region = %self.region, %backup, %at, code = %codes::SLOT_LOST, "slot lost: the backup takes a checkpoint");
+            self.context.news.notify_one();
+            return;
+        }
+        let code = match &alarm {
+            Alarm::RolledBack { .. } | Alarm::Behind { .. } => codes::ROLLED_BACK,
+            _ => codes::JOURNAL_CORRUPT,
+        };
+        let text = match &alarm {
+            Alarm::Corruption { index, ours, theirs, peer } => {
+                format!("record {index}: digest {} here, {} at {peer}", ours.short(), theirs.short())
+            }
+            Alarm::BadRecord { index, peer } => format!("record {index} from {peer} does not verify"),
+            Alarm::Behind { start, last } => {
+                format!("journal ends at {last}, its epoch started at {start}: an old copy?")
+            }
+            Alarm::RolledBack { acked, last, peer } if *peer == self.context.me || last.index >= *acked => {
+                format!(
+                    "{peer} has lost records of its own epoch that are here up to {acked}: an old copy was put back there"
+                )
+            }
+            Alarm::RolledBack { acked, last, peer } => format!(
+                "the journal here ends at {last}, but {peer} knows that this node had record {acked}: an old copy of its data was \
+                 put back. Stop the node, move platform/{} out of its data directory and start it: it is seeded anew",
+                self.region
+            ),
+            Alarm::SlotLost { backup, .. } => format!("slot of {backup} lost"),
+            Alarm::NotWhole { at } => {
+                let wanted = at.map_or_else(|| "rows from a primary".to_owned(), |at| format!("record {at}"));
+                format!(
+                    "rows of a diverged tail are not put back; this node cannot serve before it has {wanted}"
+                )
+            }
+            Alarm::Degraded { index } => {
+                format!(
+                    "backups are silent and the registry is away: answers are local from record {index} on"
+                )
+            }
+            Alarm::SwitchStalled { move_id, reason } => format!("switchover {move_id}: {reason}"),
+        };
+        error!(region = %self.region, %code, alarm = %text, "alarm");
+        self.alarm = Some((code, text));
+    }
+
     fn backups(&mut self) -> Vec<BackupSoft> {
         let last = self.replica.last().index;
         let now = Instant::now();
