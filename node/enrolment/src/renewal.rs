@@ -159,7 +159,13 @@ mod tests {
         assert!(matches!(r.look(now + DAY, next, None), Act::Wait(_)));
         assert_eq!(r.failures(), 0);
         // What lies there from an older renewal than the certificate in use is not tried.
-        assert!(matches!(r.look(22 * DAY, next, Some(LIFE)), Act::Wait(_)));
+        let mut later = Renewal::new(1);
+        assert!(matches!(later.look(22 * DAY, next, Some(LIFE)), Act::Wait(_)), "and not for a pause");
+        assert_eq!(
+            later.look(50 * DAY, next, Some(LIFE)),
+            Act::Try,
+            "anything is better than what has ended"
+        );
     }
 
     #[test]

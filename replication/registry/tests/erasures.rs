@@ -46,3 +46,14 @@ fn an_order_given_twice_is_one_and_survives_in_the_rows() {
     let again = State::from_rows(w.state.rows()).unwrap();
     assert_eq!(again, w.state);
 }
+
+#[test]
+fn so_many_bodies_are_kept_account_of_and_no_more() {
+    let mut w = World::with_platform();
+    let records: Vec<u64> = (1..=ERASURES_KEPT as u64).collect();
+    for some in records.chunks(ERASED_AT_ONCE) {
+        w.operator(order(some.iter().map(|n| target(*n, b"x")).collect(), "asked", "order 7")).unwrap();
+    }
+    assert!(w.operator(order(vec![target(ERASURES_KEPT as u64 + 1, b"x")], "asked", "order 7")).is_err());
+    w.operator(order(vec![target(7, b"x")], "asked again", "order 7")).unwrap();
+}

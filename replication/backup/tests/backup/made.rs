@@ -32,6 +32,22 @@ fn an_incremental_backup_holds_what_is_new_and_a_restore_gives_the_whole_state_b
 }
 
 #[test]
+fn an_export_that_is_not_what_its_manifest_says_is_not_taken() {
+    let mut w = World::new();
+    w.documents(3);
+    let folder = w.folder();
+    let mut writer = Writer::begin(&folder, &w.heading(false)).unwrap();
+    let dir = w.path("rotten");
+    let export = w.store.export(&dir, writer.continues(region()).index.next()).unwrap();
+    let file = dir.join(&export.segments[0].file);
+    let mut bytes = std::fs::read(&file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    assert_eq!(writer.platform(&dir).unwrap_err().code(), codes::BACKUP_DAMAGED);
+}
+
+#[test]
 fn a_restore_ends_exactly_at_the_record_or_instant_asked_for() {
     let mut w = World::new();
     w.documents(10);
