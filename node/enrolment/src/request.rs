@@ -1,4 +1,7 @@
-//! Requests that wait for an operator: filed once a key and subject, decided once.
+//! Requests that wait for an operator.
+//!
+//! Always holds: filed once a key and subject; decided once, and what is approved is what was filed; the list is bounded, for each
+//! asker and as a whole.
 
 use crate::Fault;
 use core::net::IpAddr;

@@ -1,7 +1,10 @@
 //! One-time enrolment tokens: their text, what is kept of them, and whether one may be used.
 //!
 //! Text: `ept1.REGION.SECRET.ROOT.HOST+HOST…`; SECRET 32 random bytes and ROOT the SHA-256 of the root's public key, both hex;
-//! HOST is an API address `host:port`. Only a digest of the secret is ever stored.
+//! HOST is an API address `host:port`.
+//!
+//! Always holds: only a digest of the secret is stored, and no error repeats the text; a token that was used is good for the key
+//! it was used for and for no other.
 
 use crate::Fault;
 use core::net::IpAddr;

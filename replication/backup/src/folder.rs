@@ -1,4 +1,7 @@
 //! A folder of backups: which there are, whether they are whole, which may go.
+//!
+//! Always holds: what has a manifest is a whole backup and what has none is no backup, whenever the work was interrupted; whatever
+//! goes, the chain of manifests stays proven; one damaged backup hides no other.
 
 use crate::manifest::name_of;
 use crate::target::{DirTarget, Target};

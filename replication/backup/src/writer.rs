@@ -1,4 +1,7 @@
-//! Makes one backup: journals first, the registry last.
+//! Makes one backup.
+//!
+//! Always holds: journals first, the registry after them, so that every epoch and key a record needs is in it; the manifest last, and
+//! with it the backup exists; nothing is taken that does not have the digest its export states.
 
 use crate::folder::{Folder, MANIFEST};
 use crate::manifest::name_of;

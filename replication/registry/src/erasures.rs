@@ -1,4 +1,7 @@
 //! Bodies that must go by law: what operators have ordered. The journal's Erase records carry it out.
+//!
+//! Always holds: an order names a body by place and digest, so it never means another; an order stands for ever; there are at most
+//! [`ERASURES_KEPT`].
 
 use eport_model::{Digest, JournalIndex, RegionCode, Timestamp};
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,7 @@
 //! What became of the backups of one node, and what is to be done next.
+//!
+//! Always holds: nothing may go while the last restore test found the backup bad; failed attempts come ever more rarely, at least
+//! once an hour; what went wrong is told until it goes well again.
 
 use crate::keep::{Held, Retention, expendable};
 use crate::schedule::{Period, Schedule};

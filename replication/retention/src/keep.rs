@@ -1,4 +1,6 @@
 //! Which backups stay.
+//!
+//! Always holds, whatever the settings: the newest stays, and with each that stays everything that restoring it needs.
 
 use crate::schedule::{DAY_MS, ZONE_MS};
 use eport_model::Timestamp;

@@ -1,4 +1,7 @@
-//! Rules of a platform: planned by the node, shown whole, signed as shown, and given.
+//! Rules of a platform: planned by the node, shown, signed and given.
+//!
+//! Always holds: what is signed is the whole policy that was shown; it is given under a later version of the placement only when
+//! nothing that was shown has changed, so another operator's change is a conflict.
 
 use super::platform::PolicyArgs;
 use crate::error::Error;

@@ -22,7 +22,7 @@ codes! { IDENTITY_CODES {
     CERT_EXPIRED = 1205, 403, 6, false,
         "The certificate is outside its time of validity" / "证书不在有效期内",
         "The certificate has expired or is not valid yet, or the clock of this node is wrong." / "证书已过期或尚未生效，或本节点时钟有误。",
-        "Renew the certificate; check the clocks of both sides." / "请更新证书，并检查双方时钟。";
+        "Check the clocks of both sides first. A node asks for its next certificate by itself, up to 90 days after the end: its log says why it was not given one. People renew with eport cert renew before the end, or ask an administrator for a new one." / "请先检查双方时钟。节点会自行申请新证书（到期后 90 天内有效）：未获签发的原因见其日志。人员请在到期前执行 eport cert renew，或请管理员重新签发。";
     CERT_REVOKED = 1206, 403, 6, false,
         "The certificate is revoked" / "证书已吊销",
         "The serial number stands in the federation's set of revoked certificates." / "该序列号在联邦的吊销集合中。",
