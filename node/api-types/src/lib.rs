@@ -23,6 +23,7 @@ mod recovery;
 mod status;
 mod tables;
 mod tails;
+mod users;
 mod verification;
 
 pub use certificates::{CertificateImport, CertificateItem, CertificateRequest, RevocationRequest};
@@ -47,7 +48,7 @@ pub use moves::{
     ExpectedLoss, MoveAnswer, MoveRequest, MoveState, PlanCheck, PlatformCreate, PolicyBackup, PolicyRequest,
 };
 pub use operators::{
-    ApprovalDecision, ApprovalItem, AuditItem, SettingItem, SettingRequest, Signed, UserItem, UserRequest,
+    ApprovalDecision, ApprovalItem, AuditItem, SettingItem, SettingRequest, Signed,
 };
 pub use page::Page;
 pub use plan::{BackupPlan, PlatformAdvice, PlatformLossDoc, ProposedBackup, SiteDoc, SiteLoss, SiteRequest};
@@ -62,4 +63,8 @@ pub use tables::{
     TableStatus, TableVersionItem,
 };
 pub use tails::{TailCounts, TailDetail, TailDiscard, TailItem, TailRecord, TailResubmit, TailResubmitted};
+pub use users::{
+    AccessLine, AccessSegment, AccessSegments, BindRequest, DelegationEnd, DelegationItem, DelegationRequest,
+    RoleItem, SessionItem, UserItem, UserRequest,
+};
 pub use verification::{CopyStatus, ScrubStatus};

@@ -163,6 +163,7 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
     };
     let dir = data.path().to_owned();
     let exports = dir.join("exports");
+    let desk_dir = dir.clone();
     // Exports are copies for callers that fetch them: what an earlier run left is of no use to anybody.
     let _ = std::fs::remove_dir_all(&exports);
     let agent = Agent::start(
@@ -206,6 +207,10 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
     };
     let hosting = Hosting::new(std::thread::available_parallelism().map_or(2, usize::from));
     let factory = factory(config, built_in_packs()?, tables.clone(), keeper.clone(), clock, hosting.clone());
+    let desk = eport_http::Desk::open(&desk_dir, config.node.id.as_str()).map_err(|e| Exit {
+        code: codes::ACCESS_LOG_FAILED,
+        detail: format!("{}: {e}", desk_dir.display()),
+    })?;
     let api = Api::new(
         api_config,
         registry.clone(),
@@ -216,6 +221,7 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
         Arc::new(cas(config)?),
         ready,
         hosting,
+        desk,
         factory,
     );
     let router = eport_http::router(api.clone());
@@ -225,6 +231,7 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
     let (stop, stopped) = watch::channel(false);
     let mut listeners =
         vec![tokio::spawn(eport_http::serve(api_listener, tls.clone(), router, stopped.clone()))];
+    listeners.push(tokio::spawn(eport_http::follow_access(api.clone(), stopped.clone())));
     if let Some(listener) = metrics_listener {
         listeners.push(tokio::spawn(eport_http::serve_plain(
             listener,

@@ -200,6 +200,20 @@ pub enum Refusal {
         "two persons must approve this, and no second operator with the role administrator or approver is listed"
     )]
     SecondPersonMissing,
+    /// Nobody gives himself a role.
+    #[error("{by} may not give a role to himself: another person must")]
+    OwnRole {
+        /// Who.
+        by: String,
+    },
+    /// Roles that exclude each other.
+    #[error("operator {operator}: {detail}")]
+    Separation {
+        /// Who would have them.
+        operator: String,
+        /// Which.
+        detail: String,
+    },
     /// Another drill runs.
     #[error("drill {drill} ({name}) is under way")]
     DrillUnderWay {
@@ -236,6 +250,8 @@ impl Coded for Refusal {
             Refusal::SamePerson { .. } => codes::APPROVAL_SAME_PERSON,
             Refusal::ApprovalChanged { .. } => codes::APPROVAL_CHANGED,
             Refusal::ApprovalOver { .. } => codes::APPROVAL_OVER,
+            Refusal::OwnRole { .. } => codes::OWN_ROLE,
+            Refusal::Separation { .. } => codes::ROLES_EXCLUDE,
             Refusal::SecondPersonMissing => codes::SECOND_PERSON_MISSING,
             Refusal::DrillUnderWay { .. } => codes::DRILL_RUNNING,
             Refusal::DrillAway { .. } => codes::DRILL_AWAY,

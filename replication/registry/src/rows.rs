@@ -85,6 +85,11 @@ pub(crate) enum Row {
     DrillSchedule(crate::DrillSchedule),
     Erasure(crate::Erasure),
     Quota(crate::Quota),
+    Binding(crate::RoleBinding),
+    User(crate::User),
+    Delegation(crate::Delegation),
+    SessionEnd(crate::SessionEnd),
+    AccessHead(crate::AccessHead),
 }
 
 const FEDERATION: u8 = 1;
@@ -110,6 +115,11 @@ const DRILL: u8 = 44;
 const DRILL_SCHEDULE: u8 = 45;
 const ERASURE: u8 = 70;
 const QUOTA: u8 = 60;
+const BINDING: u8 = 80;
+const USER: u8 = 81;
+const DELEGATION: u8 = 82;
+const SESSION_END: u8 = 83;
+const ACCESS_HEAD: u8 = 84;
 
 fn key(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
     let mut out = vec![kind];
@@ -157,6 +167,14 @@ impl Row {
                 key(DRILL_SCHEDULE, &[&s.region.as_u32().to_be_bytes(), s.name.as_bytes()])
             }
             Row::Quota(q) => key(QUOTA, &[&q.region.as_u32().to_be_bytes()]),
+            Row::Binding(b) => {
+                let role = [b.role as u8];
+                key(BINDING, &[&b.platform.as_u32().to_be_bytes(), &role, b.operator.as_bytes()])
+            }
+            Row::User(u) => key(USER, &[u.subject.to_string().as_bytes()]),
+            Row::Delegation(d) => key(DELEGATION, &[&d.id.0]),
+            Row::SessionEnd(e) => key(SESSION_END, &[e.serial.as_bytes()]),
+            Row::AccessHead(h) => key(ACCESS_HEAD, &[h.node.as_str().as_bytes()]),
         }
     }
 
@@ -186,6 +204,11 @@ impl Row {
             Row::DrillSchedule(v) => codec::encode(v),
             Row::Erasure(v) => codec::encode(v),
             Row::Quota(v) => codec::encode(v),
+            Row::Binding(v) => codec::encode(v),
+            Row::User(v) => codec::encode(v),
+            Row::Delegation(v) => codec::encode(v),
+            Row::SessionEnd(v) => codec::encode(v),
+            Row::AccessHead(v) => codec::encode(v),
         }
     }
 
@@ -216,6 +239,11 @@ impl Row {
             DRILL_SCHEDULE => Row::DrillSchedule(read(kind, value)?),
             ERASURE => Row::Erasure(read(kind, value)?),
             QUOTA => Row::Quota(read(kind, value)?),
+            BINDING => Row::Binding(read(kind, value)?),
+            USER => Row::User(read(kind, value)?),
+            DELEGATION => Row::Delegation(read(kind, value)?),
+            SESSION_END => Row::SessionEnd(read(kind, value)?),
+            ACCESS_HEAD => Row::AccessHead(read(kind, value)?),
             other => return Err(RowError::Kind(Some(other))),
         };
         if row.key() == key { Ok(row) } else { Err(RowError::Key(kind)) }
