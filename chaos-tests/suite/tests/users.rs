@@ -5,7 +5,7 @@
 
 use anyhow::{Context, Result, ensure};
 use eport_authority::{Authority, Key, Validity};
-use eport_cluster::{Federation, Http, Presented, Ran, wait_for, with_federation};
+use eport_cluster::{Federation, Http, Ran, wait_for, with_federation};
 use eport_model::Epoch;
 use eport_suite::document;
 use serde_json::{Value, json};

@@ -142,7 +142,9 @@ mod tests {
         // All places locked: a stranger that fails has no place to count and is refused.
         let mut l = Lockouts { max: 2, ..Lockouts::default() };
         for key in [1, 2] {
-            (0..3).for_each(|_| drop(l.failed(key, 0, LIMIT)));
+            for _ in 0..3 {
+                l.failed(key, 0, LIMIT);
+            }
         }
         assert_eq!(l.failed(3, 1, LIMIT), Failure::Refused);
         assert_eq!(l.failed(3, 1_001, LIMIT), Failure::Counted);

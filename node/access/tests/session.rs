@@ -57,7 +57,7 @@ impl World {
         let (key_id, name, platform) = (facts.key_id.to_string(), facts.name, facts.region);
         let issuer = Issuer { key_id, name, platform, certificate: der, state: IssuerState::Active };
         w.apply("operator/admin", Op::PutIssuer(issuer));
-        w.apply("operator/admin", Op::PutSite(Site::new("gz-a".parse().unwrap(), "440000".parse().unwrap(), "a".into())));
+        w.apply("operator/admin", Op::PutSite(Site::new("gz-a".parse().unwrap(), "440000".parse().unwrap(), "a")));
         w.apply("operator/admin", Op::AddNode(Node {
             id: "gz-a-1".parse().unwrap(),
             site: "gz-a".parse().unwrap(),

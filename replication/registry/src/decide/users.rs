@@ -44,9 +44,9 @@ fn put_operator(state: &State, c: &Command, operator: &Operator) -> Decision {
     if operator.roles.is_empty() && !operator.suspended {
         return Err(invalid("roles", "at least one role is needed"));
     }
+    not_the_last(state, operator)?;
     not_oneself(state, &c.by, &c.op)?;
     separated(state, &operator.id, &operator.roles)?;
-    not_the_last(state, operator)?;
     done(Row::Operator(Operator { since: c.at, ..operator.clone() }))
 }
 
