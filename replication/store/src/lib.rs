@@ -33,7 +33,7 @@ pub use export::{
 };
 pub use log::{ClosedJournal, FileReport, Gap};
 pub use objects::{ObjectInfo, ObjectStore};
-pub use platform::{PlatformStore, Recovered, RewindMark, StateDigest, StateSnapshot};
+pub use platform::{Archived, PlatformStore, Recovered, RewindMark, StateDigest, StateSnapshot};
 pub use platform::{RowsLook, ScrubPlace};
 pub use registry::RegistryStore;
 pub use shared::{Budget, MemoryUse, Shared};
