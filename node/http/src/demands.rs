@@ -129,6 +129,7 @@ pub const DEMANDS: &[Demand] = &[
     post("/v1/platforms/{region}/erasures", PLATFORM),
     get("/v1/platforms/{region}/events", &[Action::ReadEvents]),
     get("/v1/platforms/{region}/journal/head", FEDERATION),
+    post("/v1/platforms/{region}/journal/signatures", PLATFORM),
     post("/v1/platforms/{region}/journal/exports", PLATFORM),
     get("/v1/platforms/{region}/journal/exports/{id}/{file}", PLATFORM),
     in_person(get("/v1/platforms/{region}/enrolment-tokens", CERTIFICATES)),

@@ -217,6 +217,11 @@ fn admitted(left: Option<u64>, who: &str) -> Result<(), ApiError> {
     }
 }
 
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // The guard of the watch does not outlive this line.
+    let _ = stop.wait_for(|s| *s).await;
+}
+
 /// Once a second until the node stops: the floor of the clock, counts of the log, and now and then its head for the registry.
 pub async fn follow(api: Api, mut stop: watch::Receiver<bool>) {
     let mut every = tokio::time::interval(Duration::from_secs(1));
@@ -224,7 +229,7 @@ pub async fn follow(api: Api, mut stop: watch::Receiver<bool>) {
     let (mut anchored, mut said_behind): (Option<Instant>, bool) = (None, false);
     loop {
         tokio::select! {
-            _ = stop.wait_for(|s| *s) => {
+            () = stopped(&mut stop) => {
                 api.desk.log.drain();
                 // Behind everything that was written before.
                 let _ = api.desk.log.durable(Line::of(Event::Stopped)).await;

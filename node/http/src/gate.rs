@@ -58,7 +58,8 @@ pub(crate) async fn enter(api: &Api, route: &str, request: &mut Request) -> Resu
     if !matches!(open, Some(Open::Certificate)) {
         return Ok(passed);
     }
-    match permitted(api, route, request, &caller, &passed).await {
+    let path = request.uri().path().to_owned();
+    match permitted(api, route, &path, &caller, &passed).await {
         Ok(()) => Ok(passed),
         Err(refused) => {
             denied(api, &passed, &refused);
@@ -106,7 +107,7 @@ fn known(api: &Api, request: &Request, caller: &mut Caller) -> Result<(), ApiErr
 async fn permitted(
     api: &Api,
     route: &str,
-    request: &Request,
+    path: &str,
     caller: &Caller,
     passed: &Passed,
 ) -> Result<(), ApiError> {
@@ -133,7 +134,7 @@ async fn permitted(
     if any.iter().any(|a| guarded(&a)) && !out {
         api.desk.identity_admitted(subject)?;
     }
-    let platform = platform_of(request.uri().path());
+    let platform = platform_of(path);
     let mut refused = None;
     let granted = any.iter().find(|action| match judge(api, caller, **action, platform) {
         Ok(_) => true,

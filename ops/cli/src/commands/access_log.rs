@@ -112,7 +112,7 @@ fn verify(dir: &Path, mut heads: Vec<Head>, out: Out) -> Result<(), Error> {
     {
         let manifest: Value = serde_json::from_slice(&text)
             .map_err(|e| Error::coded(FILE_UNUSABLE, format!("{MANIFEST}: {e}")))?;
-        heads.extend(manifest["published"].as_str().and_then(|h| h.parse().ok()));
+        heads.extend(manifest["published"].as_str().and_then(|h| h.parse::<Head>().ok()));
     }
     let mut segments = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(Error::file(dir))? {
