@@ -1,5 +1,6 @@
 //! Start, run, stop.
 
+use crate::archive::Archiver;
 use crate::backups::Backups;
 use crate::config::Config;
 use crate::keeper::Keeper;
@@ -37,6 +38,7 @@ struct Running {
     agent: Agent,
     keeper: Arc<Keeper>,
     backups: Option<Backups>,
+    archiver: Option<Archiver>,
     revoked: Arc<tokio::sync::Notify>,
     renewal: Arc<tokio::sync::Notify>,
     tls: Tls,
@@ -195,6 +197,7 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
         }
         None => None,
     };
+    let archiver = config.archive.as_ref().map(|section| Archiver::start(section, agent.clone()));
     let tables = TableService::new(registry.clone(), objects, config.node.region.province());
     let trust_pem = std::fs::read(&config.tls.trust).map_err(|e| Exit {
         code: codes::KEY_UNREADABLE,
@@ -248,6 +251,7 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
         agent,
         keeper,
         backups,
+        archiver,
         revoked: revoked_stop,
         renewal: renewal_stop,
         tls,
@@ -475,6 +479,9 @@ fn reload(config_path: &Path, running: &Running, telemetry: &Telemetry) {
 async fn stop(running: Running) {
     if let Some(backups) = running.backups {
         backups.stop().await;
+    }
+    if let Some(archiver) = running.archiver {
+        archiver.stop().await;
     }
     running.keeper.stop();
     running.revoked.notify_one();
