@@ -56,9 +56,12 @@ fn refused(ran: Ran, exit: i32, code: &str, what: &str) -> Result<()> {
 
 fn three_persons_take_over_and_nobody_is_two_of_them(fed: &Federation) -> Result<()> {
     let home = fed.home().display().to_string();
-    for (id, role) in
-        [("sys", "system_administrator"), ("sec", "security_administrator"), ("aud", "auditor"), ("li", "approver")]
-    {
+    for (id, role) in [
+        ("sys", "system_administrator"),
+        ("sec", "security_administrator"),
+        ("aud", "auditor"),
+        ("li", "approver"),
+    ] {
         fed.eport(&["user", "issue", id, "--dir", &home, "--region", "440000"])?.ok_json()?;
         fed.eport(&["user", "add", id, "--role", role])?.ok_json()?;
     }
@@ -75,7 +78,10 @@ fn three_persons_take_over_and_nobody_is_two_of_them(fed: &Federation) -> Result
     refused(early, 7, "EP4161", "separation while one stands above the three")?;
     as_one(fed, "sec", NEAR, &["user", "remove", "admin"])?.ok_json()?;
     as_one(fed, "sec", NEAR, &["setting", "set", "role_separation", "on"])?.ok_json()?;
-    ensure!(as_one(fed, "aud", FAR, &["status"])?.ok_json()?["role_separation"] == "on", "the status shows it");
+    ensure!(
+        as_one(fed, "aud", FAR, &["status"])?.ok_json()?["role_separation"] == "on",
+        "the status shows it"
+    );
     for args in [
         &["role", "add", "sys", "auditor"][..],
         &["user", "add", "new", "--role", "security_administrator", "--role", "auditor"],
@@ -136,7 +142,8 @@ fn a_session_counts_on_every_node_until_it_is_idle_or_logged_out(fed: &Federatio
     by_file(fed, &path, NEAR, &["logout", "--to", &path.display().to_string()])?.ok_json()?;
     ensure!(!path.exists(), "the file is gone");
     wait_for("the logout at the other node", SOON, || {
-        let reply = http.by_session("GET", &url(FAR, "/v1/session").unwrap(), &kept).map_err(|e| e.to_string())?;
+        let reply =
+            http.by_session("GET", &url(FAR, "/v1/session").unwrap(), &kept).map_err(|e| e.to_string())?;
         if reply.code() == "EP4162" { Ok(()) } else { Err(reply.text()) }
     })?;
     // Idle: it ends unused, and a used one goes on.
@@ -181,7 +188,8 @@ fn an_agent_acts_for_the_enterprise_and_no_other_until_the_delegation_ends(fed: 
     refused(early, 6, "EP4164", "an agent without a delegation")?;
     let foreign = as_one(fed, OTHER, NEAR, &["delegation", "add", TRADER, OTHER])?;
     refused(foreign, 6, "EP6002", "a delegation in another's name")?;
-    let given = as_one(fed, TRADER, NEAR, &["delegation", "add", TRADER, AGENT, "--platform", R])?.ok_json()?;
+    let given =
+        as_one(fed, TRADER, NEAR, &["delegation", "add", TRADER, AGENT, "--platform", R])?.ok_json()?;
     ensure!(given["state"] == "active", "{given}");
     let id = given["id"].as_str().context("id")?.to_owned();
     // At a node that is not primary: the forward carries for whom.
@@ -241,7 +249,9 @@ fn the_access_log_is_read_by_auditors_alone_and_shows_every_change(fed: &Federat
     let shown = as_one(fed, "aud", NEAR, &["audit", "show", "--lines", "1000"])?.ok_json()?;
     let lines = shown["items"].as_array().context("items")?;
     let has = |event: &str, subject: &str, code: &str| {
-        lines.iter().any(|l| l["event"] == event && l["subject"] == subject && (code.is_empty() || l["code"] == code))
+        lines
+            .iter()
+            .any(|l| l["event"] == event && l["subject"] == subject && (code.is_empty() || l["code"] == code))
     };
     ensure!(has("locked_out", "operator/aud", "EP4163") && has("locked_out", "", "EP4163"), "{shown}");
     ensure!(has("denied", "operator/sys", "EP1214") && has("logged_in", "operator/sys", ""), "{shown}");
@@ -254,7 +264,8 @@ fn the_access_log_is_read_by_auditors_alone_and_shows_every_change(fed: &Federat
         let dir = fed.scratch().join(format!("log-{round}")).display().to_string();
         let made = as_one(fed, "aud", NEAR, &["audit", "export", "--to", &dir]).and_then(|r| r.ok_json());
         let made = made.map_err(|e| format!("{e:#}"))?;
-        let found = fed.eport(&["audit", "verify", &dir]).and_then(|r| r.ok_json()).map_err(|e| format!("{e:#}"))?;
+        let found =
+            fed.eport(&["audit", "verify", &dir]).and_then(|r| r.ok_json()).map_err(|e| format!("{e:#}"))?;
         let far = found["proven_to"].as_u64().unwrap_or(0) + 10 > found["last"].as_u64().unwrap_or(u64::MAX);
         if found["ok"] == true && far { Ok(PathBuf::from(dir)) } else { Err(format!("{made} {found}")) }
     })?;

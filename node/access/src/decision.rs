@@ -98,9 +98,7 @@ pub fn context(
     }
     known.behalf = behalf.map(|enterprise| Behalf {
         enterprise: enterprise.to_owned(),
-        rights: platform
-            .map(|region| state.delegated(enterprise, subject, region, now))
-            .unwrap_or_default(),
+        rights: platform.map(|region| state.delegated(enterprise, subject, region, now)).unwrap_or_default(),
     });
     known
 }
@@ -176,18 +174,24 @@ fn operator(action: Action, context: &Context) -> Result<Permit, Denied> {
             }
         }
         // What the federation publishes to everybody who belongs to it.
-        Standing::Unlisted if matches!(action, Action::ReadFederation | Action::ReadTables) => Ok(Permit::All),
+        Standing::Unlisted if matches!(action, Action::ReadFederation | Action::ReadTables) => {
+            Ok(Permit::All)
+        }
         Standing::Unlisted => deny(codes::OPERATOR_ROLE, "the registry does not list the operator"),
         _ if context.roles.iter().any(|r| r.permits(action)) => Ok(Permit::All),
         // Listed, but with roles on other platforms only.
-        _ if matches!(action, Action::ReadFederation | Action::ReadTables | Action::Session) => Ok(Permit::All),
+        _ if matches!(action, Action::ReadFederation | Action::ReadTables | Action::Session) => {
+            Ok(Permit::All)
+        }
         _ => deny(codes::OPERATOR_ROLE, lacks),
     }
 }
 
 fn enterprise(action: Action) -> Result<Permit, Denied> {
     match action {
-        Action::LodgeDocument | Action::ReadFederation | Action::ReadTables | Action::Session => Ok(Permit::All),
+        Action::LodgeDocument | Action::ReadFederation | Action::ReadTables | Action::Session => {
+            Ok(Permit::All)
+        }
         // Of both it has its own only.
         Action::ListDocuments | Action::Delegate => Ok(Permit::OwnOnly),
         Action::ReadEvents => forbidden("enterprises do not follow the events of a platform"),
@@ -245,8 +249,8 @@ mod tests {
     fn every_action_is_decided_for_every_kind_of_subject() {
         let production = known(&[OperatorRole::Administrator]);
         for (action, expected) in Action::ALL.into_iter().zip([
-            "--a-", "-aoa", "-a-a", "aaaa", "aaaa", "-a--", "-a--", "-a--", "-a--", "-a--", "-a--", "-a--", "-ao-",
-            "-a--", "-aaa", "a---",
+            "--a-", "-aoa", "-a-a", "aaaa", "aaaa", "-a--", "-a--", "-a--", "-a--", "-a--", "-a--", "-a--",
+            "-ao-", "-a--", "-aaa", "a---",
         ]) {
             assert_eq!(row(action, &production), expected, "{action:?}");
         }
@@ -310,7 +314,11 @@ mod tests {
 
     #[test]
     fn who_is_suspended_may_nothing() {
-        let c = Context { standing: Standing::Suspended, development: true, ..known(&[OperatorRole::Administrator]) };
+        let c = Context {
+            standing: Standing::Suspended,
+            development: true,
+            ..known(&[OperatorRole::Administrator])
+        };
         for action in Action::ALL {
             assert_eq!(row(action, &c), "----", "{action:?}");
         }
@@ -319,7 +327,10 @@ mod tests {
     #[test]
     fn an_agent_may_what_was_delegated_and_none_of_its_own_rights_in_anothers_name() {
         let acting = |rights: &[DelegatedRight]| Context {
-            behalf: Some(Behalf { enterprise: "91440300MA5SZXY00X".into(), rights: rights.iter().copied().collect() }),
+            behalf: Some(Behalf {
+                enterprise: "91440300MA5SZXY00X".into(),
+                rights: rights.iter().copied().collect(),
+            }),
             ..known(&[OperatorRole::Administrator])
         };
         let (lodge, read) = (DelegatedRight::Lodge, DelegatedRight::Read);

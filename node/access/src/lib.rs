@@ -18,6 +18,7 @@ pub use eport_registry::Permission as Action;
 pub use floor::{CLOCK_FLOOR_FILE, CLOCK_TOLERANCE_MS, ClockFloor};
 pub use lockout::{Failure, LOCKOUTS_MAX, Lockouts};
 pub use log::{
-    Coalescer, Event, Head, LINE_LEN_MAX, Line, Log, Problem, Recovered, SegmentName, Verified, Verifier, recover,
+    Coalescer, Event, Head, LINE_LEN_MAX, Line, Log, Problem, Recovered, SegmentName, Verified, Verifier,
+    recover,
 };
 pub use session::{Claims, Fault, Session, TOKEN_LEN_MAX, Token};

@@ -114,7 +114,11 @@ mod tests {
         assert_eq!(l.failed("a", 2, LIMIT), Failure::Locked);
         assert_eq!(l.locked(&"a", 500), Some(502));
         assert_eq!(l.locked(&"b", 500), None, "one's failures are not another's");
-        assert_eq!(l.failed("a", 600, LIMIT), Failure::Refused, "a failure while locked does not lengthen it");
+        assert_eq!(
+            l.failed("a", 600, LIMIT),
+            Failure::Refused,
+            "a failure while locked does not lengthen it"
+        );
         assert_eq!(l.locked(&"a", 1_002), None);
         assert_eq!(l.failed("a", 1_003, LIMIT), Failure::Counted);
     }

@@ -118,7 +118,11 @@ impl Line {
             if text.chars().any(char::is_control) {
                 *text = text.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
             }
-            let end = text.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|e| *e <= TEXT_LEN_MAX).last();
+            let end = text
+                .char_indices()
+                .map(|(at, c)| at + c.len_utf8())
+                .take_while(|e| *e <= TEXT_LEN_MAX)
+                .last();
             text.truncate(end.unwrap_or(0));
         }
         self

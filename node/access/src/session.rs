@@ -134,7 +134,8 @@ impl Token {
 
     /// Reads a token's text; nothing of it is believed yet.
     pub fn parse(text: &str) -> Result<Self, Fault> {
-        let hex = text.strip_prefix(PREFIX).filter(|_| text.len() <= TOKEN_LEN_MAX).ok_or(Fault::Malformed)?;
+        let hex =
+            text.strip_prefix(PREFIX).filter(|_| text.len() <= TOKEN_LEN_MAX).ok_or(Fault::Malformed)?;
         let bytes = hex::decode(hex).map_err(|_| Fault::Malformed)?;
         let token: Token = codec::decode(&bytes).map_err(|_| Fault::Malformed)?;
         if token.claims.issuers.len() > ISSUERS_MAX {

@@ -1,10 +1,17 @@
 //! The access log as evidence: what was changed, taken out or cut is found and named.
 #![allow(clippy::unwrap_used)]
 
-use eport_access::{Coalescer, Event, Head, LINE_LEN_MAX, Line, Log, Problem, SegmentName, Verifier, recover};
+use eport_access::{
+    Coalescer, Event, Head, LINE_LEN_MAX, Line, Log, Problem, SegmentName, Verifier, recover,
+};
 
 fn denied(subject: &str) -> Line {
-    Line { subject: subject.into(), code: "EP6002".into(), request: "GET /v1/audit".into(), ..Line::of(Event::Denied) }
+    Line {
+        subject: subject.into(),
+        code: "EP6002".into(),
+        request: "GET /v1/audit".into(),
+        ..Line::of(Event::Denied)
+    }
 }
 
 /// Two segments of five lines each with the head after each line.
@@ -109,7 +116,8 @@ fn after_a_crash_a_cut_line_goes_and_a_changed_one_does_not() {
 fn a_line_from_outside_stays_one_line_of_bounded_length() {
     let mut log = Log::new("gz-a-1", Head::default());
     let header = log.header();
-    let evil = Line { request: "GET /\n\"\u{1F4A5}".repeat(10_000), subject: "é".repeat(5_000), ..denied("x") };
+    let evil =
+        Line { request: "GET /\n\"\u{1F4A5}".repeat(10_000), subject: "é".repeat(5_000), ..denied("x") };
     let line = log.append(evil);
     assert_eq!(line.matches('\n').count(), 1);
     assert!(line.len() <= LINE_LEN_MAX, "{}", line.len());

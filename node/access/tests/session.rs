@@ -23,7 +23,14 @@ struct World {
 fn of_node(authority: &Authority, id: &str, start: OffsetDateTime) -> (Vec<u8>, CommandKey) {
     let (region, validity) = ("440000".parse().unwrap(), Validity::days(start, 30));
     let issued = authority
-        .issue_node(region, id.parse().unwrap(), &LeafNames::default(), Key::Generate, Epoch::INITIAL, validity)
+        .issue_node(
+            region,
+            id.parse().unwrap(),
+            &LeafNames::default(),
+            Key::Generate,
+            Epoch::INITIAL,
+            validity,
+        )
         .unwrap();
     let der = CertificateDer::from_pem_slice(issued.chain_pem.as_bytes()).unwrap().to_vec();
     (der, CommandKey::from_pem(issued.key_pem.as_ref().unwrap()).unwrap())
@@ -42,35 +49,45 @@ impl World {
         let start = OffsetDateTime::from_unix_timestamp(NOW / 1_000 - 86_400).unwrap();
         let (ours, theirs) = (authority(start), authority(start));
         let node = of_node(&ours, "gz-a-1", start);
-        let mut w = World { state: State::default(), drawn: 0, node, stranger: of_node(&theirs, "gz-a-1", start) };
-        w.apply("operator/admin", Op::Found(Federation {
-            name: "gd".into(),
-            lineage: Lineage::from_bytes([7; 16]),
-            domain: "gd.eport.example".parse().unwrap(),
-            province: "440000".parse().unwrap(),
-            mode: Mode::Dev,
-            two_person: false,
-            created: Timestamp::from_millis(NOW),
-        }));
+        let mut w =
+            World { state: State::default(), drawn: 0, node, stranger: of_node(&theirs, "gz-a-1", start) };
+        w.apply(
+            "operator/admin",
+            Op::Found(Federation {
+                name: "gd".into(),
+                lineage: Lineage::from_bytes([7; 16]),
+                domain: "gd.eport.example".parse().unwrap(),
+                province: "440000".parse().unwrap(),
+                mode: Mode::Dev,
+                two_person: false,
+                created: Timestamp::from_millis(NOW),
+            }),
+        );
         let der = CertificateDer::from_pem_slice(ours.certificate_pem().as_bytes()).unwrap().to_vec();
         let facts = eport_signature::issuer_facts(&der).unwrap();
         let (key_id, name, platform) = (facts.key_id.to_string(), facts.name, facts.region);
         let issuer = Issuer { key_id, name, platform, certificate: der, state: IssuerState::Active };
         w.apply("operator/admin", Op::PutIssuer(issuer));
-        w.apply("operator/admin", Op::PutSite(Site::new("gz-a".parse().unwrap(), "440000".parse().unwrap(), "a")));
-        w.apply("operator/admin", Op::AddNode(Node {
-            id: "gz-a-1".parse().unwrap(),
-            site: "gz-a".parse().unwrap(),
-            region: "440000".parse().unwrap(),
-            quic: "127.0.0.1:1".into(),
-            api: "127.0.0.1:2".into(),
-            cert_serial: String::new(),
-            state: NodeState::Up,
-            software: String::new(),
-            incarnation: 0,
-            reads: 1,
-            joined: Timestamp::default(),
-        }));
+        w.apply(
+            "operator/admin",
+            Op::PutSite(Site::new("gz-a".parse().unwrap(), "440000".parse().unwrap(), "a")),
+        );
+        w.apply(
+            "operator/admin",
+            Op::AddNode(Node {
+                id: "gz-a-1".parse().unwrap(),
+                site: "gz-a".parse().unwrap(),
+                region: "440000".parse().unwrap(),
+                quic: "127.0.0.1:1".into(),
+                api: "127.0.0.1:2".into(),
+                cert_serial: String::new(),
+                state: NodeState::Up,
+                software: String::new(),
+                incarnation: 0,
+                reads: 1,
+                joined: Timestamp::default(),
+            }),
+        );
         w
     }
 
@@ -143,7 +160,11 @@ fn nobody_makes_a_token_but_a_member_and_nobody_changes_one() {
     }
     assert_eq!(w.judge(&World::signed(w.claims(), &w.stranger), NOW), Err(Fault::Forged), "another root");
     let long = Claims { ends: NOW + LIFE + 1, ..w.claims() };
-    assert_eq!(w.judge(&w.token(long), NOW), Err(Fault::Expired), "not even a member makes one that lives longer");
+    assert_eq!(
+        w.judge(&w.token(long), NOW),
+        Err(Fault::Expired),
+        "not even a member makes one that lives longer"
+    );
     let foreign = Claims { lineage: Lineage::from_bytes([8; 16]), ..w.claims() };
     assert_eq!(w.judge(&w.token(foreign), NOW), Err(Fault::Forged), "another federation's");
     // A signature of the same node for another purpose is none.

@@ -47,9 +47,7 @@ pub use journal::{EpochSpan, JournalHead, JournalSigned, JournalVerify, Platform
 pub use moves::{
     ExpectedLoss, MoveAnswer, MoveRequest, MoveState, PlanCheck, PlatformCreate, PolicyBackup, PolicyRequest,
 };
-pub use operators::{
-    ApprovalDecision, ApprovalItem, AuditItem, SettingItem, SettingRequest, Signed,
-};
+pub use operators::{ApprovalDecision, ApprovalItem, AuditItem, SettingItem, SettingRequest, Signed};
 pub use page::Page;
 pub use plan::{BackupPlan, PlatformAdvice, PlatformLossDoc, ProposedBackup, SiteDoc, SiteLoss, SiteRequest};
 pub use problem::{CliError, CliErrorBody, Problem, Redirect};

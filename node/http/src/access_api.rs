@@ -45,7 +45,8 @@ pub async fn lines(
     let limit = q.limit.unwrap_or(100).clamp(1, PAGE);
     let (dir, node) = (api.desk.log.dir().to_owned(), api.agent.me().to_string());
     let found = tokio::task::spawn_blocking(move || newest(&dir, below, limit + 1)).await;
-    let mut found = found.map_err(|e| ApiError::new(codes::INTERNAL, e.to_string()))?.map_err(|e| failed(&e))?;
+    let mut found =
+        found.map_err(|e| ApiError::new(codes::INTERNAL, e.to_string()))?.map_err(|e| failed(&e))?;
     let more = found.len() > limit;
     found.truncate(limit);
     let next_page_token = found.last().filter(|_| more).map(|l| l.seq.to_string());
@@ -132,7 +133,9 @@ pub async fn segment(
     let bytes = bytes.map_err(|e| ApiError::new(codes::INTERNAL, e.to_string()))?;
     match bytes {
         Ok(bytes) if bytes.is_empty() => Err(ApiError::not_found(format!("segment {known}"))),
-        Ok(bytes) => Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], whole(bytes)).into_response()),
+        Ok(bytes) => {
+            Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], whole(bytes)).into_response())
+        }
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             Err(ApiError::not_found(format!("segment {known}")))
         }

@@ -106,7 +106,11 @@ pub const ROUTES: &[Route] = &[
         "Commands of operators with the persons who signed, newest first",
     ),
     get("/v1/access-log", &["limit", "page_token"], "Decisions of this node about access, newest first"),
-    get("/v1/access-log/segments", &[], "Files of this node's access log, with the heads that were published"),
+    get(
+        "/v1/access-log/segments",
+        &[],
+        "Files of this node's access log, with the heads that were published",
+    ),
     Route {
         answer: "text/plain",
         ..get("/v1/access-log/segments/{name}", &[], "One file of this node's access log")
@@ -132,7 +136,11 @@ pub const ROUTES: &[Route] = &[
     },
     Route {
         method: "delete",
-        ..post("/v1/users/{id}/roles/{role}", JSON, "Take a role away: {\"platform\"?: the one it was given on}")
+        ..post(
+            "/v1/users/{id}/roles/{role}",
+            JSON,
+            "Take a role away: {\"platform\"?: the one it was given on}",
+        )
     },
     get("/v1/roles", &[], "Roles with their permissions and who has them"),
     get("/v1/delegations", &[], "Delegations of enterprises to agents; an enterprise sees its own"),

@@ -184,7 +184,12 @@ mod tests {
             assert_eq!(listed, expected, "{} {}", route.method, route.path);
         }
         for d in DEMANDS {
-            assert!(ROUTES.iter().any(|r| r.path == d.path && r.method == d.method), "{} {}", d.method, d.path);
+            assert!(
+                ROUTES.iter().any(|r| r.path == d.path && r.method == d.method),
+                "{} {}",
+                d.method,
+                d.path
+            );
         }
     }
 
@@ -201,20 +206,23 @@ mod tests {
             .filter(|d| d.shown == Shown::Certificate)
             .map(|d| format!("{} {}", d.method, d.path))
             .collect();
-        assert_eq!(person, [
-            "post /v1/nodes",
-            "post /v1/nodes:join",
-            "post /v1/session",
-            "get /v1/platforms/{region}/enrolment-tokens",
-            "post /v1/platforms/{region}/enrolment-tokens",
-            "post /v1/platforms/{region}/enrolment-tokens/{id}/revocation",
-            "get /v1/platforms/{region}/enrolment-requests",
-            "post /v1/platforms/{region}/enrolment-requests/{id}",
-            "post /v1/certificates:import",
-            "post /v1/certificates/{serial}/revocation",
-            "post /v1/recovery-keys",
-            "get /v1/registry/rows",
-        ]);
+        assert_eq!(
+            person,
+            [
+                "post /v1/nodes",
+                "post /v1/nodes:join",
+                "post /v1/session",
+                "get /v1/platforms/{region}/enrolment-tokens",
+                "post /v1/platforms/{region}/enrolment-tokens",
+                "post /v1/platforms/{region}/enrolment-tokens/{id}/revocation",
+                "get /v1/platforms/{region}/enrolment-requests",
+                "post /v1/platforms/{region}/enrolment-requests/{id}",
+                "post /v1/certificates:import",
+                "post /v1/certificates/{serial}/revocation",
+                "post /v1/recovery-keys",
+                "get /v1/registry/rows",
+            ]
+        );
     }
 
     /// Routes a caller of this kind gets through the gate.
@@ -226,12 +234,15 @@ mod tests {
 
     #[test]
     fn whoever_is_no_operator_changes_nothing_but_documents_delegations_and_sessions() {
-        let context = Context { member: true, platform: Some("440300".parse().unwrap()), ..Context::default() };
+        let context =
+            Context { member: true, platform: Some("440300".parse().unwrap()), ..Context::default() };
         for who in ["enterprise/a", "agency/CUS/gw/1", "platform/440300/node/sz-a-1"] {
             let changes: Vec<String> =
                 open_to(who, &context).into_iter().filter(|r| !r.starts_with("get ")).collect();
             for route in changes {
-                let fine = route.contains("/documents") || route.contains("/delegations") || route.contains("/session");
+                let fine = route.contains("/documents")
+                    || route.contains("/delegations")
+                    || route.contains("/session");
                 assert!(fine, "{who}: {route}");
             }
         }
@@ -240,12 +251,13 @@ mod tests {
     #[test]
     fn of_the_three_administrators_none_gets_through_to_what_changes_things_for_another() {
         let changes = |role: OperatorRole| -> std::collections::BTreeSet<String> {
-            let context =
-                Context { standing: Standing::Listed, roles: [role].into(), ..Context::default() };
+            let context = Context { standing: Standing::Listed, roles: [role].into(), ..Context::default() };
             let open = open_to("operator/x", &context).into_iter();
-            open.filter(|r| !r.starts_with("get ") && !r.contains("/session") && !r.contains("/approvals")).collect()
+            open.filter(|r| !r.starts_with("get ") && !r.contains("/session") && !r.contains("/approvals"))
+                .collect()
         };
-        let three = [OperatorRole::SystemAdministrator, OperatorRole::SecurityAdministrator, OperatorRole::Auditor];
+        let three =
+            [OperatorRole::SystemAdministrator, OperatorRole::SecurityAdministrator, OperatorRole::Auditor];
         let of: Vec<_> = three.into_iter().map(changes).collect();
         assert!(of[2].is_empty(), "an auditor changes nothing: {:?}", of[2]);
         let both: Vec<_> = of[0].intersection(&of[1]).collect();

@@ -8,7 +8,8 @@ use crate::access_log::AccessLog;
 use crate::problem::ApiError;
 use crate::state::Api;
 use eport_access::{
-    CLOCK_FLOOR_FILE, Claims, ClockFloor, Event, Failure, Fault, Head, Line, Lockouts, Session, TOKEN_LEN_MAX, Token,
+    CLOCK_FLOOR_FILE, Claims, ClockFloor, Event, Failure, Fault, Head, Line, Lockouts, Session,
+    TOKEN_LEN_MAX, Token,
 };
 use eport_model::{Digest, Subject, codes};
 use eport_registry::{Command, CommandId, Op};
@@ -251,9 +252,13 @@ pub async fn follow(api: Api, mut stop: watch::Receiver<bool>) {
         said_behind = behind.is_some();
         let view = api.registry.state();
         desk.log.keep_days(view.state.access_log_days());
-        let due = anchored.is_none_or(|at| at.elapsed() >= Duration::from_millis(view.state.access_log_anchor_ms()));
+        let due = anchored
+            .is_none_or(|at| at.elapsed() >= Duration::from_millis(view.state.access_log_anchor_ms()));
         let published = view.state.access_head(api.agent.me()).map(|h| h.seq);
-        if due && view.state.is_member(api.agent.me()) && published.is_none_or(|seq| desk.log.head().seq > seq) {
+        if due
+            && view.state.is_member(api.agent.me())
+            && published.is_none_or(|seq| desk.log.head().seq > seq)
+        {
             anchored = Some(Instant::now());
             anchor(&api, desk.log.head()).await;
         }
@@ -301,7 +306,8 @@ pub(crate) fn warnings(api: &Api, chinese: bool) -> Vec<eport_api_types::Warning
         );
     }
     if let Some(why) = api.desk.log.failure() {
-        let code = if why.starts_with("write: ") { codes::ACCESS_LOG_FAILED } else { codes::ACCESS_LOG_BROKEN };
+        let code =
+            if why.starts_with("write: ") { codes::ACCESS_LOG_FAILED } else { codes::ACCESS_LOG_BROKEN };
         warn(code, format!("the access log of {me}: {why}"), format!("{me} 的访问日志：{why}"));
     }
     let view = api.registry.state();
@@ -314,9 +320,10 @@ pub(crate) fn warnings(api: &Api, chinese: bool) -> Vec<eport_api_types::Warning
         );
     }
     if view.state.separation() == eport_registry::Separation::Founding {
-        let both = view.state.operators().any(|o| {
-            !o.suspended && o.roles.contains(&eport_registry::OperatorRole::Administrator)
-        });
+        let both = view
+            .state
+            .operators()
+            .any(|o| !o.suspended && o.roles.contains(&eport_registry::OperatorRole::Administrator));
         if both {
             warn(
                 codes::ROLES_JOINED,

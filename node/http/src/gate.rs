@@ -154,7 +154,8 @@ async fn permitted(
         return Ok(());
     }
     if let Some(by) = api.desk.behind(api.now().as_millis()) {
-        let detail = format!("this node has seen a time {} seconds later than its clock shows now", by / 1_000);
+        let detail =
+            format!("this node has seen a time {} seconds later than its clock shows now", by / 1_000);
         return Err(ApiError::new(codes::CLOCK_BEHIND, detail));
     }
     let line = Line { event: Event::Allowed, permission: granted.word().into(), ..passed.line.clone() };
@@ -176,7 +177,9 @@ pub(crate) fn leave(api: &Api, request_caller: &Caller, passed: &Passed, respons
         let line = Line { code: code.unwrap_or_default(), ..passed.line.clone() };
         api.desk.log.deny(line);
     }
-    let Some(session) = request_caller.session.as_ref().filter(|_| request_caller.via.is_none()) else { return };
+    let Some(session) = request_caller.session.as_ref().filter(|_| request_caller.via.is_none()) else {
+        return;
+    };
     if !response.status().is_success() || passed.method == Method::DELETE {
         return;
     }
@@ -226,7 +229,9 @@ mod tests {
     fn the_platform_is_that_of_the_path_and_nothing_else() {
         assert_eq!(platform_of("/v1/platforms/440300/documents"), "440300".parse().ok());
         assert_eq!(platform_of("/v1/platforms/440300"), "440300".parse().ok());
-        for none in ["/v1/platforms", "/v1/platforms/x/documents", "/v1/tables/440300", "/v1/platforms//440300"] {
+        for none in
+            ["/v1/platforms", "/v1/platforms/x/documents", "/v1/tables/440300", "/v1/platforms//440300"]
+        {
             assert_eq!(platform_of(none), None, "{none}");
         }
     }

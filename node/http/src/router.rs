@@ -3,9 +3,9 @@
 use crate::problem::ApiError;
 use crate::state::Api;
 use crate::{
-    access_api, backup_api, backup_sets, certificates_api, documents_api, drills_api, enrol_api, erasures_api, est,
-    gate, hosting_api, join_api, journal_api, openapi, operators_api, plan_api, platforms_api, recovery_api,
-    session_api, signing, status_api, system, tables_api, tails_api, users_api,
+    access_api, backup_api, backup_sets, certificates_api, documents_api, drills_api, enrol_api,
+    erasures_api, est, gate, hosting_api, join_api, journal_api, openapi, operators_api, plan_api,
+    platforms_api, recovery_api, session_api, signing, status_api, system, tables_api, tails_api, users_api,
 };
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
@@ -46,10 +46,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/access-log", get(access_api::lines))
         .route("/v1/access-log/segments", get(access_api::list))
         .route("/v1/access-log/segments/{name}", get(access_api::segment))
-        .route(
-            "/v1/session",
-            get(session_api::whoami).post(session_api::login).delete(session_api::logout),
-        )
+        .route("/v1/session", get(session_api::whoami).post(session_api::login).delete(session_api::logout))
         .route("/v1/users", get(users_api::list))
         .route("/v1/users/{id}", put(users_api::put))
         .route("/v1/users/{id}/roles/{role}", put(users_api::bind).delete(users_api::unbind))

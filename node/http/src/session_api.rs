@@ -36,7 +36,8 @@ pub async fn login(
     }
     api.desk.login_admitted(&identity.subject)?;
     if let Some(by) = api.desk.behind(api.now().as_millis()) {
-        let detail = format!("this node has seen a time {} seconds later than its clock shows now", by / 1_000);
+        let detail =
+            format!("this node has seen a time {} seconds later than its clock shows now", by / 1_000);
         return Err(ApiError::new(codes::CLOCK_BEHIND, detail));
     }
     let view = api.registry.state();
@@ -150,5 +151,6 @@ pub async fn logout(
     });
     // What was answered holds at this node at once.
     api.registry.linearizable(COMMAND_TIMEOUT).await?;
-    Ok(Answer(serde_json::json!({ "ended": true, "subject": caller.name(), "serial": serial })).into_response())
+    Ok(Answer(serde_json::json!({ "ended": true, "subject": caller.name(), "serial": serial }))
+        .into_response())
 }

@@ -174,8 +174,10 @@ pub async fn roles(
     need(&api, &caller, Action::Inspect, None)?;
     let view = api.registry.state();
     let of_role = |r: OperatorRole| {
-        let wide = view.state.operators().filter(|o| !o.suspended && o.roles.contains(&r)).map(|o| o.id.clone());
-        let here = view.state.bindings().filter(|b| b.role == r).map(|b| format!("{}@{}", b.operator, b.platform));
+        let wide =
+            view.state.operators().filter(|o| !o.suspended && o.roles.contains(&r)).map(|o| o.id.clone());
+        let here =
+            view.state.bindings().filter(|b| b.role == r).map(|b| format!("{}@{}", b.operator, b.platform));
         let permissions: BTreeSet<Action> = r.permissions().collect();
         RoleItem {
             role: word_of_role(r).into(),

@@ -1,8 +1,8 @@
 //! The command tree: global flags and the groups of commands. Each group's arguments live with its code.
 
 use crate::commands::{
-    access_log, approval, backup, ca, cert, context, delegation, demo, dev, doc, drill, init, journal, node, plan,
-    platform, quorum, role, session, simple, site, status, table, tail, user,
+    access_log, approval, backup, ca, cert, context, delegation, demo, dev, doc, drill, init, journal, node,
+    plan, platform, quorum, role, session, simple, site, status, table, tail, user,
 };
 use crate::lang::Lang;
 use clap::{Args, Parser, Subcommand};

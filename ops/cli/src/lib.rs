@@ -53,8 +53,8 @@ pub fn run(argv: Vec<OsString>) -> u8 {
 
 async fn dispatch(cli: Cli, out: Out) -> Result<(), Error> {
     use commands::{
-        access_log, approval, backup, ca, cert, context, delegation, demo, dev, doc, drill, init, journal, node,
-        plan, platform, quorum, role, session, simple, site, status, table, tail, user,
+        access_log, approval, backup, ca, cert, context, delegation, demo, dev, doc, drill, init, journal,
+        node, plan, platform, quorum, role, session, simple, site, status, table, tail, user,
     };
     let global = &cli.global;
     match cli.command {

@@ -44,7 +44,9 @@ impl Bearer {
 
     pub(crate) fn renewed(&self, headers: &HeaderMap) {
         let fresh = headers.get("eport-session").and_then(|v| v.to_str().ok());
-        let Some(fresh) = fresh.filter(|t| t.len() <= TOKEN_LEN_MAX && t.starts_with("eport1.")) else { return };
+        let Some(fresh) = fresh.filter(|t| t.len() <= TOKEN_LEN_MAX && t.starts_with("eport1.")) else {
+            return;
+        };
         fresh.clone_into(&mut self.token.lock().unwrap_or_else(PoisonError::into_inner));
         (self.keep)(fresh);
     }

@@ -1,9 +1,9 @@
 //! Commands: everything that can change the registry.
 
 use crate::{
-    DrillFigures, DrillPlatform, DrillSchedule, DrillVerdict, Federation, Issuer, MoveKind, Node, NodeState,
-    Mandate, OldPrimary, Operator, OperatorRole, Plan, Policy, Proof, QuotaLimits, Role, Setting, Site, TableId,
-    Tail, TailState, User,
+    DrillFigures, DrillPlatform, DrillSchedule, DrillVerdict, Federation, Issuer, Mandate, MoveKind, Node,
+    NodeState, OldPrimary, Operator, OperatorRole, Plan, Policy, Proof, QuotaLimits, Role, Setting, Site,
+    TableId, Tail, TailState, User,
 };
 use eport_model::{
     Digest, Epoch, JournalIndex, MoveId, NodeId, ParseError, Position, RegionCode, Subject, Timestamp,

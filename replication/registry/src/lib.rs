@@ -61,9 +61,10 @@ pub use signed::{
 pub use state::{APPROVALS_KEPT, AUDIT_KEPT, Applied, OUTCOMES_KEPT, State};
 pub use tables::{TableId, TableVersion};
 pub use users::{
-    ACCESS_LOG_ANCHOR_MS, ACCESS_LOG_DAYS, AccessHead, DELEGATION_LIFE_MAX_MS, DELEGATIONS_MAX, DelegatedRight,
-    Delegation, Ended, LOCKOUT_FAILURES, LOCKOUT_MS, Mandate, Permission, ROLE_SEPARATION, RoleBinding,
-    SESSION_IDLE_MS, SESSION_LIFE_MAX_MS, SESSION_LIFE_MS, Separation, SessionEnd, USERS_MAX, User,
+    ACCESS_LOG_ANCHOR_MS, ACCESS_LOG_DAYS, AccessHead, DELEGATION_LIFE_MAX_MS, DELEGATIONS_MAX,
+    DelegatedRight, Delegation, Ended, LOCKOUT_FAILURES, LOCKOUT_MS, Mandate, Permission, ROLE_SEPARATION,
+    RoleBinding, SESSION_IDLE_MS, SESSION_LIFE_MAX_MS, SESSION_LIFE_MS, Separation, SessionEnd, USERS_MAX,
+    User,
 };
 pub use view::Kind;
 

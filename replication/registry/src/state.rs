@@ -3,10 +3,11 @@
 use crate::rows::{Kept, Row};
 use crate::signed;
 use crate::{
-    AccessHead, Approval, Audit, Command, CommandId, DELEGATIONS_MAX, DRILLS_KEPT, DataKey, Delegation, Drill,
-    DrillSchedule, EraseTarget, Erasure, Federation, Head, Holder, HolderName, Issuer, LineageRecord, MoveRecord,
-    Node, NumberBlock, Op, Operator, OperatorRole, Outcome, Placement, Quota, Refusal, Revocation, RoleBinding,
-    RowChange, RowError, SessionEnd, Site, TableId, TableVersion, Tail, User, decide,
+    AccessHead, Approval, Audit, Command, CommandId, DELEGATIONS_MAX, DRILLS_KEPT, DataKey, Delegation,
+    Drill, DrillSchedule, EraseTarget, Erasure, Federation, Head, Holder, HolderName, Issuer, LineageRecord,
+    MoveRecord, Node, NumberBlock, Op, Operator, OperatorRole, Outcome, Placement, Quota, Refusal,
+    Revocation, RoleBinding, RowChange, RowError, SessionEnd, Site, TableId, TableVersion, Tail, User,
+    decide,
 };
 use eport_model::{Digest, DigestHasher, MoveId, NodeId, RegionCode, SiteId, Subject, codec};
 use std::collections::{BTreeMap, BTreeSet};

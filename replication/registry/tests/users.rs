@@ -109,7 +109,8 @@ fn in_dev_one_person_may_be_all_of_them_until_it_is_switched_on() {
 #[test]
 fn each_of_the_three_gives_only_his_own_commands() {
     let mut w = three(Mode::Dev);
-    let stop = |w: &World, stopped| Op::SetStopped { region: region("440300"), version: w.version(), stopped };
+    let stop =
+        |w: &World, stopped| Op::SetStopped { region: region("440300"), version: w.version(), stopped };
     let drain = Op::SetNodeState { node: node("gz-a-2"), state: NodeState::Draining };
     let revoke = Op::Revoke { serial: "0f".into(), reason: "lost".into() };
     let list = listed("x", &[OperatorRole::Approver]);
@@ -144,7 +145,9 @@ fn nobody_gives_himself_a_role_and_the_last_who_gives_rights_stays() {
     own(by(&mut w, "operator/sec", listed("sec", &[SECURITY, OperatorRole::Publisher])));
     own(by(&mut w, "operator/sec", bind("sec", OperatorRole::Publisher, None, true)));
     own(by(&mut w, "operator/sec", bind("sec", OperatorRole::Lodger, Some("440300"), true)));
-    for last in [suspended("sec"), listed("sec", &[OperatorRole::Approver]), bind("sec", SECURITY, None, false)] {
+    for last in
+        [suspended("sec"), listed("sec", &[OperatorRole::Approver]), bind("sec", SECURITY, None, false)]
+    {
         assert!(matches!(by(&mut w, "operator/sec", last), Err(Refusal::Rule(_))));
     }
     by(&mut w, "operator/sec", listed("sec2", &[SECURITY])).unwrap();
@@ -175,7 +178,8 @@ fn a_role_on_one_platform_counts_there_alone_and_goes_when_it_is_taken() {
     let mut w = three(Mode::Dev);
     let here = OperatorRole::PlatformOperator;
     w.operator(listed("li", &[OperatorRole::Approver])).unwrap();
-    let stop = |w: &World, stopped| Op::SetStopped { region: region("440300"), version: w.version(), stopped };
+    let stop =
+        |w: &World, stopped| Op::SetStopped { region: region("440300"), version: w.version(), stopped };
     let op = stop(&w, true);
     assert!(by(&mut w, "operator/li", op).is_err());
     assert!(matches!(w.operator(bind("li", AUDITOR, Some("440300"), true)), Err(Refusal::Invalid { .. })));
@@ -254,7 +258,11 @@ fn a_wrong_delegation_is_refused_and_a_suspended_party_has_none() {
         Mandate { rights: BTreeSet::new(), ..good.clone() },
         Mandate { to: good.from, ..good.clone() },
         Mandate { from: Timestamp::from_millis(1), to: Timestamp::from_millis(2), ..good.clone() },
-        Mandate { to: Timestamp::from_millis(i64::MAX), from: Timestamp::from_millis(i64::MIN), ..good.clone() },
+        Mandate {
+            to: Timestamp::from_millis(i64::MAX),
+            from: Timestamp::from_millis(i64::MIN),
+            ..good.clone()
+        },
         Mandate { to: good.from.plus_millis(DELEGATION_LIFE_MAX_MS + 1), ..good.clone() },
         Mandate { platforms: [region("440900")].into(), ..good.clone() },
         Mandate { enterprise: "a/b".into(), ..good.clone() },
@@ -350,5 +358,8 @@ fn settings_of_access_have_bounds() {
         assert!(matches!(w.operator(set(name, bad)), Err(Refusal::Invalid { .. })), "{name}");
         w.operator(set(name, good)).unwrap();
     }
-    assert_eq!((w.state.session_life_ms(), w.state.access_log_days(), w.state.lockout().0), (3_600_000, 200, 5));
+    assert_eq!(
+        (w.state.session_life_ms(), w.state.access_log_days(), w.state.lockout().0),
+        (3_600_000, 200, 5)
+    );
 }

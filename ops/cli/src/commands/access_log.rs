@@ -98,7 +98,8 @@ async fn export(to: &Path, client: &Client, out: Out) -> Result<(), Error> {
         bytes += content.len();
         write_new(&to.join(name.to_string()), &content, true)?;
     }
-    let manifest = json!({ "node": listed["node"], "published": listed["published"], "head": listed["head"] });
+    let manifest =
+        json!({ "node": listed["node"], "published": listed["published"], "head": listed["head"] });
     write_new(&to.join(MANIFEST), manifest.to_string().as_bytes(), false)?;
     let answer = json!({ "node": listed["node"], "dir": to, "segments": items.len(), "bytes": bytes,
         "published": listed["published"], "head": listed["head"] });

@@ -131,7 +131,8 @@ pub async fn run(args: DelegationArgs, global: &Global, out: Out) -> Result<(), 
             out.confirm((&format!("end delegation {id}?"), &format!("终止委托 {id}？")))?;
             let signed = statement::end_delegation(id, &reason);
             let path = format!("/v1/delegations/{id}");
-            let answer: Value = client.give(Method::DELETE, &path, &DelegationEnd { reason }, &signed).await?;
+            let answer: Value =
+                client.give(Method::DELETE, &path, &DelegationEnd { reason }, &signed).await?;
             out.result(&answer, || format!("{} {}\n", cell(&answer, "id"), cell(&answer, "state")));
         }
     }

@@ -81,7 +81,9 @@ async fn change(
     let place = platform.map_or_else(String::new, |p| format!(" ({p})"));
     let question = match give {
         true => (format!("give {id} the role {word}{place}?"), format!("授予 {id} 角色 {word}{place}？")),
-        false => (format!("take the role {word}{place} from {id}?"), format!("收回 {id} 的角色 {word}{place}？")),
+        false => {
+            (format!("take the role {word}{place} from {id}?"), format!("收回 {id} 的角色 {word}{place}？"))
+        }
     };
     out.confirm((&question.0, &question.1))?;
     let client = connect::client(global)?;

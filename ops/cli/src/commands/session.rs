@@ -121,7 +121,18 @@ pub async fn whoami(global: &Global, out: Out) -> Result<(), Error> {
 
 fn text(item: &Value) -> String {
     let mut table = Table::new(["", ""]);
-    for name in ["subject", "serial", "by", "roles", "platform_roles", "acts_for", "permissions", "ends", "idle_until", "session"] {
+    for name in [
+        "subject",
+        "serial",
+        "by",
+        "roles",
+        "platform_roles",
+        "acts_for",
+        "permissions",
+        "ends",
+        "idle_until",
+        "session",
+    ] {
         if item.get(name).is_some() {
             table.row([name.to_owned(), cell(item, name)]);
         }

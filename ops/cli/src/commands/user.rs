@@ -134,7 +134,8 @@ pub async fn run(args: UserArgs, global: &Global, out: Out) -> Result<(), Error>
                 let mut table =
                     Table::new(["user", "name", "roles", "on platforms", "reads on", "suspended", "since"]);
                 for u in &items {
-                    let columns = ["id", "name", "roles", "platform_roles", "platforms", "suspended", "since"];
+                    let columns =
+                        ["id", "name", "roles", "platform_roles", "platforms", "suspended", "since"];
                     table.row(columns.map(|k| cell(u, k)));
                 }
                 table

@@ -118,7 +118,10 @@ fn separated(state: &State, id: &str, roles: &BTreeSet<OperatorRole>) -> Result<
     let three: Vec<&str> =
         roles.iter().filter(|r| r.is_separated()).map(|r| crate::statement::word_of_role(*r)).collect();
     if three.len() > 1 || (above && !three.is_empty()) {
-        return refuse(format!("{} exclude each other", if above { "these roles".into() } else { three.join(" and ") }));
+        return refuse(format!(
+            "{} exclude each other",
+            if above { "these roles".into() } else { three.join(" and ") }
+        ));
     }
     if above && level == Separation::On {
         return refuse("administrator joins all three roles".to_owned());
@@ -225,8 +228,8 @@ fn with_audit(state: &State, c: &Command, row: Row, own: bool) -> Decision {
 /// A member node passes on that somebody logged out.
 fn end_sessions(state: &State, c: &Command, serial: &str) -> Decision {
     check::member_node(state, c)?;
-    let good = (1..=64).contains(&serial.len())
-        && serial.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let good =
+        (1..=64).contains(&serial.len()) && serial.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     if !good {
         return Err(invalid("serial", "1 to 64 lower-case hex digits are needed"));
     }
@@ -244,7 +247,10 @@ fn anchor(state: &State, c: &Command, seq: u64, digest: Digest) -> Decision {
         if (known.seq, known.digest) == (seq, digest) {
             return Ok((Outcome::Done, vec![]));
         }
-        return Err(Refusal::Rule(format!("the access log of node {node} was at line {} already", known.seq)));
+        return Err(Refusal::Rule(format!(
+            "the access log of node {node} was at line {} already",
+            known.seq
+        )));
     }
     done(Row::AccessHead(AccessHead { node, seq, digest, at: c.at }))
 }
@@ -296,7 +302,9 @@ fn nobody_above(state: &State) -> Result<(), Refusal> {
             return refuse(o, "two of the three separated roles");
         }
     }
-    for role in [OperatorRole::SystemAdministrator, OperatorRole::SecurityAdministrator, OperatorRole::Auditor] {
+    for role in
+        [OperatorRole::SystemAdministrator, OperatorRole::SecurityAdministrator, OperatorRole::Auditor]
+    {
         if !active().any(|o| o.roles.contains(&role)) {
             let word = crate::statement::word_of_role(role);
             return Err(Refusal::Rule(format!("nobody has the role {word}; list a person with it first")));

@@ -10,8 +10,8 @@ pub mod statement;
 mod two;
 
 pub(crate) use judge::{authenticate, check_role, check_unrevoked, signatory_of, signed_by};
-pub(crate) use two::{approvers, needed};
 pub use two::guards;
+pub(crate) use two::{approvers, needed};
 
 use crate::{Refusal, Setting, State};
 use eport_model::{Code, Coded, codes};

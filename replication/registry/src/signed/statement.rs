@@ -6,9 +6,9 @@
 
 use crate::{
     Backup, CommandId, DrillFigures, DrillPlatform, DrillSchedule, DrillVerdict, DurabilityMode, EraseTarget,
-    FailoverMode, Federation, HolderName, Isolation, Issuer, IssuerState, MoveKind, Node, NodeChange,
-    Mandate, NodeState, OldPrimary, Op, Operator, OperatorRole, Policy, PolicyBackup, QuotaLimits, Role, Setting,
-    Site, State, TableId, TailState, User,
+    FailoverMode, Federation, HolderName, Isolation, Issuer, IssuerState, Mandate, MoveKind, Node,
+    NodeChange, NodeState, OldPrimary, Op, Operator, OperatorRole, Policy, PolicyBackup, QuotaLimits, Role,
+    Setting, Site, State, TableId, TailState, User,
 };
 use eport_model::{Digest, JournalIndex, MoveId, NodeId, Position, RegionCode, Subject, Timestamp, codec};
 pub use eport_signature::Statement;
@@ -200,7 +200,12 @@ pub fn bind_role(operator: &str, role: OperatorRole, platform: Option<RegionCode
 }
 
 /// Add, change or suspend a user who is no operator.
-pub fn put_user(subject: &Subject, name: &str, platforms: &BTreeSet<RegionCode>, suspended: bool) -> Statement {
+pub fn put_user(
+    subject: &Subject,
+    name: &str,
+    platforms: &BTreeSet<RegionCode>,
+    suspended: bool,
+) -> Statement {
     let statement = Statement::new("user.put").with("subject", subject).with("name", name);
     statement.with("platforms", joined(platforms)).with("suspended", suspended)
 }
