@@ -8,6 +8,7 @@
 
 mod bundle;
 mod configs;
+mod successor;
 mod identity;
 mod peer;
 mod refused;
@@ -17,6 +18,7 @@ mod verifier;
 pub use bundle::TrustBundle;
 pub use configs::{HTTPS_ALPN, Tls, client_of_bundle, first_contact};
 pub use identity::Identity;
-pub use peer::{CHAIN_LEN_MAX, PeerIdentity, Usage, rehearse};
+pub use peer::{CHAIN_LEN_MAX, PeerIdentity, Usage, examine, rehearse};
 pub use refused::{Error, Refused};
 pub use revocation::{Revocations, Serial};
+pub use successor::{Offer, adopt, unite};

@@ -20,6 +20,7 @@ mod enrol;
 mod enrol_api;
 mod erasures_api;
 mod est;
+mod examine_api;
 mod expiry;
 mod extract;
 mod federation;
@@ -46,6 +47,7 @@ mod system;
 mod tables;
 mod tables_api;
 mod tails_api;
+mod trust_api;
 mod verification;
 mod words;
 

@@ -15,6 +15,7 @@ mod node;
 mod renewal;
 mod revoked;
 mod slots;
+mod trust;
 pub mod telemetry;
 
 use eport_model::{Code, Coded};

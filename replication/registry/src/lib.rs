@@ -27,6 +27,7 @@ mod rows;
 mod signed;
 mod state;
 mod tables;
+mod trust;
 mod view;
 
 pub use command::{Command, CommandId, HeadReport, NodeChange, Op, PolicyBackup};
@@ -58,6 +59,9 @@ pub use signed::{
 };
 pub use state::{APPROVALS_KEPT, AUDIT_KEPT, Applied, OUTCOMES_KEPT, State};
 pub use tables::{TableId, TableVersion};
+pub use trust::{
+    Material, RootList, Rotation, RotationPhase, RotationStep, TRUST_FIRST, Trust, TrustAck,
+};
 pub use view::Kind;
 
 /// Length of one block of outside numbers: at least 90 days at any platform's highest rate (design §3).

@@ -85,6 +85,8 @@ pub(crate) enum Row {
     DrillSchedule(crate::DrillSchedule),
     Erasure(crate::Erasure),
     Quota(crate::Quota),
+    Trust(crate::Trust),
+    TrustAck(crate::TrustAck),
 }
 
 const FEDERATION: u8 = 1;
@@ -110,6 +112,8 @@ const DRILL: u8 = 44;
 const DRILL_SCHEDULE: u8 = 45;
 const ERASURE: u8 = 70;
 const QUOTA: u8 = 60;
+const TRUST: u8 = 80;
+const TRUST_ACK: u8 = 81;
 
 fn key(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
     let mut out = vec![kind];
@@ -157,6 +161,8 @@ impl Row {
                 key(DRILL_SCHEDULE, &[&s.region.as_u32().to_be_bytes(), s.name.as_bytes()])
             }
             Row::Quota(q) => key(QUOTA, &[&q.region.as_u32().to_be_bytes()]),
+            Row::Trust(_) => key(TRUST, &[]),
+            Row::TrustAck(a) => key(TRUST_ACK, &[a.node.as_str().as_bytes()]),
         }
     }
 
@@ -186,6 +192,8 @@ impl Row {
             Row::DrillSchedule(v) => codec::encode(v),
             Row::Erasure(v) => codec::encode(v),
             Row::Quota(v) => codec::encode(v),
+            Row::Trust(v) => codec::encode(v),
+            Row::TrustAck(v) => codec::encode(v),
         }
     }
 
@@ -216,6 +224,8 @@ impl Row {
             DRILL_SCHEDULE => Row::DrillSchedule(read(kind, value)?),
             ERASURE => Row::Erasure(read(kind, value)?),
             QUOTA => Row::Quota(read(kind, value)?),
+            TRUST => Row::Trust(read(kind, value)?),
+            TRUST_ACK => Row::TrustAck(read(kind, value)?),
             other => return Err(RowError::Kind(Some(other))),
         };
         if row.key() == key { Ok(row) } else { Err(RowError::Key(kind)) }

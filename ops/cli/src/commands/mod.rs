@@ -30,6 +30,7 @@ pub mod publish;
 pub mod quorum;
 pub mod quota;
 pub mod rejoin;
+pub mod rotate;
 pub mod simple;
 pub mod site;
 pub mod status;

@@ -12,6 +12,7 @@ pub mod facts;
 pub mod files;
 pub mod guard;
 pub mod isolated;
+pub mod rotation;
 pub mod mend;
 pub mod moving;
 pub mod place;

@@ -1,7 +1,7 @@
 //! The verdict on a command's author.
 
 use super::{Proof, SIGNATURE_WINDOW_MS, SignatureFault, fault};
-use crate::{Command, Op, OperatorRole, Refusal, SignedBy, State};
+use crate::{Command, IssuerState, Op, OperatorRole, Refusal, SignedBy, State};
 use eport_model::Subject;
 use eport_signature::{Envelope, Refused, Signatory, signatory};
 
@@ -31,7 +31,8 @@ pub(crate) fn authenticate(state: &State, c: &Command) -> Result<Option<Signator
         );
         return Err(fault(SignatureFault::Stale, detail));
     }
-    let issuers = state.issuers().map(|i| i.certificate.as_slice());
+    let issuers = state.issuers().filter(|i| i.state != IssuerState::Staged);
+    let issuers = issuers.map(|i| i.certificate.as_slice());
     let who =
         signatory(&proof.certificate, issuers, &federation.domain, c.at.as_millis()).map_err(refused)?;
     if who.subject.to_string() != c.by {
