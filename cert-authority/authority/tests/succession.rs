@@ -205,6 +205,19 @@ fn a_new_root_counts_only_when_a_known_one_has_signed_it() {
     assert!(adopt(&known, &mixed).is_err(), "one root that is not proven spoils all");
     let united = unite(&known, &mixed).unwrap().unwrap();
     assert_eq!(united.roots().count(), 2, "what anybody offers brings in what is proven, and nothing else");
+    // Pieces of two ceremonies do not fit together, although their roots have one name.
+    let other = place.rotate("old", "other");
+    for change in [
+        &(|p: &mut Pieces| p.issuing[0] = other.issuing[0].clone()) as &dyn Fn(&mut Pieces),
+        &|p| p.new_by_old = other.new_by_old.clone(),
+        &|p| p.old_by_new = other.old_by_new.clone(),
+        &|p| p.list = other.list.clone(),
+        &|p| p.root = other.root.clone(),
+    ] {
+        let mut mixed = pieces.clone();
+        change(&mut mixed);
+        assert!(mixed.prove(&place.root("old")).is_err());
+    }
     // An offer without the old root takes it away only where the registry says so.
     let mut later = good.clone();
     later.roots.remove(0);
