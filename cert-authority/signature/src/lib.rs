@@ -11,12 +11,14 @@
 
 mod ca;
 mod certificate;
+mod head;
 mod header;
 mod refused;
 mod statement;
 
 pub use ca::{CaFacts, ca_facts};
 pub use certificate::{IssuerFacts, Signatory, issuer_facts, signatory};
+pub use head::JournalHead;
 pub use header::{HEADER, HEADER_LEN_MAX, Header};
 pub use refused::Refused;
 pub use statement::{Envelope, Statement, digest_of};
