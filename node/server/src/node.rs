@@ -199,7 +199,7 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
     let tables = TableService::new(registry.clone(), objects, config.node.region.province());
     let trust_pem = crate::trust::text(&trust)?;
     let trust_stop = Arc::new(tokio::sync::Notify::new());
-    let follower = crate::trust::Follower::new(&dir, tls.clone(), registry.clone(), &agent);
+    let follower = crate::trust::Follower::new(&dir, tls.clone(), registry.clone(), &agent, transport.clone());
     tokio::spawn(follower.follow(trust_stop.clone()));
     let api_config = ApiConfig {
         write_timeout: Duration::from_millis(config.limits.write_timeout_ms),

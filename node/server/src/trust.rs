@@ -15,6 +15,7 @@ use eport_consensus::{ProposeError, Registry};
 use eport_model::{Digest, Subject, codes};
 use eport_registry::{Command, CommandId, Op, TRUST_FIRST, Trust};
 use eport_tls::{Offer, Tls, TrustBundle, adopt, unite};
+use eport_transport::Transport;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -56,6 +57,7 @@ pub(crate) struct Follower {
     tls: Tls,
     registry: Registry,
     agent: Agent,
+    transport: Transport,
     clock: Clock,
     /// The version in force here, as far as the registry named it.
     adopted: u64,
@@ -66,10 +68,16 @@ pub(crate) struct Follower {
 
 impl Follower {
     /// A follower; `follow` runs it.
-    pub(crate) fn new(data_dir: &Path, tls: Tls, registry: Registry, agent: &Agent) -> Self {
-        let (agent, clock) = (agent.clone(), agent.clock());
-        let path = data_dir.join(FILE);
-        Self { path, tls, registry, agent, clock, adopted: TRUST_FIRST, refused: 0, heard: Instant::now() }
+    pub(crate) fn new(
+        data_dir: &Path,
+        tls: Tls,
+        registry: Registry,
+        agent: &Agent,
+        transport: Transport,
+    ) -> Self {
+        let (agent, clock, path) = (agent.clone(), agent.clock(), data_dir.join(FILE));
+        let heard = Instant::now();
+        Self { path, tls, registry, agent, transport, clock, adopted: TRUST_FIRST, refused: 0, heard }
     }
 
     /// Runs until `stop` is notified.
@@ -107,7 +115,9 @@ impl Follower {
         if self.adopted == version && view.state.is_member(me) && view.state.trust_ack(me) < version {
             self.acknowledge(version).await;
         }
-        if self.registry.leader().is_some() {
+        // A stored vote still names a leader that was never heard in this life: a connection must stand as well.
+        let connected = !self.transport.connected().borrow().is_empty();
+        if connected && self.registry.leader().is_some() {
             self.heard = Instant::now();
         } else if self.heard.elapsed() >= SILENCE {
             self.ask_others().await;
