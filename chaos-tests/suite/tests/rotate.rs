@@ -183,7 +183,7 @@ fn a_city_gets_its_own_ca_under_the_new_root(fed: &Federation, root: &Path) -> R
     Ok(())
 }
 
-/// It was away for so long that nobody shows a chain that it understands: it fetches the bundle and believes the old root's word.
+/// Its configured bundle is of before all this and what it had adopted is gone: the old root's word, kept in the registry, is enough.
 fn a_member_that_knows_the_old_root_alone_proves_its_way(fed: &Federation, old: &str, new: &Path) -> Result<()> {
     fed.dev("kill", IDLE)?;
     let home = fed.node_dir(IDLE);
@@ -199,9 +199,7 @@ fn a_member_that_knows_the_old_root_alone_proves_its_way(fed: &Federation, old: 
     wait_for("the member is back under the new root", Duration::from_secs(60), || {
         let log = read(&home.join("log")).map_err(|e| format!("{e:#}"))?;
         let since = log.get(known..).unwrap_or(&log);
-        let taken = since.contains("its new root is signed by a known one");
-        let adopted = since.contains("trust bundle in force");
-        if taken && adopted { Ok(()) } else { Err(format!("taken in: {taken}, adopted: {adopted}")) }
+        if since.contains("trust bundle in force") { Ok(()) } else { Err(since.chars().take(2_000).collect()) }
     })?;
     let fresh = eport_authority::certificates_of_pem(read(&home.join("data/trust.pem"))?.as_bytes())?;
     let root = eport_authority::certificate_of_pem(&read(&new.join("root.crt"))?)?;
