@@ -169,7 +169,9 @@ impl Pieces {
         let (_, root) = X509Certificate::from_der(&self.root).map_err(unreadable)?;
         root.verify_signature(None).map_err(|_| refuse("the new root is not signed by its own key"))?;
         let crossed = crate::issued_by(&self.new_by_old, old) && crate::issued_by(&self.old_by_new, &self.root);
-        if !crossed {
+        let key = |der: &[u8]| facts_of(der).map(|facts| facts.key).ok();
+        let same = key(&self.new_by_old) == key(&self.root) && key(&self.old_by_new) == key(old);
+        if !crossed || !same {
             return Err(refuse("the cross certificates are not signed by the root in use and the new one"));
         }
         if !self.issuing.iter().all(|der| crate::issued_by(der, &self.root)) {
