@@ -116,6 +116,18 @@ impl Http {
         })
     }
 
+    /// Sends a request without a body with a session's token.
+    pub fn by_session(&self, method: &str, url: &str, token: &str) -> Result<Reply> {
+        let method = reqwest::Method::from_bytes(method.to_uppercase().as_bytes())?;
+        let request = self.client.request(method, url).header("authorization", format!("Bearer {token}"));
+        self.runtime.block_on(async {
+            let response = request.send().await?;
+            let said = response.headers().get("retry-after").and_then(|v| v.to_str().ok());
+            let retry_after = said.and_then(|s| s.parse().ok());
+            Ok(Reply { status: response.status().as_u16(), retry_after, body: response.bytes().await? })
+        })
+    }
+
     /// Reads.
     pub fn get(&self, url: &str) -> Result<Reply> {
         self.send("GET", url, "", Vec::new())

@@ -24,6 +24,7 @@ mod status;
 mod tables;
 mod tails;
 mod trust;
+mod users;
 mod verification;
 
 pub use certificates::{
@@ -51,7 +52,7 @@ pub use moves::{
     ExpectedLoss, MoveAnswer, MoveRequest, MoveState, PlanCheck, PlatformCreate, PolicyBackup, PolicyRequest,
 };
 pub use operators::{
-    ApprovalDecision, ApprovalItem, AuditItem, SettingItem, SettingRequest, Signed, UserItem, UserRequest,
+    ApprovalDecision, ApprovalItem, AuditItem, SettingItem, SettingRequest, Signed,
 };
 pub use page::Page;
 pub use plan::{BackupPlan, PlatformAdvice, PlatformLossDoc, ProposedBackup, SiteDoc, SiteLoss, SiteRequest};
@@ -69,5 +70,9 @@ pub use tails::{TailCounts, TailDetail, TailDiscard, TailItem, TailRecord, TailR
 pub use trust::{
     IssuerRequest, LedgerHead, RootListItem, RotationItem, RotationMaterial, RotationRequest, TrustCa,
     TrustMember, TrustStatus,
+};
+pub use users::{
+    AccessLine, AccessSegment, AccessSegments, BindRequest, DelegationEnd, DelegationItem, DelegationRequest,
+    RoleItem, SessionItem, UserItem, UserRequest,
 };
 pub use verification::{CopyStatus, ScrubStatus};

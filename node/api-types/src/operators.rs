@@ -75,33 +75,6 @@ pub struct AuditItem {
     pub second: Option<Signed>,
 }
 
-/// An operator as the registry lists it.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct UserItem {
-    /// Id, as in the certificate.
-    pub id: String,
-    /// Name for people.
-    pub name: String,
-    /// `administrator`, `approver`, `publisher`.
-    pub roles: Vec<String>,
-    /// True while nothing is accepted from this operator.
-    pub suspended: bool,
-    /// When the record was last changed.
-    pub since: String,
-}
-
-/// `PUT /v1/users/{id}`.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct UserRequest {
-    /// Name for people.
-    pub name: String,
-    /// Roles, all of them.
-    pub roles: Vec<String>,
-    /// True suspends the operator.
-    pub suspended: bool,
-}
-
 /// A setting of the federation.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct SettingItem {

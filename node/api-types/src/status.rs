@@ -25,6 +25,9 @@ pub struct FederationStatus {
     /// True when commands of operators must be signed.
     #[serde(default)]
     pub operator_signatures: bool,
+    /// `on`: the three administrators are three persons; `founding`: but for those of the founding; `off`.
+    #[serde(default)]
+    pub role_separation: String,
     /// Every table with its version in force.
     pub tables: Vec<TableSummary>,
     /// What a person should look at.

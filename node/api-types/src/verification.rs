@@ -19,6 +19,10 @@ pub struct CopyStatus {
     pub differences: u64,
     /// The look through what is stored; `null` before the first.
     pub scrub: Option<ScrubStatus>,
+    /// Files of its journal that lie in an archive.
+    pub archived_files: u64,
+    /// True when that archive cannot be reached.
+    pub archive_away: bool,
 }
 
 /// The look through one copy: every record, every row.

@@ -3,11 +3,21 @@
 use crate::Caller;
 use crate::problem::ApiError;
 use crate::state::Api;
-use eport_access::{Action, Context, Permit, decide};
-use eport_model::{RegionCode, codes};
+use eport_access::{Action, Permit, context, decide};
+use eport_model::{RegionCode, Timestamp, codes};
 
 /// The caller may do this, and how far; or the error to answer with.
 pub fn need(
+    api: &Api,
+    caller: &Caller,
+    action: Action,
+    platform: Option<RegionCode>,
+) -> Result<Permit, ApiError> {
+    judge(api, caller, action, platform)
+}
+
+/// The decision, from the registry as this node knows it now.
+pub(crate) fn judge(
     api: &Api,
     caller: &Caller,
     action: Action,
@@ -20,12 +30,9 @@ pub fn need(
         ));
     };
     let view = api.registry.state();
-    let context = Context {
-        development: view.state.mode().relaxed(),
-        member: subject.node().is_some_and(|n| view.state.is_member(n)),
-        // Role bindings come with users and access; until then a subject's kind is its role.
-        roles: Vec::new(),
-        platform,
-    };
-    decide(subject, &action, &context).map_err(|denied| ApiError::forbidden(format!("{subject}: {denied}")))
+    // A clock that was set back revives no delegation.
+    let now = Timestamp::from_millis(api.desk.now(api.now().as_millis()));
+    let context = context(&view.state, subject, platform, caller.behalf.as_deref(), now);
+    decide(subject, action, &context)
+        .map_err(|denied| ApiError::new(denied.code, format!("{subject}: {denied}")))
 }

@@ -105,15 +105,45 @@ pub const ROUTES: &[Route] = &[
         &["limit", "page_token"],
         "Commands of operators with the persons who signed, newest first",
     ),
-    get("/v1/users", &[], "Operators and their roles"),
+    get("/v1/access-log", &["limit", "page_token"], "Decisions of this node about access, newest first"),
+    get("/v1/access-log/segments", &[], "Files of this node's access log, with the heads that were published"),
+    Route {
+        answer: "text/plain",
+        ..get("/v1/access-log/segments/{name}", &[], "One file of this node's access log")
+    },
+    get("/v1/session", &[], "Who the caller is, with roles and permissions"),
+    post("/v1/session", "", "Log in with the certificate of the connection: a token for up to twelve hours"),
+    Route {
+        method: "delete",
+        ..post("/v1/session", "", "Log out: every session under the caller's certificate ends")
+    },
+    get("/v1/users", &[], "Operators with their roles, agencies and enterprises that are listed"),
     Route {
         method: "put",
-        path: "/v1/users/{id}",
-        open: Open::Certificate,
-        summary: "Add or change an operator: name, roles, suspended",
-        query: &[],
-        body: JSON,
-        answer: JSON,
+        ..post(
+            "/v1/users/{id}",
+            JSON,
+            "Add or change an operator (name, roles, suspended), or enterprise/ID and agency/CODE/gw/N (name, platforms, suspended)",
+        )
+    },
+    Route {
+        method: "put",
+        ..post("/v1/users/{id}/roles/{role}", JSON, "Give an operator a role: {\"platform\"?: only there}")
+    },
+    Route {
+        method: "delete",
+        ..post("/v1/users/{id}/roles/{role}", JSON, "Take a role away: {\"platform\"?: the one it was given on}")
+    },
+    get("/v1/roles", &[], "Roles with their permissions and who has them"),
+    get("/v1/delegations", &[], "Delegations of enterprises to agents; an enterprise sees its own"),
+    post(
+        "/v1/delegations",
+        JSON,
+        "Delegate: {\"enterprise\", \"agent\", \"rights\": [lodge, read], \"platforms\"?, \"from\", \"to\"}",
+    ),
+    Route {
+        method: "delete",
+        ..post("/v1/delegations/{id}", JSON, "End a delegation before its time: {\"reason\"}")
     },
     get("/v1/settings", &[], "Settings of the federation"),
     Route {

@@ -191,7 +191,7 @@ async fn ledger(
 ) -> Result<Result<Platform, Response>, ApiError> {
     let (outline, forwarded) = (Outline::of(&request), request.headers().contains_key(FORWARDED));
     drop(request);
-    need(api, caller, Action::ReadAudit, Some(region))?;
+    need(api, caller, Action::Inspect, Some(region))?;
     match at_primary(api, region, caller, outline, forwarded).await? {
         Place::Here(_) => Ok(Ok(api
             .platform(region)

@@ -181,7 +181,12 @@ fn lodger(api: &Api, caller: &Caller, region: RegionCode) -> Result<eport_platfo
     need(api, caller, Action::LodgeDocument, Some(region))?;
     let subject =
         caller.subject().ok_or_else(|| ApiError::new(codes::CERT_MISSING, "a certificate is needed"))?;
-    Ok(eport_platform::Caller::from(subject))
+    let own = eport_platform::Caller::from(subject);
+    // An agent's document is the enterprise's; the record keeps who brought it.
+    Ok(match &caller.behalf {
+        Some(enterprise) => eport_platform::Caller { lodged_by: enterprise.clone(), ..own },
+        None => own,
+    })
 }
 
 async fn body(request: Request) -> Result<Bytes, ApiError> {
@@ -424,10 +429,9 @@ where
             send_on(&api, region, node, &caller, Outline::of(&request), may, Bytes::new()).await
         }
         Place::Here(platform) => {
-            let scope = match (permit, caller.subject()) {
-                (Permit::All, _) => Scope::All,
-                (Permit::OwnOnly, Some(subject)) => Scope::Own(subject.lodger()),
-                (Permit::OwnOnly, None) => Scope::Own(String::new()),
+            let scope = match permit {
+                Permit::All => Scope::All,
+                Permit::OwnOnly => Scope::Own(caller.lodger().unwrap_or_default()),
             };
             open_for_reads(&api, &platform).await?;
             platform.serve();

@@ -43,6 +43,7 @@ pub fn federation(api: &Api, chinese: bool) -> FederationStatus {
     warnings.extend(crate::tails_api::warnings(state, chinese));
     warnings.extend(crate::drills_api::warnings(state, api.now(), chinese));
     warnings.extend(crate::expiry::warnings(api, &heard, chinese));
+    warnings.extend(crate::desk::warnings(api, chinese));
     FederationStatus {
         federation: state.federation().map(|f| f.name.clone()).unwrap_or_default(),
         lineage: api.agent.lineage(),
@@ -57,6 +58,7 @@ pub fn federation(api: &Api, chinese: bool) -> FederationStatus {
         },
         two_person: state.federation().is_some_and(|f| f.two_person),
         operator_signatures: state.signatures_required(),
+        role_separation: state.separation().word().to_owned(),
         tables: crate::tables_api::summaries(api, &heard),
         warnings,
         index: view.index,

@@ -1,6 +1,6 @@
 //! Forwarding a request to the node that can carry it out, over the node-to-node connection (decision 0007).
 //!
-//! Always holds: a forward carries the caller's certificate chain and is verified again where it arrives; only member nodes
+//! Always holds: a forward carries the caller's certificate chain or token and is verified again where it arrives; only member nodes
 //! may forward; a forward is never forwarded again.
 
 use crate::Caller;
@@ -23,13 +23,14 @@ use tower::ServiceExt;
 /// Marks a request that arrived by forward.
 pub(crate) const FORWARDED: HeaderName = HeaderName::from_static("eport-forwarded");
 /// Headers that travel with a forward, both ways.
-static CARRIED: [HeaderName; 6] = [
+static CARRIED: [HeaderName; 7] = [
     header::CONTENT_TYPE,
     header::ACCEPT,
     header::ACCEPT_LANGUAGE,
     header::RETRY_AFTER,
     HeaderName::from_static("idempotency-key"),
     HeaderName::from_static("x-request-id"),
+    crate::gate::BEHALF,
 ];
 
 #[derive(Serialize, Deserialize)]
@@ -38,6 +39,8 @@ struct Forward {
     path_and_query: String,
     headers: Vec<(String, Vec<u8>)>,
     chain: Vec<Bytes>,
+    /// The session's token, where the caller has no certificate here.
+    session: Option<String>,
     body: Bytes,
 }
 
@@ -128,6 +131,7 @@ pub async fn forward(
         path_and_query: outline.path_and_query,
         headers: outline.headers,
         chain,
+        session: caller.session.as_ref().map(|s| s.token.to_string()),
         body,
     };
     let timeout = api.config.write_timeout + Duration::from_secs(5);
@@ -226,6 +230,13 @@ impl Receiver {
                 Err(e) => return refuse(Code(e.code()), e.to_string()),
             }
         };
+        let session = match message.session.filter(|_| identity.is_none()) {
+            None => None,
+            Some(token) => match api.desk.session(&api, &token) {
+                Ok(session) => Some((session, token).into()),
+                Err(fault) => return refuse(eport_model::Coded::code(&fault), fault.to_string()),
+            },
+        };
         let Ok(method) = Method::from_bytes(message.method.as_bytes()) else {
             return refuse(codes::FRAME_MALFORMED, "method".into());
         };
@@ -240,7 +251,7 @@ impl Receiver {
         }
         put_headers(request.headers_mut(), &message.headers);
         request.headers_mut().insert(FORWARDED, HeaderValue::from_static("1"));
-        request.extensions_mut().insert(Caller { identity, via: Some(from), ..Caller::default() });
+        request.extensions_mut().insert(Caller { identity, session, via: Some(from), ..Caller::default() });
         let response = match router.oneshot(request).await {
             Ok(r) => r,
             Err(never) => match never {},

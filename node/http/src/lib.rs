@@ -6,6 +6,8 @@
 // A shell: it measures how long requests take.
 #![allow(clippy::disallowed_methods)]
 
+mod access_api;
+mod access_log;
 mod auth;
 mod backup_api;
 mod backup_sets;
@@ -14,6 +16,8 @@ mod caller;
 mod catalogue;
 mod certificates_api;
 mod chains;
+mod demands;
+mod desk;
 mod documents_api;
 mod drills_api;
 mod enrol;
@@ -25,6 +29,7 @@ mod expiry;
 mod extract;
 mod federation;
 mod forward;
+mod gate;
 mod hosting_api;
 mod join_api;
 mod journal_api;
@@ -39,6 +44,7 @@ mod platforms_api;
 mod problem;
 mod recovery_api;
 mod router;
+mod session_api;
 mod shipping_view;
 mod signing;
 mod state;
@@ -48,12 +54,15 @@ mod tables;
 mod tables_api;
 mod tails_api;
 mod trust_api;
+mod users_api;
 mod verification;
 mod words;
 
 pub use ca::CaShelf;
-pub use caller::Caller;
+pub use caller::{Caller, Shown};
 pub use catalogue::{Open, ROUTES, Route};
+pub use demands::{DEMANDS, Demand};
+pub use desk::{ACCESS_LOG_DIR, Desk, follow as follow_access, store_floor, stored_floor};
 pub use forward::Receiver;
 pub use listener::{serve, serve_plain};
 pub use problem::ApiError;

@@ -94,6 +94,7 @@ pub fn page(api: &Api) -> String {
     drills(api, &mut registry);
     backup_set(api, &mut registry);
     crate::expiry::gauges(api, &mut registry);
+    crate::desk::metrics(api, &mut registry);
     crate::verification::metrics(api, &mut registry);
     let mut text = String::new();
     // Writing into a string fails only when a label cannot be formatted; ours are plain text.

@@ -3,6 +3,7 @@
 use crate::Caller;
 use crate::auth::need;
 use crate::catalogue::{Open, ROUTES, Route};
+use crate::demands::{Shown, demand};
 use crate::problem::ApiError;
 use crate::state::Api;
 use axum::extract::State;
@@ -42,7 +43,16 @@ fn operation(route: &Route) -> Value {
         Open::Anybody => op["security"] = json!([]),
         // With a certificate, or without one and with a proof in the request.
         Open::Proof => op["security"] = json!([{}, { "certificate": [] }]),
-        Open::Certificate => {}
+        Open::Certificate => {
+            if let Some(demand) = demand(route.method, route.path) {
+                let words: Vec<&str> = demand.any.iter().map(|a| a.word()).collect();
+                op["x-permission"] = json!(words);
+                op["security"] = match demand.shown {
+                    Shown::Either => json!([{ "certificate": [] }, { "session": [] }]),
+                    Shown::Certificate => json!([{ "certificate": [] }]),
+                };
+            }
+        }
     }
     op
 }
@@ -61,7 +71,10 @@ pub fn description() -> Value {
         "security": [{ "certificate": [] }],
         "paths": paths,
         "components": {
-            "securitySchemes": { "certificate": { "type": "mutualTLS", "description": "A certificate of the federation" } },
+            "securitySchemes": {
+                "certificate": { "type": "mutualTLS", "description": "A certificate of the federation" },
+                "session": { "type": "http", "scheme": "bearer", "description": "A token of POST /v1/session" }
+            },
             "schemas": { "Problem": {
                 "type": "object",
                 "required": ["type", "title", "status", "code"],

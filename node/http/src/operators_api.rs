@@ -1,4 +1,4 @@
-//! Operators, approvals, audit, settings.
+//! Approvals, audit, settings.
 
 use crate::Caller;
 use crate::auth::need;
@@ -12,18 +12,14 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json as Answer};
 use eport_access::Action;
 use eport_api_types::{
-    ApprovalDecision, ApprovalItem, AuditItem, Page, SettingItem, SettingRequest, Signed, UserItem,
-    UserRequest, Warning, rfc3339,
+    ApprovalDecision, ApprovalItem, AuditItem, Page, SettingItem, SettingRequest, Signed, Warning, rfc3339,
 };
 use eport_model::{Timestamp, codes};
 use eport_registry::{
-    Approval, ApprovalState, Audit, AuditEvent, CommandId, Op, Operator, OperatorRole, Setting, SignedBy,
-    State as Registered, statement::word_of_role,
+    Approval, ApprovalState, Audit, AuditEvent, CommandId, Op, Setting, SignedBy, State as Registered,
 };
 use serde::Deserialize;
 
-const ROLES: [OperatorRole; 3] =
-    [OperatorRole::Administrator, OperatorRole::Approver, OperatorRole::Publisher];
 /// Lines of the audit in one answer.
 const AUDIT_PAGE: usize = 1_000;
 
@@ -73,16 +69,6 @@ fn audit_item(a: &Audit) -> AuditItem {
     }
 }
 
-fn user_item(o: &Operator) -> UserItem {
-    UserItem {
-        id: o.id.clone(),
-        name: o.name.clone(),
-        roles: o.roles.iter().map(|r| word_of_role(*r).to_owned()).collect(),
-        suspended: o.suspended,
-        since: rfc3339(o.since),
-    }
-}
-
 /// What a person should look at: commands that wait, and two persons asked for where there is one.
 pub(crate) fn warnings(state: &Registered, now: Timestamp, chinese: bool) -> Vec<Warning> {
     let mut out = Vec::new();
@@ -108,7 +94,7 @@ pub(crate) fn warnings(state: &Registered, now: Timestamp, chinese: bool) -> Vec
     out
 }
 
-fn id_of(text: &str) -> Result<CommandId, ApiError> {
+pub(crate) fn id_of(text: &str) -> Result<CommandId, ApiError> {
     text.parse().map_err(|e: eport_model::ParseError| ApiError::bad(e.to_string()))
 }
 
@@ -117,7 +103,7 @@ pub async fn approvals(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
 ) -> Result<Response, ApiError> {
-    need(&api, &caller, Action::ReadAudit, None)?;
+    need(&api, &caller, Action::Inspect, None)?;
     let (view, now) = (api.registry.state(), api.now());
     let mut all: Vec<&Approval> = view.state.approvals().collect();
     all.sort_by_key(|a| (!a.is_open(now), std::cmp::Reverse(a.first.at), a.id));
@@ -131,7 +117,7 @@ pub async fn approval(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<Answer<ApprovalItem>, ApiError> {
-    need(&api, &caller, Action::ReadAudit, None)?;
+    need(&api, &caller, Action::Inspect, None)?;
     shown(&api, id_of(&id)?)
 }
 
@@ -148,7 +134,7 @@ pub async fn decide(
     Path(id): Path<String>,
     Json(body): Json<ApprovalDecision>,
 ) -> Result<Answer<ApprovalItem>, ApiError> {
-    need(&api, &caller, Action::AdministerPlatform, None)?;
+    need(&api, &caller, Action::Approve, None)?;
     let id = id_of(&id)?;
     let op = Op::DecideApproval { approval: id, digest: body.digest, approve: body.approve };
     let reason = if body.approve { "approval approve" } else { "approval reject" };
@@ -187,43 +173,6 @@ pub async fn audit(
     Ok(Answer(Page { items, next_page_token }).into_response())
 }
 
-/// `GET /v1/users`
-pub async fn users(
-    State(api): State<Api>,
-    Extension(caller): Extension<Caller>,
-) -> Result<Response, ApiError> {
-    need(&api, &caller, Action::ReadAudit, None)?;
-    let view = api.registry.state();
-    Ok(Answer(Page::whole(view.state.operators().map(user_item).collect())).into_response())
-}
-
-/// `PUT /v1/users/{id}`
-pub async fn put_user(
-    State(api): State<Api>,
-    Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
-    Json(body): Json<UserRequest>,
-) -> Result<Answer<UserItem>, ApiError> {
-    need(&api, &caller, Action::AdministerNodes, None)?;
-    let role = |word: &String| {
-        let known = ROLES.into_iter().find(|r| word_of_role(*r) == word);
-        known.ok_or_else(|| {
-            ApiError::bad(format!("role {word:?} is none of administrator, approver, publisher"))
-        })
-    };
-    let operator = Operator {
-        id: id.clone(),
-        name: body.name,
-        roles: body.roles.iter().map(role).collect::<Result<_, _>>()?,
-        suspended: body.suspended,
-        since: Timestamp::default(),
-    };
-    propose(&api, command(&api, &caller, "user put", Op::PutOperator(operator))?).await?;
-    let view = api.registry.linearizable(COMMAND_TIMEOUT).await?;
-    let found = view.state.operator(&id).ok_or_else(|| ApiError::not_found(format!("operator {id}")))?;
-    Ok(Answer(user_item(found)))
-}
-
 /// `GET /v1/settings`
 pub async fn settings(
     State(api): State<Api>,
@@ -248,7 +197,9 @@ pub async fn put_setting(
     Path(name): Path<String>,
     Json(body): Json<SettingRequest>,
 ) -> Result<Answer<SettingItem>, ApiError> {
-    need(&api, &caller, Action::AdministerNodes, None)?;
+    let guards = name == TWO_PERSON || eport_registry::guards(&name);
+    let wanted = if guards { Action::AdministerUsers } else { Action::AdministerNodes };
+    need(&api, &caller, wanted, None)?;
     let op = match (name.as_str(), body.value.as_str()) {
         (TWO_PERSON, "on") => Op::SetTwoPerson(true),
         (TWO_PERSON, "off") => Op::SetTwoPerson(false),

@@ -1,13 +1,11 @@
 //! The router: every route of the catalogue with its handler, limits, request ids and the log of each request.
 
-use crate::catalogue::{Open, ROUTES};
 use crate::problem::ApiError;
 use crate::state::Api;
 use crate::{
-    backup_api, backup_sets, certificates_api, documents_api, drills_api, enrol_api, erasures_api, est,
-    examine_api,
-    hosting_api, join_api, journal_api, openapi, operators_api, plan_api, platforms_api, recovery_api,
-    signing, status_api, system, tables_api, tails_api, trust_api,
+    access_api, backup_api, backup_sets, certificates_api, documents_api, drills_api, enrol_api, erasures_api, est,
+    examine_api, gate, hosting_api, join_api, journal_api, openapi, operators_api, plan_api, platforms_api, recovery_api,
+    session_api, signing, status_api, system, tables_api, tails_api, trust_api, users_api,
 };
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
@@ -48,8 +46,19 @@ pub fn router(api: Api) -> Router {
         .route("/v1/approvals", get(operators_api::approvals))
         .route("/v1/approvals/{id}", get(operators_api::approval).post(operators_api::decide))
         .route("/v1/audit", get(operators_api::audit))
-        .route("/v1/users", get(operators_api::users))
-        .route("/v1/users/{id}", put(operators_api::put_user))
+        .route("/v1/access-log", get(access_api::lines))
+        .route("/v1/access-log/segments", get(access_api::list))
+        .route("/v1/access-log/segments/{name}", get(access_api::segment))
+        .route(
+            "/v1/session",
+            get(session_api::whoami).post(session_api::login).delete(session_api::logout),
+        )
+        .route("/v1/users", get(users_api::list))
+        .route("/v1/users/{id}", put(users_api::put))
+        .route("/v1/users/{id}/roles/{role}", put(users_api::bind).delete(users_api::unbind))
+        .route("/v1/roles", get(users_api::roles))
+        .route("/v1/delegations", get(users_api::delegations).post(users_api::delegate))
+        .route("/v1/delegations/{id}", axum::routing::delete(users_api::end_delegation))
         .route("/v1/settings", get(operators_api::settings))
         .route("/v1/settings/{name}", put(operators_api::put_setting))
         .route("/v1/drills", get(drills_api::list).post(drills_api::begin))
@@ -204,16 +213,17 @@ async fn observe(State(api): State<Api>, mut request: Request, next: Next) -> Re
         caller.signature = Some(std::sync::Arc::new(signed.clone()));
     }
     let started = Instant::now();
-    let nobody = request.extensions().get::<crate::Caller>().is_none_or(|c| c.subject().is_none());
-    let mut response = if nobody && !open_to_anybody(&route) {
-        // Before the body is read: who has no certificate costs nothing and learns nothing.
-        ApiError::new(codes::CERT_MISSING, "this address needs a client certificate of the federation")
-            .into_response()
-    } else if let Err(unreadable) = signature {
-        unreadable.into_response()
-    } else {
-        next.run(request).instrument(span.clone()).await
+    // Before the body is read: who may not costs nothing and learns nothing.
+    let passed = gate::enter(&api, &route, &mut request).await;
+    let caller = request.extensions().get::<crate::Caller>().cloned().unwrap_or_default();
+    let mut response = match (&passed, signature) {
+        (Err(refused), _) => refused.clone().into_response(),
+        (Ok(_), Err(unreadable)) => unreadable.into_response(),
+        (Ok(_), Ok(_)) => next.run(request).instrument(span.clone()).await,
     };
+    if let Ok(passed) = &passed {
+        gate::leave(&api, &caller, passed, &mut response);
+    }
     if let Some(error) = response.extensions_mut().remove::<ApiError>() {
         let mut error = error.in_language(&headers);
         error.problem.request_id = Some(id.clone());
@@ -226,12 +236,6 @@ async fn observe(State(api): State<Api>, mut request: Request, next: Next) -> Re
     let elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     span.in_scope(|| debug!(status = response.status().as_u16(), elapsed_ms, "request done"));
     response
-}
-
-/// The open routes of the catalogue, and those whose handlers ask for a proof in the request; a path that does not exist is told
-/// so to anybody.
-fn open_to_anybody(route: &str) -> bool {
-    route == UNKNOWN || ROUTES.iter().any(|r| r.path == route && r.open != Open::Certificate)
 }
 
 /// The caller's own id when it is a plain one, else a new one.

@@ -2,6 +2,7 @@
 
 use crate::ca::CaShelf;
 use crate::chains::Chains;
+use crate::desk::Desk;
 use crate::metrics::Counters;
 use crate::tables::TableService;
 use eport_agent::{Agent, PlatformHandle};
@@ -60,6 +61,8 @@ pub struct Inner {
     pub cas: Arc<CaShelf>,
     /// Chains of forwarded callers, verified lately.
     pub chains: Chains,
+    /// Access: its log, lockouts, sessions, the time seen.
+    pub desk: Desk,
     /// Counters for `/metrics`.
     pub counters: Counters,
     /// True while the node takes requests; the text says why not.
@@ -94,6 +97,7 @@ impl Api {
         cas: Arc<CaShelf>,
         ready: watch::Receiver<Result<(), String>>,
         hosting: Hosting,
+        desk: Desk,
         factory: PlatformFactory,
     ) -> Self {
         let (counters, platforms) = (Counters::default(), RwLock::default());
@@ -107,6 +111,7 @@ impl Api {
             tables,
             cas,
             chains: Chains::default(),
+            desk,
             counters,
             ready,
             readers,

@@ -124,7 +124,7 @@ async fn items_here(api: &Api, region: RegionCode) -> Result<Vec<TailItem>, ApiE
 
 /// `GET /v1/tails`: every tail of the federation, with counts where the primary can be asked.
 pub async fn all(State(api): State<Api>, Extension(caller): Extension<Caller>) -> Result<Response, ApiError> {
-    need(&api, &caller, Action::ReadAudit, None)?;
+    need(&api, &caller, Action::Inspect, None)?;
     let known: Vec<Tail> = api.registry.state().state.tails().cloned().collect();
     let regions: BTreeSet<RegionCode> = known.iter().map(|t| t.region).collect();
     let mut items = Vec::with_capacity(known.len());
@@ -174,7 +174,7 @@ pub async fn list(
     request: Request,
 ) -> Result<Response, ApiError> {
     let region = region(&name)?;
-    need(&api, &caller, Action::ReadAudit, Some(region))?;
+    need(&api, &caller, Action::Inspect, Some(region))?;
     let (outline, forwarded) = (Outline::of(&request), request.headers().contains_key(FORWARDED));
     drop(request);
     match at_primary(&api, region, &caller, outline, forwarded).await? {
@@ -201,7 +201,7 @@ pub async fn show(
     request: Request,
 ) -> Result<Response, ApiError> {
     let region = region(&name)?;
-    need(&api, &caller, Action::ReadAudit, Some(region))?;
+    need(&api, &caller, Action::Inspect, Some(region))?;
     let (outline, forwarded) = (Outline::of(&request), request.headers().contains_key(FORWARDED));
     drop(request);
     let tail = tail_of(&api, region, &id)?;

@@ -32,6 +32,8 @@ fn copy(node: NodeId, soft: &PlatformSoft) -> CopyStatus {
         compared: compared.map(|c| rfc3339(c.at)),
         differences: soft.marks.differences,
         scrub: soft.scrub.as_ref().map(scrub),
+        archived_files: soft.archive.as_ref().map_or(0, |a| a.files),
+        archive_away: soft.archive.as_ref().is_some_and(|a| a.away.is_some()),
     }
 }
 
@@ -49,7 +51,7 @@ fn scrub(s: &ScrubSoft) -> ScrubStatus {
     }
 }
 
-/// Damage that is not mended, and rows that differ.
+/// Damage that is not mended, archives that are away, and rows that differ.
 pub(crate) fn warnings(heard: &Heard) -> Vec<Warning> {
     let mut out = Vec::new();
     for (node, (_, soft)) in heard {
@@ -57,6 +59,10 @@ pub(crate) fn warnings(heard: &Heard) -> Vec<Warning> {
             if let Some(open) = p.scrub.as_ref().and_then(|s| s.open.as_ref()) {
                 let text = format!("{node}, {}: {open}", p.region);
                 out.push(Warning { code: codes::COPY_DAMAGED.to_string(), text });
+            }
+            if let Some(file) = p.archive.as_ref().and_then(|a| a.away.as_ref()) {
+                let text = format!("{node}, {}: {file} lies in the archive, which is away", p.region);
+                out.push(Warning { code: codes::ARCHIVE_AWAY.to_string(), text });
             }
             if let Some(c) = p.marks.compared.filter(|c| !c.equal) {
                 let text =

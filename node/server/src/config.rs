@@ -2,6 +2,7 @@
 //!
 //! Defaults exist once, in the `Default` of each section. Unknown keys are refused with the nearest known key.
 
+pub use crate::archive::ArchiveSection;
 pub use crate::backups::BackupSection;
 use eport_model::{Code, Coded, Lineage, NodeId, RegionCode, SiteId, TrustDomain, codes};
 use serde::{Deserialize, Serialize};
@@ -45,6 +46,9 @@ pub struct Config {
     /// Backups that this node makes by schedule. Absent: none.
     #[serde(default)]
     pub backup: Option<BackupSection>,
+    /// Where old journal files go. Absent: they stay in the data directory.
+    #[serde(default)]
+    pub archive: Option<ArchiveSection>,
     /// Log output.
     #[serde(default)]
     pub log: Log,
@@ -348,6 +352,7 @@ impl Config {
         within("shipping.slot_mib", s.slot_mib, 1, 1_000_000_000)?;
         within("shipping.slot_age_s", s.slot_age_s, 1, 1_000_000_000)?;
         self.backup.as_ref().map_or(Ok(()), BackupSection::check)?;
+        self.archive.as_ref().map_or(Ok(()), ArchiveSection::check)?;
         let v = &self.verify;
         within("verify.mark_every_s", v.mark_every_s, 1, 604_800)?;
         within("verify.scrub_every_s", v.scrub_every_s, 1, 2_592_000)?;

@@ -6,6 +6,7 @@
 // A shell: it reads the clock when it starts.
 #![allow(clippy::disallowed_methods)]
 
+mod archive;
 mod backups;
 pub mod config;
 mod founding;

@@ -1,5 +1,6 @@
 //! Start, run, stop.
 
+use crate::archive::Archiver;
 use crate::backups::Backups;
 use crate::config::Config;
 use crate::keeper::Keeper;
@@ -37,6 +38,7 @@ struct Running {
     agent: Agent,
     keeper: Arc<Keeper>,
     backups: Option<Backups>,
+    archiver: Option<Archiver>,
     revoked: Arc<tokio::sync::Notify>,
     renewal: Arc<tokio::sync::Notify>,
     trust: Arc<tokio::sync::Notify>,
@@ -167,6 +169,7 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
     };
     let dir = data.path().to_owned();
     let exports = dir.join("exports");
+    let desk_dir = dir.clone();
     // Exports are copies for callers that fetch them: what an earlier run left is of no use to anybody.
     let _ = std::fs::remove_dir_all(&exports);
     let agent = Agent::start(
@@ -196,6 +199,7 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
         }
         None => None,
     };
+    let archiver = config.archive.as_ref().map(|section| Archiver::start(section, agent.clone()));
     let tables = TableService::new(registry.clone(), objects, config.node.region.province());
     let trust_pem = crate::trust::text(&trust)?;
     let trust_stop = Arc::new(tokio::sync::Notify::new());
@@ -210,6 +214,10 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
     };
     let hosting = Hosting::new(std::thread::available_parallelism().map_or(2, usize::from));
     let factory = factory(config, built_in_packs()?, tables.clone(), keeper.clone(), clock, hosting.clone());
+    let desk = eport_http::Desk::open(&desk_dir, config.node.id.as_str()).map_err(|e| Exit {
+        code: codes::ACCESS_LOG_FAILED,
+        detail: format!("{}: {e}", desk_dir.display()),
+    })?;
     let api = Api::new(
         api_config,
         registry.clone(),
@@ -220,6 +228,7 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
         Arc::new(cas(config)?),
         ready,
         hosting,
+        desk,
         factory,
     );
     let router = eport_http::router(api.clone());
@@ -229,6 +238,7 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
     let (stop, stopped) = watch::channel(false);
     let mut listeners =
         vec![tokio::spawn(eport_http::serve(api_listener, tls.clone(), router, stopped.clone()))];
+    listeners.push(tokio::spawn(eport_http::follow_access(api.clone(), stopped.clone())));
     if let Some(listener) = metrics_listener {
         listeners.push(tokio::spawn(eport_http::serve_plain(
             listener,
@@ -243,6 +253,7 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
         agent,
         keeper,
         backups,
+        archiver,
         revoked: revoked_stop,
         renewal: renewal_stop,
         trust: trust_stop,
@@ -471,6 +482,9 @@ fn reload(config_path: &Path, running: &Running, telemetry: &Telemetry) {
 async fn stop(running: Running) {
     if let Some(backups) = running.backups {
         backups.stop().await;
+    }
+    if let Some(archiver) = running.archiver {
+        archiver.stop().await;
     }
     running.keeper.stop();
     running.revoked.notify_one();

@@ -1,8 +1,8 @@
 //! The command tree: global flags and the groups of commands. Each group's arguments live with its code.
 
 use crate::commands::{
-    approval, backup, ca, cert, context, demo, dev, doc, drill, init, journal, node, plan, platform, quorum,
-    simple, site, status, table, tail, user,
+    access_log, approval, backup, ca, cert, context, delegation, demo, dev, doc, drill, init, journal, node, plan,
+    platform, quorum, role, session, simple, site, status, table, tail, user,
 };
 use crate::lang::Lang;
 use clap::{Args, Parser, Subcommand};
@@ -45,6 +45,12 @@ pub struct Global {
     /// Root and issuing CAs to trust, PEM
     #[arg(long, global = true, value_name = "FILE")]
     pub ca: Option<PathBuf>,
+    /// Use the session in this file, made by eport login, instead of a certificate
+    #[arg(long, global = true, value_name = "FILE", env = "EPORT_SESSION", hide_env_values = true)]
+    pub session: Option<PathBuf>,
+    /// Lodge and read documents in the name of this enterprise, which delegated it
+    #[arg(long, global = true, value_name = "ENTERPRISE")]
+    pub acting_for: Option<String>,
     /// Print one JSON document on stdout and nothing else
     #[arg(long, global = true)]
     pub json: bool,
@@ -119,10 +125,20 @@ pub enum Command {
     Approval(approval::ApprovalArgs),
     /// Approve a command as the second person; the same as approval approve
     Approve(approval::ApproveArgs),
-    /// Show who did what, with both persons where two were needed
-    Audit(approval::AuditArgs),
-    /// Look after operators and their roles
+    /// Show who did what; the access log of a node: show, export, verify
+    Audit(access_log::AuditArgs),
+    /// Look after users: operators with their roles, agencies, enterprises
     User(user::UserArgs),
+    /// Look at roles and what they permit; give and take them
+    Role(role::RoleArgs),
+    /// Look after delegations of enterprises to agents
+    Delegation(delegation::DelegationArgs),
+    /// Log in with the certificate: a token for up to twelve hours, kept in a file of mode 0600
+    Login(session::LoginArgs),
+    /// Log out: every session under the certificate ends on every node
+    Logout(session::LogoutArgs),
+    /// Show who one is to the federation, with roles and permissions
+    Whoami,
     /// Look at and change the settings of the federation
     Setting(user::SettingArgs),
     /// Keep addresses and certificates of federations

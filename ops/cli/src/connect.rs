@@ -8,7 +8,7 @@ use crate::contexts::Contexts;
 use crate::dev::state::DevState;
 use crate::error::Error;
 use crate::lang::Lang;
-use eport_client::{Client, Files, Settings, Signer, client_config};
+use eport_client::{Bearer, Client, Files, Settings, Signer, client_config, session_config};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -80,9 +80,35 @@ fn base(global: &Global) -> Result<Access, Error> {
     })
 }
 
-/// A client for the federation that the flags mean.
+/// A client for the federation that the flags mean: with the session of `--session`, else with the certificate.
 pub fn client(global: &Global) -> Result<Client, Error> {
+    let client = match &global.session {
+        Some(file) => by_session(global, file)?,
+        None => by_certificate(global)?,
+    };
+    Ok(match &global.acting_for {
+        Some(enterprise) => client.acting_for(enterprise),
+        None => client,
+    })
+}
+
+/// A client with the certificate, also where `--session` names a file: to log in.
+pub fn by_certificate(global: &Global) -> Result<Client, Error> {
     client_of(&access(global)?, global.limit(), global.language())
+}
+
+/// A client with the token of a file, which is replaced when a node gives a newer one.
+fn by_session(global: &Global, file: &Path) -> Result<Client, Error> {
+    let saved = crate::commands::session::Saved::load(file)?;
+    let apis = global.api.clone().map_or_else(|| saved.api.clone(), |api| vec![api]);
+    let tls = session_config(&saved.ca)?;
+    let settings = Settings { apis, timeout: global.limit(), language: global.language().pick(("en", "zh")) };
+    let (token, path) = (saved.token.clone(), file.to_owned());
+    let keep = move |newer: &str| {
+        // A file that cannot be written leaves the older token, which holds as long as before.
+        let _ = crate::commands::session::Saved { token: newer.to_owned(), ..saved.clone() }.store(&path);
+    };
+    Ok(Client::new(settings, tls)?.with_session(Bearer::new(token, keep)))
 }
 
 /// A client for this access.

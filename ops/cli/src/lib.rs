@@ -53,8 +53,8 @@ pub fn run(argv: Vec<OsString>) -> u8 {
 
 async fn dispatch(cli: Cli, out: Out) -> Result<(), Error> {
     use commands::{
-        approval, backup, ca, cert, context, demo, dev, doc, drill, init, journal, node, plan, platform,
-        quorum, simple, site, status, table, tail, user,
+        access_log, approval, backup, ca, cert, context, delegation, demo, dev, doc, drill, init, journal, node,
+        plan, platform, quorum, role, session, simple, site, status, table, tail, user,
     };
     let global = &cli.global;
     match cli.command {
@@ -78,8 +78,13 @@ async fn dispatch(cli: Cli, out: Out) -> Result<(), Error> {
         Command::Drill(args) => drill::run(args, global, out).await,
         Command::Approval(args) => approval::run(args, global, out).await,
         Command::Approve(args) => approval::approve(args, global, out).await,
-        Command::Audit(args) => approval::audit(args, global, out).await,
+        Command::Audit(args) => access_log::run(args, global, out).await,
         Command::User(args) => user::run(args, global, out).await,
+        Command::Role(args) => role::run(args, global, out).await,
+        Command::Delegation(args) => delegation::run(args, global, out).await,
+        Command::Login(args) => session::login(args, global, out).await,
+        Command::Logout(args) => session::logout(args, global, out).await,
+        Command::Whoami => session::whoami(global, out).await,
         Command::Setting(args) => user::setting(args, global, out).await,
         Command::Context(args) => context::run(args, global, out),
         Command::Explain(args) => simple::explain(&args, out),

@@ -1,5 +1,6 @@
 //! One HTTPS client over several addresses of one federation: requests, repeats, change of address.
 
+use crate::session::Bearer;
 use crate::sign::Signer;
 use crate::{Error, Problem};
 use bytes::Bytes;
@@ -68,6 +69,8 @@ pub(crate) struct Inner {
     language: &'static str,
     current: AtomicUsize,
     pub(crate) signer: Option<Arc<Signer>>,
+    pub(crate) bearer: Option<Arc<Bearer>>,
+    pub(crate) behalf: Option<String>,
     lineage: Arc<OnceCell<Lineage>>,
 }
 
@@ -120,6 +123,8 @@ impl Client {
             language,
             current: AtomicUsize::new(0),
             signer: None,
+            bearer: None,
+            behalf: None,
             lineage: Arc::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -158,6 +163,8 @@ impl Client {
             language: self.inner.language,
             current: AtomicUsize::new(self.inner.current.load(Ordering::Relaxed)),
             signer: self.inner.signer.clone(),
+            bearer: self.inner.bearer.clone(),
+            behalf: self.inner.behalf.clone(),
             lineage: self.inner.lineage.clone(),
         };
         change(&mut inner);
@@ -220,6 +227,12 @@ impl Client {
             signature: None,
         };
         decode(path, self.call(call).await?)
+    }
+
+    /// Ends a resource that needs no body.
+    pub async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
+        let (method, body, repeat) = (Method::DELETE, Body::None, Repeat::UnlessSent);
+        decode(path, self.call(Call { method, path, query: &[], body, repeat, signature: None }).await?)
     }
 
     /// Sends a command that changes the federation, signed. It is repeated only when it was never sent.
@@ -293,6 +306,12 @@ impl Client {
         if let Some(signature) = &call.signature {
             request = request.header(eport_signature::HEADER, signature);
         }
+        if let Some(bearer) = &self.inner.bearer {
+            request = request.header("authorization", bearer.header());
+        }
+        if let Some(enterprise) = &self.inner.behalf {
+            request = request.header("eport-for", enterprise);
+        }
         if !call.query.is_empty() {
             request = request.query(call.query);
         }
@@ -304,6 +323,9 @@ impl Client {
         };
         let response = request.send().await.map_err(|e| transport_error(api, &e))?;
         let status = response.status();
+        if let Some(bearer) = &self.inner.bearer {
+            bearer.renewed(response.headers());
+        }
         let body = read_body(api, call.path, response).await?;
         if status.is_success() {
             return Ok(Answer { status: status.as_u16(), body, api: api.to_owned() });

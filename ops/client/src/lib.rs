@@ -12,6 +12,7 @@ mod contact;
 mod error;
 mod http;
 mod problem;
+mod session;
 mod sign;
 mod tls;
 
@@ -21,6 +22,7 @@ pub use eport_signature::{Statement, digest_of as statement_digest};
 pub use error::Error;
 pub use http::{Answer, Client, Repeat, Settings};
 pub use problem::Problem;
+pub use session::{Bearer, session_config};
 pub use reqwest::Method;
 pub use sign::{Detached, Signed, Signer};
 pub use tls::{Files, client_config};

@@ -83,6 +83,7 @@ fn federation() -> FederationStatus {
         mode: Mode::Dev,
         two_person: false,
         operator_signatures: false,
+        role_separation: "off".into(),
         tables: vec![],
         warnings: vec![],
         index: 1,

@@ -34,6 +34,8 @@ pub use error::Error;
 pub use handle::{Pending, PlatformHandle, PlatformStatus, QueueFull, StateDigest};
 pub use node::{Agent, Config};
 pub use platform::BootstrapSoft;
-pub use soft::{BackupSetSoft, BackupSoft, KEPT, PlatformSoft, SlotSoft, SoftBoard, SoftState, TableSoft};
+pub use soft::{
+    ArchiveSoft, BackupSetSoft, BackupSoft, KEPT, PlatformSoft, SlotSoft, SoftBoard, SoftState, TableSoft,
+};
 pub use verification::{Compared, MarkSoft, ScrubSoft, Verification};
 pub use view::placement_view;

@@ -103,6 +103,7 @@ struct Inner {
     desk: Arc<Desk>,
     tails: Tails,
     scrubs: Arc<Scrubs>,
+    archives: Mutex<BTreeMap<RegionCode, crate::ArchiveSoft>>,
     /// A platform that could not be opened may be opened now.
     reopen: Notify,
     checkpoints: Checkpoints,
@@ -154,6 +155,7 @@ impl Agent {
             desk: Arc::default(),
             tails,
             scrubs: Arc::default(),
+            archives: Mutex::default(),
             reopen: Notify::new(),
             checkpoints,
             news: Arc::default(),
@@ -371,6 +373,15 @@ impl Agent {
 
     pub(crate) fn stopping(&self) -> CancellationToken {
         self.inner.stop.clone()
+    }
+
+    /// Notes what of a platform's journal lies in an archive, for everybody who looks at this node.
+    pub fn note_archive(&self, region: RegionCode, archive: crate::ArchiveSoft) {
+        self.inner.archives.lock().unwrap_or_else(PoisonError::into_inner).insert(region, archive);
+    }
+
+    pub(crate) fn archived(&self, region: RegionCode) -> Option<crate::ArchiveSoft> {
+        self.inner.archives.lock().unwrap_or_else(PoisonError::into_inner).get(&region).cloned()
     }
 
     pub(crate) fn scrubs(&self) -> &Scrubs {

@@ -95,6 +95,8 @@ pub struct PlatformSoft {
     pub marks: crate::MarkSoft,
     /// What the look through this copy has shown; `None` before the first.
     pub scrub: Option<crate::ScrubSoft>,
+    /// What of its journal lies in an archive; `None` where nothing is archived.
+    pub archive: Option<ArchiveSoft>,
     /// Bytes it takes on that node's disk.
     pub disk_bytes: u64,
     /// As backup: the epoch followed and how many milliseconds ago the newest acknowledgement was sent that the primary has
@@ -126,10 +128,20 @@ impl PlatformSoft {
             state_digest: None,
             marks: crate::MarkSoft::default(),
             scrub: None,
+            archive: None,
             disk_bytes: 0,
             heard: None,
         }
     }
+}
+
+/// What of a journal lies in an archive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArchiveSoft {
+    /// Files there.
+    pub files: u64,
+    /// The name of one that cannot be reached.
+    pub away: Option<String>,
 }
 
 /// A backup as its primary sees it.

@@ -2,8 +2,8 @@
 
 use crate::{
     DrillFigures, DrillPlatform, DrillSchedule, DrillVerdict, Federation, Issuer, MoveKind, Node, NodeState,
-    OldPrimary, Operator, Plan, Policy, Proof, QuotaLimits, Role, RotationStep, Setting, Site, TableId, Tail,
-    TailState,
+    Mandate, OldPrimary, Operator, OperatorRole, Plan, Policy, Proof, QuotaLimits, Role, RotationStep, Setting,
+    Site, TableId, Tail, TailState, User,
 };
 use eport_model::{
     Digest, Epoch, JournalIndex, MoveId, NodeId, ParseError, Position, RegionCode, Subject, Timestamp,
@@ -422,6 +422,40 @@ pub enum Op {
     },
     /// Add or change an operator.
     PutOperator(Operator),
+    /// Give an operator a role, or take it away: for the whole federation, or on one platform.
+    BindRole {
+        /// Id of the operator.
+        operator: String,
+        /// The role.
+        role: OperatorRole,
+        /// Only there; `None` is everywhere.
+        platform: Option<RegionCode>,
+        /// Give or take.
+        bound: bool,
+    },
+    /// Add, change or suspend a user who is no operator.
+    PutUser(User),
+    /// An enterprise, or an operator for it, delegates to an agent.
+    AddDelegation(Mandate),
+    /// End a delegation before its time.
+    EndDelegation {
+        /// The delegation.
+        delegation: CommandId,
+        /// Why.
+        reason: String,
+    },
+    /// A node passes on that every session under a certificate is over.
+    EndSessions {
+        /// Serial of the certificate.
+        serial: String,
+    },
+    /// A node publishes the head of its access log.
+    AnchorAccessLog {
+        /// Number of its last line.
+        seq: u64,
+        /// Digest of that line.
+        digest: Digest,
+    },
     /// Approve or reject, as second person, what another operator asked for.
     DecideApproval {
         /// Id of the first person's command.

@@ -28,6 +28,7 @@ mod signed;
 mod state;
 mod tables;
 mod trust;
+mod users;
 mod view;
 
 pub use command::{Command, CommandId, HeadReport, NodeChange, Op, PolicyBackup};
@@ -55,12 +56,18 @@ pub use records::{Head, NumberBlock, Tail, TailState};
 pub use recover::{LineageRecord, Parentage};
 pub use rows::{RowChange, RowError};
 pub use signed::{
-    APPROVAL_LIFE_MS, OPERATOR_SIGNATURES, Proof, SIGNATURE_WINDOW_MS, SignatureFault, TWO_PERSONS, statement,
+    APPROVAL_LIFE_MS, OPERATOR_SIGNATURES, Proof, SIGNATURE_WINDOW_MS, SignatureFault, TWO_PERSONS, guards,
+    statement,
 };
 pub use state::{APPROVALS_KEPT, AUDIT_KEPT, Applied, OUTCOMES_KEPT, State};
 pub use tables::{TableId, TableVersion};
 pub use trust::{
     Material, RootList, Rotation, RotationPhase, RotationStep, TRUST_FIRST, Trust, TrustAck,
+};
+pub use users::{
+    ACCESS_LOG_ANCHOR_MS, ACCESS_LOG_DAYS, AccessHead, DELEGATION_LIFE_MAX_MS, DELEGATIONS_MAX, DelegatedRight,
+    Delegation, Ended, LOCKOUT_FAILURES, LOCKOUT_MS, Mandate, Permission, ROLE_SEPARATION, RoleBinding,
+    SESSION_IDLE_MS, SESSION_LIFE_MAX_MS, SESSION_LIFE_MS, Separation, SessionEnd, USERS_MAX, User,
 };
 pub use view::Kind;
 

@@ -15,6 +15,16 @@ pub enum OperatorRole {
     Approver,
     /// Only to publish tables.
     Publisher,
+    /// Runs nodes and platforms; gives no rights, reads no audit. One of the three separated administrators.
+    SystemAdministrator,
+    /// Gives rights and certificates; runs nothing, reads no audit. One of the three.
+    SecurityAdministrator,
+    /// Reads who did what; changes nothing. One of the three.
+    Auditor,
+    /// Moves platforms and looks after their journals; also on one platform alone.
+    PlatformOperator,
+    /// Hands in documents; also on one platform alone.
+    Lodger,
 }
 
 /// A person at the command line. The certificate names the id; what it may do stands here.
@@ -35,9 +45,7 @@ pub struct Operator {
 impl Operator {
     /// Whether this operator can be the second person.
     pub fn approves(&self) -> bool {
-        !self.suspended
-            && (self.roles.contains(&OperatorRole::Administrator)
-                || self.roles.contains(&OperatorRole::Approver))
+        !self.suspended && self.roles.iter().any(|r| r.permits(crate::Permission::Approve))
     }
 }
 

@@ -225,6 +225,20 @@ pub enum Refusal {
     /// A certificate or list of a CA does not fit.
     #[error("{0}")]
     TrustMaterial(String),
+    /// Nobody gives himself a role.
+    #[error("{by} may not give a role to himself: another person must")]
+    OwnRole {
+        /// Who.
+        by: String,
+    },
+    /// Roles that exclude each other.
+    #[error("operator {operator}: {detail}")]
+    Separation {
+        /// Who would have them.
+        operator: String,
+        /// Which.
+        detail: String,
+    },
     /// Another drill runs.
     #[error("drill {drill} ({name}) is under way")]
     DrillUnderWay {
@@ -265,6 +279,8 @@ impl Coded for Refusal {
             Refusal::SamePerson { .. } => codes::APPROVAL_SAME_PERSON,
             Refusal::ApprovalChanged { .. } => codes::APPROVAL_CHANGED,
             Refusal::ApprovalOver { .. } => codes::APPROVAL_OVER,
+            Refusal::OwnRole { .. } => codes::OWN_ROLE,
+            Refusal::Separation { .. } => codes::ROLES_EXCLUDE,
             Refusal::SecondPersonMissing => codes::SECOND_PERSON_MISSING,
             Refusal::TrustUnacknowledged { .. } => codes::TRUST_UNACKNOWLEDGED,
             Refusal::RotationPhase { .. } => codes::ROTATION_PHASE,

@@ -87,6 +87,11 @@ pub(crate) enum Row {
     Quota(crate::Quota),
     Trust(crate::Trust),
     TrustAck(crate::TrustAck),
+    Binding(crate::RoleBinding),
+    User(crate::User),
+    Delegation(crate::Delegation),
+    SessionEnd(crate::SessionEnd),
+    AccessHead(crate::AccessHead),
 }
 
 const FEDERATION: u8 = 1;
@@ -112,8 +117,13 @@ const DRILL: u8 = 44;
 const DRILL_SCHEDULE: u8 = 45;
 const ERASURE: u8 = 70;
 const QUOTA: u8 = 60;
-const TRUST: u8 = 80;
-const TRUST_ACK: u8 = 81;
+const TRUST: u8 = 90;
+const TRUST_ACK: u8 = 91;
+const BINDING: u8 = 80;
+const USER: u8 = 81;
+const DELEGATION: u8 = 82;
+const SESSION_END: u8 = 83;
+const ACCESS_HEAD: u8 = 84;
 
 fn key(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
     let mut out = vec![kind];
@@ -163,6 +173,14 @@ impl Row {
             Row::Quota(q) => key(QUOTA, &[&q.region.as_u32().to_be_bytes()]),
             Row::Trust(_) => key(TRUST, &[]),
             Row::TrustAck(a) => key(TRUST_ACK, &[a.node.as_str().as_bytes()]),
+            Row::Binding(b) => {
+                let role = [b.role as u8];
+                key(BINDING, &[&b.platform.as_u32().to_be_bytes(), &role, b.operator.as_bytes()])
+            }
+            Row::User(u) => key(USER, &[u.subject.to_string().as_bytes()]),
+            Row::Delegation(d) => key(DELEGATION, &[&d.id.0]),
+            Row::SessionEnd(e) => key(SESSION_END, &[e.serial.as_bytes()]),
+            Row::AccessHead(h) => key(ACCESS_HEAD, &[h.node.as_str().as_bytes()]),
         }
     }
 
@@ -194,6 +212,11 @@ impl Row {
             Row::Quota(v) => codec::encode(v),
             Row::Trust(v) => codec::encode(v),
             Row::TrustAck(v) => codec::encode(v),
+            Row::Binding(v) => codec::encode(v),
+            Row::User(v) => codec::encode(v),
+            Row::Delegation(v) => codec::encode(v),
+            Row::SessionEnd(v) => codec::encode(v),
+            Row::AccessHead(v) => codec::encode(v),
         }
     }
 
@@ -226,6 +249,11 @@ impl Row {
             QUOTA => Row::Quota(read(kind, value)?),
             TRUST => Row::Trust(read(kind, value)?),
             TRUST_ACK => Row::TrustAck(read(kind, value)?),
+            BINDING => Row::Binding(read(kind, value)?),
+            USER => Row::User(read(kind, value)?),
+            DELEGATION => Row::Delegation(read(kind, value)?),
+            SESSION_END => Row::SessionEnd(read(kind, value)?),
+            ACCESS_HEAD => Row::AccessHead(read(kind, value)?),
             other => return Err(RowError::Kind(Some(other))),
         };
         if row.key() == key { Ok(row) } else { Err(RowError::Key(kind)) }

@@ -3,13 +3,14 @@
 use crate::rows::{Kept, Row};
 use crate::signed;
 use crate::{
-    Approval, Audit, Command, CommandId, DRILLS_KEPT, DataKey, Drill, DrillSchedule, EraseTarget, Erasure,
-    Federation, Head, Holder, HolderName, Issuer, LineageRecord, MoveRecord, Node, NumberBlock, Operator,
-    Outcome, Placement, Quota, Refusal, Revocation, RowChange, RowError, Site, TableId, TableVersion, Tail,
-    Trust, TrustAck, decide,
+    AccessHead, Approval, Audit, Command, CommandId, DELEGATIONS_MAX, DRILLS_KEPT, DataKey, Delegation, Drill,
+    DrillSchedule, EraseTarget, Erasure, Federation, Head, Holder, HolderName, Issuer, LineageRecord, MoveRecord,
+    Node, NumberBlock, Op, Operator, OperatorRole, Outcome, Placement, Quota, Refusal, Revocation, RoleBinding,
+    RowChange, RowError, SessionEnd, Site, TableId, TableVersion, Tail, Trust, TrustAck, User,
+    decide,
 };
 use eport_model::{Digest, DigestHasher, MoveId, NodeId, RegionCode, SiteId, Subject, codec};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Outcomes of so many commands are remembered, so that a repeated command is answered and not applied again.
 pub const OUTCOMES_KEPT: usize = 10_000;
@@ -46,6 +47,13 @@ pub struct State {
     pub(crate) quotas: BTreeMap<RegionCode, Quota>,
     pub(crate) trust: Option<Trust>,
     pub(crate) trust_acks: BTreeMap<NodeId, TrustAck>,
+    pub(crate) bindings: BTreeMap<(String, OperatorRole, RegionCode), RoleBinding>,
+    pub(crate) users: BTreeMap<Subject, User>,
+    pub(crate) delegations: BTreeMap<CommandId, Delegation>,
+    /// The delegations of each enterprise, by its id.
+    pub(crate) delegations_by: BTreeMap<String, BTreeSet<CommandId>>,
+    pub(crate) session_ends: BTreeMap<String, SessionEnd>,
+    pub(crate) access_heads: BTreeMap<NodeId, AccessHead>,
     audit_ids: BTreeMap<CommandId, u64>,
     kept: BTreeMap<u64, Kept>,
     kept_ids: BTreeMap<CommandId, u64>,
@@ -95,6 +103,7 @@ impl State {
         let mut rows: Vec<RowChange> = changed.iter().map(Row::put).collect();
         changed.into_iter().for_each(|row| self.insert(row));
         rows.extend(self.prune());
+        rows.extend(self.prune_access(command));
         rows.extend(self.keep(command.id, content, outcome.clone()));
         Applied { outcome, rows }
     }
@@ -139,6 +148,36 @@ impl State {
             rows.push(RowChange { key: Row::DrillSchedule(gone).key(), value: None });
         }
         rows
+    }
+
+    /// Forgets roles that were taken away, ended sessions that no token could outlive, and the oldest ended delegations of the
+    /// enterprise that gives one.
+    fn prune_access(&mut self, command: &Command) -> Vec<RowChange> {
+        let mut gone = Vec::new();
+        match &command.op {
+            Op::BindRole { .. } => {
+                let taken: Vec<_> =
+                    self.bindings.iter().filter(|(_, b)| !b.bound).map(|(k, _)| k.clone()).collect();
+                gone.extend(taken.iter().filter_map(|key| self.bindings.remove(key)).map(Row::Binding));
+            }
+            Op::EndSessions { .. } => {
+                let old = self.session_ends.iter().filter(|(_, e)| e.forget <= command.at);
+                let old: Vec<_> = old.map(|(serial, _)| serial.clone()).collect();
+                gone.extend(old.iter().filter_map(|s| self.session_ends.remove(s)).map(Row::SessionEnd));
+            }
+            Op::AddDelegation(mandate) => {
+                let Some(given) = self.delegations_by.get_mut(&mandate.enterprise) else { return Vec::new() };
+                while given.len() > DELEGATIONS_MAX {
+                    let all = given.iter().filter_map(|id| self.delegations.get(id));
+                    let over = all.filter(|d| d.is_over(command.at)).min_by_key(|d| (d.since, d.id));
+                    let Some(oldest) = over.map(|d| d.id) else { break };
+                    given.remove(&oldest);
+                    gone.extend(self.delegations.remove(&oldest).map(Row::Delegation));
+                }
+            }
+            _ => {}
+        }
+        gone.into_iter().map(|row| RowChange { key: row.key(), value: None }).collect()
     }
 
     /// The remembered outcome of a command.
@@ -208,6 +247,11 @@ impl State {
         let trust = trust.chain(self.quotas.values().cloned().map(Row::Quota));
         let trust = trust.chain(self.trust.iter().cloned().map(Row::Trust));
         let trust = trust.chain(self.trust_acks.values().cloned().map(Row::TrustAck));
+        let trust = trust.chain(self.bindings.values().cloned().map(Row::Binding));
+        let trust = trust.chain(self.users.values().cloned().map(Row::User));
+        let trust = trust.chain(self.delegations.values().cloned().map(Row::Delegation));
+        let trust = trust.chain(self.session_ends.values().cloned().map(Row::SessionEnd));
+        let trust = trust.chain(self.access_heads.values().copied().map(Row::AccessHead));
         first.chain(members).chain(placed).chain(moved).chain(heads).chain(numbers).chain(tables).chain(trust)
     }
 
@@ -232,6 +276,14 @@ impl State {
             Row::Quota(v) => drop(self.quotas.insert(v.region, v)),
             Row::Trust(v) => self.trust = Some(v),
             Row::TrustAck(v) => drop(self.trust_acks.insert(v.node, v)),
+            Row::Binding(v) => drop(self.bindings.insert((v.operator.clone(), v.role, v.platform), v)),
+            Row::User(v) => drop(self.users.insert(v.subject.clone(), v)),
+            Row::Delegation(v) => {
+                self.delegations_by.entry(v.mandate.enterprise.clone()).or_default().insert(v.id);
+                self.delegations.insert(v.id, v);
+            }
+            Row::SessionEnd(v) => drop(self.session_ends.insert(v.serial.clone(), v)),
+            Row::AccessHead(v) => drop(self.access_heads.insert(v.node, v)),
             Row::DrillSchedule(v) => drop(self.drill_schedules.insert((v.region, v.name.clone()), v)),
             Row::Erasure(v) => drop(self.erasures.insert((v.region, v.target), v)),
             Row::Approval(v) => drop(self.approvals.insert(v.id, v)),

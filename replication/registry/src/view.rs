@@ -298,11 +298,12 @@ impl State {
         self.revocations.len()
     }
 
-    /// Whether an operator may give commands of an administrator: listed with the role and not suspended; one that is not
+    /// Whether an operator may issue and revoke certificates: listed with such a role and not suspended; one that is not
     /// listed may while signatures are optional.
     pub fn administers(&self, id: &str) -> bool {
+        let permits = |r: &crate::OperatorRole| r.permits(crate::Permission::AdministerCertificates);
         match self.operators.get(id) {
-            Some(known) => !known.suspended && known.roles.contains(&crate::OperatorRole::Administrator),
+            Some(known) => !known.suspended && known.roles.iter().any(permits),
             None => !self.signatures_required(),
         }
     }

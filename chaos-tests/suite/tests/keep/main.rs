@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod erase;
+mod evidence;
 mod verification;
 
 use anyhow::{Context, Result, ensure};

@@ -1,9 +1,9 @@
 //! Marks compared by every backup, flipped bits found and mended, on running and on stopped nodes, on backups and on the primary.
 
-use crate::{BACKUP, OTHER, PRIMARY, R, document_at, journals_verify};
+use crate::{BACKUP, OTHER, PRIMARY, R, document_at, evidence, journals_verify};
 use anyhow::{Context, Result, ensure};
 use eport_cluster::{Federation, wait_for, with_federation};
-use eport_suite::{Load, starter};
+use eport_suite::{Ledger, Load, starter};
 use serde_json::Value;
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
@@ -32,6 +32,7 @@ fn flipped_bits_are_found_and_mended_on_running_and_stopped_nodes_and_marks_are_
         rows_damaged_while_a_node_was_down_keep_nobody_from_following(fed)?;
         rows_damaged_while_a_backup_was_down_are_found_at_the_next_mark_and_healed(fed)?;
         what_no_other_holder_gives_is_told_until_one_comes(fed)?;
+        evidence::old_files_lie_in_an_archive_that_may_be_away(fed, &mut Ledger::default())?;
         nothing_was_lost_and_the_platform_goes_on(fed, records)
     });
 }
@@ -41,10 +42,12 @@ fn every_backup_compares_marks_that_the_primary_writes_by_itself(fed: &Federatio
     let text = std::fs::read_to_string(&config)?;
     std::fs::write(&config, format!("{text}\n[verify]\nmark_every_s = 1\n"))?;
     fed.dev("restart", PRIMARY)?;
-    let first = fed.wait_platform(BACKUP, R, "marks compared by every copy", |p| {
+    fed.wait_platform(BACKUP, R, "marks compared by every copy", |p| {
         let copies = p["copies"].as_array().cloned().unwrap_or_default();
         copies.len() == 3 && copies.iter().all(|c| c["mark"].as_u64() > Some(0) && c["equal"] == true)
     })?;
+    evidence::heads_are_signed_and_only_those_of_trusted_nodes_hold(fed)?;
+    let first = fed.wait_platform(BACKUP, R, "the head that was signed is everywhere", in_sync)?;
     // Nothing is written: nothing is marked, or an idle platform's journal would grow for ever.
     let quiet = first["records"].clone();
     std::thread::sleep(Duration::from_millis(2_500));

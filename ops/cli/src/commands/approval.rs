@@ -50,14 +50,6 @@ pub struct ApproveArgs {
     pub id: String,
 }
 
-/// Arguments of `eport audit`.
-#[derive(Args, Debug)]
-pub struct AuditArgs {
-    /// Lines to show, newest first
-    #[arg(long, value_name = "N", default_value_t = 50)]
-    pub limit: usize,
-}
-
 /// Runs the group.
 pub async fn run(args: ApprovalArgs, global: &Global, out: Out) -> Result<(), Error> {
     let client = connect::client(global)?;
@@ -165,9 +157,9 @@ fn text(item: &Value) -> String {
 }
 
 /// `eport audit`.
-pub async fn audit(args: AuditArgs, global: &Global, out: Out) -> Result<(), Error> {
+pub async fn audit(limit: usize, global: &Global, out: Out) -> Result<(), Error> {
     let client = connect::client(global)?;
-    let page: Value = client.get("/v1/audit", &[("limit", args.limit.max(1).to_string())]).await?;
+    let page: Value = client.get("/v1/audit", &[("limit", limit.max(1).to_string())]).await?;
     let items = page["items"].as_array().cloned().unwrap_or_default();
     let columns = match out.lang {
         Lang::Zh => ["时间", "事件", "命令", "内容", "操作员", "第二人"],

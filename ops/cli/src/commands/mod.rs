@@ -1,5 +1,6 @@
 //! The commands, one file a group: arguments and what they do.
 
+pub mod access_log;
 pub mod adopt;
 pub mod approval;
 pub mod backup;
@@ -7,6 +8,7 @@ pub mod backup_status;
 pub mod ca;
 pub mod cert;
 pub mod context;
+pub mod delegation;
 pub mod demo;
 pub mod dev;
 pub mod doc;
@@ -32,6 +34,8 @@ pub mod quorum;
 pub mod quota;
 pub mod rejoin;
 pub mod rotate;
+pub mod role;
+pub mod session;
 pub mod simple;
 pub mod site;
 pub mod status;

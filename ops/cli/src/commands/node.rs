@@ -43,16 +43,48 @@ pub enum NodeCommand {
     Join(super::join::JoinArgs),
     /// Join again under a new id, with eportd stopped: after the loss of the quorum, or with an empty folder after the loss of a disk
     Rejoin(super::rejoin::RejoinArgs),
+    /// Look after the time that a node has seen
+    #[command(subcommand)]
+    Clock(ClockCommand),
+}
+
+/// The commands of the group.
+#[derive(Subcommand, Debug)]
+pub enum ClockCommand {
+    /// Take this machine's time as right although the node has seen a later one; with eportd stopped
+    Accept {
+        /// Data directory of the node
+        #[arg(long, value_name = "DIR")]
+        data: std::path::PathBuf,
+    },
+}
+
+/// Writes the floor anew, so that a crash leaves the old or the new one.
+fn accept_clock(data: &std::path::Path, out: Out) -> Result<(), Error> {
+    let path = data.join(eport_access::CLOCK_FLOOR_FILE);
+    let before = std::fs::read_to_string(&path).map_err(Error::file(&path))?;
+    let question = (
+        format!("forget that the node of {} has seen a later time?", data.display()),
+        format!("不再采用 {} 的节点曾见过的较晚时间？", data.display()),
+    );
+    out.confirm((&question.0, &question.1))?;
+    let now = time::OffsetDateTime::now_utc().unix_timestamp().saturating_mul(1_000);
+    crate::files::write_atomic(&path, format!("{now}\n").as_bytes())?;
+    let answer = json!({ "data": data, "before_ms": before.trim().parse::<i64>().ok(), "now_ms": now });
+    out.result(&answer, || format!("{}\n", path.display()));
+    Ok(())
 }
 
 /// Runs the group.
 pub async fn run(args: NodeArgs, global: &Global, out: Out) -> Result<(), Error> {
-    if let NodeCommand::Join(args) = args.command {
-        return super::join::join(&args, global, out).await;
+    match args.command {
+        NodeCommand::Join(args) => return super::join::join(&args, global, out).await,
+        NodeCommand::Clock(ClockCommand::Accept { data }) => return accept_clock(&data, out),
+        _ => {}
     }
     let client = connect::client(global)?;
     match args.command {
-        NodeCommand::Join(_) => {}
+        NodeCommand::Join(_) | NodeCommand::Clock(_) => {}
         NodeCommand::Token(args) => super::join::token(&args, &client, out).await?,
         NodeCommand::Rejoin(args) => super::rejoin::rejoin(&args, &client, out).await?,
         NodeCommand::List => {

@@ -1,4 +1,4 @@
-//! `eport user` and `eport setting`: operators with their roles, and the settings of the federation.
+//! `eport user` and `eport setting`: users, operators with their roles, and the settings of the federation.
 
 use crate::args::Global;
 use crate::connect;
@@ -26,20 +26,23 @@ pub struct UserArgs {
 /// The commands of the group.
 #[derive(Subcommand, Debug)]
 pub enum UserCommand {
-    /// List the operators and their roles
+    /// List the operators with their roles, and the agencies and enterprises that are listed
     List,
-    /// List an operator in the registry, or change name and roles
+    /// List an operator, or enterprise/ID or agency/CODE/gw/N, in the registry, or change it
     Add {
         /// Id, as in the certificate
         id: String,
-        /// A role; give all of them
-        #[arg(long = "role", value_enum, required = true)]
+        /// A role of an operator; give all of them
+        #[arg(long = "role", value_enum)]
         roles: Vec<RoleWord>,
+        /// A platform that an agency reads on; default all
+        #[arg(long = "platform", value_name = "REGION")]
+        platforms: Vec<RegionCode>,
         /// Name for people
         #[arg(long, default_value = "")]
         name: String,
     },
-    /// Suspend an operator: nothing is accepted from this operator any more
+    /// Suspend a user: nothing is accepted from it any more
     Remove {
         /// Id
         id: String,
@@ -69,14 +72,32 @@ pub enum RoleWord {
     Approver,
     /// Publish tables
     Publisher,
+    /// Run nodes and platforms
+    #[value(name = "system_administrator", alias = "system-administrator")]
+    SystemAdministrator,
+    /// Give rights and certificates
+    #[value(name = "security_administrator", alias = "security-administrator")]
+    SecurityAdministrator,
+    /// Read who did what
+    Auditor,
+    /// Move platforms and look after their journals
+    #[value(name = "platform_operator", alias = "platform-operator")]
+    PlatformOperator,
+    /// Hand in documents
+    Lodger,
 }
 
 impl RoleWord {
-    fn role(self) -> OperatorRole {
+    pub(crate) fn role(self) -> OperatorRole {
         match self {
             RoleWord::Administrator => OperatorRole::Administrator,
             RoleWord::Approver => OperatorRole::Approver,
             RoleWord::Publisher => OperatorRole::Publisher,
+            RoleWord::SystemAdministrator => OperatorRole::SystemAdministrator,
+            RoleWord::SecurityAdministrator => OperatorRole::SecurityAdministrator,
+            RoleWord::Auditor => OperatorRole::Auditor,
+            RoleWord::PlatformOperator => OperatorRole::PlatformOperator,
+            RoleWord::Lodger => OperatorRole::Lodger,
         }
     }
 }
@@ -110,21 +131,40 @@ pub async fn run(args: UserArgs, global: &Global, out: Out) -> Result<(), Error>
         UserCommand::List => {
             let items = connect::client(global)?.list("/v1/users", &[]).await?;
             out.items(&items, || {
-                let mut table = Table::new(["operator", "name", "roles", "suspended", "since"]);
+                let mut table =
+                    Table::new(["user", "name", "roles", "on platforms", "reads on", "suspended", "since"]);
                 for u in &items {
-                    table.row(["id", "name", "roles", "suspended", "since"].map(|k| cell(u, k)));
+                    let columns = ["id", "name", "roles", "platform_roles", "platforms", "suspended", "since"];
+                    table.row(columns.map(|k| cell(u, k)));
                 }
                 table
             });
             Ok(())
         }
-        UserCommand::Add { id, roles, name } => {
-            out.confirm((&format!("list operator {id}?"), &format!("登记操作员 {id}？")))?;
-            put(&id, &name, &roles.iter().map(|r| r.role()).collect::<Vec<_>>(), false, global, out).await
+        UserCommand::Add { id, roles, platforms, name } => {
+            out.confirm((&format!("list user {id}?"), &format!("登记用户 {id}？")))?;
+            let id = id.strip_prefix("operator/").unwrap_or(&id);
+            if id.contains('/') {
+                if !roles.is_empty() {
+                    return Err(Error::usage("only operators have roles"));
+                }
+                return put_other(id, &name, &platforms, false, global, out).await;
+            }
+            if !platforms.is_empty() {
+                return Err(Error::usage("give an operator a role on a platform with role add --platform"));
+            }
+            if roles.is_empty() {
+                return Err(Error::usage("an operator needs at least one --role"));
+            }
+            put(id, &name, &roles.iter().map(|r| r.role()).collect::<Vec<_>>(), false, global, out).await
         }
         UserCommand::Remove { id } => {
-            out.confirm((&format!("suspend operator {id}?"), &format!("停用操作员 {id}？")))?;
-            put(&id, "", &[], true, global, out).await
+            out.confirm((&format!("suspend user {id}?"), &format!("停用用户 {id}？")))?;
+            let id = id.strip_prefix("operator/").unwrap_or(&id);
+            match id.contains('/') {
+                true => put_other(id, "", &[], true, global, out).await,
+                false => put(id, "", &[], true, global, out).await,
+            }
         }
     }
 }
@@ -139,7 +179,7 @@ async fn put(
 ) -> Result<(), Error> {
     let client = connect::client(global)?;
     let words = roles.iter().map(|r| statement::word_of_role(*r).to_owned()).collect();
-    let request = UserRequest { name: name.to_owned(), roles: words, suspended };
+    let request = UserRequest { name: name.to_owned(), roles: words, suspended, ..UserRequest::default() };
     let statement = statement::operator(
         id,
         name,
@@ -149,6 +189,29 @@ async fn put(
     let path = format!("/v1/users/{}", path_segment(id));
     let answer: Value = client.give(Method::PUT, &path, &request, &statement).await?;
     out.result(&answer, || format!("{}: {}\n", cell(&answer, "id"), cell(&answer, "roles")));
+    Ok(())
+}
+
+/// An enterprise or an agency.
+async fn put_other(
+    id: &str,
+    name: &str,
+    platforms: &[RegionCode],
+    suspended: bool,
+    global: &Global,
+    out: Out,
+) -> Result<(), Error> {
+    let subject = id.parse().map_err(|e: eport_model::ParseError| Error::usage(e.to_string()))?;
+    let statement = statement::put_user(&subject, name, &platforms.iter().copied().collect(), suspended);
+    let request = UserRequest {
+        name: name.to_owned(),
+        platforms: platforms.iter().map(ToString::to_string).collect(),
+        suspended,
+        ..UserRequest::default()
+    };
+    let path = format!("/v1/users/{}", path_segment(id));
+    let answer: Value = connect::client(global)?.give(Method::PUT, &path, &request, &statement).await?;
+    out.result(&answer, || format!("{} {}\n", cell(&answer, "id"), cell(&answer, "platforms")));
     Ok(())
 }
 

@@ -14,7 +14,7 @@ impl Agent {
             .iter()
             .map(|(region, h)| {
                 let (disk, scrub) = (h.handle.store().disk_bytes(), self.inner.scrubs.soft(*region));
-                soft(*region, &h.handle.status().borrow(), disk, scrub)
+                soft(*region, &h.handle.status().borrow(), disk, scrub, self.archived(*region))
             })
             .collect();
         platforms.extend(self.broken().iter().map(|(region, why)| PlatformSoft::broken(*region, why)));

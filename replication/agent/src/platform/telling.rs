@@ -159,6 +159,7 @@ pub(crate) fn soft(
     status: &PlatformStatus,
     disk_bytes: u64,
     scrub: Option<crate::ScrubSoft>,
+    archive: Option<crate::ArchiveSoft>,
 ) -> PlatformSoft {
     let (role, epoch) = match &status.role {
         Role::Idle => ("idle", Epoch::NONE),
@@ -185,6 +186,7 @@ pub(crate) fn soft(
         state_digest: status.state_digest.map(|d| (d.index, d.digest)),
         marks: status.marks,
         scrub,
+        archive,
         disk_bytes,
         heard: status.heard,
     }

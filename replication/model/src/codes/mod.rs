@@ -2,8 +2,9 @@
 //!
 //! Codes are grouped by area, one file each; a code is never reused. `docs/errors/` is generated from this table.
 //! Ranges: 10 daemon and configuration · 11 storage · 12 identity and TLS · 13 wire and transport · 20 registry ·
-//! 21 moves · 30 journals · 40 tables · 41 certificate authority · 50 documents · 60 HTTP API · 70 command line · 80 backups · 81 drills.
+//! 21 moves · 30 journals · 40 tables · 41 certificate authority (from 4160 users and access) · 50 documents · 60 HTTP API · 70 command line · 80 backups · 81 drills.
 
+mod access;
 mod api;
 mod backup;
 mod ca;
@@ -19,6 +20,7 @@ mod storage;
 mod tables;
 mod transport;
 
+pub use access::*;
 pub use api::*;
 pub use backup::*;
 pub use ca::*;
@@ -119,6 +121,7 @@ pub fn all() -> impl Iterator<Item = &'static CodeInfo> {
         BACKUP_CODES,
         DRILLS_CODES,
         CA_CODES,
+        ACCESS_CODES,
     ]
     .into_iter()
     .flatten()

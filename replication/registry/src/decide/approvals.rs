@@ -4,13 +4,11 @@
 //! the second person is another person with another key; neither's certificate is revoked and both still have their roles
 //! when it is carried out.
 
-use super::check::{self, invalid};
-use super::{Decision, decide};
+use super::{Decision, check, decide, users};
 use crate::rows::Row;
 use crate::signed::{approvers, check_role, check_unrevoked, signed_by};
 use crate::{
-    Approval, ApprovalState, Audit, AuditEvent, Command, CommandId, Op, Operator, Outcome, Refusal, SignedBy,
-    State,
+    Approval, ApprovalState, Audit, AuditEvent, Command, CommandId, Op, Outcome, Refusal, SignedBy, State,
 };
 use eport_model::{Digest, Subject};
 use eport_signature::Signatory;
@@ -103,6 +101,7 @@ fn second(
         return Ok((Outcome::Done, vec![Row::Approval(ended), Row::Audit(row)]));
     }
     check_two(state, waiting, c, persons.2.as_ref())?;
+    users::not_oneself(state, &c.by, &waiting.op)?;
     let (outcome, mut rows) = decide(state, &asked)?;
     rows.push(Row::Approval(ended));
     rows.push(Row::Audit(audit(state, &asked, AuditEvent::Executed, persons)));
@@ -170,21 +169,8 @@ fn audit(
     }
 }
 
-/// Adds or changes an operator. The last one who can approve is never taken away: nobody could bring a second one back.
-pub(super) fn put_operator(state: &State, c: &Command, operator: &Operator) -> Decision {
-    check::operator(c)?;
-    check::bounded("name", &operator.name)?;
-    if format!("operator/{}", operator.id).parse::<Subject>().is_err() {
-        return Err(invalid("id", "1 to 64 letters, digits, -, _ and . are needed"));
-    }
-    if operator.roles.is_empty() && !operator.suspended {
-        return Err(invalid("roles", "at least one role is needed"));
-    }
-    let administrator = |o: &Operator| !o.suspended && o.roles.contains(&crate::OperatorRole::Administrator);
-    let others = state.operators().filter(|o| o.id != operator.id);
-    let lost = state.operator(&operator.id).is_some_and(administrator) && !administrator(operator);
-    if lost && !others.into_iter().any(administrator) {
-        return Err(Refusal::Rule(format!("operator {} is the last administrator", operator.id)));
-    }
-    Ok((Outcome::Done, vec![Row::Operator(Operator { since: c.at, ..operator.clone() })]))
+/// The audit row of a command that needs no operator: an enterprise's own, with its signature where it signed.
+pub(super) fn audit_of_own(state: &State, c: &Command) -> Audit {
+    let me = signed_by(c, crate::signed::signatory_of(state, c).as_ref());
+    audit(state, c, AuditEvent::Executed, (c.id, me, None))
 }

@@ -25,7 +25,7 @@ pub(super) fn decide(state: &State, c: &Command) -> Decision {
             check::operator(c)?;
             match other {
                 Op::SetTwoPerson(on) => set_two_person(state, *on),
-                Op::SetSetting(setting) => set_setting(setting),
+                Op::SetSetting(setting) => set_setting(state, setting),
                 Op::PutSite(site) => put_site(state, site),
                 Op::AddNode(node) => add_node(state, c, node),
                 Op::SetNodeState { node, state: to } => set_node_state(state, *node, *to),
@@ -57,12 +57,13 @@ fn set_two_person(state: &State, on: bool) -> Decision {
     done(vec![Row::Federation(federation)])
 }
 
-fn set_setting(setting: &Setting) -> Decision {
+fn set_setting(state: &State, setting: &Setting) -> Decision {
     if !crate::tables::name_is_plain(&setting.name) {
         return Err(invalid("setting", "1 to 64 of a-z, 0-9 and _ are allowed"));
     }
     check::bounded("value", &setting.value)?;
     crate::signed::check_setting(setting)?;
+    super::users::check_setting(state, setting)?;
     if setting.name.ends_with("_ms") && setting.value.parse::<u32>().is_err() {
         return Err(invalid("value", "milliseconds from 0 to 4294967295 are needed"));
     }

@@ -16,6 +16,7 @@ mod switchover;
 mod sync;
 mod tables;
 mod trust;
+mod users;
 
 use crate::rows::Row;
 use crate::{Command, Op, Outcome, Refusal, State};
@@ -68,7 +69,13 @@ pub(crate) fn decide(state: &State, c: &Command) -> Decision {
         Op::SetQuota { region, version, limits } => quotas::set(state, c, *region, *version, *limits),
         Op::PublishTable { .. } => tables::publish(state, c),
         Op::PutHolder(_) | Op::PutDataKey { .. } | Op::AddWraps { .. } => keys::decide(state, c),
-        Op::PutOperator(operator) => approvals::put_operator(state, c, operator),
+        Op::PutOperator(_)
+        | Op::BindRole { .. }
+        | Op::PutUser(_)
+        | Op::AddDelegation(_)
+        | Op::EndDelegation { .. }
+        | Op::EndSessions { .. }
+        | Op::AnchorAccessLog { .. } => users::decide(state, c),
         Op::BeginDrill { .. }
         | Op::StopDrill { .. }
         | Op::EndDrill { .. }

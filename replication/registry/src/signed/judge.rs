@@ -1,7 +1,7 @@
 //! The verdict on a command's author.
 
 use super::{Proof, SIGNATURE_WINDOW_MS, SignatureFault, fault};
-use crate::{Command, IssuerState, Op, OperatorRole, Refusal, SignedBy, State};
+use crate::{Command, IssuerState, Op, Permission, Refusal, SignedBy, State};
 use eport_model::Subject;
 use eport_signature::{Envelope, Refused, Signatory, signatory};
 
@@ -97,15 +97,75 @@ pub(crate) fn check_role(state: &State, id: &str, op: &Op) -> Result<(), Refusal
     if known.suspended {
         return role(format!("operator {id} is suspended"));
     }
-    let wanted = match op {
-        Op::DecideApproval { .. } => OperatorRole::Approver,
-        Op::PublishTable { .. } => OperatorRole::Publisher,
-        _ => OperatorRole::Administrator,
-    };
-    if known.roles.contains(&wanted) || known.roles.contains(&OperatorRole::Administrator) {
+    let wanted = wanted(op);
+    if state.roles_of(id, op.region(state)).into_iter().any(|r| r.permits(wanted)) {
         return Ok(());
     }
-    role(format!("operator {id} lacks the role {}", super::statement::word_of_role(wanted)))
+    role(format!("operator {id} lacks a role that permits {}", wanted.word()))
+}
+
+/// What an operator's command demands. A new operation does not compile until it is said here.
+fn wanted(op: &Op) -> Permission {
+    match op {
+        Op::DecideApproval { .. } => Permission::Approve,
+        Op::PublishTable { .. } => Permission::PublishTable,
+        Op::SetSetting(setting) if super::two::guards(&setting.name) => Permission::AdministerUsers,
+        Op::SetTwoPerson(_) | Op::PutOperator(_) | Op::BindRole { .. } | Op::PutUser(_) => {
+            Permission::AdministerUsers
+        }
+        Op::AddDelegation(_) | Op::EndDelegation { .. } => Permission::Delegate,
+        Op::PutIssuer(_) | Op::Revoke { .. } | Op::Rotate { .. } | Op::AddIssuer { .. } => {
+            Permission::AdministerCertificates
+        }
+        Op::SetPolicy { .. }
+        | Op::SetStopped { .. }
+        | Op::OpenSwitchover { .. }
+        | Op::AbortMove { .. }
+        | Op::ReserveFailover { .. }
+        | Op::FailMove { .. }
+        | Op::AdoptJournal { .. }
+        | Op::RecordTail(_)
+        | Op::SetTailState { .. }
+        | Op::DiscardTail { .. }
+        | Op::BeginDrill { .. }
+        | Op::StopDrill { .. }
+        | Op::EndDrill { .. }
+        | Op::PutDrillSchedule(_)
+        | Op::RemoveDrillSchedule { .. }
+        | Op::Erase { .. } => Permission::AdministerPlatform,
+        Op::Found(_)
+        | Op::SetSetting(_)
+        | Op::PutSite(_)
+        | Op::AddNode(_)
+        | Op::UpdateNode { .. }
+        | Op::SetNodeState { .. }
+        | Op::CreatePlatform { .. }
+        | Op::PutHolder(_)
+        | Op::SetQuota { .. } => Permission::AdministerNodes,
+        // Steps of nodes; the rules refuse them to operators.
+        Op::InSyncAdd { .. }
+        | Op::AckTrust { .. }
+        | Op::InSyncRemove { .. }
+        | Op::Shrink { .. }
+        | Op::Proven { .. }
+        | Op::CommitSwitch { .. }
+        | Op::CommitFailover { .. }
+        | Op::ConfirmOldPrimary { .. }
+        | Op::NoteMoveStep { .. }
+        | Op::PublishHeads(_)
+        | Op::ReserveNumbers { .. }
+        | Op::PutDataKey { .. }
+        | Op::AddWraps { .. }
+        | Op::EndSessions { .. }
+        | Op::AnchorAccessLog { .. } => Permission::AdministerNodes,
+    }
+}
+
+/// Who signed a command that was judged already, for what is kept of it.
+pub(crate) fn signatory_of(state: &State, c: &Command) -> Option<Signatory> {
+    let (proof, federation) = (c.proof.as_ref()?, state.federation()?);
+    let issuers = state.issuers().map(|i| i.certificate.as_slice());
+    signatory(&proof.certificate, issuers, &federation.domain, c.at.as_millis()).ok()
 }
 
 /// What is kept of a signer.

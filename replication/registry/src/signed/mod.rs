@@ -9,8 +9,9 @@ mod judge;
 pub mod statement;
 mod two;
 
-pub(crate) use judge::{authenticate, check_role, check_unrevoked, signed_by};
+pub(crate) use judge::{authenticate, check_role, check_unrevoked, signatory_of, signed_by};
 pub(crate) use two::{approvers, needed};
+pub use two::guards;
 
 use crate::{Refusal, Setting, State};
 use eport_model::{Code, Coded, codes};

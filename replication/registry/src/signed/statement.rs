@@ -7,11 +7,14 @@
 use crate::{
     Backup, CommandId, DrillFigures, DrillPlatform, DrillSchedule, DrillVerdict, DurabilityMode, EraseTarget,
     FailoverMode, Federation, HolderName, Isolation, Issuer, IssuerState, MoveKind, Node, NodeChange,
-    NodeState, OldPrimary, Op, Operator, OperatorRole, Policy, PolicyBackup, QuotaLimits, Role, RotationStep,
-    Setting, Site, State, TableId, TailState,
+    Mandate, NodeState, OldPrimary, Op, Operator, OperatorRole, Policy, PolicyBackup, QuotaLimits, Role,
+    RotationStep, Setting, Site, State, TableId, TailState, User,
 };
-use eport_model::{Digest, Epoch, JournalIndex, MoveId, NodeId, Position, RegionCode, Timestamp, codec};
+use eport_model::{
+    Digest, Epoch, JournalIndex, MoveId, NodeId, Position, RegionCode, Subject, Timestamp, codec,
+};
 pub use eport_signature::Statement;
+use std::collections::BTreeSet;
 
 /// Loss of acknowledged records was accepted: its own kind, so that two persons can be asked for it alone.
 pub const FAILOVER_WITH_LOSS: &str = "platform.failover.accept-data-loss";
@@ -19,6 +22,8 @@ pub const FAILOVER_WITH_LOSS: &str = "platform.failover.accept-data-loss";
 pub const SETTING_GUARD: &str = "setting.guard";
 /// An operator is added, changed or suspended.
 pub const OPERATOR_PUT: &str = "operator.put";
+/// An operator is given a role.
+pub const ROLE_BIND: &str = "role.bind";
 /// An issuer is added or changed.
 pub const ISSUER_PUT: &str = "issuer.put";
 /// A surviving journal is adopted.
@@ -59,6 +64,11 @@ pub const KINDS: &[&str] = &[
     ISSUER_PUT,
     "certificate.revoke",
     OPERATOR_PUT,
+    ROLE_BIND,
+    "role.unbind",
+    "user.put",
+    "delegation.add",
+    "delegation.end",
     "holder.put",
     "approval.approve",
     "approval.reject",
@@ -192,6 +202,40 @@ pub fn operator(
     words.sort_unstable();
     let statement = Statement::new(OPERATOR_PUT).with("id", id).with("name", name);
     statement.with("roles", words.join(",")).with("suspended", suspended)
+}
+
+/// Give an operator a role, or take it away.
+pub fn bind_role(operator: &str, role: OperatorRole, platform: Option<RegionCode>, bound: bool) -> Statement {
+    let kind = if bound { ROLE_BIND } else { "role.unbind" };
+    let statement = Statement::new(kind).with("operator", operator).with("role", word_of_role(role));
+    statement.with("platform", or_dash(platform))
+}
+
+/// Add, change or suspend a user who is no operator.
+pub fn put_user(subject: &Subject, name: &str, platforms: &BTreeSet<RegionCode>, suspended: bool) -> Statement {
+    let statement = Statement::new("user.put").with("subject", subject).with("name", name);
+    statement.with("platforms", joined(platforms)).with("suspended", suspended)
+}
+
+/// Delegate to an agent.
+pub fn add_delegation(mandate: &Mandate) -> Statement {
+    let Mandate { enterprise, agent, rights, platforms, from, to } = mandate;
+    Statement::new("delegation.add")
+        .with("enterprise", enterprise)
+        .with("agent", agent)
+        .with("rights", rights.iter().map(|r| r.word()).collect::<Vec<_>>().join(","))
+        .with("platforms", joined(platforms))
+        .with("from_ms", from.as_millis())
+        .with("to_ms", to.as_millis())
+}
+
+/// End a delegation before its time.
+pub fn end_delegation(delegation: CommandId, reason: &str) -> Statement {
+    Statement::new("delegation.end").with("delegation", delegation).with("reason", reason)
+}
+
+fn joined(platforms: &BTreeSet<RegionCode>) -> String {
+    platforms.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
 /// Approve or reject what another operator asked for; `digest` is that of the statement seen.
@@ -427,12 +471,22 @@ fn or_dash(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "-".to_owned(), |v| v.to_string())
 }
 
+/// The role of a word.
+pub fn role_of_word(word: &str) -> Option<OperatorRole> {
+    OperatorRole::ALL.into_iter().find(|r| word_of_role(*r) == word)
+}
+
 /// The word of a role.
 pub fn word_of_role(role: OperatorRole) -> &'static str {
     match role {
         OperatorRole::Administrator => "administrator",
         OperatorRole::Approver => "approver",
         OperatorRole::Publisher => "publisher",
+        OperatorRole::SystemAdministrator => "system_administrator",
+        OperatorRole::SecurityAdministrator => "security_administrator",
+        OperatorRole::Auditor => "auditor",
+        OperatorRole::PlatformOperator => "platform_operator",
+        OperatorRole::Lodger => "lodger",
     }
 }
 
@@ -480,6 +534,14 @@ impl Op {
             Op::PutOperator(Operator { id, name, roles, suspended, since: _ }) => {
                 operator(id, name, roles.iter().copied(), *suspended)
             }
+            Op::BindRole { operator, role, platform, bound } => bind_role(operator, *role, *platform, *bound),
+            Op::PutUser(User { subject, name, platforms, suspended, by: _, since: _ }) => {
+                put_user(subject, name, platforms, *suspended)
+            }
+            Op::AddDelegation(mandate) => add_delegation(mandate),
+            Op::EndDelegation { delegation, reason } => end_delegation(*delegation, reason),
+            Op::EndSessions { .. } => self.whole("step.sessions"),
+            Op::AnchorAccessLog { .. } => self.whole("step.access-head"),
             Op::DecideApproval { approval, digest, approve } => decide_approval(*approval, *digest, *approve),
             Op::Found(Federation { .. }) => self.whole("federation.found"),
             Op::FailMove { .. } => self.whole("platform.move-fail"),
@@ -544,6 +606,7 @@ impl Op {
             Op::UpdateNode { node, .. } | Op::SetNodeState { node, .. } => {
                 state.node(*node).map(|n| n.region)
             }
+            Op::BindRole { platform, .. } => *platform,
             Op::PublishTable { table, .. } => Some(table.owner),
             Op::SetTailState { tail, .. } | Op::DiscardTail { tail, .. } => {
                 state.tail(tail).map(|t| t.region)

@@ -1,7 +1,8 @@
 //! For which commands two persons are needed.
 
 use super::statement::{
-    BODY_ERASE, CA_ADD, CA_ROTATE, FAILOVER_WITH_LOSS, ISSUER_PUT, OPERATOR_PUT, PLATFORM_ADOPT, SETTING_GUARD,
+    BODY_ERASE, CA_ADD, CA_ROTATE, FAILOVER_WITH_LOSS, ISSUER_PUT, OPERATOR_PUT, PLATFORM_ADOPT, ROLE_BIND,
+    SETTING_GUARD,
 };
 use super::{APPROVAL_LIFE_MS, OPERATOR_SIGNATURES, TWO_PERSONS};
 use crate::{Op, State};
@@ -9,7 +10,7 @@ use crate::{Op, State};
 /// Without the setting: what design §3 names and this version can do, and erasing, which is a loss for ever (decision 0022).
 const DEFAULT: &[&str] = &[FAILOVER_WITH_LOSS, PLATFORM_ADOPT, BODY_ERASE];
 /// Whatever the setting says: who could change these alone could do everything else alone a moment later.
-const ALWAYS: &[&str] = &[SETTING_GUARD, ISSUER_PUT, OPERATOR_PUT, CA_ROTATE, CA_ADD];
+const ALWAYS: &[&str] = &[SETTING_GUARD, ISSUER_PUT, OPERATOR_PUT, ROLE_BIND, CA_ROTATE, CA_ADD];
 
 /// The kinds of a setting.
 pub(super) fn list(value: &str) -> impl Iterator<Item = &str> {
@@ -17,8 +18,20 @@ pub(super) fn list(value: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Settings that guard the others.
-pub(super) fn guards(name: &str) -> bool {
-    [OPERATOR_SIGNATURES, TWO_PERSONS, APPROVAL_LIFE_MS].contains(&name)
+pub fn guards(name: &str) -> bool {
+    [
+        OPERATOR_SIGNATURES,
+        TWO_PERSONS,
+        APPROVAL_LIFE_MS,
+        crate::ROLE_SEPARATION,
+        crate::SESSION_LIFE_MS,
+        crate::SESSION_IDLE_MS,
+        crate::LOCKOUT_FAILURES,
+        crate::LOCKOUT_MS,
+        crate::ACCESS_LOG_DAYS,
+        crate::ACCESS_LOG_ANCHOR_MS,
+    ]
+    .contains(&name)
 }
 
 /// Whether the federation asks for two persons for a kind of command.
@@ -44,7 +57,7 @@ pub(crate) fn needed(state: &State, op: &Op) -> bool {
         // Asking for more care needs one person.
         Op::SetTwoPerson(true) => false,
         // Two persons can only be asked for where two are; the second one is listed by the first alone.
-        Op::PutOperator(_) if approvers(state, None) < 2 => false,
+        Op::PutOperator(_) | Op::BindRole { .. } if approvers(state, None) < 2 => false,
         _ => listed(state, op.statement().kind()),
     }
 }
