@@ -90,6 +90,16 @@ impl Authority {
         validity: Validity,
         key: Arc<dyn KeyStore>,
     ) -> Result<Self, Error> {
+        Self::create_root_named(&format!("{name} root"), domain, validity, key)
+    }
+
+    /// The same under this common name.
+    pub(crate) fn create_root_named(
+        name: &str,
+        domain: &TrustDomain,
+        validity: Validity,
+        key: Arc<dyn KeyStore>,
+    ) -> Result<Self, Error> {
         let params = profile::root(name, domain, validity)?;
         let certificate = params.self_signed(&Signer(key.clone()))?;
         Self::new(params, certificate, key)

@@ -10,6 +10,7 @@ mod authority;
 pub mod ceremony;
 mod command_key;
 mod crl;
+mod cross;
 mod error;
 mod facts;
 mod files;

@@ -66,12 +66,33 @@ pub struct LeafNames {
     pub dns: Vec<String>,
 }
 
+/// `name` is the root's whole common name.
 pub(crate) fn root(name: &str, domain: &TrustDomain, validity: Validity) -> Result<CertificateParams, Error> {
-    let mut params = common(&format!("{name} root"), domain, Epoch::NONE, validity);
+    let mut params = common(name, domain, Epoch::NONE, validity);
     // Two, not one: cross-signing at a root rotation puts one more CA in the path.
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(2));
     params.key_usages = vec![Usage::KeyCertSign, Usage::CrlSign];
     params.subject_alt_names = vec![uri(&format!("spiffe://{domain}"))?];
+    Ok(params)
+}
+
+/// Another root under this one: its name as it has it, room for one layer of issuing CAs below.
+pub(crate) fn cross(
+    organization: Option<String>,
+    name: Option<String>,
+    domain: &TrustDomain,
+    validity: Validity,
+) -> Result<CertificateParams, Error> {
+    let mut params = root("", domain, validity)?;
+    let mut distinguished = DistinguishedName::new();
+    for (kind, text) in [(DnType::OrganizationName, organization), (DnType::CommonName, name)] {
+        if let Some(text) = text {
+            distinguished.push(kind, text);
+        }
+    }
+    params.distinguished_name = distinguished;
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(1));
+    params.use_authority_key_identifier_extension = true;
     Ok(params)
 }
 

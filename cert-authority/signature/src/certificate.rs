@@ -116,7 +116,7 @@ pub fn signatory<'a>(
     Err(verdict)
 }
 
-fn read(der: &[u8]) -> Result<X509Certificate<'_>, Refused> {
+pub(crate) fn read(der: &[u8]) -> Result<X509Certificate<'_>, Refused> {
     let bad = || Refused::Malformed("the certificate is not an X.509 one".into());
     if der.len() > CERTIFICATE_LEN_MAX {
         return Err(bad());
@@ -183,7 +183,7 @@ fn subject(leaf: &X509Certificate<'_>, domain: &TrustDomain) -> Result<Subject, 
     Subject::from_uri(uri, domain).map_err(|e| Refused::Unfit(e.to_string()))
 }
 
-fn uris<'a>(certificate: &'a X509Certificate<'a>) -> Vec<&'a str> {
+pub(crate) fn uris<'a>(certificate: &'a X509Certificate<'a>) -> Vec<&'a str> {
     let names = certificate.subject_alternative_name().ok().flatten();
     let names = names.map(|san| san.value.general_names.iter()).into_iter().flatten();
     names.filter_map(|name| if let GeneralName::URI(uri) = name { Some(*uri) } else { None }).collect()
@@ -206,7 +206,7 @@ fn speaks_for(issuer: &X509Certificate<'_>, subject: &Subject, domain: &TrustDom
 }
 
 /// As the registry's revocations and `cert list` print it: leading zeros dropped.
-fn serial(certificate: &X509Certificate<'_>) -> String {
+pub(crate) fn serial(certificate: &X509Certificate<'_>) -> String {
     let raw = certificate.raw_serial();
     let start = raw.iter().position(|b| *b != 0).unwrap_or(raw.len());
     hex::encode(&raw[start..])

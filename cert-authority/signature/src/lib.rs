@@ -9,12 +9,14 @@
 //! one gets another version word in the header.
 #![forbid(unsafe_code)]
 
+mod ca;
 mod certificate;
 mod head;
 mod header;
 mod refused;
 mod statement;
 
+pub use ca::{CaFacts, ca_facts};
 pub use certificate::{IssuerFacts, Signatory, issuer_facts, signatory};
 pub use head::JournalHead;
 pub use header::{HEADER, HEADER_LEN_MAX, Header};

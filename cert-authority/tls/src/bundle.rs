@@ -16,7 +16,9 @@ const BUNDLE_LEN_MAX: u64 = 1 << 20;
 pub struct TrustBundle {
     domain: TrustDomain,
     anchors: Vec<TrustAnchor<'static>>,
+    roots: Vec<CertificateDer<'static>>,
     intermediates: Vec<CertificateDer<'static>>,
+    paths: BTreeMap<Digest, Vec<CertificateDer<'static>>>,
     issuers: BTreeMap<RegionCode, BTreeSet<Digest>>,
 }
 
@@ -36,7 +38,8 @@ impl TrustBundle {
         if anchors.is_empty() {
             return Err(unusable("it holds no self-signed root".into()));
         }
-        Ok(Self { domain, anchors, intermediates, issuers: BTreeMap::new() })
+        let roots = roots.iter().map(|root| root.clone().into_owned()).collect();
+        Ok(Self { domain, anchors, roots, intermediates, paths: BTreeMap::new(), issuers: BTreeMap::new() })
     }
 
     /// Sorts the certificates of a PEM bundle into roots (self-signed) and issuing CAs.
@@ -108,6 +111,31 @@ impl TrustBundle {
     pub fn with_issuers(mut self, issuers: BTreeMap<RegionCode, BTreeSet<Digest>>) -> Self {
         self.issuers = issuers;
         self
+    }
+
+    /// What is shown above a leaf of each issuing key (SHA-256 of its SPKI) instead of what stands in the leaf's own file.
+    pub fn with_paths(mut self, paths: BTreeMap<Digest, Vec<Vec<u8>>>) -> Self {
+        let der = |path: Vec<Vec<u8>>| path.into_iter().map(CertificateDer::from).collect();
+        self.paths = paths.into_iter().map(|(key, path)| (key, der(path))).collect();
+        self
+    }
+
+    /// The roots, DER.
+    pub fn roots(&self) -> impl Iterator<Item = &[u8]> {
+        self.roots.iter().map(|der| der.as_ref())
+    }
+
+    /// Every certificate that is no root, DER.
+    pub fn others(&self) -> impl Iterator<Item = &[u8]> {
+        self.intermediates.iter().map(|der| der.as_ref())
+    }
+
+    pub(crate) fn paths(&self) -> impl Iterator<Item = (&Digest, &Vec<CertificateDer<'static>>)> {
+        self.paths.iter()
+    }
+
+    pub(crate) fn path(&self, issuer: &Digest) -> &[CertificateDer<'static>] {
+        self.paths.get(issuer).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// The trust domain.

@@ -88,9 +88,20 @@ impl Tls {
             revocations: self.trust.revocations.clone(),
             provider: self.trust.provider.clone(),
         };
-        next.verify(&own.certified.cert, Usage::Client, UnixTime::now()).map_err(Error::Own)?;
+        let leaf_and_above = own.certified.cert.clone();
+        next.verify(&leaf_and_above, Usage::Client, UnixTime::now()).map_err(Error::Own)?;
         self.trust.bundle.store(Arc::new(bundle));
+        // What is shown above the own leaf follows the bundle. A renewal that comes in between does the same for itself.
+        let current = self.own.0.load_full();
+        let dressed =
+            Slot::dressed(&self.trust, current.certified.clone(), current.me.clone(), UnixTime::now());
+        self.own.0.compare_and_swap(&current, Arc::new(dressed));
         Ok(())
+    }
+
+    /// The bundle in force.
+    pub fn bundle(&self) -> Arc<TrustBundle> {
+        self.trust.bundle.load_full()
     }
 
     /// The set of revocations every verifier of this setup reads.
@@ -248,7 +259,25 @@ impl Slot {
     fn check_at(trust: &Trust, identity: &Identity, now: UnixTime) -> Result<Self, Error> {
         let certified = identity.certified(&trust.provider)?;
         let me = trust.verify(identity.chain(), Usage::Client, now).map_err(Error::Own)?;
-        Ok(Self { certified: Arc::new(certified), me })
+        Ok(Self::dressed(trust, Arc::new(certified), me, now))
+    }
+
+    /// The own leaf under what the bundle shows above it, where it does and where that passes; else as it was.
+    fn dressed(trust: &Trust, certified: Arc<CertifiedKey>, me: PeerIdentity, now: UnixTime) -> Self {
+        let bundle = trust.bundle.load();
+        let above = bundle.path(&me.issuer);
+        let Some(leaf) = certified.cert.first().filter(|_| !above.is_empty()) else {
+            return Self { certified, me };
+        };
+        let chain: Vec<_> = std::iter::once(leaf).chain(above).cloned().collect();
+        match trust.verify(&chain, Usage::Client, now) {
+            Ok(me) => {
+                let shown =
+                    CertifiedKey { cert: chain, key: certified.key.clone(), ocsp: certified.ocsp.clone() };
+                Self { certified: Arc::new(shown), me }
+            }
+            Err(_) => Self { certified, me },
+        }
     }
 }
 

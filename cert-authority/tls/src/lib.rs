@@ -12,11 +12,13 @@ mod identity;
 mod peer;
 mod refused;
 mod revocation;
+mod successor;
 mod verifier;
 
 pub use bundle::TrustBundle;
 pub use configs::{HTTPS_ALPN, Tls, client_of_bundle, first_contact};
 pub use identity::Identity;
-pub use peer::{CHAIN_LEN_MAX, PeerIdentity, Usage, rehearse};
+pub use peer::{CHAIN_LEN_MAX, PeerIdentity, Usage, examine, rehearse};
 pub use refused::{Error, Refused};
 pub use revocation::{Revocations, Serial};
+pub use successor::{Offer, adopt, unite};

@@ -113,6 +113,22 @@ pub(crate) fn verify(
     }
 }
 
+/// Judges a chain (DER, leaf first) by a bundle at a second since 1970, whoever shows it. Revocation is left to the caller, who knows when
+/// each came.
+pub fn examine(
+    trust: &TrustBundle,
+    chain: &[Vec<u8>],
+    usage: Usage,
+    at: i64,
+) -> Result<PeerIdentity, Refused> {
+    let provider = rustls::crypto::ring::default_provider();
+    let chain: Vec<CertificateDer<'_>> =
+        chain.iter().map(|der| CertificateDer::from(der.as_slice())).collect();
+    let at = UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(at).unwrap_or(0)));
+    let algorithms = provider.signature_verification_algorithms.all;
+    verify(trust, &Revocations::default(), algorithms, &chain, usage, at)
+}
+
 /// Judges a leaf that is only tried: `anchor` is its issuing CA with the key that signed the trial, `issuer` the CA itself. For
 /// each direction that the leaf claims, path, constraints, names and scope are looked at as in [`verify`]; revocation and
 /// the registry's list of issuers are not.

@@ -129,6 +129,9 @@ pub enum Error {
     /// The bundle holds no root with the fingerprint that was given out of band.
     #[error("no root with the fingerprint {0} is among those shown")]
     Root(Digest),
+    /// A bundle brings in a root that no root known here has signed.
+    #[error("no root known here has signed the root with the key {0}")]
+    Unproven(Digest),
     /// rustls refused the combination.
     #[error("TLS configuration")]
     Config(#[from] rustls::Error),
@@ -141,6 +144,7 @@ impl Error {
             Error::Own(refused) => refused.code(),
             Error::KeyExposed { .. } => 1204,
             Error::Root(_) => 4111,
+            Error::Unproven(_) => 4124,
             _ => 1203,
         }
     }

@@ -73,6 +73,57 @@ pub struct CertificateItem {
     pub chain: Option<String>,
 }
 
+/// `POST /v1/certificates:verify`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExamineRequest {
+    /// The certificate, and what came above it, PEM.
+    pub chain: String,
+    /// As of when; absent: now.
+    #[serde(default)]
+    pub at: Option<String>,
+}
+
+/// A revocation that counts.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RevokedItem {
+    /// Of the certificate or of a CA above it.
+    pub serial: String,
+    /// When.
+    pub at: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// What a certificate is worth.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ExamineAnswer {
+    /// A node would take it, for one of the purposes.
+    pub valid: bool,
+    /// As of when.
+    pub at: String,
+    /// Why not: the code.
+    pub code: Option<String>,
+    /// Why not.
+    pub reason: Option<String>,
+    /// Serial.
+    pub serial: String,
+    /// Path of the subject, when the chain holds.
+    pub subject: Option<String>,
+    /// The URI that stands in it.
+    pub uri: String,
+    /// `client`, `server`.
+    pub purposes: Vec<String>,
+    /// Key of the issuing CA, when the chain holds.
+    pub issuer: Option<String>,
+    /// First valid instant.
+    pub not_before: String,
+    /// Last valid instant.
+    pub not_after: String,
+    /// A revocation of it or of a CA above it, at or before that moment.
+    pub revoked: Option<RevokedItem>,
+}
+
 /// `POST /v1/certificates/{serial}/revocation`
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -23,10 +23,14 @@ mod recovery;
 mod status;
 mod tables;
 mod tails;
+mod trust;
 mod users;
 mod verification;
 
-pub use certificates::{CertificateImport, CertificateItem, CertificateRequest, RevocationRequest};
+pub use certificates::{
+    CertificateImport, CertificateItem, CertificateRequest, ExamineAnswer, ExamineRequest, RevocationRequest,
+    RevokedItem,
+};
 pub use dev::{DevNode, DevPath, DevRelay, DevUp, OperatorFiles, ProcessState, VersionInfo};
 pub use documents::{
     BatchLine, CountAnswer, DocumentAccepted, DocumentDetail, DocumentItem, DocumentQuery, Event, Failure,
@@ -61,6 +65,10 @@ pub use tables::{
     TableStatus, TableVersionItem,
 };
 pub use tails::{TailCounts, TailDetail, TailDiscard, TailItem, TailRecord, TailResubmit, TailResubmitted};
+pub use trust::{
+    IssuerRequest, LedgerHead, RootListItem, RotationItem, RotationMaterial, RotationRequest, TrustCa,
+    TrustMember, TrustStatus,
+};
 pub use users::{
     AccessLine, AccessSegment, AccessSegments, BindRequest, DelegationEnd, DelegationItem, DelegationRequest,
     RoleItem, SessionItem, UserItem, UserRequest,

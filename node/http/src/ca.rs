@@ -186,8 +186,8 @@ pub(crate) fn promise(
     if days.is_some_and(|d| !(1..=rules.days).contains(&d)) {
         return refuse(format!("profile {profile} lives 1 to {} days", rules.days));
     }
-    match api.cas.find(region, subject) {
-        Some(authority) => usable(api, authority),
+    match chosen(api, region, subject) {
+        Some(authority) => usable(api, &authority),
         None => Err(ApiError::new(
             codes::CA_NOT_HERE,
             format!("no key of a CA of {region} that may speak for {subject} is on this node"),
@@ -213,7 +213,7 @@ pub(crate) async fn issue_at(
 ) -> Result<(CertificateRow, String), ApiError> {
     let (region, subject) = (platform.region(), order.subject);
     let not_here = |detail: String| ApiError::new(codes::CA_NOT_HERE, detail);
-    let authority = api.cas.find(region, subject).cloned();
+    let authority = chosen(api, region, subject);
     let authority = authority.ok_or_else(|| {
         if api.cas.all().any(|a| a.region() == Some(region)) {
             let detail = format!("no CA of {region} may speak for {subject}");
@@ -259,7 +259,8 @@ pub(crate) async fn issue_at(
     {
         serial.clone_from(&row.serial);
     }
-    let chain = sign_through_ledger(platform, &authority, &tbs, &mut row, &order.grant).await?;
+    sign_through_ledger(platform, &authority, &tbs, &mut row, &order.grant).await?;
+    let chain = crate::enrol::chain_of(api, &row);
     Ok((row, chain))
 }
 
@@ -269,13 +270,12 @@ async fn sign_through_ledger(
     tbs: &eport_authority::Tbs,
     row: &mut CertificateRow,
     grant: &Grant,
-) -> Result<String, ApiError> {
+) -> Result<(), ApiError> {
     platform.record_intent(row, grant).await.map_err(|e| ApiError::of(&e))?;
     eport_failpoint::point!("certificate.intended", platform.region());
-    let (der, chain) = authority.sign(tbs).map_err(|e| refused(&e))?;
+    let (der, _) = authority.sign(tbs).map_err(|e| refused(&e))?;
     (row.state, row.certificate) = (CertificateState::Issued, der.into());
-    platform.record_issued(row).await.map_err(|e| ApiError::of(&e))?;
-    Ok(chain)
+    platform.record_issued(row).await.map_err(|e| ApiError::of(&e))
 }
 
 /// No holder of the journal may meet a record that it cannot read.
@@ -290,10 +290,20 @@ pub(crate) fn readable(api: &Api, region: RegionCode, since: u16) -> Result<(), 
     Err(ApiError::new(codes::CA_NOT_HERE, detail))
 }
 
+/// The CA that issues for a subject now. With the keys of an old and a new one here the registry decides which; without one that may,
+/// any is answered, so that the refusal says why.
+fn chosen(api: &Api, region: RegionCode, subject: &Subject) -> Option<Arc<Authority>> {
+    let fits = |a: &&Arc<Authority>| a.region() == Some(region) && a.name().covers(subject);
+    let used = api.cas.all().filter(fits).filter(|a| usable(api, a).is_ok());
+    used.min_by_key(|a| a.name().clone()).or_else(|| api.cas.find(region, subject)).cloned()
+}
+
 /// The registry must list the CA as one that issues, and its own certificate must not be revoked.
 fn usable(api: &Api, authority: &Authority) -> Result<(), ApiError> {
     let (view, key) = (api.registry.state(), authority.spki().to_string());
-    let listed = view.state.issuers().any(|i| i.key_id == key && i.state == IssuerState::Active);
+    let epoch = authority.region().and_then(|r| view.state.placement(r)).map(|p| p.epoch);
+    let issuer = view.state.issuers().find(|i| i.key_id == key && i.state == IssuerState::Active);
+    let listed = issuer.is_some_and(|i| epoch.is_none_or(|e| e >= i.since_epoch));
     let why = match (listed, view.state.revocation(authority.serial())) {
         (true, None) => return Ok(()),
         (false, _) => "is not listed in the registry as one that issues",

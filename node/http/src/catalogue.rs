@@ -299,6 +299,17 @@ pub const ROUTES: &[Route] = &[
             "Enrol with a one-time token, {\"csr\", \"token\"}, or with the key of an old certificate, {\"csr\", \"renewal\": {\"certificate\", \"signature\"}}; 202 while it waits for approval",
         )
     },
+    get("/v1/trust", &[], "Roots, issuing CAs, who verifies by which bundle, the rotation under way"),
+    post(
+        "/v1/trust/rotation",
+        JSON,
+        "A step of the rotation of a root or an issuing CA: {\"step\", \"version\", \"material\"?, \"without\"?, \"force\"?}",
+    ),
+    post(
+        "/v1/trust/issuers",
+        JSON,
+        "Add the issuing CA of a platform that has none: {\"version\", \"certificate\", \"since_epoch\"?}",
+    ),
     get(
         "/v1/platforms/{region}/enrolment-tokens",
         &[],
@@ -339,6 +350,11 @@ pub const ROUTES: &[Route] = &[
         body: "application/pkcs10",
         answer: PKCS7,
     },
+    post(
+        "/v1/certificates:verify",
+        JSON,
+        "What a certificate is worth: {\"chain\", \"at\"?}: chain, purposes, subject, revocation as of a moment",
+    ),
     post(
         "/v1/certificates:import",
         JSON,

@@ -178,13 +178,7 @@ pub async fn show(
         let cut: String = serial.chars().take(64).collect();
         ApiError::new(codes::CERT_UNKNOWN, format!("serial {cut} at platform {region}"))
     })?;
-    let view = api.registry.state();
-    let key = row.issuer.to_string();
-    let issuer = view.state.issuers().find(|i| i.key_id == key).map(|i| i.certificate.clone());
-    let chain = (!row.certificate.is_empty()).then(|| {
-        let ca = issuer.map(|der| eport_authority::certificate_pem(&der)).unwrap_or_default();
-        eport_authority::certificate_pem(&row.certificate) + &ca
-    });
+    let chain = (!row.certificate.is_empty()).then(|| crate::enrol::chain_of(&api, &row));
     Ok(Answer(CertificateItem { chain, ..item(&api, region, &row) }).into_response())
 }
 

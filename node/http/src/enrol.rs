@@ -156,10 +156,8 @@ fn known(
 
 /// A certificate with its CA, PEM.
 pub(crate) fn chain_of(api: &Api, row: &CertificateRow) -> String {
-    let (view, key) = (api.registry.state(), row.issuer.to_string());
-    let issuer = view.state.issuers().find(|i| i.key_id == key);
-    let ca = issuer.map(|i| certificate_pem(&i.certificate)).unwrap_or_default();
-    certificate_pem(&row.certificate) + &ca
+    let view = api.registry.state();
+    certificate_pem(&row.certificate) + &crate::trust_api::path_pem(&view.state, &row.issuer.to_string())
 }
 
 /// Files a request in the own name of whoever shows a certificate.

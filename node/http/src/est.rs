@@ -27,7 +27,7 @@ const RENEWAL_LEN_MAX: usize = 32 << 10;
 
 /// `GET /.well-known/est/cacerts`
 pub async fn cacerts(State(api): State<Api>) -> Result<Response, ApiError> {
-    let certificates = certificates_of_pem(&api.config.trust_pem).map_err(|e| refused(&e))?;
+    let certificates = certificates_of_pem(&crate::trust_api::bundle_pem(&api)).map_err(|e| refused(&e))?;
     Ok(certs(StatusCode::OK, certificates.iter().map(Vec::as_slice)))
 }
 

@@ -4,8 +4,9 @@ use crate::problem::ApiError;
 use crate::state::Api;
 use crate::{
     access_api, backup_api, backup_sets, certificates_api, documents_api, drills_api, enrol_api,
-    erasures_api, est, gate, hosting_api, join_api, journal_api, openapi, operators_api, plan_api,
-    platforms_api, recovery_api, session_api, signing, status_api, system, tables_api, tails_api, users_api,
+    erasures_api, est, examine_api, gate, hosting_api, join_api, journal_api, openapi, operators_api,
+    plan_api, platforms_api, recovery_api, session_api, signing, status_api, system, tables_api, tails_api,
+    trust_api, users_api,
 };
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
@@ -33,6 +34,9 @@ pub fn router(api: Api) -> Router {
         .route("/docs", get(openapi::html_page))
         .route("/v1/version", get(system::version))
         .route("/v1/trust-bundle", get(system::trust_bundle))
+        .route("/v1/trust", get(trust_api::show))
+        .route("/v1/trust/rotation", post(trust_api::rotate))
+        .route("/v1/trust/issuers", post(trust_api::add_issuer))
         .route("/v1/federation", get(system::federation))
         .route("/v1/nodes", get(system::nodes).post(recovery_api::add_node))
         .route("/v1/nodes:join", post(join_api::join))
@@ -89,6 +93,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/platforms/{region}/documents/{doc_id}/bodies", get(documents_api::bodies))
         .route("/v1/platforms/{region}/erasures", get(erasures_api::list).post(erasures_api::order))
         .route("/v1/certificates", post(certificates_api::issue))
+        .route("/v1/certificates:verify", post(examine_api::verify))
         .route("/v1/certificates:import", post(certificates_api::import))
         .route("/v1/certificates/{serial}/revocation", post(certificates_api::revoke))
         .route("/v1/platforms/{region}/certificates", get(certificates_api::list))
@@ -151,6 +156,8 @@ async fn guard(State(api): State<Api>, request: Request, next: Next) -> Response
     let limit = match route.as_str() {
         "/v1/platforms/{region}/documents:batch" | "/v1/tables/{name}/versions" => api.config.body_len_max,
         "/v1/platforms/{region}/documents" | "/v1/platforms/{region}/documents:check" => DOCUMENT_BODY,
+        // Every issuing CA of a province under a new root.
+        "/v1/trust/rotation" => DOCUMENT_BODY,
         _ => SMALL_BODY,
     };
     let announced = request

@@ -56,7 +56,7 @@ pub async fn version() -> Answer<VersionInfo> {
 
 /// `GET /v1/trust-bundle`
 pub async fn trust_bundle(State(api): State<Api>) -> Response {
-    ([(header::CONTENT_TYPE, "application/x-pem-file")], api.config.trust_pem.clone()).into_response()
+    ([(header::CONTENT_TYPE, "application/x-pem-file")], crate::trust_api::bundle_pem(&api)).into_response()
 }
 
 /// `GET /metrics` with a certificate; the loopback listener serves the same page without one.

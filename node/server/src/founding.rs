@@ -119,6 +119,7 @@ fn issuers(config: &Config) -> Result<Vec<Op>, Exit> {
             platform: facts.region,
             certificate,
             state: IssuerState::Active,
+            since_epoch: eport_model::Epoch::NONE,
         }))
     };
     certificates.into_iter().map(issuer).collect()

@@ -17,6 +17,7 @@ mod renewal;
 mod revoked;
 mod slots;
 pub mod telemetry;
+mod trust;
 
 use eport_model::{Code, Coded};
 

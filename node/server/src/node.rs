@@ -41,6 +41,7 @@ struct Running {
     archiver: Option<Archiver>,
     revoked: Arc<tokio::sync::Notify>,
     renewal: Arc<tokio::sync::Notify>,
+    trust: Arc<tokio::sync::Notify>,
     tls: Tls,
     listeners: Vec<tokio::task::JoinHandle<()>>,
     stop: watch::Sender<bool>,
@@ -77,10 +78,11 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
         Ok(true) => info!("a renewal that was cut short is finished"),
         Err(error) => warn!(%error, "a renewal that was cut short cannot be finished"),
     }
+    let trust = crate::trust::usable(&crate::trust::file(config, data.path()), config);
     let (tls, ended) = Tls::from_files_even_ended(
         &config.tls.cert,
         &config.tls.key,
-        &config.tls.trust,
+        &trust,
         config.federation.trust_domain.clone(),
     )
     .map_err(|e| Exit::of_tls(&e))?;
@@ -199,10 +201,11 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
     };
     let archiver = config.archive.as_ref().map(|section| Archiver::start(section, agent.clone()));
     let tables = TableService::new(registry.clone(), objects, config.node.region.province());
-    let trust_pem = std::fs::read(&config.tls.trust).map_err(|e| Exit {
-        code: codes::KEY_UNREADABLE,
-        detail: format!("{}: {e}", config.tls.trust.display()),
-    })?;
+    let trust_pem = crate::trust::text(&trust)?;
+    let trust_stop = Arc::new(tokio::sync::Notify::new());
+    let follower =
+        crate::trust::Follower::new(&dir, tls.clone(), registry.clone(), &agent, transport.clone());
+    tokio::spawn(follower.follow(trust_stop.clone()));
     let api_config = ApiConfig {
         write_timeout: Duration::from_millis(config.limits.write_timeout_ms),
         body_len_max: config.limits.body_mib << 20,
@@ -254,6 +257,7 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
         archiver,
         revoked: revoked_stop,
         renewal: renewal_stop,
+        trust: trust_stop,
         tls,
         listeners,
         stop,
@@ -486,6 +490,7 @@ async fn stop(running: Running) {
     running.keeper.stop();
     running.revoked.notify_one();
     running.renewal.notify_one();
+    running.trust.notify_one();
     running.stop.send_replace(true);
     for listener in running.listeners {
         if let Err(error) = listener.await {

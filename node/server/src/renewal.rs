@@ -252,7 +252,7 @@ impl Renewer {
 }
 
 /// One request over a connection of its own.
-async fn call(
+pub(crate) async fn call(
     tls: rustls::ClientConfig,
     addr: &str,
     name: &str,

@@ -113,8 +113,10 @@ pub enum Command {
     Journal(journal::JournalArgs),
     /// Back up registry and platforms, verify and restore
     Backup(backup::BackupArgs),
-    /// Bring up the root in a ceremony, open it again, prove what was done; one-time enrolment tokens
+    /// Bring up the root in a ceremony, open it again, rotate roots and CAs, show them; one-time enrolment tokens
     Ca(ca::CaArgs),
+    /// Show whom the federation trusts
+    Trust(crate::commands::rotate::TrustArgs),
     /// Issue, renew, list and revoke certificates; tokens, requests that wait, what ends soon
     Cert(cert::CertArgs),
     /// Rehearse losses: plan, run, judge and report drills; history, schedule, calendar

@@ -73,6 +73,7 @@ async fn dispatch(cli: Cli, out: Out) -> Result<(), Error> {
         Command::Journal(args) => journal::run(args, global, out).await,
         Command::Backup(args) => backup::run(args, global, out).await,
         Command::Ca(args) => ca::run(args, global, out).await,
+        Command::Trust(args) => commands::rotate::trust(args, global, out).await,
         Command::Cert(args) => cert::run(args, global, out).await,
         Command::Drill(args) => drill::run(args, global, out).await,
         Command::Approval(args) => approval::run(args, global, out).await,

@@ -183,6 +183,13 @@ fn victims(target: Target, status: &FederationStatus, about: &PlatformStatus) ->
             let home = about.region.province();
             members().filter(|n| n.region == Some(home)).map(|n| n.node).collect()
         }
+        // A voter less, or a backup of the platform less, is more than is needed.
+        Target::Member => {
+            let serves = |n: NodeId| status.platforms.iter().any(|p| p.primary == n);
+            let idle = members().filter(|n| n.state == NodeState::Up && !serves(n.node));
+            let keeps = |n: NodeId| about.backups.iter().any(|b| b.node == n);
+            idle.min_by_key(|n| (keeps(n.node), n.voter, n.node)).map(|n| n.node).into_iter().collect()
+        }
         Target::None | Target::Place | Target::Link => Vec::new(),
     };
     out.sort();
@@ -299,6 +306,24 @@ fn does(action: Action, count: u64, plan: &Plan) -> Text {
             format!("start the recovered copy, write to platform {} and find the canaries", plan.region),
         ),
         Action::Sweep => Text::new("清除所有副本", "take every copy away"),
+        Action::RotatePrepare => Text::new(
+            "登记新根、交叉证书与重新签署的 CA",
+            "register the new root, the cross certificates and the re-issued CAs",
+        ),
+        Action::RotatePublish => {
+            Text::new("发布到信任包并交叉", "put them into the trust bundle: publish, cross")
+        }
+        Action::RotateRefused => Text::new(
+            format!("尝试启用新根；应被拒绝并指出 {victims}"),
+            format!("try to activate the new root; must be refused and name {victims}"),
+        ),
+        Action::RotateForced => {
+            Text::new(format!("舍下 {victims} 启用新根"), format!("activate the new root without {victims}"))
+        }
+        Action::RotateFollowed => Text::new(
+            "等待每个成员确认最新信任包",
+            "wait until every member acknowledges the newest trust bundle",
+        ),
         Action::Compare => Text::new("比对所有副本的状态摘要", "compare the state digests of all holders"),
     }
 }

@@ -30,6 +30,8 @@ pub struct Facts<'a> {
     pub hands: Hands,
     /// Whoever asks has said that it is to be done on copies.
     pub isolated: bool,
+    /// Why no rotation of the root can begin; `None` when one can, or when the script has none.
+    pub rotation_refused: Option<String>,
     /// Another bound on the time than the script's.
     pub limit_s: Option<u64>,
 }
@@ -91,6 +93,20 @@ pub(crate) fn check(
             format!("恢复密钥{zh}"),
             format!("the recovery key is {en} (--recovery-key FILE)"),
         ));
+    }
+    if script.target == Target::Member {
+        let name = plan.victims.first().map_or_else(|| "-".to_owned(), ToString::to_string);
+        let (zh, en) =
+            (format!("不担任主节点的成员：{name}"), format!("a member that serves nothing: {name}"));
+        out.push(condition("member", !plan.victims.is_empty(), zh, en));
+    }
+    if script.rotates() {
+        let why = facts.rotation_refused.as_deref();
+        let (zh, en) = (
+            format!("根证书轮换：{}", why.unwrap_or("可以开始")),
+            format!("rotation of the root: {}", why.unwrap_or("can begin")),
+        );
+        out.push(condition("rotation", why.is_none(), zh, en));
     }
     if script.isolated {
         out.extend(isolated(plan, facts));

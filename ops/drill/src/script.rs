@@ -45,17 +45,19 @@ pub enum Target {
     Province,
     /// The link between the site of the primary and that of one of its backups.
     Link,
+    /// The process of a node that serves nothing.
+    Member,
 }
 
 impl Target {
     /// True when processes are killed.
     pub fn kills(self) -> bool {
-        matches!(self, Target::Primary | Target::Site | Target::Province)
+        matches!(self, Target::Primary | Target::Site | Target::Province | Target::Member)
     }
 
     /// True when a platform changes its primary on the way.
     pub fn moves(self) -> bool {
-        self.kills() || self == Target::Place
+        matches!(self, Target::Primary | Target::Site | Target::Province | Target::Place)
     }
 }
 
@@ -101,6 +103,16 @@ pub enum Action {
     ServeCopy,
     /// Take every copy away.
     Sweep,
+    /// Register a new root for a rotation.
+    RotatePrepare,
+    /// Put it and the re-issued CAs into the trust bundle.
+    RotatePublish,
+    /// Try to use it while a member is down: must be refused with its name.
+    RotateRefused,
+    /// Use it without the members that are down.
+    RotateForced,
+    /// Wait until every member verifies by the newest bundle.
+    RotateFollowed,
 }
 
 /// One step of a script.
@@ -179,7 +191,7 @@ pub struct ScriptError {
     pub reason: String,
 }
 
-const EMBEDDED: [(&str, &str); 9] = [
+const EMBEDDED: [(&str, &str); 10] = [
     ("switchover", include_str!("../scripts/switchover.toml")),
     ("primary-kill", include_str!("../scripts/primary-kill.toml")),
     ("site-loss", include_str!("../scripts/site-loss.toml")),
@@ -188,6 +200,7 @@ const EMBEDDED: [(&str, &str); 9] = [
     ("quorum-loss", include_str!("../scripts/quorum-loss.toml")),
     ("restore-test", include_str!("../scripts/restore-test.toml")),
     ("standby-read-check", include_str!("../scripts/standby-read-check.toml")),
+    ("ca-rotation", include_str!("../scripts/ca-rotation.toml")),
     ("full-day", include_str!("../scripts/full-day.toml")),
 ];
 
@@ -219,6 +232,11 @@ impl Script {
         !self.chain.is_empty()
     }
 
+    /// True when it replaces the root.
+    pub fn rotates(&self) -> bool {
+        self.steps.iter().any(|s| s.action == Action::RotatePrepare)
+    }
+
     fn check(&self) -> Result<(), Fault> {
         if self.limit_s == 0 || self.limit_s > 86_400 {
             return Err(Fault("limit_s lies between 1 and 86400"));
@@ -239,7 +257,10 @@ impl Script {
         }
         let does = |a: Action| self.steps.iter().any(|s| s.action == a);
         let whole = [
-            (self.target.kills(), does(Action::Kill) && does(Action::Start) && does(Action::Failover)),
+            (self.target.kills(), does(Action::Kill) && does(Action::Start)),
+            (self.target.kills() && self.target.moves(), does(Action::Failover)),
+            // A root that is published must come into use, and be known to everybody, or the drill shows half a rotation.
+            (does(Action::RotatePrepare), does(Action::RotateForced) && does(Action::RotateFollowed)),
             (self.target == Target::Link, does(Action::Cut) && does(Action::Heal)),
             (self.target.moves(), does(Action::Failback)),
             (does(Action::Image), does(Action::Sweep) && self.isolated && self.target == Target::None),

@@ -100,6 +100,7 @@ fn facts(status: &FederationStatus) -> Facts<'_> {
         recovery_key: true,
         hands: Hands::Own,
         isolated: false,
+        rotation_refused: None,
         limit_s: None,
     }
 }
@@ -153,6 +154,27 @@ fn the_loss_of_a_site_or_of_the_province_takes_every_platform_that_is_served_the
     let regions: Vec<String> = province.platforms.iter().map(|p| p.region.to_string()).collect();
     assert_eq!(regions, ["440000", "440500"]);
     assert!(province.platforms.iter().all(|p| !province.victims.contains(&p.to.unwrap())));
+}
+
+#[test]
+fn a_rotation_takes_down_a_member_that_serves_nothing_and_begins_only_where_it_can_end() {
+    let status = federation();
+    let p = planned("ca-rotation", "440300", &status);
+    let serves = |n: &eport_model::NodeId| status.platforms.iter().any(|p| p.primary == *n);
+    assert!(p.victims.len() == 1 && !p.victims.iter().any(serves), "{:?}", p.victims);
+    assert!(p.platforms.len() == 1 && p.platforms[0].to.is_none(), "nothing is moved");
+    let mut busy = federation();
+    let victim = p.victims[0];
+    busy.platforms.push(platform("440100", victim.as_str(), &[]));
+    let none = planned("ca-rotation", "440300", &busy);
+    assert!(none.victims.is_empty() && broken(&none).contains(&"member"), "{:?}", broken(&none));
+    let refused = Facts { rotation_refused: Some("a rotation is draining already".into()), ..facts(&status) };
+    let s = script("ca-rotation").unwrap().unwrap();
+    let p = plan(&s, "440300".parse().unwrap(), &refused).unwrap();
+    assert_eq!(broken(&p), ["rotation"]);
+    let text = include_str!("../scripts/ca-rotation.toml");
+    let half = text.replace("action = \"rotate_forced\"", "action = \"follow\"");
+    assert!(eport_drill::Script::read("ca-rotation", &half).is_err(), "half a rotation");
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use crate::{
     DrillFigures, DrillPlatform, DrillSchedule, DrillVerdict, Federation, Issuer, Mandate, MoveKind, Node,
-    NodeState, OldPrimary, Operator, OperatorRole, Plan, Policy, Proof, QuotaLimits, Role, Setting, Site,
-    TableId, Tail, TailState, User,
+    NodeState, OldPrimary, Operator, OperatorRole, Plan, Policy, Proof, QuotaLimits, Role, RotationStep,
+    Setting, Site, TableId, Tail, TailState, User,
 };
 use eport_model::{
     Digest, Epoch, JournalIndex, MoveId, NodeId, ParseError, Position, RegionCode, Subject, Timestamp,
@@ -530,5 +530,26 @@ pub enum Op {
         version: u64,
         /// The whole quota.
         limits: QuotaLimits,
+    },
+    /// A step of the rotation of a root or an issuing CA. `version` is that of the trust record, which the proposer saw.
+    Rotate {
+        /// Version of the trust record.
+        version: u64,
+        /// The step.
+        step: RotationStep,
+    },
+    /// A node verifies by this version of the trust bundle from now on.
+    AckTrust {
+        /// Version of the bundle.
+        version: u64,
+    },
+    /// Add the issuing CA of a platform that has none of its purpose.
+    AddIssuer {
+        /// Version of the trust record.
+        version: u64,
+        /// The CA's certificate, DER.
+        certificate: Vec<u8>,
+        /// It issues from this epoch of its platform on.
+        since_epoch: Epoch,
     },
 }

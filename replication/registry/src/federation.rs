@@ -1,6 +1,6 @@
 //! The federation itself, its sites, nodes, issuers, revocations and settings.
 
-use eport_model::{Lineage, NodeId, RegionCode, SiteId, Timestamp, TrustDomain};
+use eport_model::{Epoch, Lineage, NodeId, RegionCode, SiteId, Timestamp, TrustDomain};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -120,6 +120,8 @@ pub enum IssuerState {
     Active,
     /// Trusted for what it issued, issues nothing new.
     Retired,
+    /// On its way in by a rotation, or left over from one that was aborted: issues nothing, vouches for nobody.
+    Staged,
 }
 
 /// A certificate authority that speaks for a platform.
@@ -135,6 +137,8 @@ pub struct Issuer {
     pub certificate: Vec<u8>,
     /// Whether it is used.
     pub state: IssuerState,
+    /// It issues from this epoch of its platform on.
+    pub since_epoch: Epoch,
 }
 
 /// A revoked certificate.

@@ -27,6 +27,7 @@ mod rows;
 mod signed;
 mod state;
 mod tables;
+mod trust;
 mod users;
 mod view;
 
@@ -60,6 +61,7 @@ pub use signed::{
 };
 pub use state::{APPROVALS_KEPT, AUDIT_KEPT, Applied, OUTCOMES_KEPT, State};
 pub use tables::{TableId, TableVersion};
+pub use trust::{Material, RootList, Rotation, RotationPhase, RotationStep, TRUST_FIRST, Trust, TrustAck};
 pub use users::{
     ACCESS_LOG_ANCHOR_MS, ACCESS_LOG_DAYS, AccessHead, DELEGATION_LIFE_MAX_MS, DELEGATIONS_MAX,
     DelegatedRight, Delegation, Ended, LOCKOUT_FAILURES, LOCKOUT_MS, Mandate, Permission, ROLE_SEPARATION,

@@ -200,6 +200,31 @@ pub enum Refusal {
         "two persons must approve this, and no second operator with the role administrator or approver is listed"
     )]
     SecondPersonMissing,
+    /// Members do not verify by the newest trust bundle yet.
+    #[error("trust bundle {version} is not acknowledged by {}", names(nodes))]
+    TrustUnacknowledged {
+        /// Version of the bundle.
+        version: u64,
+        /// The members.
+        nodes: Vec<NodeId>,
+    },
+    /// The rotation is not where this step fits.
+    #[error("{step}: {found}")]
+    RotationPhase {
+        /// The step.
+        step: String,
+        /// How far it is.
+        found: String,
+    },
+    /// Certificates under the old CA may still live.
+    #[error("certificates under the old CA may live until {} ms", until.as_millis())]
+    DrainNotOver {
+        /// From then on it may go.
+        until: Timestamp,
+    },
+    /// A certificate or list of a CA does not fit.
+    #[error("{0}")]
+    TrustMaterial(String),
     /// Nobody gives himself a role.
     #[error("{by} may not give a role to himself: another person must")]
     OwnRole {
@@ -234,6 +259,10 @@ pub enum Refusal {
     },
 }
 
+fn names(nodes: &[NodeId]) -> String {
+    nodes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
 impl Coded for Refusal {
     fn code(&self) -> Code {
         match self {
@@ -253,6 +282,10 @@ impl Coded for Refusal {
             Refusal::OwnRole { .. } => codes::OWN_ROLE,
             Refusal::Separation { .. } => codes::ROLES_EXCLUDE,
             Refusal::SecondPersonMissing => codes::SECOND_PERSON_MISSING,
+            Refusal::TrustUnacknowledged { .. } => codes::TRUST_UNACKNOWLEDGED,
+            Refusal::RotationPhase { .. } => codes::ROTATION_PHASE,
+            Refusal::DrainNotOver { .. } => codes::DRAIN_NOT_OVER,
+            Refusal::TrustMaterial(_) => codes::TRUST_MATERIAL,
             Refusal::DrillUnderWay { .. } => codes::DRILL_RUNNING,
             Refusal::DrillAway { .. } => codes::DRILL_AWAY,
             Refusal::NotFounded

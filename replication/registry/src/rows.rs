@@ -85,6 +85,8 @@ pub(crate) enum Row {
     DrillSchedule(crate::DrillSchedule),
     Erasure(crate::Erasure),
     Quota(crate::Quota),
+    Trust(crate::Trust),
+    TrustAck(crate::TrustAck),
     Binding(crate::RoleBinding),
     User(crate::User),
     Delegation(crate::Delegation),
@@ -115,6 +117,8 @@ const DRILL: u8 = 44;
 const DRILL_SCHEDULE: u8 = 45;
 const ERASURE: u8 = 70;
 const QUOTA: u8 = 60;
+const TRUST: u8 = 90;
+const TRUST_ACK: u8 = 91;
 const BINDING: u8 = 80;
 const USER: u8 = 81;
 const DELEGATION: u8 = 82;
@@ -167,6 +171,8 @@ impl Row {
                 key(DRILL_SCHEDULE, &[&s.region.as_u32().to_be_bytes(), s.name.as_bytes()])
             }
             Row::Quota(q) => key(QUOTA, &[&q.region.as_u32().to_be_bytes()]),
+            Row::Trust(_) => key(TRUST, &[]),
+            Row::TrustAck(a) => key(TRUST_ACK, &[a.node.as_str().as_bytes()]),
             Row::Binding(b) => {
                 let role = [b.role as u8];
                 key(BINDING, &[&b.platform.as_u32().to_be_bytes(), &role, b.operator.as_bytes()])
@@ -204,6 +210,8 @@ impl Row {
             Row::DrillSchedule(v) => codec::encode(v),
             Row::Erasure(v) => codec::encode(v),
             Row::Quota(v) => codec::encode(v),
+            Row::Trust(v) => codec::encode(v),
+            Row::TrustAck(v) => codec::encode(v),
             Row::Binding(v) => codec::encode(v),
             Row::User(v) => codec::encode(v),
             Row::Delegation(v) => codec::encode(v),
@@ -239,6 +247,8 @@ impl Row {
             DRILL_SCHEDULE => Row::DrillSchedule(read(kind, value)?),
             ERASURE => Row::Erasure(read(kind, value)?),
             QUOTA => Row::Quota(read(kind, value)?),
+            TRUST => Row::Trust(read(kind, value)?),
+            TRUST_ACK => Row::TrustAck(read(kind, value)?),
             BINDING => Row::Binding(read(kind, value)?),
             USER => Row::User(read(kind, value)?),
             DELEGATION => Row::Delegation(read(kind, value)?),

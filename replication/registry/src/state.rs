@@ -6,8 +6,8 @@ use crate::{
     AccessHead, Approval, Audit, Command, CommandId, DELEGATIONS_MAX, DRILLS_KEPT, DataKey, Delegation,
     Drill, DrillSchedule, EraseTarget, Erasure, Federation, Head, Holder, HolderName, Issuer, LineageRecord,
     MoveRecord, Node, NumberBlock, Op, Operator, OperatorRole, Outcome, Placement, Quota, Refusal,
-    Revocation, RoleBinding, RowChange, RowError, SessionEnd, Site, TableId, TableVersion, Tail, User,
-    decide,
+    Revocation, RoleBinding, RowChange, RowError, SessionEnd, Site, TableId, TableVersion, Tail, Trust,
+    TrustAck, User, decide,
 };
 use eport_model::{Digest, DigestHasher, MoveId, NodeId, RegionCode, SiteId, Subject, codec};
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,6 +45,8 @@ pub struct State {
     pub(crate) drill_schedules: BTreeMap<(RegionCode, String), DrillSchedule>,
     pub(crate) erasures: BTreeMap<(RegionCode, EraseTarget), Erasure>,
     pub(crate) quotas: BTreeMap<RegionCode, Quota>,
+    pub(crate) trust: Option<Trust>,
+    pub(crate) trust_acks: BTreeMap<NodeId, TrustAck>,
     pub(crate) bindings: BTreeMap<(String, OperatorRole, RegionCode), RoleBinding>,
     pub(crate) users: BTreeMap<Subject, User>,
     pub(crate) delegations: BTreeMap<CommandId, Delegation>,
@@ -243,6 +245,8 @@ impl State {
         let drills = drills.chain(self.drill_schedules.values().cloned().map(Row::DrillSchedule));
         let trust = trust.chain(drills).chain(self.erasures.values().cloned().map(Row::Erasure));
         let trust = trust.chain(self.quotas.values().cloned().map(Row::Quota));
+        let trust = trust.chain(self.trust.iter().cloned().map(Row::Trust));
+        let trust = trust.chain(self.trust_acks.values().cloned().map(Row::TrustAck));
         let trust = trust.chain(self.bindings.values().cloned().map(Row::Binding));
         let trust = trust.chain(self.users.values().cloned().map(Row::User));
         let trust = trust.chain(self.delegations.values().cloned().map(Row::Delegation));
@@ -270,6 +274,8 @@ impl State {
             Row::Operator(v) => drop(self.operators.insert(v.id.clone(), v)),
             Row::Drill(v) => drop(self.drills.insert(v.id, v)),
             Row::Quota(v) => drop(self.quotas.insert(v.region, v)),
+            Row::Trust(v) => self.trust = Some(v),
+            Row::TrustAck(v) => drop(self.trust_acks.insert(v.node, v)),
             Row::Binding(v) => drop(self.bindings.insert((v.operator.clone(), v.role, v.platform), v)),
             Row::User(v) => drop(self.users.insert(v.subject.clone(), v)),
             Row::Delegation(v) => {

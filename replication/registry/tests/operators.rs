@@ -44,6 +44,7 @@ fn issuer(authority: &Authority) -> Op {
         platform: facts.region,
         certificate,
         state: IssuerState::Active,
+        since_epoch: Epoch::NONE,
     })
 }
 

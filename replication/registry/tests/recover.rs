@@ -64,7 +64,15 @@ impl Office {
             let facts = issuer_facts(&certificate).unwrap();
             let (key_id, name, platform) = (facts.key_id.to_string(), facts.name, facts.region);
             let state = IssuerState::Active;
-            w.operator(Op::PutIssuer(Issuer { key_id, name, platform, certificate, state })).unwrap();
+            w.operator(Op::PutIssuer(Issuer {
+                key_id,
+                name,
+                platform,
+                certificate,
+                state,
+                since_epoch: eport_model::Epoch::NONE,
+            }))
+            .unwrap();
         }
         for (id, role) in [("ada", OperatorRole::Administrator), ("bo", OperatorRole::Approver)] {
             let (roles, since) = ([role].into(), Timestamp::default());

@@ -1,6 +1,6 @@
 //! A ceremony's folder: written in an order that shows a ceremony cut short, read with bounds, proven against its transcript.
 
-use super::{Product, Record, SealedRoot, Transcript, Verified};
+use super::{NEW_BY_OLD, OLD_BY_NEW, Pieces, Product, Record, SealedRoot, Transcript, Verified};
 use crate::authority::first_certificate;
 use crate::{CommandKey, Error, files, read_crl};
 use eport_identity::Digest;
@@ -74,6 +74,32 @@ impl Folder {
             sealed,
             bundle: text("bundle.pem")?,
             transcript: Transcript::parse(&text(TRANSCRIPT)?)?,
+        })
+    }
+
+    /// What a rotation brings in, from a folder that is proven first.
+    pub fn pieces(&self) -> Result<Pieces, Error> {
+        let proof = self.verify(None)?;
+        if let Some(problem) = proof.problems.first() {
+            return Err(Error::Transcript { reason: problem.clone() });
+        }
+        let certificate = |name: &str| {
+            let text =
+                String::from_utf8(self.read(name)?).map_err(|_| self.unusable(name, "it is not text"))?;
+            first_certificate(&text).map_err(|r| self.unusable(name, &r))
+        };
+        let root = certificate("root.crt")?;
+        let transcript = self.record()?.transcript;
+        let signed = transcript.verify(&root)?.files;
+        let issuing = signed.keys().filter(|name| name.starts_with("issuing/"));
+        let list = self.read("root.crl")?;
+        Ok(Pieces {
+            list_ends: read_crl(&list, &root)?.next_update,
+            new_by_old: certificate(NEW_BY_OLD)?,
+            old_by_new: certificate(OLD_BY_NEW)?,
+            issuing: issuing.map(|name| certificate(name)).collect::<Result<_, _>>()?,
+            root,
+            list,
         })
     }
 

@@ -8,6 +8,7 @@
 
 mod config;
 mod folder;
+mod rotate;
 mod shares;
 mod transcript;
 
@@ -15,6 +16,7 @@ pub use config::{
     CONFIG_LEN_MAX, CeremonyConfig, Finding, IssuingConfig, Severity, SharesConfig, WitnessConfig,
 };
 pub use folder::{Folder, Proof};
+pub use rotate::{NEW_BY_OLD, OLD_BY_NEW, OldRoot, Pieces, Rotated, rotate};
 pub use shares::{Custody, SHARE_LEN_MAX, Share};
 pub use transcript::{Line, TRANSCRIPT_LEN_MAX, Transcript, Verified};
 

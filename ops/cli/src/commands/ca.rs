@@ -1,6 +1,7 @@
 //! `eport ca`: ceremonies of the root, offline, and the requests of issuing CAs.
 
 use super::enrol::{self, TokenArgs};
+use super::rotate::{self, AddArgs, RotateArgs};
 use crate::args::Global;
 use crate::connect;
 use crate::error::Error;
@@ -9,7 +10,8 @@ use crate::output::{Out, cell};
 use crate::table::Table;
 use clap::{Args, Subcommand};
 use eport_authority::ceremony::{
-    self, CONFIG_LEN_MAX, CeremonyConfig, Finding, Folder, Product, Proof, Requests, SHARE_LEN_MAX, Share,
+    self, CONFIG_LEN_MAX, CeremonyConfig, Finding, Folder, OldRoot, Product, Proof, Requests, SHARE_LEN_MAX,
+    Share,
 };
 use eport_authority::{CommandKey, read_key};
 use eport_model::{Digest, RegionCode, codes};
@@ -20,6 +22,8 @@ use time::OffsetDateTime;
 
 /// Largest certificate, key or request read.
 const PEM_LEN_MAX: usize = 64 << 10;
+/// Largest trust bundle read.
+const BUNDLE_LEN_MAX: usize = 1 << 20;
 
 /// Arguments of `eport ca`.
 #[derive(Args, Debug)]
@@ -36,6 +40,12 @@ pub enum CaCommand {
     Ceremony(CeremonyArgs),
     /// One-time enrolment tokens: make, list, withdraw
     Token(CaTokenArgs),
+    /// Show roots, issuing CAs and their ends, who verifies by which bundle, the rotation, the heads of the ledgers
+    Status,
+    /// Replace a root or an issuing CA, step by step
+    Rotate(RotateArgs),
+    /// Register the issuing CA of a platform that has none of its purpose
+    Add(AddArgs),
     /// Make the key of an issuing CA on its own node, and the request that travels to the ceremony
     Request {
         /// File for the key, mode 0600; it stays here
@@ -124,6 +134,27 @@ pub enum CeremonyCommand {
         #[arg(long)]
         divide: bool,
     },
+    /// Make a new root beside the old one: each signs the other, every issuing CA is signed again with the key it has
+    Rotate {
+        /// The paper, and the folder of the new root.
+        #[command(flatten)]
+        paper: PaperArgs,
+        /// Folder of the old root's ceremony
+        #[arg(long, value_name = "DIR", requires = "shares", required_unless_present = "old_root_cert")]
+        old: Option<PathBuf>,
+        /// File of a share of the old root; give as many as are needed
+        #[arg(long = "share", value_name = "FILE")]
+        shares: Vec<PathBuf>,
+        /// Certificate of an old root that never had a ceremony, PEM
+        #[arg(long, value_name = "FILE", requires_all = ["old_root_key", "bundle"], conflicts_with = "old")]
+        old_root_cert: Option<PathBuf>,
+        /// Its private key, PKCS#8 PEM, mode 0600
+        #[arg(long, value_name = "FILE")]
+        old_root_key: Option<PathBuf>,
+        /// Its trust bundle, PEM: the issuing CAs that are signed again
+        #[arg(long, value_name = "FILE")]
+        bundle: Option<PathBuf>,
+    },
     /// Prove a folder against its transcript
     Verify {
         /// Folder of the ceremony
@@ -158,6 +189,9 @@ pub async fn run(args: CaArgs, global: &Global, out: Out) -> Result<(), Error> {
                 CaTokenCommand::Revoke { id } => enrol::withdraw(&client, &id, out).await,
             }
         }
+        CaCommand::Status => rotate::ca_status(&connect::client(global)?, out).await,
+        CaCommand::Rotate(args) => rotate::rotate(&connect::client(global)?, &args, out).await,
+        CaCommand::Add(args) => rotate::add(&connect::client(global)?, &args, out).await,
         CaCommand::Ceremony(args) => run_ceremony(args.command, out),
         CaCommand::Request { key_out, request_out } => request(&key_out, &request_out, out),
     }
@@ -192,14 +226,40 @@ fn run_ceremony(command: CeremonyCommand, out: Out) -> Result<(), Error> {
         }
         CeremonyCommand::Open { paper, shares, divide } => {
             let (config, requests) = paper.read()?;
-            let shares = shares.iter().map(|path| {
-                let share = Share::parse(&text(path, SHARE_LEN_MAX)?);
-                share.map_err(|e| Error::coded(codes::CA_SHARES, format!("{}: {e}", path.display())))
-            });
-            let shares = shares.collect::<Result<Vec<_>, Error>>()?;
+            let shares = read_shares(&shares)?;
             let record = Folder::at(&paper.dir).record().map_err(refused)?;
             let made = ceremony::open(record, &shares, &config, &requests, divide, now());
             paper.finish(&config, made, "open the root?", "打开根密钥？", out)
+        }
+        CeremonyCommand::Rotate { paper, old, shares, old_root_cert, old_root_key, bundle } => {
+            let (config, _) = paper.read()?;
+            paper.fresh()?;
+            let from = match (&old, &old_root_cert, &old_root_key, &bundle) {
+                (Some(dir), ..) => {
+                    let record = Folder::at(dir).record().map_err(refused)?;
+                    OldRoot::Ceremony(Box::new(record), read_shares(&shares)?)
+                }
+                (None, Some(cert), Some(key), Some(bundle)) => OldRoot::Files {
+                    certificate: text(cert, PEM_LEN_MAX)?,
+                    key: read_key(key).map_err(refused)?,
+                    bundle: text(bundle, BUNDLE_LEN_MAX)?,
+                },
+                _ => {
+                    return Err(Error::usage(
+                        "--old with --share, or --old-root-cert with its key and --bundle",
+                    ));
+                }
+            };
+            let made = ceremony::rotate(from, &config, now()).map_err(refused)?;
+            let (en, zh) = ("make a new root beside the old one?", "在旧根旁生成新的根证书？");
+            paper.finish(&config, Ok(made.new), en, zh, out)?;
+            // The new root's folder stands; the old one's transcript tells of it.
+            match (made.old, &old) {
+                (Some(product), Some(dir)) if !paper.dry_run => {
+                    Folder::at(dir).write(&product).map_err(refused)
+                }
+                _ => Ok(()),
+            }
         }
         CeremonyCommand::Verify { dir, fingerprint } => {
             let proof = Folder::at(dir).verify(fingerprint).map_err(refused)?;
@@ -211,6 +271,14 @@ fn run_ceremony(command: CeremonyCommand, out: Out) -> Result<(), Error> {
             show_proof(&Folder::at(dir).sign(&cert, &key, now()).map_err(refused)?, out)
         }
     }
+}
+
+fn read_shares(files: &[PathBuf]) -> Result<Vec<Share>, Error> {
+    let shares = files.iter().map(|path| {
+        let share = Share::parse(&text(path, SHARE_LEN_MAX)?);
+        share.map_err(|e| Error::coded(codes::CA_SHARES, format!("{}: {e}", path.display())))
+    });
+    shares.collect()
 }
 
 impl PaperArgs {

@@ -8,7 +8,7 @@ use crate::files::{read_input, write_new};
 use crate::output::{Out, cell};
 use crate::table::Table;
 use clap::{Args, Subcommand};
-use eport_api_types::{CertificateImport, CertificateRequest, RevocationRequest};
+use eport_api_types::{CertificateImport, CertificateRequest, ExamineRequest, RevocationRequest};
 use eport_client::{Client, Method, Repeat, path_segment};
 use eport_model::{Coded, RegionCode, Subject, codes};
 use eport_registry::statement;
@@ -92,6 +92,15 @@ pub enum CertCommand {
         /// Days to look ahead
         #[arg(long, default_value_t = eport_enrolment::FORECAST_DAYS)]
         days: i64,
+    },
+    /// Say what a certificate is worth: chain, purposes, subject, revocation; exit 11 when it is worth nothing
+    Verify {
+        /// The certificate, and what came above it, PEM
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// As of this moment, RFC 3339; default now
+        #[arg(long, value_name = "TIME")]
+        at: Option<String>,
     },
     /// Enter certificates that the CA issued before its ledger began, for example those of init and dev up
     Import {
@@ -197,6 +206,7 @@ pub async fn run(args: CertArgs, global: &Global, out: Out) -> Result<(), Error>
         CertCommand::Deny { id, reason } => enrol::decide(&client, &id, Some(&reason), out).await,
         CertCommand::Renew(args) => enrol::renew(&client, &args, global, out).await,
         CertCommand::Forecast { days } => super::forecast::show(&client, days, out).await,
+        CertCommand::Verify { file, at } => verify(&client, &file, at, out).await,
         CertCommand::Import { platform, files } => import(&client, platform, &files, out).await,
     }
 }
@@ -360,6 +370,30 @@ async fn of_registry(client: &Client, serial: &str) -> Result<bool, Error> {
     let bundle = client.download("/v1/trust-bundle").await?;
     let certificates = eport_authority::certificates_of_pem(&bundle).map_err(refused)?;
     Ok(certificates.iter().any(|der| eport_authority::facts_of(der).is_ok_and(|f| f.serial == serial)))
+}
+
+async fn verify(client: &Client, file: &Path, at: Option<String>, out: Out) -> Result<(), Error> {
+    let request = ExamineRequest { chain: text(file)?, at };
+    let found: Value = client.post("/v1/certificates:verify", &request, Repeat::Safe).await?;
+    out.result(&found, || {
+        let mut table = Table::new(["", ""]);
+        for name in [
+            "valid",
+            "at",
+            "code",
+            "reason",
+            "subject",
+            "serial",
+            "purposes",
+            "issuer",
+            "not_before",
+            "not_after",
+        ] {
+            table.row([name.to_owned(), cell(&found, name)]);
+        }
+        table.render()
+    });
+    if found["valid"] == true { Ok(()) } else { Err(Error::Exit(crate::exit::DIFFERENCE)) }
 }
 
 async fn import(client: &Client, platform: RegionCode, files: &[PathBuf], out: Out) -> Result<(), Error> {

@@ -143,6 +143,9 @@ pub struct WishArgs {
     /// Work on copies of the nodes' directories only: needed for quorum-loss
     #[arg(long)]
     pub isolated: bool,
+    /// Folder of a new root for ca-rotation, from ca ceremony rotate; a local federation makes one
+    #[arg(long, value_name = "DIR")]
+    pub material: Option<PathBuf>,
 }
 
 impl WishArgs {
@@ -154,6 +157,7 @@ impl WishArgs {
             recovery_key: self.recovery_key,
             backups: self.backups,
             isolated: self.isolated,
+            material: self.material,
         }
     }
 }

@@ -34,6 +34,7 @@ pub mod quorum;
 pub mod quota;
 pub mod rejoin;
 pub mod role;
+pub mod rotate;
 pub mod session;
 pub mod simple;
 pub mod site;

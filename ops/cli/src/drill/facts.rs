@@ -1,7 +1,7 @@
 //! What a plan rests on, asked of the federation.
 
 use crate::drill::place::Place;
-use crate::drill::{moving, run::Wish};
+use crate::drill::{moving, rotation, run::Wish};
 use crate::error::Error;
 use crate::load::documents::Generator;
 use eport_api_types::{DrillItem, FederationStatus};
@@ -36,8 +36,13 @@ pub async fn look(client: &Client, script: &Script, wish: &Wish) -> Result<Looke
         recovery_key: wish.recovery_key.is_some() || place.dir().is_some(),
         hands: place.hands(),
         isolated: wish.isolated,
+        rotation_refused: None,
         limit_s: wish.limit.map(|d| d.as_secs().max(1)),
     };
+    if script.rotates() {
+        let material = wish.material.as_deref();
+        facts.rotation_refused = rotation::obstacle(client, &place, material, status.two_person).await;
+    }
     let unknown = || Error::coded(NOT_FOUND, format!("there is no platform {region}"));
     let first = plan(script, region, &facts).ok_or_else(unknown)?;
     for p in &first.platforms {

@@ -33,6 +33,9 @@ pub struct Debt {
     /// Folder of copies that are taken away, with the processes that run on them.
     #[serde(default)]
     pub copies: Option<std::path::PathBuf>,
+    /// A rotation of the root is undone as long as the new one is not in use.
+    #[serde(default)]
+    pub rotates: bool,
 }
 
 impl Debt {
@@ -46,6 +49,7 @@ impl Debt {
             lineage,
             apis: apis.to_vec(),
             copies: None,
+            rotates: plan.steps.iter().any(|s| s.action == eport_drill::Action::RotatePrepare),
             deadline_ms: from_rfc3339(&item.deadline).map_or(0, |d| d.as_millis()),
         }
     }
@@ -59,6 +63,9 @@ impl Debt {
         }
         if let Some(link) = self.link {
             first = first.and(place.heal(link, out).await);
+        }
+        if self.rotates {
+            first = first.and(crate::drill::rotation::undo(client).await);
         }
         let gone = self.missing(place, client).await;
         if !gone.is_empty() {

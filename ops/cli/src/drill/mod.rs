@@ -15,6 +15,7 @@ pub mod isolated;
 pub mod mend;
 pub mod moving;
 pub mod place;
+pub mod rotation;
 pub mod run;
 pub mod steps;
 pub mod stop;

@@ -48,6 +48,8 @@ pub struct Wish {
     pub backups: Option<PathBuf>,
     /// Said that the drill is to work on copies.
     pub isolated: bool,
+    /// Folder of a new root, for a rotation.
+    pub material: Option<PathBuf>,
 }
 
 /// A drill that is over.
@@ -103,6 +105,7 @@ pub async fn run(access: &Access, looked: &Looked, wish: &Wish, out: Out) -> Res
     let backups = backups(looked, wish, &dir);
     let clients = (client.clone(), survivors);
     let mut scene = Scene::new(plan, status, &looked.place, clients, canaries, backups, times, out);
+    scene.rotation = Some((wish.material.clone(), dir.clone()));
     scene.copies = debt.copies.as_ref().map(|dir| Copies::new(dir, &looked.place, plan, &all)).transpose()?;
     let mut went = perform(&mut scene, &stop).await;
     scene.close_window();

@@ -5,6 +5,7 @@ use crate::drill::copies::{self, Backups};
 use crate::drill::isolated::Copies;
 use crate::drill::moving;
 use crate::drill::place::Place;
+use crate::drill::rotation;
 use crate::drill::stop::wait_for;
 use crate::error::Error;
 use crate::load::Clock;
@@ -14,7 +15,9 @@ use eport_client::{Client, Repeat};
 use eport_drill::{Action, Plan, PlanStep, Window};
 use eport_model::Position;
 use eport_model::codes::{DRILL_FAILED, VERIFY_DIFFERENCE};
+use eport_registry::RotationStep;
 use serde_json::{Value, json};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// A backup may be behind by what is lodged in this time and still count as level: canaries never pause.
@@ -38,6 +41,8 @@ pub struct Scene<'a> {
     pub backups: Option<Backups>,
     /// Copies of a drill that works on nothing else.
     pub copies: Option<Copies>,
+    /// Folder of a new root if one was given, and the drill's own.
+    pub rotation: Option<(Option<PathBuf>, PathBuf)>,
     /// The clock of the windows; runs like those of the canaries.
     pub clock: Clock,
     /// When the steps must be over, so that time is left for the way back.
@@ -78,6 +83,7 @@ impl<'a> Scene<'a> {
             canaries,
             backups,
             copies: None,
+            rotation: None,
             clock: Clock::start(),
             until: times.0,
             deadline: times.1,
@@ -151,6 +157,29 @@ impl<'a> Scene<'a> {
             }
             Action::Recover => self.copies()?.recover().await,
             Action::ServeCopy => self.serve_copy().await,
+            Action::RotatePrepare => {
+                let (given, dir) = self.rotation.clone().unwrap_or_default();
+                let folder = rotation::folder(&self.client, self.place, given.as_deref(), &dir).await?;
+                rotation::prepare(&self.client, &folder).await
+            }
+            Action::RotatePublish => {
+                let (client, victims) = (&self.survivors, &self.plan.victims);
+                rotation::step(client, RotationStep::Publish).await?;
+                rotation::only_behind(client, victims, self.until).await?;
+                rotation::step(client, RotationStep::Cross).await?;
+                let version = rotation::only_behind(client, victims, self.until).await?;
+                Ok(format!("bundle {version} is acknowledged by everybody but {}", names(victims)))
+            }
+            Action::RotateRefused => rotation::refused(&self.survivors, &self.plan.victims, self.until).await,
+            Action::RotateForced => {
+                let without = self.plan.victims.clone();
+                rotation::step(&self.survivors, RotationStep::Activate { without }).await?;
+                Ok(format!("the new root is in use without {}", names(&self.plan.victims)))
+            }
+            Action::RotateFollowed => {
+                let version = rotation::only_behind(&self.client, &[], self.until).await?;
+                Ok(format!("every member verifies by bundle {version}"))
+            }
             Action::Sweep => {
                 let copies = self.copies()?;
                 copies.end().await?;

@@ -63,4 +63,24 @@ codes! { CA_CODES {
         "The request is decided already" / "该申请已有决定",
         "Another operator was first, or the certificate is issued." / "其他操作员已先处理，或证书已签发。",
         "Look at it with eport cert requests." / "请用 eport cert requests 查看。";
+    TRUST_UNACKNOWLEDGED = 4120, 409, 7, false,
+        "Members do not verify by the newest trust bundle yet" / "有成员尚未采用最新信任包",
+        "The members in the detail have not acknowledged the bundle that holds the new root or CA." / "详情中的成员尚未确认包含新根或新 CA 的信任包。",
+        "Wait until they are up and have it (eport ca status), or leave them behind knowingly: --without NODE for each." / "等待其上线并采用（eport ca status），或逐个用 --without NODE 明确舍下。";
+    ROTATION_PHASE = 4121, 409, 4, false,
+        "The rotation is not at this step" / "轮换未处于该步骤",
+        "The steps are prepare, publish, cross (roots only), activate, retire; abort until activate." / "步骤依次为 prepare、publish、cross（仅根）、activate、retire；activate 之前可 abort。",
+        "Look at eport ca rotate status and go on from there." / "请查看 eport ca rotate status 后继续。";
+    DRAIN_NOT_OVER = 4122, 409, 7, false,
+        "Certificates under the old CA may still live" / "旧 CA 下的证书可能仍在有效期",
+        "Until the longest certificate has ended, and a day more, the old CA stays trusted." / "在最长证书到期再加一天之前，旧 CA 保持受信。",
+        "Wait; if nothing under it is needed any more: retire --force --reason TEXT." / "请等待；若确已不再需要：retire --force --reason 说明。";
+    TRUST_MATERIAL = 4123, 400, 7, false,
+        "The certificates of the rotation do not fit" / "轮换所用证书不符合要求",
+        "A root, cross certificate, issuing CA or list breaks the rule in the detail; nothing was changed." / "根证书、交叉证书、签发 CA 或吊销列表违反详情所列规则；未作任何更改。",
+        "Make them again with eport ca ceremony rotate (or open), from the bundle that is in force." / "请依据现行信任包用 eport ca ceremony rotate（或 open）重新生成。";
+    TRUST_UNPROVEN = 4124, 403, 6, false,
+        "A trust bundle is not proven" / "信任包未能证明",
+        "It brings in a root that no root known here has signed, or takes away every root that is known." / "其中的新根未由本地已知的根签署，或移除了全部已知的根。",
+        "If the roots really changed while this node was away for long, give it the new bundle by hand ([tls] trust) and remove trust.pem from its data directory." / "若根确已更换且本节点离线过久，请手工提供新信任包（[tls] trust）并删除数据目录中的 trust.pem。";
 } }

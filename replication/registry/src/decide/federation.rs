@@ -251,9 +251,14 @@ fn revoke(state: &State, c: &Command, serial: &str, reason: &str) -> Decision {
     if state.revocation(serial).is_some() {
         return done(vec![]);
     }
-    let revocation =
-        Revocation { serial: serial.to_owned(), reason: reason.to_owned(), at: c.at, by: c.by.clone() };
-    let mut rows = vec![Row::Revocation(revocation)];
+    let mut serials = super::trust::siblings(state, serial);
+    serials.insert(serial.to_owned());
+    let fresh = serials.into_iter().filter(|s| state.revocation(s).is_none());
+    let mut rows: Vec<Row> = fresh
+        .map(|serial| {
+            Row::Revocation(Revocation { serial, reason: reason.to_owned(), at: c.at, by: c.by.clone() })
+        })
+        .collect();
     let users = state.nodes().filter(|n| n.cert_serial == serial && n.is_member());
     rows.extend(users.map(|n| Row::Node(Node { state: NodeState::Revoked, ..n.clone() })));
     done(rows)

@@ -15,6 +15,7 @@ mod quotas;
 mod switchover;
 mod sync;
 mod tables;
+mod trust;
 mod users;
 
 use crate::rows::Row;
@@ -83,6 +84,7 @@ pub(crate) fn decide(state: &State, c: &Command) -> Decision {
         Op::Erase { region, targets, reason, authority } => {
             erase::erase(state, c, *region, targets, (reason, authority))
         }
+        Op::Rotate { .. } | Op::AckTrust { .. } | Op::AddIssuer { .. } => trust::decide(state, c),
         // An approval is decided before this, where the signature was judged.
         Op::DecideApproval { .. } => Err(Refusal::Rule("an approval is decided by an operator".to_owned())),
     }

@@ -138,7 +138,8 @@ fn signer(
     let federation = state.federation().ok_or("the registry here is empty")?;
     let bytes = |hex: &str, what: &str| hex::decode(hex).map_err(|_| format!("{what} is not hex"));
     let certificate = bytes(&signed.certificate, "the certificate")?;
-    let issuers = state.issuers().map(|i| i.certificate.as_slice());
+    let issuers = state.issuers().filter(|i| i.state != crate::IssuerState::Staged);
+    let issuers = issuers.map(|i| i.certificate.as_slice());
     let who =
         signatory(&certificate, issuers, &federation.domain, at.as_millis()).map_err(|e| e.to_string())?;
     let by = who.subject.to_string();

@@ -1,7 +1,7 @@
 //! The verdict on a command's author.
 
 use super::{Proof, SIGNATURE_WINDOW_MS, SignatureFault, fault};
-use crate::{Command, Op, Permission, Refusal, SignedBy, State};
+use crate::{Command, IssuerState, Op, Permission, Refusal, SignedBy, State};
 use eport_model::Subject;
 use eport_signature::{Envelope, Refused, Signatory, signatory};
 
@@ -31,7 +31,8 @@ pub(crate) fn authenticate(state: &State, c: &Command) -> Result<Option<Signator
         );
         return Err(fault(SignatureFault::Stale, detail));
     }
-    let issuers = state.issuers().map(|i| i.certificate.as_slice());
+    let issuers = state.issuers().filter(|i| i.state != IssuerState::Staged);
+    let issuers = issuers.map(|i| i.certificate.as_slice());
     let who =
         signatory(&proof.certificate, issuers, &federation.domain, c.at.as_millis()).map_err(refused)?;
     if who.subject.to_string() != c.by {
@@ -113,7 +114,9 @@ fn wanted(op: &Op) -> Permission {
             Permission::AdministerUsers
         }
         Op::AddDelegation(_) | Op::EndDelegation { .. } => Permission::Delegate,
-        Op::PutIssuer(_) | Op::Revoke { .. } => Permission::AdministerCertificates,
+        Op::PutIssuer(_) | Op::Revoke { .. } | Op::Rotate { .. } | Op::AddIssuer { .. } => {
+            Permission::AdministerCertificates
+        }
         Op::SetPolicy { .. }
         | Op::SetStopped { .. }
         | Op::OpenSwitchover { .. }
@@ -141,6 +144,7 @@ fn wanted(op: &Op) -> Permission {
         | Op::SetQuota { .. } => Permission::AdministerNodes,
         // Steps of nodes; the rules refuse them to operators.
         Op::InSyncAdd { .. }
+        | Op::AckTrust { .. }
         | Op::InSyncRemove { .. }
         | Op::Shrink { .. }
         | Op::Proven { .. }

@@ -8,9 +8,11 @@ use crate::{
     Backup, CommandId, DrillFigures, DrillPlatform, DrillSchedule, DrillVerdict, DurabilityMode, EraseTarget,
     FailoverMode, Federation, HolderName, Isolation, Issuer, IssuerState, Mandate, MoveKind, Node,
     NodeChange, NodeState, OldPrimary, Op, Operator, OperatorRole, Policy, PolicyBackup, QuotaLimits, Role,
-    Setting, Site, State, TableId, TailState, User,
+    RotationStep, Setting, Site, State, TableId, TailState, User,
 };
-use eport_model::{Digest, JournalIndex, MoveId, NodeId, Position, RegionCode, Subject, Timestamp, codec};
+use eport_model::{
+    Digest, Epoch, JournalIndex, MoveId, NodeId, Position, RegionCode, Subject, Timestamp, codec,
+};
 pub use eport_signature::Statement;
 use std::collections::BTreeSet;
 
@@ -29,6 +31,13 @@ pub const PLATFORM_ADOPT: &str = "platform.adopt";
 
 /// Bodies are erased by law.
 pub const BODY_ERASE: &str = "body.erase";
+
+/// A step of the rotation of a root or an issuing CA.
+pub const CA_ROTATE: &str = "ca.rotate";
+/// An issuing CA is added.
+pub const CA_ADD: &str = "ca.add";
+/// A rotation is undone: its own kind, because stopping must be quick.
+const CA_ROTATE_ABORT: &str = "ca.rotate-abort";
 
 /// Every kind of command that an operator gives.
 pub const KINDS: &[&str] = &[
@@ -70,6 +79,9 @@ pub const KINDS: &[&str] = &[
     "drill.unschedule",
     BODY_ERASE,
     "platform.quota",
+    CA_ROTATE,
+    CA_ROTATE_ABORT,
+    CA_ADD,
 ];
 
 /// Erase bodies by law.
@@ -361,6 +373,28 @@ pub fn quota(region: RegionCode, version: u64, limits: &QuotaLimits) -> Statemen
         .on_version(version)
 }
 
+/// A step of a rotation. The digest commits to every certificate and list that it brings in.
+pub fn rotate(version: u64, step: &RotationStep) -> Statement {
+    let kind = if *step == RotationStep::Abort { CA_ROTATE_ABORT } else { CA_ROTATE };
+    let statement = Statement::new(kind).with("step", step.word()).on_version(version);
+    match step {
+        RotationStep::Prepare(material) => statement.with("material", Digest::of(&codec::encode(material))),
+        RotationStep::Activate { without } => {
+            let mut names: Vec<String> = without.iter().map(ToString::to_string).collect();
+            names.sort();
+            statement.with("without", names.join(","))
+        }
+        RotationStep::Retire { force } => statement.with("force", or_dash(force.as_deref())),
+        RotationStep::Publish | RotationStep::Cross | RotationStep::Abort => statement,
+    }
+}
+
+/// Add the issuing CA of a platform.
+pub fn add_issuer(version: u64, certificate: &[u8], since_epoch: Epoch) -> Statement {
+    let statement = Statement::new(CA_ADD).with("certificate", Digest::of(certificate));
+    statement.with("since_epoch", since_epoch).on_version(version)
+}
+
 /// Add a node.
 pub fn add_node(node: &Node) -> Statement {
     let Node {
@@ -393,10 +427,11 @@ fn update_node(node: NodeId, change: &NodeChange) -> Statement {
 }
 
 fn put_issuer(issuer: &Issuer) -> Statement {
-    let Issuer { key_id, name, platform, certificate, state } = issuer;
+    let Issuer { key_id, name, platform, certificate, state, since_epoch } = issuer;
     let word = match state {
         IssuerState::Active => "active",
         IssuerState::Retired => "retired",
+        IssuerState::Staged => "staged",
     };
     Statement::new(ISSUER_PUT)
         .with("key_id", key_id)
@@ -404,6 +439,7 @@ fn put_issuer(issuer: &Issuer) -> Statement {
         .with("platform", or_dash(*platform))
         .with("certificate", Digest::of(certificate))
         .with("state", word)
+        .with("since_epoch", since_epoch)
 }
 
 fn with_policy(statement: Statement, policy: &Policy, backups: &[PolicyBackup]) -> Statement {
@@ -539,6 +575,11 @@ impl Op {
             Op::RemoveDrillSchedule { region, name } => drill_unschedule(*region, name),
             Op::Erase { region, targets, reason, authority } => erase(*region, targets, reason, authority),
             Op::SetQuota { region, version, limits } => quota(*region, *version, limits),
+            Op::Rotate { version, step } => rotate(*version, step),
+            Op::AckTrust { .. } => self.whole("step.trust-ack"),
+            Op::AddIssuer { version, certificate, since_epoch } => {
+                add_issuer(*version, certificate, *since_epoch)
+            }
         }
     }
 
