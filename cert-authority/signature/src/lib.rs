@@ -11,10 +11,12 @@
 
 mod certificate;
 mod header;
+mod list;
 mod refused;
 mod statement;
 
 pub use certificate::{IssuerFacts, Signatory, issuer_facts, signatory};
 pub use header::{HEADER, HEADER_LEN_MAX, Header};
+pub use list::{LIST_LEN_MAX, ListEntry, RevocationList, revocation_list};
 pub use refused::Refused;
 pub use statement::{Envelope, Statement, digest_of};

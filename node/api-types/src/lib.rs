@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod certificates;
+mod custody;
 mod dev;
 mod documents;
 mod drills;
@@ -25,7 +26,10 @@ mod tables;
 mod tails;
 mod verification;
 
-pub use certificates::{CertificateImport, CertificateItem, CertificateRequest, RevocationRequest};
+pub use certificates::{CertificateImport, CertificateItem, CertificateRequest, DistrustRequest, RevocationRequest};
+pub use custody::{
+    CaKeyItem, CustodyItem, CustodyRequest, UnlockAnswer, UnlockRequest, WrappedKeyRequest,
+};
 pub use dev::{DevNode, DevPath, DevRelay, DevUp, OperatorFiles, ProcessState, VersionInfo};
 pub use documents::{
     BatchLine, CountAnswer, DocumentAccepted, DocumentDetail, DocumentItem, DocumentQuery, Event, Failure,

@@ -1,6 +1,7 @@
 //! What every handler holds: the engines of this node and the platforms it serves.
 
-use crate::ca::CaShelf;
+use crate::lists::Lists;
+use crate::shelf::CaShelf;
 use crate::chains::Chains;
 use crate::metrics::Counters;
 use crate::tables::TableService;
@@ -58,6 +59,8 @@ pub struct Inner {
     pub tables: Arc<TableService>,
     /// The CAs whose keys are on this node.
     pub cas: Arc<CaShelf>,
+    /// Revocation lists of issuing CAs, as this node has them.
+    pub lists: Arc<Lists>,
     /// Chains of forwarded callers, verified lately.
     pub chains: Chains,
     /// Counters for `/metrics`.
@@ -92,6 +95,7 @@ impl Api {
         tls: Tls,
         tables: Arc<TableService>,
         cas: Arc<CaShelf>,
+        lists: Arc<Lists>,
         ready: watch::Receiver<Result<(), String>>,
         hosting: Hosting,
         factory: PlatformFactory,
@@ -106,6 +110,7 @@ impl Api {
             tls,
             tables,
             cas,
+            lists,
             chains: Chains::default(),
             counters,
             ready,

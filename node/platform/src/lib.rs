@@ -12,6 +12,7 @@
 mod answer;
 mod certificates;
 mod config;
+mod custody;
 mod enrolments;
 mod error;
 mod events;
@@ -37,6 +38,7 @@ mod usage;
 pub use answer::SubmitAnswer;
 pub use certificates::{CertificateRow, CertificateState, LedgerError};
 pub use config::Config;
+pub use custody::{KEPT_MAX as WRAPPED_KEPT_MAX, WrappedRow};
 pub use enrolments::{Claim, Grant};
 pub use error::Error;
 pub use hosting::{Body, Counted, Gate, Hosting, Refused};

@@ -8,6 +8,7 @@
 
 mod backups;
 pub mod config;
+mod custody;
 mod founding;
 pub mod genesis;
 mod keeper;

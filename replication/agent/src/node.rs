@@ -20,7 +20,7 @@ use crate::{Error, PlatformHandle, catalog, steps};
 use bytes::Bytes;
 use eport_consensus::Registry;
 use eport_journal::Message;
-use eport_model::{Lineage, NodeId, Position, RegionCode, codec};
+use eport_model::{Digest, Lineage, NodeId, Position, RegionCode, codec};
 use eport_registry::{HeadReport, NodeChange, Op, Placement, PlacementState, State};
 use eport_store::{DataDir, JournalWriter, ObjectStore, PlatformStore, Shared, WriterLimits};
 use eport_transport::{Peer, Transport};
@@ -107,6 +107,7 @@ struct Inner {
     news: Arc<Notify>,
     ready: watch::Sender<bool>,
     certificate: Mutex<(i64, i64)>,
+    lists: Mutex<Vec<(Digest, u64)>>,
     fatal: watch::Sender<Option<String>>,
     stop: CancellationToken,
     tasks: Mutex<Vec<JoinHandle<()>>>,
@@ -157,6 +158,7 @@ impl Agent {
             news: Arc::default(),
             ready: watch::Sender::new(false),
             certificate: Mutex::default(),
+            lists: Mutex::default(),
             fatal: watch::Sender::new(None),
             stop: CancellationToken::new(),
             tasks: Mutex::default(),
@@ -264,6 +266,11 @@ impl Agent {
     /// Says from when to when this node's certificate is valid, milliseconds since 1970; peers are told.
     pub fn set_certificate(&self, from: i64, to: i64) {
         *self.inner.certificate.lock().unwrap_or_else(PoisonError::into_inner) = (from, to);
+    }
+
+    /// Says which revocation lists this node has, by the CA's key; peers are told.
+    pub fn set_lists(&self, lists: Vec<(Digest, u64)>) {
+        *self.inner.lists.lock().unwrap_or_else(PoisonError::into_inner) = lists;
     }
 
     /// Says whether this node takes requests; peers are told.

@@ -33,6 +33,8 @@ pub struct SoftState {
     pub platforms: Vec<PlatformSoft>,
     /// Table versions it can serve.
     pub tables: Vec<TableSoft>,
+    /// Numbers of the revocation lists that it has, by the CA's key.
+    pub lists: Vec<(Digest, u64)>,
     /// The backups it makes by schedule, if it makes any.
     pub backup_set: Option<BackupSetSoft>,
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Version of the record layout and of the state rows its effects write.
-pub const SCHEMA_VERSION: u16 = 5;
+pub const SCHEMA_VERSION: u16 = 6;
 /// The record format that knows Degrade records.
 pub const DEGRADE_SINCE: u16 = 2;
 /// The record format that knows records of certificates.
@@ -20,6 +20,8 @@ pub const CERTIFICATES_SINCE: u16 = 3;
 pub const ERASE_SINCE: u16 = 4;
 /// The record format that knows records of enrolment.
 pub const ENROLMENT_SINCE: u16 = 5;
+/// The record format that knows what was done with a CA's key.
+pub const CA_ACT_SINCE: u16 = 6;
 
 /// Id of a move, drawn by whoever asked for it. Prints as 32 hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -124,6 +126,9 @@ pub enum RecordKind {
     },
     /// A token was made or withdrawn, a request was filed or refused. What leads to a certificate stands in its `CertIntent`.
     Enrolment,
+    /// Something was done with a CA of the platform: its wrapped key was kept, its key was opened by persons, it revoked what it had
+    /// issued while it was cut off.
+    CaAct,
 }
 
 impl RecordKind {
@@ -135,6 +140,7 @@ impl RecordKind {
             RecordKind::CertIntent | RecordKind::CertIssued => CERTIFICATES_SINCE,
             RecordKind::Erase { .. } => ERASE_SINCE,
             RecordKind::Enrolment => ENROLMENT_SINCE,
+            RecordKind::CaAct => CA_ACT_SINCE,
             _ => 1,
         }
     }
@@ -153,6 +159,7 @@ impl RecordKind {
             RecordKind::CertIntent => "cert_intent",
             RecordKind::CertIssued => "cert_issued",
             RecordKind::Enrolment => "enrolment",
+            RecordKind::CaAct => "ca_act",
         }
     }
 }

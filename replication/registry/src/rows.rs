@@ -85,6 +85,7 @@ pub(crate) enum Row {
     DrillSchedule(crate::DrillSchedule),
     Erasure(crate::Erasure),
     Quota(crate::Quota),
+    Custody(crate::CaCustody),
 }
 
 const FEDERATION: u8 = 1;
@@ -110,6 +111,7 @@ const DRILL: u8 = 44;
 const DRILL_SCHEDULE: u8 = 45;
 const ERASURE: u8 = 70;
 const QUOTA: u8 = 60;
+const CUSTODY: u8 = 80;
 
 fn key(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
     let mut out = vec![kind];
@@ -156,6 +158,7 @@ impl Row {
             Row::DrillSchedule(s) => {
                 key(DRILL_SCHEDULE, &[&s.region.as_u32().to_be_bytes(), s.name.as_bytes()])
             }
+            Row::Custody(c) => key(CUSTODY, &[c.ca.as_bytes()]),
             Row::Quota(q) => key(QUOTA, &[&q.region.as_u32().to_be_bytes()]),
         }
     }
@@ -186,6 +189,7 @@ impl Row {
             Row::DrillSchedule(v) => codec::encode(v),
             Row::Erasure(v) => codec::encode(v),
             Row::Quota(v) => codec::encode(v),
+            Row::Custody(v) => codec::encode(v),
         }
     }
 
@@ -216,6 +220,7 @@ impl Row {
             DRILL_SCHEDULE => Row::DrillSchedule(read(kind, value)?),
             ERASURE => Row::Erasure(read(kind, value)?),
             QUOTA => Row::Quota(read(kind, value)?),
+            CUSTODY => Row::Custody(read(kind, value)?),
             other => return Err(RowError::Kind(Some(other))),
         };
         if row.key() == key { Ok(row) } else { Err(RowError::Key(kind)) }

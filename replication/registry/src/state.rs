@@ -3,7 +3,7 @@
 use crate::rows::{Kept, Row};
 use crate::signed;
 use crate::{
-    Approval, Audit, Command, CommandId, DRILLS_KEPT, DataKey, Drill, DrillSchedule, EraseTarget, Erasure,
+    Approval, Audit, CaCustody, Command, CommandId, DRILLS_KEPT, DataKey, Drill, DrillSchedule, EraseTarget, Erasure,
     Federation, Head, Holder, HolderName, Issuer, LineageRecord, MoveRecord, Node, NumberBlock, Operator,
     Outcome, Placement, Quota, Refusal, Revocation, RowChange, RowError, Site, TableId, TableVersion, Tail,
     decide,
@@ -44,6 +44,7 @@ pub struct State {
     pub(crate) drill_schedules: BTreeMap<(RegionCode, String), DrillSchedule>,
     pub(crate) erasures: BTreeMap<(RegionCode, EraseTarget), Erasure>,
     pub(crate) quotas: BTreeMap<RegionCode, Quota>,
+    pub(crate) custodies: BTreeMap<Digest, CaCustody>,
     audit_ids: BTreeMap<CommandId, u64>,
     kept: BTreeMap<u64, Kept>,
     kept_ids: BTreeMap<CommandId, u64>,
@@ -204,6 +205,7 @@ impl State {
         let drills = drills.chain(self.drill_schedules.values().cloned().map(Row::DrillSchedule));
         let trust = trust.chain(drills).chain(self.erasures.values().cloned().map(Row::Erasure));
         let trust = trust.chain(self.quotas.values().cloned().map(Row::Quota));
+        let trust = trust.chain(self.custodies.values().cloned().map(Row::Custody));
         first.chain(members).chain(placed).chain(moved).chain(heads).chain(numbers).chain(tables).chain(trust)
     }
 
@@ -226,6 +228,7 @@ impl State {
             Row::Operator(v) => drop(self.operators.insert(v.id.clone(), v)),
             Row::Drill(v) => drop(self.drills.insert(v.id, v)),
             Row::Quota(v) => drop(self.quotas.insert(v.region, v)),
+            Row::Custody(v) => drop(self.custodies.insert(v.ca, v)),
             Row::DrillSchedule(v) => drop(self.drill_schedules.insert((v.region, v.name.clone()), v)),
             Row::Erasure(v) => drop(self.erasures.insert((v.region, v.target), v)),
             Row::Approval(v) => drop(self.approvals.insert(v.id, v)),

@@ -15,7 +15,8 @@ pub use config::{
     CONFIG_LEN_MAX, CeremonyConfig, Finding, IssuingConfig, Severity, SharesConfig, WitnessConfig,
 };
 pub use folder::{Folder, Proof};
-pub use shares::{Custody, SHARE_LEN_MAX, Share};
+pub(crate) use shares::new_id;
+pub use shares::{Custody, SHARE_LEN_MAX, Share, ShareOf};
 pub use transcript::{Line, TRANSCRIPT_LEN_MAX, Transcript, Verified};
 
 use crate::authority::{Authority, first_certificate};
@@ -332,7 +333,7 @@ impl<'a> Act<'a> {
         let SharesConfig { threshold, holders } = &self.config.shares;
         let seal = Seal::generate();
         let (custody, parts) =
-            Custody::divide(&seal, ceremony, self.root.spki(), generation, *threshold, holders);
+            Custody::divide(&seal, ShareOf::Root, ceremony, self.root.spki(), generation, *threshold, holders);
         // Read back from their files before anything depends on them: a share that does not open is found today.
         let read: Vec<Share> = parts.iter().map(|s| Share::parse(&s.text())).collect::<Result<_, _>>()?;
         for start in 0..read.len() {

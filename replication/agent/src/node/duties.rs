@@ -46,6 +46,7 @@ impl Agent {
             registry_index: view.index,
             free_bytes: self.free_bytes(),
             certificate: *self.inner.certificate.lock().unwrap_or_else(PoisonError::into_inner),
+            lists: self.inner.lists.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             platforms,
             tables,
             backup_set: self.backup_set(),

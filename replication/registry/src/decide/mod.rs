@@ -15,6 +15,7 @@ mod quotas;
 mod switchover;
 mod sync;
 mod tables;
+pub(crate) mod trust;
 
 use crate::rows::Row;
 use crate::{Command, Op, Outcome, Refusal, State};
@@ -67,6 +68,8 @@ pub(crate) fn decide(state: &State, c: &Command) -> Decision {
         Op::SetQuota { region, version, limits } => quotas::set(state, c, *region, *version, *limits),
         Op::PublishTable { .. } => tables::publish(state, c),
         Op::PutHolder(_) | Op::PutDataKey { .. } | Op::AddWraps { .. } => keys::decide(state, c),
+        Op::PutCustody(custody) => trust::put_custody(state, c, custody),
+        Op::TakeList { issuer, list } => trust::take_list(state, c, *issuer, list),
         Op::PutOperator(operator) => approvals::put_operator(state, c, operator),
         Op::BeginDrill { .. }
         | Op::StopDrill { .. }

@@ -39,6 +39,9 @@ pub(crate) fn authenticate(state: &State, c: &Command) -> Result<Option<Signator
         return Err(fault(SignatureFault::Signer, detail));
     }
     check_unrevoked(state, &who.serial, &who.issuer_serial)?;
+    if state.revoked(&who.mark()).is_some() {
+        return Err(fault(SignatureFault::Revoked, format!("a rule distrusts certificate {}", who.serial)));
+    }
     who.verify(&signed_bytes(state, c, proof), &proof.signature).map_err(refused)?;
     if let Some(id) = operator {
         check_scope(state, c, &who)?;

@@ -5,7 +5,7 @@
 //! A new operation does not compile until it is given a kind here.
 
 use crate::{
-    Backup, CommandId, DrillFigures, DrillPlatform, DrillSchedule, DrillVerdict, DurabilityMode, EraseTarget,
+    Backup, CaCustody, CommandId, DrillFigures, DrillPlatform, DrillSchedule, DrillVerdict, DurabilityMode, EraseTarget,
     FailoverMode, Federation, HolderName, Isolation, Issuer, IssuerState, MoveKind, Node, NodeChange,
     NodeState, OldPrimary, Op, Operator, OperatorRole, Policy, PolicyBackup, QuotaLimits, Role, Setting,
     Site, State, TableId, TailState,
@@ -23,6 +23,9 @@ pub const OPERATOR_PUT: &str = "operator.put";
 pub const ISSUER_PUT: &str = "issuer.put";
 /// A surviving journal is adopted.
 pub const PLATFORM_ADOPT: &str = "platform.adopt";
+
+/// Who holds shares of an issuing CA's key is said.
+pub const CA_CUSTODY: &str = "ca.custody";
 
 /// Bodies are erased by law.
 pub const BODY_ERASE: &str = "body.erase";
@@ -62,6 +65,7 @@ pub const KINDS: &[&str] = &[
     "drill.unschedule",
     BODY_ERASE,
     "platform.quota",
+    CA_CUSTODY,
 ];
 
 /// Erase bodies by law.
@@ -302,6 +306,18 @@ pub fn drill_unschedule(region: RegionCode, name: &str) -> Statement {
     Statement::new("drill.unschedule").with("region", region).with("name", name)
 }
 
+/// Say who holds shares of an issuing CA's key, and which wrapped key they open.
+pub fn custody(custody: &CaCustody) -> Statement {
+    let CaCustody { ca, region, kek, wrapped, threshold, holders, by: _, at: _ } = custody;
+    Statement::new(CA_CUSTODY)
+        .with("ca", ca)
+        .with("region", region)
+        .with("kek", kek)
+        .with("wrapped", wrapped)
+        .with("threshold", threshold)
+        .with("holders", holders.join(","))
+}
+
 /// Set what a platform may take.
 pub fn quota(region: RegionCode, version: u64, limits: &QuotaLimits) -> Statement {
     let QuotaLimits { requests_per_s, burst, bytes_in_flight, disk_bytes } = limits;
@@ -472,6 +488,8 @@ impl Op {
             }
             Op::PutDrillSchedule(schedule) => drill_schedule(schedule),
             Op::RemoveDrillSchedule { region, name } => drill_unschedule(*region, name),
+            Op::PutCustody(put) => custody(put),
+            Op::TakeList { .. } => self.whole("step.list"),
             Op::Erase { region, targets, reason, authority } => erase(*region, targets, reason, authority),
             Op::SetQuota { region, version, limits } => quota(*region, *version, limits),
         }
@@ -509,6 +527,7 @@ impl Op {
             Op::SetTailState { tail, .. } | Op::DiscardTail { tail, .. } => {
                 state.tail(tail).map(|t| t.region)
             }
+            Op::PutCustody(custody) => Some(custody.region),
             Op::RecordTail(tail) => Some(tail.region),
             Op::DecideApproval { approval, .. } => state.approval(*approval).and_then(|a| a.op.region(state)),
             _ => None,
