@@ -5,6 +5,7 @@
 //! stands in the platform's journal as soon as that takes records.
 
 use crate::Caller;
+use crate::auth::issuer_here;
 use crate::ca::close_former;
 use crate::problem::ApiError;
 use crate::signing::propose;
@@ -43,7 +44,7 @@ pub(crate) async fn revoke(
     let Some(identity) = caller.identity.as_ref().filter(|_| caller.via.is_none()) else {
         return done(at_registry.await);
     };
-    if api.cas.of_key(&identity.issuer).is_none() {
+    if !issuer_here(api, identity) {
         let detail = "the registry does not answer; here only an operator with a certificate of a CA of this site may revoke";
         return Err(ApiError::new(codes::REVOCATIONS_STALE, detail));
     }

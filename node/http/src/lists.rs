@@ -196,6 +196,7 @@ pub async fn follow(api: Api, stop: Arc<Notify>) {
             _ = every.tick() => {}
         }
         close_former(&api);
+        api.agent.look_for_news();
         recall_all(&api);
         fetch(&api).await;
         api.agent.set_lists(api.lists.numbers());

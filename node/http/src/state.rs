@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, watch};
 
 /// Settings of the API.
@@ -59,6 +59,8 @@ pub struct Inner {
     pub tables: Arc<TableService>,
     /// The CAs whose keys are on this node.
     pub cas: Arc<CaShelf>,
+    /// When the API was put together.
+    pub started: Instant,
     /// Revocation lists of issuing CAs, as this node has them.
     pub lists: Arc<Lists>,
     /// Chains of forwarded callers, verified lately.
@@ -110,6 +112,7 @@ impl Api {
             tls,
             tables,
             cas,
+            started: Instant::now(),
             lists,
             chains: Chains::default(),
             counters,

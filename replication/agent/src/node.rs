@@ -108,6 +108,7 @@ struct Inner {
     ready: watch::Sender<bool>,
     certificate: Mutex<(i64, i64)>,
     lists: Mutex<Vec<(Digest, u64)>>,
+    news: Mutex<Option<Instant>>,
     fatal: watch::Sender<Option<String>>,
     stop: CancellationToken,
     tasks: Mutex<Vec<JoinHandle<()>>>,
@@ -159,6 +160,7 @@ impl Agent {
             ready: watch::Sender::new(false),
             certificate: Mutex::default(),
             lists: Mutex::default(),
+            news: Mutex::default(),
             fatal: watch::Sender::new(None),
             stop: CancellationToken::new(),
             tasks: Mutex::default(),
@@ -266,6 +268,33 @@ impl Agent {
     /// Says from when to when this node's certificate is valid, milliseconds since 1970; peers are told.
     pub fn set_certificate(&self, from: i64, to: i64) {
         *self.inner.certificate.lock().unwrap_or_else(PoisonError::into_inner) = (from, to);
+    }
+
+    /// How old this node's news of the registry is: the time since it left a leader that a majority followed, whatever way it
+    /// took. `None` before the first.
+    pub fn news_age(&self) -> Option<Duration> {
+        self.inner.news.lock().unwrap_or_else(PoisonError::into_inner).map(|at| at.elapsed())
+    }
+
+    /// Looks whose news is newer: the leader's own while a majority follows it, else what peers say of theirs, as far as this
+    /// node has applied what they have.
+    pub fn look_for_news(&self) {
+        let registry = &self.inner.registry;
+        let mut best: Option<Duration> = None;
+        if registry.is_leader() {
+            best = registry.millis_since_quorum().map(Duration::from_millis);
+        }
+        let index = registry.state().index;
+        for (node, (age, soft)) in self.inner.board.all() {
+            let Some(theirs) = soft.news_ms.filter(|_| node != self.me() && soft.registry_index <= index) else {
+                continue;
+            };
+            let total = age + Duration::from_millis(theirs);
+            best = Some(best.map_or(total, |b| b.min(total)));
+        }
+        let Some(at) = best.and_then(|age| Instant::now().checked_sub(age)) else { return };
+        let mut news = self.inner.news.lock().unwrap_or_else(PoisonError::into_inner);
+        *news = Some(news.map_or(at, |known| known.max(at)));
     }
 
     /// Says which revocation lists this node has, by the CA's key; peers are told.

@@ -1,5 +1,6 @@
 //! What each step of a drill does, and how it knows that it ended as stated.
 
+use crate::drill::authority::CaDrill;
 use crate::drill::canary::Canary;
 use crate::drill::copies::{self, Backups};
 use crate::drill::isolated::Copies;
@@ -38,6 +39,8 @@ pub struct Scene<'a> {
     pub backups: Option<Backups>,
     /// Copies of a drill that works on nothing else.
     pub copies: Option<Copies>,
+    /// The CA that it is about.
+    pub ca: Option<CaDrill>,
     /// The clock of the windows; runs like those of the canaries.
     pub clock: Clock,
     /// When the steps must be over, so that time is left for the way back.
@@ -52,7 +55,7 @@ pub struct Scene<'a> {
     imaged: Vec<(String, Position)>,
     lost_at: Option<Instant>,
     made: Option<(String, Vec<(String, Position)>)>,
-    /// How long the restore took, milliseconds.
+    /// How long the restore took, or until the CA issued again, milliseconds.
     pub restored_ms: Option<f64>,
 }
 
@@ -78,6 +81,7 @@ impl<'a> Scene<'a> {
             canaries,
             backups,
             copies: None,
+            ca: None,
             clock: Clock::start(),
             until: times.0,
             deadline: times.1,
@@ -113,6 +117,7 @@ impl<'a> Scene<'a> {
             Action::Switchover => self.switchover().await,
             Action::Kill => {
                 self.place.kill(&self.plan.victims, &self.survivors, self.until, self.out).await?;
+                self.lost_at = Some(Instant::now());
                 Ok(format!("killed {}", names(&self.plan.victims)))
             }
             Action::Failover => self.failover().await,
@@ -151,6 +156,18 @@ impl<'a> Scene<'a> {
             }
             Action::Recover => self.copies()?.recover().await,
             Action::ServeCopy => self.serve_copy().await,
+            Action::IssueRefused => self.ca()?.refused(&self.survivors, self.plan).await,
+            Action::Unlock => self.ca()?.unlock(&self.survivors, self.plan).await,
+            Action::Issue => {
+                let before = self.platform_before(self.plan.region)?.epoch;
+                let (said, at) = self.ca()?.issue(&self.survivors, self.plan, before).await?;
+                if let Some(lost) = self.lost_at {
+                    let ms = at.saturating_duration_since(lost).as_secs_f64() * 1_000.0;
+                    self.restored_ms.get_or_insert(ms);
+                }
+                Ok(said)
+            }
+            Action::Locked => self.ca()?.locked(self.before, self.plan, self.until).await,
             Action::Sweep => {
                 let copies = self.copies()?;
                 copies.end().await?;
@@ -256,6 +273,10 @@ impl<'a> Scene<'a> {
             if lag >= count { Ok(seen) } else { Err(seen) }
         })
         .await
+    }
+
+    fn ca(&self) -> Result<&CaDrill, Error> {
+        self.ca.as_ref().ok_or_else(|| Error::coded(DRILL_FAILED, "no CA is known"))
     }
 
     fn copies(&mut self) -> Result<&mut Copies, Error> {
