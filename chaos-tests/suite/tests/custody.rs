@@ -204,9 +204,12 @@ fn refused_at(fed: &Federation, node: &str) -> Result<(u16, String)> {
 
 fn a_paused_primary_that_comes_back_cannot_issue(fed: &Federation, shares: &[PathBuf]) -> Result<()> {
     fed.dev("pause", HOME)?;
-    let failover =
-        ["platform", "failover", PROVINCE, "--to", "gz-c-1", "--old-primary", "unreachable", "--accept-data-loss"];
-    fed.eport_at("gz-c-1", &failover)?.ok_json()?;
+    let failover = ["platform", "failover", PROVINCE, "--to", "gz-c-1", "--old-primary", "stopped"];
+    // Refused as long as its silence may be a moment's.
+    wait_for("the failover", Duration::from_secs(60), || {
+        let moved = fed.eport_at("gz-c-1", &failover).and_then(|r| r.ok_json());
+        moved.map(|_| ()).map_err(|e| format!("{e:#}"))
+    })?;
     let placed = fed.wait_platform("gz-c-1", PROVINCE, "is served by gz-c-1", |p| {
         p["primary"] == "gz-c-1" && p["state"] == "active"
     })?;

@@ -348,6 +348,11 @@ pub const ROUTES: &[Route] = &[
         &["limit", "page_token"],
         "One tail and its records: present, clean or in conflict",
     ),
+    get(
+        "/v1/platforms/{region}/tails/{id}/certificates",
+        &[],
+        "Certificates that were given away in the tail and are in no ledger: adopt (certificates:import) or revoke them",
+    ),
     post(
         "/v1/platforms/{region}/tails/{id}/resubmit",
         JSON,

@@ -188,6 +188,8 @@ fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 
 /// Looks after lists and opened keys until `stop` is notified.
 pub async fn follow(api: Api, stop: Arc<Notify>) {
+    // Numbers of the lists that the registry knew to the end when this leader looked.
+    let mut entered = BTreeMap::new();
     let mut every = tokio::time::interval(LOOK_EVERY);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -200,7 +202,7 @@ pub async fn follow(api: Api, stop: Arc<Notify>) {
         recall_all(&api);
         fetch(&api).await;
         api.agent.set_lists(api.lists.numbers());
-        enter(&api).await;
+        enter(&api, &mut entered).await;
     }
 }
 
@@ -251,18 +253,24 @@ async fn ask(api: &Api, node: eport_model::NodeId, ca: &Digest) -> Result<Bytes,
 }
 
 /// The leader enters what a list says and the registry does not know yet.
-async fn enter(api: &Api) {
+async fn enter(api: &Api, entered: &mut BTreeMap<Digest, u64>) {
     if !api.registry.is_leader() {
-        return;
+        return entered.clear();
     }
-    for (ca, _) in api.lists.numbers() {
+    for (ca, number) in api.lists.numbers() {
+        if entered.get(&ca) == Some(&number) {
+            continue;
+        }
         let view = api.registry.state();
         let new = api.lists.entries(&ca).into_iter().any(|e| {
             let rule = Distrust::Listed { issuer: ca, serial: e.serial.clone() };
             view.state.revocation(&e.serial).is_none() && view.state.revocation(&rule.to_string()).is_none()
         });
         let der = api.lists.newest(&ca).filter(|der| new && der.len() <= LOGGED_LEN_MAX);
-        let Some(der) = der else { continue };
+        let Some(der) = der else {
+            entered.insert(ca, number);
+            continue;
+        };
         let by = Subject::Node { platform: api.agent.home(), node: api.agent.me() }.to_string();
         let op = Op::TakeList { issuer: ca, list: der.to_vec() };
         let reason = "a CA's own revocation list".to_owned();

@@ -102,6 +102,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/tails", get(tails_api::all))
         .route("/v1/platforms/{region}/tails", get(tails_api::list))
         .route("/v1/platforms/{region}/tails/{id}", get(tails_api::show))
+        .route("/v1/platforms/{region}/tails/{id}/certificates", get(tails_api::certificates))
         .route("/v1/platforms/{region}/tails/{id}/resubmit", post(tails_api::resubmit))
         .route("/v1/platforms/{region}/tails/{id}/discard", post(tails_api::discard))
         .route("/v1/platforms/{region}/data-keys", get(backup_api::data_keys).post(backup_api::rotate))

@@ -261,7 +261,7 @@ mod tests {
         let (shelf, _) = CaShelf::open(dir.path(), None).unwrap();
         assert!(shelf.all().is_empty() && shelf.locked()[0].key == key);
         assert!(shelf.unlock(region, &Passphrase::draw()).is_err() && shelf.all().is_empty());
-        assert_eq!(shelf.unlock("440100".parse().unwrap(), &word).unwrap(), [], "another platform's");
+        assert!(shelf.unlock("440100".parse().unwrap(), &word).unwrap().is_empty(), "another platform's");
         assert_eq!(shelf.unlock(region, &word).unwrap(), [key]);
         assert!(shelf.of_key(&key).is_some() && shelf.locked().is_empty());
         assert!(shelf.close(|_, _| false).is_empty(), "what a file opened stays open");

@@ -118,7 +118,7 @@ pub async fn crl(State(api): State<Api>, Path(name): Path<String>) -> Result<Res
         api.readers.acquire().await.map_err(|_| ApiError::new(codes::DRAINING, "the node stops"))?;
     let (at, asked) = (api.clone(), name.clone());
     let made =
-        tokio::task::spawn_blocking(move || made(&at, &authority, &platform, epoch, &wanted, &asked)).await;
+        tokio::task::spawn_blocking(move || next_list(&at, &authority, &platform, epoch, &wanted, &asked)).await;
     let made = made.map_err(|e| ApiError::new(codes::INTERNAL, e.to_string()))?;
     let bytes = Bytes::from(made?);
     keep(&api.cas.lists, name.into_bytes(), revoked, epoch, bytes.clone(), LISTS_MAX);
@@ -130,7 +130,7 @@ fn said(api: &Api) -> usize {
     api.registry.state().state.revoked_count() + api.lists.count()
 }
 
-fn made(
+fn next_list(
     api: &Api,
     authority: &Authority,
     platform: &Platform,

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod answer;
+mod adoption;
 mod certificates;
 mod config;
 mod custody;
@@ -35,6 +36,7 @@ mod tails;
 mod token;
 mod usage;
 
+pub use adoption::TAIL_CERTIFICATES_MAX;
 pub use answer::SubmitAnswer;
 pub use certificates::{CertificateRow, CertificateState, LedgerError};
 pub use config::Config;

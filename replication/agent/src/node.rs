@@ -28,7 +28,7 @@ use eport_wire::{Envelope, Purpose};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -108,7 +108,7 @@ struct Inner {
     ready: watch::Sender<bool>,
     certificate: Mutex<(i64, i64)>,
     lists: Mutex<Vec<(Digest, u64)>>,
-    news: Mutex<Option<Instant>>,
+    heard_registry: Mutex<Option<Instant>>,
     fatal: watch::Sender<Option<String>>,
     stop: CancellationToken,
     tasks: Mutex<Vec<JoinHandle<()>>>,
@@ -160,7 +160,7 @@ impl Agent {
             ready: watch::Sender::new(false),
             certificate: Mutex::default(),
             lists: Mutex::default(),
-            news: Mutex::default(),
+            heard_registry: Mutex::default(),
             fatal: watch::Sender::new(None),
             stop: CancellationToken::new(),
             tasks: Mutex::default(),
@@ -273,7 +273,7 @@ impl Agent {
     /// How old this node's news of the registry is: the time since it left a leader that a majority followed, whatever way it
     /// took. `None` before the first.
     pub fn news_age(&self) -> Option<Duration> {
-        self.inner.news.lock().unwrap_or_else(PoisonError::into_inner).map(|at| at.elapsed())
+        self.inner.heard_registry.lock().unwrap_or_else(PoisonError::into_inner).map(|at| at.elapsed())
     }
 
     /// Looks whose news is newer: the leader's own while a majority follows it, else what peers say of theirs, as far as this
@@ -282,7 +282,10 @@ impl Agent {
         let registry = &self.inner.registry;
         let mut best: Option<Duration> = None;
         if registry.is_leader() {
-            best = registry.millis_since_quorum().map(Duration::from_millis);
+            // Who votes alone needs nobody's answer.
+            let alone = registry.voters() == [self.me()];
+            let since = if alone { Some(0) } else { registry.millis_since_quorum() };
+            best = since.map(Duration::from_millis);
         }
         let index = registry.state().index;
         for (node, (age, soft)) in self.inner.board.all() {
@@ -293,7 +296,7 @@ impl Agent {
             best = Some(best.map_or(total, |b| b.min(total)));
         }
         let Some(at) = best.and_then(|age| Instant::now().checked_sub(age)) else { return };
-        let mut news = self.inner.news.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut news = self.inner.heard_registry.lock().unwrap_or_else(PoisonError::into_inner);
         *news = Some(news.map_or(at, |known| known.max(at)));
     }
 

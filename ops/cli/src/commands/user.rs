@@ -7,7 +7,7 @@ use crate::output::{Out, cell};
 use crate::table::Table;
 use clap::{Args, Subcommand, ValueEnum};
 use eport_api_types::{SettingRequest, UserRequest};
-use eport_authority::{Authority, CaPurpose, Key, LifeDays, Validity};
+use eport_authority::{CaPurpose, Key, LifeDays, Validity};
 use eport_client::{Method, path_segment};
 use eport_model::{Epoch, RegionCode};
 use eport_registry::{OperatorRole, statement};
