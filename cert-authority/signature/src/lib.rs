@@ -10,12 +10,14 @@
 #![forbid(unsafe_code)]
 
 mod certificate;
+mod head;
 mod header;
 mod list;
 mod refused;
 mod statement;
 
 pub use certificate::{IssuerFacts, Signatory, issuer_facts, signatory};
+pub use head::JournalHead;
 pub use header::{HEADER, HEADER_LEN_MAX, Header};
 pub use list::{LIST_LEN_MAX, ListEntry, RevocationList, revocation_list};
 pub use refused::Refused;

@@ -50,6 +50,21 @@ pub struct JournalHead {
     pub digest: Digest,
 }
 
+/// `POST /v1/platforms/{region}/journal/signatures`: a signed checkpoint was written.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct JournalSigned {
+    /// The platform.
+    pub region: RegionCode,
+    /// Epoch of the record that is vouched for.
+    pub epoch: Epoch,
+    /// Its index.
+    pub index: u64,
+    /// Its digest.
+    pub digest: Digest,
+    /// Index of the record that says so.
+    pub record: u64,
+}
+
 /// Digests of the state rows of all holders at one applied index.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct PlatformVerify {

@@ -46,7 +46,7 @@ pub use enrolment::{
 pub use erasures::{BodyItem, EraseBody, EraseRequest, ErasureItem};
 pub use hosting::{CopyUsage, PlatformUsage, QuotaItem, QuotaRequest, UsageMissing, UsageReport};
 pub use instant::{from_rfc3339, rfc3339};
-pub use journal::{EpochSpan, JournalHead, JournalVerify, PlatformVerify, ReplicaDigest};
+pub use journal::{EpochSpan, JournalHead, JournalSigned, JournalVerify, PlatformVerify, ReplicaDigest};
 pub use moves::{
     ExpectedLoss, MoveAnswer, MoveRequest, MoveState, PlanCheck, PlatformCreate, PolicyBackup, PolicyRequest,
 };

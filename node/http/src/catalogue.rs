@@ -223,6 +223,11 @@ pub const ROUTES: &[Route] = &[
     ),
     get("/v1/platforms/{region}/events", &["after", "limit", "wait"], "Journal events after an index"),
     get("/v1/platforms/{region}/journal/head", &[], "Position of the last committed record"),
+    post(
+        "/v1/platforms/{region}/journal/signatures",
+        "",
+        "Have the primary's node vouch for the newest committed record, in the journal itself",
+    ),
     Route {
         query: &["from"],
         ..post(

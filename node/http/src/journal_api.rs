@@ -14,9 +14,9 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use eport_access::Action;
 use eport_agent::PlatformHandle;
-use eport_api_types::{JournalHead, PlatformVerify, ReplicaDigest};
+use eport_api_types::{JournalHead, JournalSigned, PlatformVerify, ReplicaDigest};
 use eport_journal::Outcome;
-use eport_model::{Digest, Draft, JournalIndex, NodeId, RecordKind, RegionCode, codes};
+use eport_model::{Digest, Draft, JournalIndex, NodeId, RecordKind, RegionCode, SIGNED_HEAD_SINCE, codes};
 use rand::RngCore;
 use std::time::Duration;
 
@@ -81,6 +81,29 @@ pub async fn head(
         digest: position.digest,
     };
     Ok(Answer(head).into_response())
+}
+
+/// `POST /v1/platforms/{region}/journal/signatures`: the primary's node vouches for the newest committed record.
+pub async fn sign(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let region = region(&name)?;
+    let (outline, forwarded) = (Outline::of(&request), request.headers().contains_key(FORWARDED));
+    drop(request);
+    need(&api, &caller, Action::AdministerPlatform, Some(region))?;
+    if let Place::There(answer) = at_primary(&api, region, &caller, outline, forwarded).await? {
+        return Ok(answer);
+    }
+    crate::ca::readable(&api, region, SIGNED_HEAD_SINCE)?;
+    let (covers, record) = api.agent.sign_head(region).await.ok_or_else(|| {
+        ApiError::new(codes::WRITE_BLOCKED, "the signature was not confirmed by the backups in time")
+    })?;
+    let (epoch, index, digest) = (covers.epoch, covers.index.as_u64(), covers.digest);
+    let answer = JournalSigned { region, epoch, index, digest, record: record.index.as_u64() };
+    Ok(Answer(answer).into_response())
 }
 
 /// `POST /v1/platforms/{region}/verify`: a checksum mark in the journal, then everybody's digest at exactly that record. With

@@ -76,6 +76,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/platforms/{region}/documents/{doc_id}/receipts", get(documents_api::receipts))
         .route("/v1/platforms/{region}/events", get(documents_api::events))
         .route("/v1/platforms/{region}/journal/head", get(journal_api::head))
+        .route("/v1/platforms/{region}/journal/signatures", post(journal_api::sign))
         .route("/v1/platforms/{region}/journal/exports", post(journal_api::export))
         .route("/v1/platforms/{region}/journal/exports/{id}/{file}", get(journal_api::export_file))
         .route("/v1/platforms/{region}/documents/{doc_id}/bodies", get(documents_api::bodies))

@@ -5,6 +5,7 @@
 //! what is counted as served was served here. Everything is in memory: the quotas themselves stand in the registry, and what
 //! must survive is written with the platform's records.
 
+use crate::judges::Judges;
 use eport_fairness::{Bucket, Fair, Limits, Shares};
 use eport_model::RegionCode;
 use eport_registry::{Quota, QuotaLimits};
@@ -27,6 +28,7 @@ pub struct Hosting(Arc<Inner>);
 
 struct Inner {
     turns: Mutex<Fair<RegionCode, oneshot::Sender<Turn>>>,
+    judges: Judges,
     bodies: Mutex<Shares<Option<RegionCode>>>,
     gates: RwLock<BTreeMap<RegionCode, Arc<Gate>>>,
     start: Instant,
@@ -99,6 +101,7 @@ impl Hosting {
         let limits = Limits { slots: processors, queue_max: WAITING_MAX, quantum: TURN as u64 };
         Self(Arc::new(Inner {
             turns: Mutex::new(Fair::new(limits)),
+            judges: Judges::new(processors),
             bodies: Mutex::new(Shares::new(BODY_BUDGET)),
             gates: RwLock::default(),
             start: started(),
@@ -153,6 +156,11 @@ impl Hosting {
             }
             _ => Err(Refused::Room),
         }
+    }
+
+    /// The threads that judge parts of batches.
+    pub(crate) fn judges(&self) -> &Judges {
+        &self.0.judges
     }
 
     /// Waits for a turn to do work of `cost` documents. `None`: too many requests of the platform wait already.

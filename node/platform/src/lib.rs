@@ -19,6 +19,7 @@ mod error;
 mod events;
 mod hosting;
 mod job;
+mod judges;
 mod keys;
 mod log;
 mod numbers;

@@ -119,20 +119,13 @@ impl Platform {
         if let Some(redirect) = self.redirect() {
             return vec![redirect; lines.len()];
         }
+        let caller = Arc::new(caller.clone());
         let mut slots = Vec::with_capacity(lines.len());
         let mut sent = Vec::new();
         for chunk in lines.chunks(CHUNK) {
             let from = slots.len();
             for part in chunk.chunks(TURN) {
-                let turn = self.turn(part.len()).await;
-                if turn.is_some() {
-                    self.inner.gate.serve(part.len() as u64);
-                }
-                let judge = |raw: &Bytes| match turn {
-                    Some(_) => self.judge(caller, raw, None),
-                    None => Slot::Answered(no_turn()),
-                };
-                slots.extend(part.iter().map(judge));
+                slots.extend(self.judge_part(&caller, part).await);
             }
             sent.push(self.send(&slots, (from..slots.len()).collect()).await);
             tokio::task::yield_now().await;
@@ -157,6 +150,24 @@ impl Platform {
     /// Counts a request that is served here and is no submission.
     pub fn serve(&self) {
         self.inner.gate.serve(1);
+    }
+
+    /// Judges what one turn allows on the threads that are there for it; the turn is over when that is done, also when the caller
+    /// has gone away.
+    async fn judge_part(&self, caller: &Arc<Caller>, part: &[Bytes]) -> Vec<Slot> {
+        let Some(turn) = self.turn(part.len()).await else {
+            return part.iter().map(|_| Slot::Answered(no_turn())).collect();
+        };
+        self.inner.gate.serve(part.len() as u64);
+        let (platform, caller, lines) = (self.clone(), caller.clone(), part.to_vec());
+        let judge = move || {
+            let judged = lines.iter().map(|raw| platform.judge(&caller, raw, None)).collect();
+            drop(turn);
+            judged
+        };
+        let lost = || Slot::Answered(SubmitAnswer::unavailable(codes::INTERNAL, "no answer"));
+        let judged: Option<Vec<Slot>> = self.inner.config.hosting.judges().run(judge).await;
+        judged.unwrap_or_else(|| part.iter().map(|_| lost()).collect())
     }
 
     /// Waits for the platform's turn to judge; `None` when it has waited too long, or too many wait.

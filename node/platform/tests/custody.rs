@@ -27,7 +27,7 @@ async fn a_wrapped_key_is_a_record_that_every_backup_has_and_the_same_one_again_
     h.platform.record_wrapped(&row(1), None).await.unwrap();
     let records = h.log.journal().records.clone();
     assert_eq!(records.len(), 1);
-    assert_eq!((records[0].header.kind.clone(), records[0].header.schema), (RecordKind::CaAct, 6));
+    assert_eq!((records[0].header.kind.clone(), records[0].header.schema), (RecordKind::CaAct, 7));
     let backup = start(config());
     backup.log.follow(&records);
     assert_eq!(backup.platform.wrapped_keys(&row(1).ca).unwrap(), [row(1)]);

@@ -123,9 +123,10 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
     transport.set_peers(seeds);
     let profile = profile(config);
     let own = tls.clone();
-    let sign = move |bytes: &[u8]| own.sign(bytes).inspect_err(|error| warn!(%error, "step not signed")).ok();
+    let sign = move |bytes: &[u8]| own.sign(bytes).inspect_err(|error| warn!(%error, "not signed")).ok();
+    let signer = eport_consensus::StepSigner::new(sign);
     let registry_config = eport_consensus::Config {
-        signer: Some(eport_consensus::StepSigner::new(sign)),
+        signer: Some(signer.clone()),
         ..eport_consensus::Config::new(config.node.id, profile)
     };
     let registry = Registry::open(registry_config, registry_store, transport.clone()).await?;
@@ -175,6 +176,7 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
             scrub_every: Duration::from_secs(config.verify.scrub_every_s),
             scrub_bytes_s: config.verify.scrub_mib_s << 20,
         },
+        signer: Some(signer),
     };
     let dir = data.path().to_owned();
     let exports = dir.join("exports");

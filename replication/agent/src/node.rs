@@ -63,6 +63,8 @@ pub struct Config {
     pub version: String,
     /// How often and how fast this node verifies what it keeps.
     pub verification: Verification,
+    /// Signs heads of journals. `None`: none are signed here.
+    pub signer: Option<eport_consensus::StepSigner>,
 }
 
 /// The agent. Cheap to clone; stops with `shutdown`.
@@ -416,6 +418,16 @@ impl Agent {
 
     pub(crate) fn scrubs_shared(&self) -> Arc<Scrubs> {
         self.inner.scrubs.clone()
+    }
+
+    pub(crate) fn signer(&self) -> Option<&eport_consensus::StepSigner> {
+        self.inner.config.signer.as_ref()
+    }
+
+    /// Has this node vouch for the newest committed record of a platform of which it is the open primary: what it covers, and the
+    /// record that says so. `None` when it is not, cannot sign, a holder does not read signed heads, or it was not confirmed.
+    pub async fn sign_head(&self, region: RegionCode) -> Option<(Position, Position)> {
+        crate::verification::sign_head(self, &self.platform(region)?).await
     }
 
     /// How often and how fast this node verifies.

@@ -19,6 +19,11 @@ impl StepSigner {
         Self(Arc::new(sign))
     }
 
+    /// Bytes that are no command, signed: certificate and signature, both DER. `None` when the key cannot sign.
+    pub fn bytes(&self, bytes: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+        (self.0)(bytes)
+    }
+
     /// The command with this node's signature, made now: a repeated step is signed afresh.
     pub(crate) fn sign(&self, state: &State, mut command: Command) -> Command {
         let Some(federation) = state.federation() else { return command };

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Version of the record layout and of the state rows its effects write.
-pub const SCHEMA_VERSION: u16 = 6;
+pub const SCHEMA_VERSION: u16 = 7;
 /// The record format that knows Degrade records.
 pub const DEGRADE_SINCE: u16 = 2;
 /// The record format that knows records of certificates.
@@ -20,8 +20,10 @@ pub const CERTIFICATES_SINCE: u16 = 3;
 pub const ERASE_SINCE: u16 = 4;
 /// The record format that knows records of enrolment.
 pub const ENROLMENT_SINCE: u16 = 5;
+/// The record format that knows signed heads.
+pub const SIGNED_HEAD_SINCE: u16 = 6;
 /// The record format that knows what was done with a CA's key.
-pub const CA_ACT_SINCE: u16 = 6;
+pub const CA_ACT_SINCE: u16 = 7;
 
 /// Id of a move, drawn by whoever asked for it. Prints as 32 hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -126,6 +128,18 @@ pub enum RecordKind {
     },
     /// A token was made or withdrawn, a request was filed or refused. What leads to a certificate stands in its `CertIntent`.
     Enrolment,
+    /// A signed checkpoint: the primary's node vouches for an earlier record and with it, through the chain, for everything before.
+    /// Whoever could alter a copy and chain it anew would also need that node's key.
+    SignedHead {
+        /// The record that is vouched for.
+        covers: Position,
+        /// When it was signed; part of what is signed.
+        at: Timestamp,
+        /// The node's certificate, DER: judged as of `at`.
+        certificate: Bytes,
+        /// Over lineage, platform, `covers` and `at`; ECDSA, DER.
+        signature: Bytes,
+    },
     /// Something was done with a CA of the platform: its wrapped key was kept, its key was opened by persons, it revoked what it had
     /// issued while it was cut off.
     CaAct,
@@ -140,6 +154,7 @@ impl RecordKind {
             RecordKind::CertIntent | RecordKind::CertIssued => CERTIFICATES_SINCE,
             RecordKind::Erase { .. } => ERASE_SINCE,
             RecordKind::Enrolment => ENROLMENT_SINCE,
+            RecordKind::SignedHead { .. } => SIGNED_HEAD_SINCE,
             RecordKind::CaAct => CA_ACT_SINCE,
             _ => 1,
         }
@@ -159,6 +174,7 @@ impl RecordKind {
             RecordKind::CertIntent => "cert_intent",
             RecordKind::CertIssued => "cert_issued",
             RecordKind::Enrolment => "enrolment",
+            RecordKind::SignedHead { .. } => "signed_head",
             RecordKind::CaAct => "ca_act",
         }
     }

@@ -96,6 +96,12 @@ pub enum Error {
         /// What does not match.
         detail: String,
     },
+    /// The record lies in an archive that is not there.
+    #[error("{} lies in the archive, which is away", path.display())]
+    ArchiveAway {
+        /// The file's name in the journal.
+        path: PathBuf,
+    },
     /// Records that do not follow the last stored one.
     #[error("the record does not follow {last}")]
     OutOfOrder {
@@ -161,6 +167,7 @@ impl Coded for Error {
             Error::DiskFull { .. } | Error::LowSpace { .. } => codes::DISK_FULL,
             Error::Failed { .. } | Error::Stopped => codes::STORAGE_FAILED,
             Error::Damaged { .. } => codes::RECORD_DAMAGED,
+            Error::ArchiveAway { .. } => codes::ARCHIVE_AWAY,
             Error::OutOfOrder { .. } => codes::APPEND_REFUSED,
             Error::BelowApplied { .. } => codes::BELOW_APPLIED,
             Error::NoRecord { .. } | Error::NoObject { .. } => codes::NOT_STORED,

@@ -27,12 +27,13 @@ pub use checkpoint::{Checkpoint, CheckpointFile, CheckpointInbox, MANIFEST_LEN_M
 pub use datadir::{DataDir, NodeFile};
 pub use error::{Cause, Error};
 pub use export::{
-    EpochSpan, ExportManifest, Problem, Received, Restored, SegmentEntry, TailDocument, TailHead, TailInbox,
+    EpochSpan, ExportManifest, HeadJudge, Problem, Received, Restored, SegmentEntry, SignedHead,
+    SignedHeads, TailDocument, TailHead, TailInbox,
     TailManifest, Until, VerifyReport, read_tail, tail_documents, tail_file_name, verify_export,
 };
 pub use log::{ClosedJournal, FileReport, Gap};
 pub use objects::{ObjectInfo, ObjectStore};
-pub use platform::{PlatformStore, Recovered, RewindMark, StateDigest, StateSnapshot};
+pub use platform::{Archived, PlatformStore, Recovered, RewindMark, StateDigest, StateSnapshot};
 pub use platform::{RowsLook, ScrubPlace};
 pub use registry::RegistryStore;
 pub use shared::{Budget, MemoryUse, Shared};

@@ -5,9 +5,12 @@
 
 use anyhow::{Context, Result};
 use eport_suite::matrix::drills::{self, DrillCell};
+use eport_suite::matrix::fault::Fault;
 use eport_suite::matrix::report::{DrillRow, Row, Simulated, markdown, summary};
 use eport_suite::matrix::{Cell, Ground, cover, kills, run};
 use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 struct Args {
@@ -16,11 +19,12 @@ struct Args {
     limit: Duration,
     only: Option<String>,
     list: bool,
+    grounds: usize,
 }
 
 fn args() -> Result<Args> {
     let mut args =
-        Args { out: None, simulated: None, limit: Duration::from_secs(20 * 60), only: None, list: false };
+        Args { out: None, simulated: None, limit: Duration::from_secs(20 * 60), only: None, list: false, grounds: 3 };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let mut value = || words.next().with_context(|| format!("{word} needs a value"));
@@ -31,9 +35,10 @@ fn args() -> Result<Args> {
                 args.limit = Duration::from_secs(60 * value()?.parse::<u64>().context("--minutes")?)
             }
             "--only" => args.only = Some(value()?),
+            "--grounds" => args.grounds = value()?.parse().context("--grounds")?,
             "--list" => args.list = true,
             other => anyhow::bail!(
-                "unknown word {other}: --out FILE, --simulated FILE, --minutes N, --only TEXT, --list"
+                "unknown word {other}: --out FILE, --simulated FILE, --minutes N, --only TEXT, --grounds N, --list"
             ),
         }
     }
@@ -54,30 +59,121 @@ fn main() -> Result<()> {
     }
     let simulated = args.simulated.as_deref().map(read_simulated).transpose()?.unwrap_or_default();
     let begun = Instant::now();
-    let mut ground = Ground::new()?;
+    let first = Ground::new()?;
+    let mut rehearsals = drills::cells(&drills::drills(&first, &DRILLS)?);
+    let planned_drills = rehearsals.len();
+    rehearsals.retain(|c| args.only.as_ref().is_none_or(|text| drill_name(c).contains(text)));
     // The pairs first, then the drills: what the time does not suffice for is a repetition of the simplest fault.
-    let (mut rows, mut facts) = go_through(&mut ground, &cells, args.limit, 0)?;
-    let wanted = |c: &DrillCell| args.only.as_ref().is_none_or(|text| drill_name(c).contains(text));
-    let mut drill_cells = drills::cells(&drills::drills(&ground, &DRILLS)?);
-    let planned_drills = drill_cells.len();
-    drill_cells.retain(wanted);
-    let left = args.limit.saturating_sub(begun.elapsed());
-    let rehearsed = rehearse(&mut ground, &drill_cells, left, &mut facts)?;
-    let left = args.limit.saturating_sub(begun.elapsed());
-    let (last, later) = go_through(&mut ground, &more, left, cells.len())?;
-    rows.extend(last);
-    rows.sort_by_key(|r| r.cell);
-    facts.extend(later.into_iter().filter(|f| f.starts_with("The time")));
+    let tasks = cells.into_iter().map(Task::Move);
+    let tasks = tasks.chain(rehearsals.into_iter().map(Task::Drill)).chain(more.into_iter().map(Task::Move));
+    let mut facts = vec![format!("{} federations side by side.", args.grounds)];
+    let done = Work::new(tasks.collect(), begun + args.limit).run(first, args.grounds, &mut facts)?;
     facts.push(format!("The run took {:.0} s.", begun.elapsed().as_secs_f64()));
+    let (mut rows, mut rehearsed) = (Vec::new(), Vec::new());
+    for (_, done) in done {
+        match done {
+            Done::Move(row) => rows.push(row),
+            Done::Drill(row) => rehearsed.push(row),
+        }
+    }
+    rows.sort_by_key(|r| r.cell);
     let text = markdown(&rows, &rehearsed, (planned, planned_drills), &simulated, &facts);
     if let Some(out) = &args.out {
         std::fs::write(out, text).with_context(|| out.display().to_string())?;
     }
     let broken = rows.iter().filter(|r| r.result.is_err()).count()
         + rehearsed.iter().filter(|r| r.result.is_err()).count();
-    eprintln!("{} cells in {:.0} s: {:?}", rows.len(), begun.elapsed().as_secs_f64(), summary(&rows));
+    let all = rows.len() + rehearsed.len();
+    eprintln!("{all} cells in {:.0} s: {:?}", begun.elapsed().as_secs_f64(), summary(&rows));
     anyhow::ensure!(broken == 0, "{broken} cells broke a promise");
     Ok(())
+}
+
+/// One cell to be run.
+#[derive(Clone)]
+enum Task {
+    Move(Cell),
+    Drill(DrillCell),
+}
+
+/// One cell that was run.
+enum Done {
+    Move(Row),
+    Drill(DrillRow),
+}
+
+/// What is still to be done and what is done, shared by the federations that work side by side: nearly all of a cell's time is waiting.
+struct Work {
+    tasks: Vec<Task>,
+    next: AtomicUsize,
+    until: Instant,
+    done: Mutex<Vec<(usize, Done)>>,
+}
+
+impl Work {
+    fn new(tasks: Vec<Task>, until: Instant) -> Self {
+        Self { tasks, next: AtomicUsize::new(0), until, done: Mutex::new(Vec::new()) }
+    }
+
+    /// Runs everything that the time suffices for; answers it in the order of the plan.
+    fn run(self, first: Ground, grounds: usize, facts: &mut Vec<String>) -> Result<Vec<(usize, Done)>> {
+        if !first.mounted {
+            facts.push("This process may not mount: no disk could be filled, so the cells of the full disk were not run.".to_owned());
+        }
+        std::thread::scope(|scope| {
+            let others: Vec<_> =
+                (1..grounds).map(|_| scope.spawn(|| self.work(Ground::new()?))).collect();
+            let mut ended = vec![self.work(first)];
+            ended.extend(others.into_iter().map(|o| o.join().map_err(|_| anyhow::anyhow!("a worker died"))?));
+            ended.into_iter().collect::<Result<Vec<()>>>()
+        })?;
+        let mut done = self.done.into_inner().map_err(|_| anyhow::anyhow!("a worker died"))?;
+        done.sort_by_key(|(n, _)| *n);
+        let begun = self.next.load(Ordering::SeqCst).min(self.tasks.len());
+        for (what, moves) in [("cells", true), ("cells of drills", false)] {
+            let left = self.tasks[begun..].iter().filter(|t| matches!(t, Task::Move(_)) == moves).count();
+            if left > 0 {
+                facts.push(format!("The time was over: {left} planned {what} were not run."));
+            }
+        }
+        Ok(done)
+    }
+
+    fn work(&self, mut ground: Ground) -> Result<()> {
+        while Instant::now() < self.until {
+            let number = self.next.fetch_add(1, Ordering::SeqCst);
+            let Some(task) = self.tasks.get(number) else { break };
+            // Clients are told apart by the number of the cell.
+            let (name, said, done) = match task {
+                Task::Move(cell) if cell.fault == Fault::FullDisk && !ground.mounted => continue,
+                Task::Move(cell) => {
+                    let result = run(&mut ground, cell, number);
+                    let said = result.as_ref().map(|o| (o.seconds, format!("{o:?}"))).map_err(|e| format!("{e:#}"));
+                    let row = Row { cell: *cell, result: result.map_err(|e| format!("{e:#}")) };
+                    (name(cell), said, Done::Move(row))
+                }
+                Task::Drill(cell) => {
+                    let result = drills::run(&mut ground, cell, number);
+                    let said = result.as_ref().map(|o| (o.seconds, format!("{o:?}"))).map_err(|e| format!("{e:#}"));
+                    let row = DrillRow { cell: cell.clone(), result: result.map_err(|e| format!("{e:#}")) };
+                    (drill_name(cell), said, Done::Drill(row))
+                }
+            };
+            let broken = said.is_err();
+            match said {
+                Ok((seconds, outcome)) => eprintln!("{:3} {seconds:5.1} s {name} -> {outcome}", number + 1),
+                Err(why) => eprintln!("{:3} BROKEN {name}: {why}\n{}", number + 1, ground.fed.logs()),
+            }
+            if let Ok(mut all) = self.done.lock() {
+                all.push((number, done));
+            }
+            if broken {
+                // What the broken cell left must not spoil the next.
+                ground = Ground::new()?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The drills whose steps are gone through; those of a whole site and of the province have the steps of `primary-kill`.
@@ -85,35 +181,6 @@ const DRILLS: [&str; 5] = ["switchover", "primary-kill", "link-cut", "standby-re
 
 fn drill_name(c: &DrillCell) -> String {
     format!("drill {} / {} / {}", c.drill, c.step, c.blow)
-}
-
-fn rehearse(
-    ground: &mut Ground,
-    cells: &[DrillCell],
-    limit: Duration,
-    facts: &mut Vec<String>,
-) -> Result<Vec<DrillRow>> {
-    let begun = Instant::now();
-    let mut rows = Vec::new();
-    for (n, cell) in cells.iter().enumerate() {
-        if begun.elapsed() >= limit {
-            facts.push(format!(
-                "The time was over: {} planned cells of drills were not run.",
-                cells.len() - n
-            ));
-            break;
-        }
-        let result = drills::run(ground, cell, n);
-        match &result {
-            Ok(o) => eprintln!("{:3} {:5.1} s {} -> {o:?}", n + 1, o.seconds, drill_name(cell)),
-            Err(e) => eprintln!("{:3} BROKEN {}: {e:#}\n{}", n + 1, drill_name(cell), ground.fed.logs()),
-        }
-        if result.is_err() {
-            *ground = Ground::new()?;
-        }
-        rows.push(DrillRow { cell: cell.clone(), result: result.map_err(|e| format!("{e:#}")) });
-    }
-    Ok(rows)
 }
 
 fn name(c: &Cell) -> String {
@@ -125,39 +192,4 @@ fn read_simulated(path: &std::path::Path) -> Result<Simulated> {
     let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
     let pair = |line: &str| line.split_once('\t').map(|(a, b)| (a.to_owned(), b.to_owned()));
     text.lines().map(|l| pair(l).with_context(|| l.to_owned())).collect()
-}
-
-fn go_through(
-    ground: &mut Ground,
-    cells: &[Cell],
-    limit: Duration,
-    first: usize,
-) -> Result<(Vec<Row>, Vec<String>)> {
-    let begun = Instant::now();
-    let mut facts = Vec::new();
-    if !ground.mounted {
-        facts.push("This process may not mount: no disk could be filled, so the cells of the full disk were not run.".to_owned());
-    }
-    let mut rows = Vec::new();
-    for (n, cell) in cells.iter().enumerate() {
-        if begun.elapsed() >= limit {
-            facts.push(format!("The time was over: {} planned cells were not run.", cells.len() - n));
-            break;
-        }
-        if cell.fault == eport_suite::matrix::fault::Fault::FullDisk && !ground.mounted {
-            continue;
-        }
-        // A client of its own for each cell, also across the two passes.
-        let result = run(ground, cell, first + n);
-        match &result {
-            Ok(o) => eprintln!("{:3} {:5.1} s {} -> {o:?}", n + 1, o.seconds, name(cell)),
-            Err(e) => eprintln!("{:3} BROKEN {}: {e:#}\n{}", n + 1, name(cell), ground.fed.logs()),
-        }
-        if result.is_err() {
-            // What the broken cell left must not spoil the next.
-            *ground = Ground::new()?;
-        }
-        rows.push(Row { cell: *cell, result: result.map_err(|e| format!("{e:#}")) });
-    }
-    Ok((rows, facts))
 }

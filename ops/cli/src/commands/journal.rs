@@ -35,6 +35,14 @@ pub enum JournalCommand {
         /// Outside anchor EPOCH:INDEX:DIGEST that proves the end; default the platform's head when online
         #[arg(long, value_name = "POSITION", value_parser = parse_position)]
         head: Option<Position>,
+        /// CAs that were trusted when the journal was signed, PEM; default the bundle of the context, offline none
+        #[arg(long, value_name = "FILE")]
+        trust: Option<PathBuf>,
+    },
+    /// Have the primary's node vouch for the newest committed record, in the journal itself
+    Sign {
+        /// Region code
+        region: RegionCode,
     },
     /// Copy a journal into a folder that journal verify --offline can read
     Export {
@@ -68,11 +76,22 @@ fn parse_position(text: &str) -> Result<Position, String> {
 /// Runs the group.
 pub async fn run(args: JournalArgs, global: &Global, out: Out) -> Result<(), Error> {
     match args.command {
-        JournalCommand::Verify { region, offline: Some(dir), head } => {
-            verify_offline(&dir, region, head, out)
+        JournalCommand::Verify { region, offline: Some(dir), head, trust } => {
+            print_report(&verify_folder(&dir, region, head, trust.as_deref())?, out)
         }
-        JournalCommand::Verify { region, offline: None, head } => {
-            verify_online(&connect::client(global)?, region, head, out).await
+        JournalCommand::Verify { region, offline: None, head, trust } => {
+            let trust = trust.map_or_else(|| connect::access(global).map(|a| a.ca), Ok)?;
+            let client = connect::client(global)?;
+            print_report(&verify(&client, region, head, Some(&trust)).await?, out)
+        }
+        JournalCommand::Sign { region } => {
+            let path = format!("/v1/platforms/{region}/journal/signatures");
+            let signed: Value = connect::client(global)?.command(&path, json!({})).await?;
+            let text = |v: &Value| {
+                format!("{}:{}:{} by record {}\n", cell(v, "epoch"), cell(v, "index"), cell(v, "digest"), cell(v, "record"))
+            };
+            out.result(&signed, || text(&signed));
+            Ok(())
         }
         JournalCommand::Export { region, to } => {
             let client = connect::client(global)?;
@@ -156,18 +175,14 @@ pub async fn export_at(
     Ok(document)
 }
 
-async fn verify_online(
-    client: &Client,
-    region: RegionCode,
-    head: Option<Position>,
-    out: Out,
-) -> Result<(), Error> {
-    print_report(&verify(client, region, head).await?, out)
-}
-
 /// Exports into a folder that goes away and verifies that. The head is read *before* the export: everything acknowledged
 /// up to then must be in it.
-pub async fn verify(client: &Client, region: RegionCode, anchor: Option<Position>) -> Result<Value, Error> {
+pub async fn verify(
+    client: &Client,
+    region: RegionCode,
+    anchor: Option<Position>,
+    trust: Option<&Path>,
+) -> Result<Value, Error> {
     let anchor = match anchor {
         Some(anchor) => anchor,
         None => {
@@ -180,16 +195,18 @@ pub async fn verify(client: &Client, region: RegionCode, anchor: Option<Position
     let dir = tempfile::tempdir().map_err(Error::file(Path::new("temporary folder")))?;
     let folder = dir.path().join("export");
     export(client, region, &folder).await?;
-    verify_folder(&folder, region, Some(anchor))
-}
-
-fn verify_offline(dir: &Path, region: RegionCode, head: Option<Position>, out: Out) -> Result<(), Error> {
-    print_report(&verify_folder(dir, region, head)?, out)
+    verify_folder(&folder, region, Some(anchor), trust)
 }
 
 /// The report of a folder, which must hold this platform's journal.
-fn verify_folder(dir: &Path, region: RegionCode, head: Option<Position>) -> Result<Value, Error> {
-    let report = eport_store::verify_export(dir, head)
+fn verify_folder(
+    dir: &Path,
+    region: RegionCode,
+    head: Option<Position>,
+    trust: Option<&Path>,
+) -> Result<Value, Error> {
+    let judge = trust.map(super::journal_heads::judge_with).transpose()?;
+    let report = eport_store::verify_export(dir, head, judge)
         .map_err(|e| Error::coded(eport_model::Coded::code(&e), format!("{}: {e}", dir.display())))?;
     let mut document = serde_json::to_value(&report).unwrap_or(Value::Null);
     if let Some(other) = report.region.filter(|r| *r != region) {
@@ -234,7 +251,21 @@ fn verify_text(v: &Value, out: Out) -> String {
     for p in v["problems"].as_array().into_iter().flatten() {
         problems.row(["index", "kind", "file", "detail"].map(|k| cell(p, k)));
     }
-    head + &epochs.render() + &if problems.is_empty() { String::new() } else { problems.render() }
+    head + &signed_text(&v["signed"], out) + &epochs.render() + &if problems.is_empty() { String::new() } else { problems.render() }
+}
+
+fn signed_text(v: &Value, out: Out) -> String {
+    let (count, verified) = (v["count"].as_u64().unwrap_or(0), v["verified"].as_u64().unwrap_or(0));
+    let last = &v["last"];
+    let text = match (count, last.is_object()) {
+        (0, _) => return out.lang.pick(("no signed heads\n", "无签名位置\n")).to_owned(),
+        (_, false) => out.lang.pick(("signed heads, signatures not judged (--trust)", "签名位置，未核验签名（--trust）")),
+        (_, true) => out.lang.pick(("signed heads hold, the last for record", "签名位置有效，最近一条覆盖记录")),
+    };
+    match last.is_object() {
+        true => format!("{verified} of {count} {text} {} by {}\n", last["covers"]["index"], cell(last, "by")),
+        false => format!("{count} {text}\n"),
+    }
 }
 
 #[cfg(test)]

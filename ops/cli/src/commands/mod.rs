@@ -20,6 +20,7 @@ pub mod forecast;
 pub mod init;
 pub mod join;
 pub mod journal;
+mod journal_heads;
 pub mod keys;
 pub mod links;
 pub mod moves;

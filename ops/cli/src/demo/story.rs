@@ -210,7 +210,7 @@ impl<'a> Story<'a> {
         let path = format!("/v1/platforms/{region}/verify");
         let compared: Value = client.post(&path, &serde_json::json!({}), eport_client::Repeat::Safe).await?;
         let replicas = compared["replicas"].as_array().cloned().unwrap_or_default();
-        let report = crate::commands::journal::verify(client, region, None).await?;
+        let report = crate::commands::journal::verify(client, region, None, None).await?;
         Ok(Verified {
             region: region.to_string(),
             equal: replicas.iter().filter(|r| r["equal"] == true).count(),

@@ -130,7 +130,7 @@ pub async fn standbys(
         let temp = tempfile::tempdir().map_err(Error::file(Path::new("temporary folder")))?;
         let folder = temp.path().join("copy");
         journal::export_at(&client.only(&api), platform.region, &folder, JournalIndex::from_u64(1)).await?;
-        let report = eport_store::verify_export(&folder, Some(newest))
+        let report = eport_store::verify_export(&folder, Some(newest), None)
             .map_err(|e| Error::coded(e.code(), format!("the copy of {}: {e}", b.node)))?;
         if !report.ok {
             let what = report.problems.first().map(|p| p.detail.clone()).unwrap_or_default();

@@ -215,7 +215,7 @@ impl Copies {
         let left = until.saturating_duration_since(Instant::now()).max(Duration::from_secs(1));
         let (client, first) = (client.with_timeout(left), JournalIndex::from_u64(1));
         crate::commands::journal::export_at(&client, region, &folder, first).await?;
-        let report = eport_store::verify_export(&folder, Some(newest))
+        let report = eport_store::verify_export(&folder, Some(newest), None)
             .map_err(|e| Error::coded(e.code(), format!("the copy: {e}")))?;
         if !report.ok {
             let what = report.problems.first().map(|p| p.detail.clone()).unwrap_or_default();

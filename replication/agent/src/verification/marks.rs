@@ -1,11 +1,12 @@
 //! Checksum marks: the primary has them written and tells what its rows were, every copy compares.
 
+use super::heads::sign_head;
 use super::{Compared, MarkSoft, Scrubs};
 use crate::node::Agent;
 use crate::platform::Completion;
 use crate::{PlatformHandle, StateDigest};
 use eport_journal::Outcome;
-use eport_model::{Digest, Draft, JournalIndex, RecordKind, RegionCode, Timestamp};
+use eport_model::{Digest, Draft, JournalIndex, Position, RecordKind, RegionCode, Timestamp};
 use eport_store::{Mark, Marks};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -124,7 +125,10 @@ async fn keep_marks(agent: Agent, handle: PlatformHandle) {
         if let Some(digest) = now.state_digest.filter(|d| d.index > told && now.is_open()) {
             told = digest.index;
             let draft = Draft::state_told(digest.index, digest.digest, agent.clock().wall());
-            quiet = commit(&handle, draft).await.unwrap_or(quiet);
+            let told = commit(&handle, draft).await;
+            // What was looked at is also vouched for; both are our own writing, after which it is quiet.
+            let signed = sign_head(&agent, &handle).await.map(|(_, record)| record);
+            quiet = signed.or(told).map_or(quiet, |p| p.index);
         }
         if Instant::now() >= due {
             due = Instant::now() + every;
@@ -136,12 +140,12 @@ async fn keep_marks(agent: Agent, handle: PlatformHandle) {
 }
 
 /// Has a record written; `None` when it was not committed. The next one comes anyway.
-async fn commit(handle: &PlatformHandle, draft: Draft) -> Option<JournalIndex> {
+pub(super) async fn commit(handle: &PlatformHandle, draft: Draft) -> Option<Position> {
     let pending = handle.propose(vec![draft], None).ok()?.into_iter().next()?;
     match tokio::time::timeout(COMMIT_TIMEOUT, pending.outcome).await {
-        Ok(Ok(Outcome::Done { position, .. })) => Some(position.index),
+        Ok(Ok(Outcome::Done { position, .. })) => Some(position),
         other => {
-            debug!(region = %handle.region(), ?other, "no checksum mark this time");
+            debug!(region = %handle.region(), ?other, "no record of verification this time");
             None
         }
     }

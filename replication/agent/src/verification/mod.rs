@@ -4,10 +4,12 @@
 //! Always holds: verification changes nothing but what is proven damaged, and puts in its place only what the digest chain
 //! proves; it gives way to everything else (a pace, one platform at a time); what it finds is told until it is mended.
 
+mod heads;
 mod marks;
 mod mend;
 mod scrub;
 
+pub(crate) use heads::sign_head;
 pub(crate) use marks::{MarkBook, marks_to};
 pub(crate) use mend::{Question, Reply};
 pub(crate) use scrub::Scrubs;

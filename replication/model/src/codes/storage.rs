@@ -51,6 +51,10 @@ codes! { STORAGE_CODES {
         "Damage was found in a copy" / "在副本中发现损坏",
         "The background look through what a node has stored found journal files or rows that cannot be read; the platform goes on, and other holders give what is missing." / "后台检查发现节点存储的日志文件或状态行无法读取；平台继续运行，缺失部分由其他持有者补回。",
         "Wait for the mending, which status shows; if it stays open, start another holder, then replace the disk." / "请等待修复（见 status）；若一直未修复，请启动其他持有者，随后更换磁盘。";
+    ARCHIVE_AWAY = 1114, 503, 5, true,
+        "The archive is away" / "归档目录不可用",
+        "The record lies in a journal file that was moved to the archive, and the archive's file system is not there." / "该记录所在的日志文件已移至归档，而归档文件系统不可用。",
+        "Mount the folder named in [archive] dir; nothing is lost, and newer records are served meanwhile." / "请挂载 [archive] dir 指定的目录；数据没有丢失，较新的记录不受影响。";
     DIR_OLDER_FORMAT = 1112, 500, 7, false,
         "The data directory has an older format" / "数据目录格式较旧",
         "The directory was written by an older version whose format this one cannot read." / "该目录由较旧版本写入，本版本无法读取其格式。",

@@ -4,15 +4,46 @@
 //! proven only when the last record is the one an outside head names.
 
 use eport_model::{
-    Digest, Epoch, JournalIndex, Lineage, NodeId, Position, Record, RecordKind, RegionCode, Timestamp,
+    Digest, Epoch, JournalIndex, Lineage, NodeId, Position, Record, RecordHeader, RecordKind, RegionCode,
+    Timestamp,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 /// Problems reported one by one; more are counted.
 const PROBLEMS_MAX: usize = 1_000;
 /// Missing bodies that may wait for the record that explains them.
 const MISSING_MAX: usize = 100_000;
+
+/// Places of records that a signed head may still cover; a primary signs for one that is at most its window behind.
+const RECENT_MAX: usize = 100_000;
+
+/// Judges the signature of a signed head, whose place in the chain is checked here: by whom it is, or why it does not hold.
+pub type HeadJudge<'a> = Box<dyn FnMut(&RecordHeader) -> Result<String, String> + 'a>;
+
+/// Signed checkpoints that were seen.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct SignedHeads {
+    /// How many there are.
+    pub count: u64,
+    /// How many of these were judged and hold.
+    pub verified: u64,
+    /// The newest one that holds.
+    pub last: Option<SignedHead>,
+}
+
+/// A signed checkpoint that holds: up to `covers` the journal is what this node vouched for.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SignedHead {
+    /// The record that says so.
+    pub record: JournalIndex,
+    /// What it covers.
+    pub covers: Position,
+    /// When it was signed.
+    pub at: Timestamp,
+    /// By whom: a subject's path.
+    pub by: String,
+}
 
 /// Bodies that are missing and that no Erase record has explained yet, with their digests.
 #[derive(Default)]
@@ -55,7 +86,7 @@ pub struct EpochSpan {
 pub struct Problem {
     /// The record, or the record that was expected there.
     pub index: JournalIndex,
-    /// One word: `damaged`, `missing`, `order`, `chain`, `epoch`, `time`, `owner`, `file`, `manifest`, `head`.
+    /// One word: `damaged`, `missing`, `order`, `chain`, `epoch`, `time`, `owner`, `file`, `manifest`, `head`, `signature`.
     pub kind: String,
     /// The file, for an export.
     pub file: Option<String>,
@@ -78,6 +109,8 @@ pub struct VerifyReport {
     pub head_digest: Digest,
     /// Epochs in order.
     pub epochs: Vec<EpochSpan>,
+    /// Signed checkpoints among the records.
+    pub signed: SignedHeads,
     /// True when nothing is wrong.
     pub ok: bool,
     /// True when nothing is wrong and the last record is the one that the outside head names.
@@ -89,7 +122,7 @@ pub struct VerifyReport {
 }
 
 /// The running check.
-pub(crate) struct ChainCheck {
+pub(crate) struct ChainCheck<'a> {
     head: Option<Position>,
     head_seen: bool,
     owner: Option<(Lineage, RegionCode)>,
@@ -102,10 +135,12 @@ pub(crate) struct ChainCheck {
     /// Bodies that are missing and that no Erase record has explained yet, with their digests.
     missing: Missing,
     time: Timestamp,
+    recent: VecDeque<Position>,
+    judge: Option<HeadJudge<'a>>,
     report: VerifyReport,
 }
 
-impl ChainCheck {
+impl<'a> ChainCheck<'a> {
     pub(crate) fn new(head: Option<Position>) -> Self {
         let report = VerifyReport {
             region: None,
@@ -114,6 +149,7 @@ impl ChainCheck {
             last: JournalIndex::ZERO,
             head_digest: Digest::ZERO,
             epochs: Vec::new(),
+            signed: SignedHeads::default(),
             ok: false,
             end_proven: false,
             problems: Vec::new(),
@@ -128,8 +164,16 @@ impl ChainCheck {
             before: None,
             missing: Missing::default(),
             time: Timestamp::default(),
+            recent: VecDeque::new(),
+            judge: None,
             report,
         }
+    }
+
+    /// Has the signatures of signed heads judged.
+    pub(crate) fn judged_by(mut self, judge: Option<HeadJudge<'a>>) -> Self {
+        self.judge = judge;
+        self
     }
 
     /// Says whose records follow and, if known, behind which record.
@@ -175,6 +219,7 @@ impl ChainCheck {
         self.check_place(record, file);
         self.check_epoch(record, file);
         self.check_bodies(record, file);
+        self.check_signed(record, file);
         if record.header.time < self.time {
             self.problem(index, "time", file, format!("record {index} is older than the record before it"));
         }
@@ -189,6 +234,10 @@ impl ChainCheck {
         // The digest is computed again: a forged stored digest must not vouch for the next record.
         let position = record.header.position();
         self.before = Some((index, Some(position)));
+        self.recent.push_back(position);
+        if self.recent.len() > RECENT_MAX {
+            self.recent.pop_front();
+        }
         if self.report.records == 0 {
             self.report.first = index;
         }
@@ -227,6 +276,36 @@ impl ChainCheck {
                 format!("more than {MISSING_MAX} bodies are missing before any record explains them");
             self.problem(record.index(), "body", file, detail);
             self.missing.0.clear();
+        }
+    }
+
+    /// A signed head covers a record that stands in this chain, and its signature holds.
+    fn check_signed(&mut self, record: &Record, file: Option<&str>) {
+        let RecordKind::SignedHead { covers, at, .. } = &record.header.kind else { return };
+        self.report.signed.count += 1;
+        // One that covers a record before the first of an excerpt proves nothing here, and nothing against it.
+        let begins = self.recent.front().map_or(record.index(), |p| p.index);
+        if covers.index < begins && begins == self.report.first {
+            return;
+        }
+        let found = self.recent.binary_search_by_key(&covers.index, |p| p.index);
+        let found = found.ok().and_then(|n| self.recent.get(n));
+        if found != Some(covers) {
+            let found = found.map_or("nothing".to_owned(), Position::to_string);
+            let detail = format!("record {} vouches for {covers}, there is {found}", record.index());
+            return self.problem(record.index(), "signature", file, detail);
+        }
+        let Some(judge) = self.judge.as_mut() else { return };
+        match judge(&record.header) {
+            Ok(by) => {
+                self.report.signed.verified += 1;
+                let last = SignedHead { record: record.index(), covers: *covers, at: *at, by };
+                self.report.signed.last = Some(last);
+            }
+            Err(why) => {
+                let detail = format!("the signature under record {covers} does not hold: {why}");
+                self.problem(record.index(), "signature", file, detail);
+            }
         }
     }
 

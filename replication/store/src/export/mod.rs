@@ -11,7 +11,7 @@ mod segment;
 mod tail;
 mod verify;
 
-pub use check::{EpochSpan, Problem, VerifyReport};
+pub use check::{EpochSpan, HeadJudge, Problem, SignedHead, SignedHeads, VerifyReport};
 pub use inbox::{Received, TailHead, TailInbox};
 pub use restore::{Restored, Until};
 pub use tail::{TailDocument, TailManifest, read_tail, tail_documents, tail_file_name};

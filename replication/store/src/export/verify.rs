@@ -1,6 +1,6 @@
 //! Verifies an export folder offline: streaming, in bounded memory, every problem with its record and file.
 
-use super::check::{ChainCheck, VerifyReport};
+use super::check::{ChainCheck, HeadJudge, VerifyReport};
 use super::segment::{Frame, SegmentReader};
 use super::{ExportManifest, FORMAT, MANIFEST, SegmentEntry};
 use crate::Error;
@@ -13,9 +13,15 @@ const MANIFEST_LEN_MAX: u64 = 16 << 20;
 
 /// Verifies the export in `dir`, its end against `head` where one is given. Damage is in the report; an error means that
 /// the folder itself cannot be read.
-pub fn verify_export(dir: &Path, head: Option<Position>) -> Result<VerifyReport, Error> {
+///
+/// The place of every signed head is checked; its signature by `judge`, where one is given.
+pub fn verify_export(
+    dir: &Path,
+    head: Option<Position>,
+    judge: Option<HeadJudge<'_>>,
+) -> Result<VerifyReport, Error> {
     let files = segment_files(dir)?;
-    let mut check = ChainCheck::new(head);
+    let mut check = ChainCheck::new(head).judged_by(judge);
     let manifest = match read_manifest(dir) {
         Ok(manifest) => Some(manifest),
         Err(detail) => {
@@ -80,7 +86,7 @@ fn read_manifest(dir: &Path) -> Result<ExportManifest, String> {
     Ok(manifest)
 }
 
-fn verify_segment(dir: &Path, file: &str, entry: Option<&SegmentEntry>, check: &mut ChainCheck) {
+fn verify_segment(dir: &Path, file: &str, entry: Option<&SegmentEntry>, check: &mut ChainCheck<'_>) {
     if !is_segment_name(file) {
         check.stop("file", Some(file), "the manifest names a file outside the export".to_owned());
         return;
@@ -108,7 +114,7 @@ fn verify_segment(dir: &Path, file: &str, entry: Option<&SegmentEntry>, check: &
     }
 }
 
-fn compare_file(entry: &SegmentEntry, (bytes, sha256): (u64, Digest), check: &mut ChainCheck) {
+fn compare_file(entry: &SegmentEntry, (bytes, sha256): (u64, Digest), check: &mut ChainCheck<'_>) {
     let detail = if bytes != entry.bytes {
         format!("the file has {bytes} bytes, the manifest says {}", entry.bytes)
     } else if sha256 != entry.sha256 {

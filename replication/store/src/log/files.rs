@@ -38,9 +38,15 @@ pub(super) fn path(dir: &Path, first: u64) -> PathBuf {
     dir.join(format!("{first:020}.log"))
 }
 
+/// True for a file that lies in the archive: what stands under its name is a link.
+pub(super) fn is_archived(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|m| m.is_symlink())
+}
+
 fn io(operation: &'static str, path: &Path) -> impl Fn(std::io::Error) -> Error {
     let path = path.to_owned();
     move |e| match e.kind() {
+        std::io::ErrorKind::NotFound if is_archived(&path) => Error::ArchiveAway { path: path.clone() },
         std::io::ErrorKind::NotFound => Error::damaged(&path, None, "a file of the journal is gone"),
         _ => Error::io(operation, &path, e),
     }
@@ -72,11 +78,16 @@ pub(super) fn tidy(dir: &Path) -> Result<(), Error> {
 /// Checks that the full files follow each other up to the last one.
 pub(super) fn check_dense(dir: &Path, sealed: &[u64], last: u64) -> Result<(), Error> {
     let mut expected = 1;
-    for first in sealed {
+    for (n, first) in sealed.iter().enumerate() {
         if *first != expected {
             break;
         }
-        expected = first + Sealed::open(dir, *first)?.count;
+        expected = match Sealed::open(dir, *first) {
+            Ok(sealed) => first + sealed.count,
+            // It was whole when it was moved; the platform serves what it has here.
+            Err(Error::ArchiveAway { .. }) => sealed.get(n + 1).copied().unwrap_or(last),
+            Err(error) => return Err(error),
+        };
     }
     if last == expected && sealed.last().is_none_or(|s| *s < last) {
         return Ok(());
@@ -100,6 +111,10 @@ fn open_writable(path: &Path) -> Result<File, Error> {
 /// Removes a file, durably.
 pub(super) fn remove(dir: &Path, first: u64) -> Result<(), Error> {
     let path = path(dir, first);
+    if let Ok(archived) = fs::read_link(&path) {
+        // What is cut off is gone from the archive too; a copy that cannot be reached is passed over by every reader.
+        let _ = fs::remove_file(archived);
+    }
     fs::remove_file(&path).map_err(io("cut journal", &path))?;
     durable::sync_dir(dir)
 }

@@ -75,6 +75,13 @@ pub(crate) struct Place {
     active_end: Option<u64>,
 }
 
+impl Place {
+    /// True when the file is not written to any more.
+    pub(crate) fn is_full(&self) -> bool {
+        self.active_end.is_none()
+    }
+}
+
 /// Reads every frame of `place`, passing over what is none. `pay` is told of the bytes and may end the look.
 fn salvage(
     file: &File,
@@ -155,7 +162,11 @@ fn examine(
         report.frame_of_file = true;
         Some(report)
     };
-    let Ok(file) = File::open(files::path(dir, place.first)) else { return all_missing(report) };
+    let path = files::path(dir, place.first);
+    let Ok(file) = File::open(&path) else {
+        // An archive that is away says nothing about its files.
+        return if files::is_archived(&path) { None } else { all_missing(report) };
+    };
     let Ok(len) = file.metadata().map(|m| m.len()) else { return all_missing(report) };
     let mut found = [0; FRONT];
     let got = frame::read_up_to(&file, &mut found, 0).unwrap_or(0);

@@ -9,6 +9,7 @@
 //! journal is cut beside it. Decision 0018 says why the journal does not lie in RocksDB.
 
 mod adopt;
+mod archive;
 mod erase;
 mod files;
 mod frame;

@@ -6,6 +6,7 @@
 mod ancestry;
 mod append;
 mod apply;
+mod archive;
 mod checkpoint;
 mod disk;
 mod erase;
@@ -19,6 +20,7 @@ mod rows;
 mod scrub;
 mod state;
 
+pub use archive::Archived;
 pub use open::Recovered;
 pub use rewind::RewindMark;
 pub use scrub::{RowsLook, ScrubPlace};

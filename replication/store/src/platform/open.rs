@@ -20,7 +20,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 /// How many records at the end are verified in full when a platform opens.
-const VERIFIED_AT_OPEN: u64 = 64;
+pub(super) const VERIFIED_AT_OPEN: u64 = 64;
 /// Folder of the journal's files, inside the database's.
 pub(super) const LOG: &str = "journal";
 

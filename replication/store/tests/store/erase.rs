@@ -69,12 +69,12 @@ fn an_export_with_erased_bodies_verifies_and_one_with_a_body_that_nobody_erased_
     let (store, records) = erased(dir.path());
     let out = tempfile::tempdir().unwrap();
     store.export(&out.path().join("good"), at(1)).unwrap();
-    let report = verify_export(&out.path().join("good"), Some(store.last())).unwrap();
+    let report = verify_export(&out.path().join("good"), Some(store.last()), None).unwrap();
     assert!(report.ok && report.end_proven, "{report:?}");
     // Somebody empties another body, as an Erase would, but no record says so.
     store.erase_body(at(7), 0, &records[6].header.bodies[0].digest).unwrap();
     store.export(&out.path().join("bad"), at(1)).unwrap();
-    let report = verify_export(&out.path().join("bad"), Some(store.last())).unwrap();
+    let report = verify_export(&out.path().join("bad"), Some(store.last()), None).unwrap();
     assert!(!report.ok);
     assert_eq!((report.problems[0].index, report.problems[0].kind.as_str()), (at(7), "body"), "{report:?}");
 }
@@ -205,7 +205,7 @@ fn an_export_and_a_verification_that_race_with_erase_read_on_until_the_missing_b
         let seen = store.last().index;
         let out = tempfile::tempdir().unwrap();
         let manifest = store.export(&out.path().join("export"), at(1)).unwrap();
-        let report = verify_export(&out.path().join("export"), Some(manifest.last)).unwrap();
+        let report = verify_export(&out.path().join("export"), Some(manifest.last), None).unwrap();
         assert!(report.ok && report.end_proven, "seen {seen}: {report:?}");
         read_on += usize::from(manifest.last.index > seen);
         let report = store.verify(None).unwrap();

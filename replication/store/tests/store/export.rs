@@ -38,7 +38,7 @@ impl Exported {
         let copy = tempfile::tempdir().unwrap();
         copy_dir(&self.dir, copy.path());
         damage(copy.path());
-        let report = verify_export(copy.path(), Some(self.head)).unwrap();
+        let report = verify_export(copy.path(), Some(self.head), None).unwrap();
         assert!(!report.ok && !report.end_proven && !report.problems.is_empty());
         report
     }
@@ -52,7 +52,7 @@ fn has(report: &VerifyReport, kind: &str, index: u64) -> bool {
 fn a_whole_export_verifies_and_only_an_outside_head_proves_its_end() {
     let e = exported();
     assert!(e.manifest.segments.len() >= 3, "{}", e.manifest.segments.len());
-    let report = verify_export(&e.dir, None).unwrap();
+    let report = verify_export(&e.dir, None, None).unwrap();
     assert!(report.ok && !report.end_proven, "{:?}", report.problems);
     assert_eq!((report.records, report.first, report.last), (121, at(1), at(121)));
     assert_eq!((report.region, report.head_digest), (Some(region()), e.head.digest));
@@ -61,10 +61,10 @@ fn a_whole_export_verifies_and_only_an_outside_head_proves_its_end() {
     let primary = Some(node("sz-a-1"));
     assert_eq!(spans, [(1, at(1), at(60), primary), (2, at(61), at(121), primary)]);
 
-    let anchored = verify_export(&e.dir, Some(e.head)).unwrap();
+    let anchored = verify_export(&e.dir, Some(e.head), None).unwrap();
     assert!(anchored.ok && anchored.end_proven);
     let older = e.store.position(at(90)).unwrap().unwrap();
-    let report = verify_export(&e.dir, Some(older)).unwrap();
+    let report = verify_export(&e.dir, Some(older), None).unwrap();
     assert!(report.ok && !report.end_proven, "an older head proves no end");
     assert!(e.store.verify(Some(e.head)).unwrap().end_proven);
 
@@ -131,7 +131,7 @@ fn damage_is_reported_with_its_record(e: &Exported) {
         let end = manifest.segments.last().unwrap().last;
         manifest.last = e.store.position(end).unwrap().unwrap();
         std::fs::write(d.join("manifest.json"), serde_json::to_vec(&manifest).unwrap()).unwrap();
-        assert!(verify_export(d, None).unwrap().ok);
+        assert!(verify_export(d, None, None).unwrap().ok);
     });
     assert_eq!((report.problems.len(), report.problems[0].kind.as_str()), (1, "head"));
 
@@ -145,17 +145,17 @@ fn damage_is_reported_with_its_record(e: &Exported) {
 
 fn a_wrong_head_is_reported(e: &Exported) {
     let wrong = Position { digest: eport_model::Digest::of(b"another history"), ..e.head };
-    let report = verify_export(&e.dir, Some(wrong)).unwrap();
+    let report = verify_export(&e.dir, Some(wrong), None).unwrap();
     assert!(!report.ok && !report.end_proven && has(&report, "head", 121));
     let further = Position { index: at(130), ..e.head };
-    assert!(has(&verify_export(&e.dir, Some(further)).unwrap(), "head", 122));
+    assert!(has(&verify_export(&e.dir, Some(further), None).unwrap(), "head", 122));
 }
 
 fn a_part_of_a_journal_can_be_exported(e: &Exported) {
     let dir = tempfile::tempdir().unwrap();
     let part = e.store.export(dir.path(), at(100)).unwrap();
     assert_eq!((part.records, part.before.index), (22, at(99)));
-    let report = verify_export(dir.path(), Some(e.head)).unwrap();
+    let report = verify_export(dir.path(), Some(e.head), None).unwrap();
     assert!(report.ok && report.end_proven, "{:?}", report.problems);
     assert_eq!((report.first, report.epochs[0].primary), (at(100), None));
     assert_eq!(e.store.export(dir.path(), at(999)).unwrap_err().code(), codes::NOT_STORED);
@@ -175,9 +175,9 @@ fn every_single_bit_of_a_small_export_matters() {
         let mut bad = whole.clone();
         bad[at] ^= 1 << (at % 8);
         std::fs::write(&file, &bad).unwrap();
-        assert!(!verify_export(out.path(), None).unwrap().ok, "byte {at}");
+        assert!(!verify_export(out.path(), None, None).unwrap().ok, "byte {at}");
         std::fs::write(&file, &whole[..at]).unwrap();
-        assert!(!verify_export(out.path(), None).unwrap().ok, "cut at {at}");
+        assert!(!verify_export(out.path(), None, None).unwrap().ok, "cut at {at}");
     }
 }
 
@@ -199,7 +199,7 @@ fn a_record_rewritten_with_matching_checksums_breaks_the_chain() {
     let from = files(true_out.path(), &[".eps"]).remove(0);
     std::fs::copy(&from, out.path().join(from.file_name().unwrap())).unwrap();
     std::fs::remove_file(out.path().join("manifest.json")).unwrap();
-    let report = verify_export(out.path(), None).unwrap();
+    let report = verify_export(out.path(), None, None).unwrap();
     assert!(has(&report, "chain", 3), "{:?}", report.problems);
 }
 

@@ -54,7 +54,7 @@ fn a_kept_journal_goes_on_in_the_new_lineage_and_proves_the_break() {
     assert!(report.ok && report.epochs.len() == 2, "{report:?}");
     let export = tempfile::tempdir().unwrap();
     store.export(export.path(), at(1)).unwrap();
-    assert!(eport_store::verify_export(export.path(), None).unwrap().ok);
+    assert!(eport_store::verify_export(export.path(), None, None).unwrap().ok);
     drop(store);
     assert!(try_open(dir.path()).is_err(), "the old lineage no longer opens it");
 }

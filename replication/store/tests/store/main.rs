@@ -2,6 +2,7 @@
 // Tests: an unwrap is an assertion.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
+mod archive;
 mod crash;
 mod damage;
 mod datadir;
