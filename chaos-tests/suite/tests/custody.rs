@@ -82,7 +82,7 @@ fn divide(fed: &Federation, folder: &str) -> Result<Vec<PathBuf>> {
     let out = fed.scratch().join(folder);
     let out_text = text(&out);
     let export =
-        ["ca", "export", "--ca", PROVINCE, "--shares", "2", "--of", "3", "--holders", "an,bo,chen", "--out", &out_text];
+        ["ca", "export", "--name", PROVINCE, "--shares", "2", "--of", "3", "--holders", "an,bo,chen", "--out", &out_text];
     let made = fed.eport_at("gz-c-1", &export)?.ok_json()?;
     ensure!(made["threshold"] == 2 && made["kept_here"] == true, "{made}");
     let again = fed.eport(&export)?.ok_json()?;

@@ -49,16 +49,16 @@ pub enum CertCommand {
     /// Revoke a certificate for ever: connections that use it are closed at once
     Revoke {
         /// Serial, hex
-        #[arg(required_unless_present_any = ["subject", "key", "issuer"])]
+        #[arg(required_unless_present_any = ["subject", "spki", "issuer"])]
         serial: Option<String>,
         /// Every valid certificate of this subject
         #[arg(long, value_name = "PATH", conflicts_with = "serial")]
         subject: Option<String>,
         /// Every certificate of this public key (SHA-256 of the SPKI); a CA's key takes everything below it
         #[arg(long, value_name = "SHA256", conflicts_with_all = ["serial", "subject"])]
-        key: Option<eport_model::Digest>,
+        spki: Option<eport_model::Digest>,
         /// What this CA (SHA-256 of its key) issued in one epoch, also what no ledger knows
-        #[arg(long, value_name = "SHA256", requires = "epoch", conflicts_with_all = ["serial", "subject", "key"])]
+        #[arg(long, value_name = "SHA256", requires = "epoch", conflicts_with_all = ["serial", "subject", "spki"])]
         issuer: Option<eport_model::Digest>,
         /// The epoch
         #[arg(long, value_name = "N", requires = "issuer")]
@@ -188,7 +188,7 @@ pub async fn run(args: CertArgs, global: &Global, out: Out) -> Result<(), Error>
             });
             Ok(())
         }
-        CertCommand::Revoke { key: Some(key), reason, .. } => {
+        CertCommand::Revoke { spki: Some(key), reason, .. } => {
             super::distrust::by_rule(&client, Distrust::Key(key), &reason, out).await
         }
         CertCommand::Revoke { issuer: Some(issuer), epoch, after, reason, .. } => {

@@ -26,8 +26,8 @@ use zeroize::Zeroizing;
 #[derive(Args, Debug)]
 pub struct SealArgs {
     /// Key in the clear, PKCS#8 PEM, mode 0600; it is replaced by the sealed one
-    #[arg(long, value_name = "FILE")]
-    pub key: PathBuf,
+    #[arg(long = "file", value_name = "FILE")]
+    pub file: PathBuf,
     /// File with the passphrase, mode 0600; when it is missing one is drawn and written there
     #[arg(long, value_name = "FILE")]
     pub passphrase_file: PathBuf,
@@ -37,8 +37,8 @@ pub struct SealArgs {
 #[derive(Args, Debug)]
 pub struct ExportArgs {
     /// Name of the CA's files, like 440300-infra
-    #[arg(long, value_name = "NAME")]
-    pub ca: String,
+    #[arg(long = "name", value_name = "NAME")]
+    pub name: String,
     /// Folder of the CA's files; default ca in the folder of this federation
     #[arg(long, value_name = "DIR")]
     pub ca_dir: Option<PathBuf>,
@@ -83,9 +83,9 @@ pub(crate) fn refused(error: eport_authority::Error) -> Error {
 
 /// Seals a key where it lies.
 pub fn seal(args: &SealArgs, out: Out) -> Result<(), Error> {
-    let (sealed, drawn) = seal_key(&args.key, &args.passphrase_file)?;
+    let (sealed, drawn) = seal_key(&args.file, &args.passphrase_file)?;
     let document =
-        json!({ "key": args.key, "passphrase_file": args.passphrase_file, "sealed": sealed, "drawn": drawn });
+        json!({ "key": args.file, "passphrase_file": args.passphrase_file, "sealed": sealed, "drawn": drawn });
     out.result(&document, || format!("{}\n", cell(&document, "key")));
     Ok(())
 }
@@ -110,7 +110,7 @@ pub async fn export(args: &ExportArgs, global: &Global, out: Out) -> Result<(), 
         return Err(Error::usage(format!("--of says {}, --holders names {}", args.of.unwrap_or(0), args.holders.len())));
     }
     let client = connect::client(global)?;
-    let path = args.out.join(format!("{}.wrapped", args.ca));
+    let path = args.out.join(format!("{}.wrapped", args.name));
     let fresh = !path.exists();
     let wrapped = if fresh { divide(args, &path)? } else { read_wrapped(&path)? };
     if !fresh {
@@ -123,8 +123,8 @@ pub async fn export(args: &ExportArgs, global: &Global, out: Out) -> Result<(), 
     let listed = holders.join(", ");
     let (k, n) = (wrapped.custody.threshold, holders.len());
     out.confirm((
-        &format!("let {k} of {n} ({listed}) open the CA {} of {region}?", args.ca),
-        &format!("由 {n} 人（{listed}）中的 {k} 人打开 {region} 的 CA {}？", args.ca),
+        &format!("let {k} of {n} ({listed}) open the CA {} of {region}?", args.name),
+        &format!("由 {n} 人（{listed}）中的 {k} 人打开 {region} 的 CA {}？", args.name),
     ))?;
     let primary = at_primary(&client, region).await?;
     let keep = WrappedKeyRequest { wrapped: text };
@@ -162,13 +162,13 @@ fn divide(args: &ExportArgs, path: &Path) -> Result<WrappedKey, Error> {
         (None, _) => return Err(Error::usage("--ca-dir is needed: the folder of the CA's files")),
     };
     let word = args.passphrase_file.as_deref().map(Passphrase::read).transpose().map_err(refused)?;
-    let authority = load(&dir, &args.ca, word.as_ref())?;
+    let authority = load(&dir, &args.name, word.as_ref())?;
     let made = WrappedKey::wrap(&**authority.key(), authority.spki(), args.shares, &args.holders);
     let (wrapped, shares) = made.map_err(refused)?;
     std::fs::create_dir_all(&args.out).map_err(Error::file(&args.out))?;
     let mut written = Vec::new();
     for share in &shares {
-        let file = args.out.join(format!("{}.{}.share", args.ca, share.holder()));
+        let file = args.out.join(format!("{}.{}.share", args.name, share.holder()));
         write_new(&file, share.text().as_bytes(), true)?;
         written.push(read_share(&file)?);
     }

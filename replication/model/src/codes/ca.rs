@@ -70,7 +70,7 @@ codes! { CA_CODES {
     CA_KEY_PLAIN = 4141, 500, 1, false,
         "A CA's key lies in the clear" / "CA 密钥以明文存放",
         "A key in the folder of [ca] is not sealed, and no passphrase is configured under which it could be." / "[ca] 目录中的密钥未密封，且未配置可用于密封的口令。",
-        "Name a passphrase_file in [ca], or seal the key: eport ca seal --key FILE --passphrase-file FILE." / "请在 [ca] 中配置 passphrase_file，或密封该密钥：eport ca seal --key FILE --passphrase-file FILE。";
+        "Name a passphrase_file in [ca], or seal the key: eport ca seal --file FILE --passphrase-file FILE." / "请在 [ca] 中配置 passphrase_file，或密封该密钥：eport ca seal --file FILE --passphrase-file FILE。";
     CA_CUSTODY_UNKNOWN = 4142, 409, 4, false,
         "These shares belong to no wrapped key in force" / "这些份额不属于现行的包裹密钥",
         "The platform keeps no wrapped key with this id, or the registry names another one: the key was divided anew, or the command that said so still waits." / "平台未保存该编号的包裹密钥，或注册表记录的是另一个：密钥已重新分割，或相应命令仍待批准。",
