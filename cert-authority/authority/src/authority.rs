@@ -4,7 +4,8 @@ use crate::files::{read, write_certificate, write_key};
 use crate::keystore::Signer;
 use crate::spec::Trial;
 use crate::{
-    Error, Key, KeyAlgorithm, KeyStore, LeafNames, Passphrase, SoftKey, Validity, key, profile, sealed, serial,
+    Error, Key, KeyAlgorithm, KeyStore, LeafNames, Passphrase, SoftKey, Validity, key, profile, sealed,
+    serial,
 };
 use eport_identity::{CaName, CaPurpose, Digest, Epoch, NodeId, RegionCode, Subject, TrustDomain};
 use rcgen::{Certificate, CertificateParams, Issuer, KeyPair};

@@ -259,6 +259,9 @@ mod tests {
         std::fs::set_permissions(&word_path, std::fs::Permissions::from_mode(0o640)).unwrap();
         assert!(matches!(Passphrase::read(&word_path).err().unwrap(), Error::KeyExposed { .. }));
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o604)).unwrap();
-        assert!(matches!(open_beside(&path, key.public_point(), Some(&word)).err().unwrap(), Error::KeyExposed { .. }));
+        assert!(matches!(
+            open_beside(&path, key.public_point(), Some(&word)).err().unwrap(),
+            Error::KeyExposed { .. }
+        ));
     }
 }

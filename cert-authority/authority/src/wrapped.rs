@@ -86,7 +86,11 @@ impl WrappedKey {
     pub fn open(&self, shares: &[Share]) -> Result<SoftKey, Error> {
         let seal = self.custody.recover(shares)?;
         let damaged = |_| Error::Custody { reason: "the wrapped key is damaged".into() };
-        SoftKey::unwrap(&seal, &hex::decode(&self.sealed).map_err(damaged)?, self.custody.context().as_bytes())
+        SoftKey::unwrap(
+            &seal,
+            &hex::decode(&self.sealed).map_err(damaged)?,
+            self.custody.context().as_bytes(),
+        )
     }
 }
 
@@ -113,8 +117,7 @@ mod tests {
         let read = WrappedKey::parse(&text).unwrap();
         assert_eq!(read, wrapped);
         for two in [[0, 1], [1, 2], [2, 0]] {
-            let shares: Vec<Share> =
-                two.iter().map(|n| Share::parse(&shares[*n].text()).unwrap()).collect();
+            let shares: Vec<Share> = two.iter().map(|n| Share::parse(&shares[*n].text()).unwrap()).collect();
             assert_eq!(read.open(&shares).unwrap().public_point(), key.public_point());
         }
         let one = read.open(&shares[..1]).err().unwrap();
@@ -146,9 +149,13 @@ mod tests {
         let key = SoftKey::generate(KeyAlgorithm::P256).unwrap();
         let ca = Digest::of(b"ca");
         let twice = ["a".to_owned(), "a".to_owned()];
-        for (threshold, names) in
-            [(1, holders(3)), (0, holders(3)), (4, holders(3)), (2, twice.to_vec()), (2, vec!["a/b".into(); 2])]
-        {
+        for (threshold, names) in [
+            (1, holders(3)),
+            (0, holders(3)),
+            (4, holders(3)),
+            (2, twice.to_vec()),
+            (2, vec!["a/b".into(); 2]),
+        ] {
             assert!(WrappedKey::wrap(&key, ca, threshold, &names).is_err(), "{threshold} of {names:?}");
         }
         let (_, made, shares) = wrapped();

@@ -102,7 +102,13 @@ fn is_hex(text: &str) -> bool {
 impl FromStr for Distrust {
     type Err = ParseError;
     fn from_str(s: &str) -> Result<Self, ParseError> {
-        let bad = || ParseError::new("rule of distrust", s, "key/KEY, epoch/ISSUER/N/SECOND or list/ISSUER/SERIAL is needed");
+        let bad = || {
+            ParseError::new(
+                "rule of distrust",
+                s,
+                "key/KEY, epoch/ISSUER/N/SECOND or list/ISSUER/SERIAL is needed",
+            )
+        };
         let parts: Vec<&str> = s.splitn(5, '/').collect();
         let rule = match parts.as_slice() {
             ["key", key] => Distrust::Key(key.parse().map_err(|_| bad())?),

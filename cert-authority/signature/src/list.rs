@@ -49,7 +49,8 @@ pub fn revocation_list(der: &[u8], issuer: &[u8]) -> Result<RevocationList, Refu
     if list.signature_algorithm.algorithm.to_id_string() != ECDSA_SHA256 {
         return Err(bad("it is not signed with ECDSA and SHA-256"));
     }
-    let signature = Signature::from_der(&list.signature_value.data).map_err(|_| bad("its signature is damaged"))?;
+    let signature =
+        Signature::from_der(&list.signature_value.data).map_err(|_| bad("its signature is damaged"))?;
     key_of(&issuer)?.verify(list.tbs_cert_list.as_ref(), &signature).map_err(|_| Refused::Mismatch)?;
     if list.extensions().iter().any(|e| e.critical) {
         return Err(bad("it is a part of a list"));

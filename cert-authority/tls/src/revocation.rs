@@ -112,8 +112,7 @@ impl Revocations {
         let rules = self.rules.load();
         let listed = Distrust::Listed { issuer: mark.issuer, serial: mark.serial.to_owned() };
         let of_epoch = |epoch, begins| Distrust::Epoch { issuer: mark.issuer, epoch, begins };
-        let (first, last) =
-            (of_epoch(Epoch::NONE, i64::MIN), of_epoch(Epoch::from_u64(u64::MAX), i64::MAX));
+        let (first, last) = (of_epoch(Epoch::NONE, i64::MIN), of_epoch(Epoch::from_u64(u64::MAX), i64::MAX));
         rules.contains(&Distrust::Key(mark.key))
             || rules.contains(&Distrust::Key(mark.issuer))
             || rules.contains(&listed)

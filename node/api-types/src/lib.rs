@@ -26,10 +26,10 @@ mod tables;
 mod tails;
 mod verification;
 
-pub use certificates::{CertificateImport, CertificateItem, CertificateRequest, DistrustRequest, RevocationRequest};
-pub use custody::{
-    CaKeyItem, CustodyItem, CustodyRequest, UnlockAnswer, UnlockRequest, WrappedKeyRequest,
+pub use certificates::{
+    CertificateImport, CertificateItem, CertificateRequest, DistrustRequest, RevocationRequest,
 };
+pub use custody::{CaKeyItem, CustodyItem, CustodyRequest, UnlockAnswer, UnlockRequest, WrappedKeyRequest};
 pub use dev::{DevNode, DevPath, DevRelay, DevUp, OperatorFiles, ProcessState, VersionInfo};
 pub use documents::{
     BatchLine, CountAnswer, DocumentAccepted, DocumentDetail, DocumentItem, DocumentQuery, Event, Failure,

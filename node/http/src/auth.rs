@@ -36,8 +36,8 @@ pub fn need(
         roles: Vec::new(),
         platform,
     };
-    let permit =
-        decide(subject, &action, &context).map_err(|denied| ApiError::forbidden(format!("{subject}: {denied}")))?;
+    let permit = decide(subject, &action, &context)
+        .map_err(|denied| ApiError::forbidden(format!("{subject}: {denied}")))?;
     fresh(api, caller, &action)?;
     Ok(permit)
 }

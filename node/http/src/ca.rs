@@ -106,12 +106,13 @@ fn no_key(api: &Api, region: RegionCode, subject: &Subject) -> ApiError {
     let view = api.registry.state();
     let wrapped = view.state.custodies().filter(|c| c.region == region).any(|c| {
         let issuer = view.state.issuers().find(|i| i.key_id == c.ca.to_string());
-        issuer.and_then(|i| eport_authority::facts_of(&i.certificate).ok()).is_some_and(|facts| {
-            CaName::from_uri(&facts.uri).is_ok_and(|(_, name)| covers(&name))
-        })
+        issuer
+            .and_then(|i| eport_authority::facts_of(&i.certificate).ok())
+            .is_some_and(|facts| CaName::from_uri(&facts.uri).is_ok_and(|(_, name)| covers(&name)))
     });
     if wrapped || api.cas.locked().iter().any(|l| covers(&l.name)) {
-        let detail = format!("the key of the CA of {region} that speaks for {subject} is locked on this node");
+        let detail =
+            format!("the key of the CA of {region} that speaks for {subject} is locked on this node");
         return ApiError::new(codes::CA_LOCKED, detail);
     }
     ApiError::new(

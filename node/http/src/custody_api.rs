@@ -6,8 +6,8 @@
 
 use crate::Caller;
 use crate::auth::need;
-use crate::certificates_api::administrator;
 use crate::ca::{close_former, primary_here, refused};
+use crate::certificates_api::administrator;
 use crate::extract::Json;
 use crate::platforms_api::region;
 use crate::problem::ApiError;

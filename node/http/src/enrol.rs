@@ -295,7 +295,10 @@ fn check_signature(api: &Api, request: &RequestFacts, der: &[u8], signature: &[u
     let who =
         eport_signature::signatory(der, issuers, &domain(api)?, at).map_err(|e| renewal(e.to_string()))?;
     let by_list = api.lists.entry(&who.issuer_key_id, &who.serial).is_some();
-    if view.state.revoked(&who.mark()).is_some() || by_list || view.state.revocation(&who.issuer_serial).is_some() {
+    if view.state.revoked(&who.mark()).is_some()
+        || by_list
+        || view.state.revocation(&who.issuer_serial).is_some()
+    {
         return Err(ApiError::new(codes::CERT_REVOKED, format!("certificate {} is revoked", who.serial)));
     }
     let signed = [RENEWAL_CONTEXT, &request.der].concat();

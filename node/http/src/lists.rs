@@ -158,7 +158,10 @@ impl Lists {
         self.read(|held| {
             let of = |(ca, h): (&Digest, &Held)| {
                 let ca = *ca;
-                h.entries.keys().map(move |s| Distrust::Listed { issuer: ca, serial: s.clone() }).collect::<Vec<_>>()
+                h.entries
+                    .keys()
+                    .map(move |s| Distrust::Listed { issuer: ca, serial: s.clone() })
+                    .collect::<Vec<_>>()
             };
             held.iter().flat_map(of).collect()
         })
@@ -230,9 +233,10 @@ async fn fetch(api: &Api) {
             let issuer = view.state.issuers().find(|i| i.platform.is_some() && i.key_id == ca.to_string());
             let Some(issuer) = issuer else { continue };
             fetched += 1;
-            match ask(api, node, &ca).await.and_then(|der| {
-                api.lists.accept(ca, &issuer.certificate, &der).map_err(|e| e.to_string())
-            }) {
+            match ask(api, node, &ca)
+                .await
+                .and_then(|der| api.lists.accept(ca, &issuer.certificate, &der).map_err(|e| e.to_string()))
+            {
                 Ok(true) => info!(%node, key = %ca, number, "a CA's newer revocation list came from a peer"),
                 Ok(false) => {}
                 Err(error) => debug!(%node, key = %ca, %error, "a revocation list was not taken"),
@@ -244,7 +248,8 @@ async fn fetch(api: &Api) {
 async fn ask(api: &Api, node: eport_model::NodeId, ca: &Digest) -> Result<Bytes, String> {
     let outline =
         Outline { method: Method::GET, path_and_query: format!("/v1/crl/{ca}.crl"), headers: Vec::new() };
-    let answer = forward(api, node, &Caller::default(), outline, Bytes::new()).await.map_err(|e| e.to_string())?;
+    let answer =
+        forward(api, node, &Caller::default(), outline, Bytes::new()).await.map_err(|e| e.to_string())?;
     if answer.status() != axum::http::StatusCode::OK {
         return Err(format!("status {}", answer.status()));
     }
@@ -274,8 +279,7 @@ async fn enter(api: &Api, entered: &mut BTreeMap<Digest, u64>) {
         let by = Subject::Node { platform: api.agent.home(), node: api.agent.me() }.to_string();
         let op = Op::TakeList { issuer: ca, list: der.to_vec() };
         let reason = "a CA's own revocation list".to_owned();
-        let command =
-            Command { id: CommandId(rand::random()), by, at: api.now(), reason, op, proof: None };
+        let command = Command { id: CommandId(rand::random()), by, at: api.now(), reason, op, proof: None };
         match api.registry.propose(command, LOG_TIMEOUT).await {
             Ok(_) => info!(key = %ca, "a CA's own revocations are in the registry"),
             Err(error) => debug!(key = %ca, %error, "a CA's own list is not in the registry yet"),

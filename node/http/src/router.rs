@@ -4,9 +4,9 @@ use crate::catalogue::{Open, ROUTES};
 use crate::problem::ApiError;
 use crate::state::Api;
 use crate::{
-    backup_api, backup_sets, certificates_api, custody_api, documents_api, drills_api, enrol_api, erasures_api, est,
-    hosting_api, join_api, journal_api, openapi, operators_api, plan_api, platforms_api, recovery_api,
-    signing, status_api, system, tables_api, tails_api,
+    backup_api, backup_sets, certificates_api, custody_api, documents_api, drills_api, enrol_api,
+    erasures_api, est, hosting_api, join_api, journal_api, openapi, operators_api, plan_api, platforms_api,
+    recovery_api, signing, status_api, system, tables_api, tails_api,
 };
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};

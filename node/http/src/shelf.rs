@@ -82,10 +82,7 @@ impl CaShelf {
     /// Reads every pair `NAME.crt`, `NAME.key` of a folder, and `root.crl` with `root.crt`. Sealed keys open with the passphrase, or
     /// stay locked without one; a key in the clear is sealed, or refused without one. Answers also what is there and not used,
     /// for the log: a root's key has no place on a node.
-    pub fn open(
-        dir: &Path,
-        passphrase: Option<&Passphrase>,
-    ) -> Result<(Self, Vec<String>), (Code, String)> {
+    pub fn open(dir: &Path, passphrase: Option<&Passphrase>) -> Result<(Self, Vec<String>), (Code, String)> {
         let mut unused = Vec::new();
         let mut held = Held::default();
         for name in stems(dir)? {
@@ -173,7 +170,11 @@ impl CaShelf {
     }
 
     /// Opens what lies here locked for a platform; answers whose keys are open now.
-    pub(crate) fn unlock(&self, region: RegionCode, passphrase: &Passphrase) -> Result<Vec<Digest>, (Code, String)> {
+    pub(crate) fn unlock(
+        &self,
+        region: RegionCode,
+        passphrase: &Passphrase,
+    ) -> Result<Vec<Digest>, (Code, String)> {
         let wanted = self.locked().into_iter().filter(|l| l.name.region() == Some(region));
         let mut opened = Vec::new();
         for ca in wanted {

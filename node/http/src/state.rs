@@ -1,9 +1,9 @@
 //! What every handler holds: the engines of this node and the platforms it serves.
 
-use crate::lists::Lists;
-use crate::shelf::CaShelf;
 use crate::chains::Chains;
+use crate::lists::Lists;
 use crate::metrics::Counters;
+use crate::shelf::CaShelf;
 use crate::tables::TableService;
 use eport_agent::{Agent, PlatformHandle};
 use eport_consensus::Registry;

@@ -118,7 +118,8 @@ pub async fn crl(State(api): State<Api>, Path(name): Path<String>) -> Result<Res
         api.readers.acquire().await.map_err(|_| ApiError::new(codes::DRAINING, "the node stops"))?;
     let (at, asked) = (api.clone(), name.clone());
     let made =
-        tokio::task::spawn_blocking(move || next_list(&at, &authority, &platform, epoch, &wanted, &asked)).await;
+        tokio::task::spawn_blocking(move || next_list(&at, &authority, &platform, epoch, &wanted, &asked))
+            .await;
     let made = made.map_err(|e| ApiError::new(codes::INTERNAL, e.to_string()))?;
     let bytes = Bytes::from(made?);
     keep(&api.cas.lists, name.into_bytes(), revoked, epoch, bytes.clone(), LISTS_MAX);

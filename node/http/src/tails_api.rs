@@ -20,8 +20,8 @@ use axum::{Extension, RequestExt};
 use bytes::Bytes;
 use eport_access::Action;
 use eport_api_types::{
-    CertificateItem, Page, TailCounts, TailDetail, TailDiscard, TailItem, TailRecord, TailResubmit, TailResubmitted, Warning,
-    rfc3339,
+    CertificateItem, Page, TailCounts, TailDetail, TailDiscard, TailItem, TailRecord, TailResubmit,
+    TailResubmitted, Warning, rfc3339,
 };
 use eport_model::{JournalIndex, NodeId, RegionCode, codes};
 use eport_platform::{Platform, TailSource};

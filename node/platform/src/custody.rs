@@ -52,7 +52,11 @@ impl Platform {
     }
 
     /// Keeps a wrapped key. `in_force` is the one that the registry names: it stays whatever else goes.
-    pub async fn record_wrapped(&self, row: &WrappedRow, in_force: Option<&Digest>) -> Result<(), LedgerError> {
+    pub async fn record_wrapped(
+        &self,
+        row: &WrappedRow,
+        in_force: Option<&Digest>,
+    ) -> Result<(), LedgerError> {
         let known = self.wrapped_keys(&row.ca)?;
         if known.iter().any(|k| k.kek == row.kek && k.wrapped == row.wrapped) {
             return Ok(());
@@ -63,14 +67,18 @@ impl Platform {
             known.iter().filter(|k| k.kek != row.kek && in_force != Some(&k.digest())).collect();
         old.sort_by_key(|k| k.at);
         let over = (known.len() + 1).saturating_sub(KEPT_MAX);
-        effects.extend(
-            old.iter().take(over).map(|k| Effect::Delete { key: rows::wrapped_key(&k.ca, &k.kek) }),
-        );
+        effects
+            .extend(old.iter().take(over).map(|k| Effect::Delete { key: rows::wrapped_key(&k.ca, &k.kek) }));
         self.record_act(format!("ca/{}/wrapped/{}", row.ca, row.kek), &row.by, None, effects).await
     }
 
     /// Writes that something was done with a CA, by whom, and with whose signature.
-    pub async fn record_ca_act(&self, id: String, by: &str, signature: Option<Bytes>) -> Result<(), LedgerError> {
+    pub async fn record_ca_act(
+        &self,
+        id: String,
+        by: &str,
+        signature: Option<Bytes>,
+    ) -> Result<(), LedgerError> {
         self.record_act(id, by, signature, Vec::new()).await
     }
 
@@ -90,7 +98,8 @@ impl Platform {
         let request =
             RequestRef { id, caller: by.to_owned(), body: None, signature, accepted_at: now, replaces: None };
         let draft = Draft { request: Some(request), effects, ..Draft::bare(RecordKind::CaAct, now) };
-        let written = self.write_own(draft, generation, "the record is not confirmed by the backups yet").await;
+        let written =
+            self.write_own(draft, generation, "the record is not confirmed by the backups yet").await;
         written.map_err(|(code, detail)| LedgerError::NotNow { code, detail })
     }
 }

@@ -32,7 +32,10 @@ impl Judges {
     }
 
     /// Does it on one of the threads; here when none is free. `None` when it panicked.
-    pub(crate) async fn run<R: Send + 'static>(&self, work: impl FnOnce() -> R + Send + 'static) -> Option<R> {
+    pub(crate) async fn run<R: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> R + Send + 'static,
+    ) -> Option<R> {
         let (to, done) = oneshot::channel();
         let work: Work = Box::new(move || drop(to.send(work())));
         if let Err(TrySendError::Full(work) | TrySendError::Disconnected(work)) = self.0.try_send(work) {
@@ -43,9 +46,7 @@ impl Judges {
 }
 
 fn work(from: &Mutex<Receiver<Work>>) {
-    if let Err(error) =
-        rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE)
-    {
+    if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE) {
         tracing::debug!(%error, "a judging thread keeps the usual priority");
     }
     loop {
@@ -65,7 +66,14 @@ mod tests {
         let judges = Judges::new(1);
         let here = std::thread::current().id();
         assert_ne!(judges.run(|| std::thread::current().id()).await, Some(here));
-        assert_eq!(judges.run(|| if here == here { panic!("planted") }).await, None::<()>);
+        assert_eq!(
+            judges
+                .run(|| if here == here {
+                    panic!("planted")
+                })
+                .await,
+            None::<()>
+        );
         assert_eq!(judges.run(|| 7).await, Some(7), "the thread is still there");
     }
 }

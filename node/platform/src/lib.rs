@@ -9,8 +9,8 @@
 //! node is not primary nothing is judged here, the caller is told who is.
 #![forbid(unsafe_code)]
 
-mod answer;
 mod adoption;
+mod answer;
 mod certificates;
 mod config;
 mod custody;

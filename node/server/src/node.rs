@@ -134,18 +134,11 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
     let revoked_stop = Arc::new(tokio::sync::Notify::new());
     let lists_stop = Arc::new(tokio::sync::Notify::new());
     let lists_dir = data.path().join("lists");
-    let lists = Lists::open(&lists_dir).map_err(|e| Exit {
-        code: codes::STORAGE_FAILED,
-        detail: format!("{}: {e}", lists_dir.display()),
-    })?;
+    let lists = Lists::open(&lists_dir)
+        .map_err(|e| Exit { code: codes::STORAGE_FAILED, detail: format!("{}: {e}", lists_dir.display()) })?;
     let lists = Arc::new(lists);
-    let follow = revoked.follow(
-        registry.clone(),
-        tls.clone(),
-        transport.clone(),
-        lists.clone(),
-        revoked_stop.clone(),
-    );
+    let follow =
+        revoked.follow(registry.clone(), tls.clone(), transport.clone(), lists.clone(), revoked_stop.clone());
     tokio::spawn(follow);
     // A directory that has come to another lineage was never meant to found the first one again.
     if lineage == config.federation.lineage {

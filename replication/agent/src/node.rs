@@ -291,7 +291,8 @@ impl Agent {
         }
         let index = registry.state().index;
         for (node, (age, soft)) in self.inner.board.all() {
-            let Some(theirs) = soft.news_ms.filter(|_| node != self.me() && soft.registry_index <= index) else {
+            let Some(theirs) = soft.news_ms.filter(|_| node != self.me() && soft.registry_index <= index)
+            else {
                 continue;
             };
             let total = age + Duration::from_millis(theirs);

@@ -3,10 +3,10 @@
 use crate::rows::{Kept, Row};
 use crate::signed;
 use crate::{
-    Approval, Audit, CaCustody, Command, CommandId, DRILLS_KEPT, DataKey, Drill, DrillSchedule, EraseTarget, Erasure,
-    Federation, Head, Holder, HolderName, Issuer, LineageRecord, MoveRecord, Node, NumberBlock, Operator,
-    Outcome, Placement, Quota, Refusal, Revocation, RowChange, RowError, Site, TableId, TableVersion, Tail,
-    decide,
+    Approval, Audit, CaCustody, Command, CommandId, DRILLS_KEPT, DataKey, Drill, DrillSchedule, EraseTarget,
+    Erasure, Federation, Head, Holder, HolderName, Issuer, LineageRecord, MoveRecord, Node, NumberBlock,
+    Operator, Outcome, Placement, Quota, Refusal, Revocation, RowChange, RowError, Site, TableId,
+    TableVersion, Tail, decide,
 };
 use eport_model::{Digest, DigestHasher, MoveId, NodeId, RegionCode, SiteId, Subject, codec};
 use std::collections::BTreeMap;

@@ -1,11 +1,13 @@
 //! Questions that can be answered from the state alone.
 
 use crate::{
-    Approval, Audit, Backup, CaCustody, CommandId, Drill, DrillSchedule, DrillStart, DurabilityMode, Federation, Head,
-    Isolation, Issuer, Mode, MoveKind, MoveRecord, Node, NodeState, NumberBlock, Operator, Placement, Quota,
-    QuotaLimits, Revocation, Site, State, TableId, TableVersion, Tail,
+    Approval, Audit, Backup, CaCustody, CommandId, Drill, DrillSchedule, DrillStart, DurabilityMode,
+    Federation, Head, Isolation, Issuer, Mode, MoveKind, MoveRecord, Node, NodeState, NumberBlock, Operator,
+    Placement, Quota, QuotaLimits, Revocation, Site, State, TableId, TableVersion, Tail,
 };
-use eport_model::{CertificateMark, Digest, Distrust, Epoch, MoveId, NodeId, Position, RegionCode, SiteId, Timestamp};
+use eport_model::{
+    CertificateMark, Digest, Distrust, Epoch, MoveId, NodeId, Position, RegionCode, SiteId, Timestamp,
+};
 use serde::{Deserialize, Serialize};
 
 /// Whether a platform stands on nodes of its own.
@@ -405,9 +407,10 @@ impl State {
         let prefix = format!("epoch/{}/", mark.issuer);
         let epochs = self.revocations.range(prefix.clone()..);
         let of_epoch = || {
-            epochs.take_while(|(text, _)| text.starts_with(&prefix)).map(|(_, r)| r).find(|r| {
-                r.serial.parse::<Distrust>().is_ok_and(|rule| rule.covers(mark))
-            })
+            epochs
+                .take_while(|(text, _)| text.starts_with(&prefix))
+                .map(|(_, r)| r)
+                .find(|r| r.serial.parse::<Distrust>().is_ok_and(|rule| rule.covers(mark)))
         };
         self.revocation(mark.serial)
             .or_else(|| self.revocation(&listed.to_string()))

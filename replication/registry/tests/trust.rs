@@ -32,8 +32,12 @@ fn trust() -> Trust {
     let domain: TrustDomain = "gd.eport.example".parse().unwrap();
     let root = Authority::create_root("gd", &domain, Validity::days(start, 100)).unwrap();
     let ca = |code| {
-        let spec =
-            IssuingSpec { region: region(code), purpose: CaPurpose::Any, epoch: Epoch::INITIAL, loopback: true };
+        let spec = IssuingSpec {
+            region: region(code),
+            purpose: CaPurpose::Any,
+            epoch: Epoch::INITIAL,
+            loopback: true,
+        };
         root.create_issuing(spec, Validity::days(start, 50)).unwrap()
     };
     let (city, other) = (ca("440300"), ca("440100"));

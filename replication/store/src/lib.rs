@@ -27,9 +27,9 @@ pub use checkpoint::{Checkpoint, CheckpointFile, CheckpointInbox, MANIFEST_LEN_M
 pub use datadir::{DataDir, NodeFile};
 pub use error::{Cause, Error};
 pub use export::{
-    EpochSpan, ExportManifest, HeadJudge, Problem, Received, Restored, SegmentEntry, SignedHead,
-    SignedHeads, TailDocument, TailHead, TailInbox,
-    TailManifest, Until, VerifyReport, read_tail, tail_documents, tail_file_name, verify_export,
+    EpochSpan, ExportManifest, HeadJudge, Problem, Received, Restored, SegmentEntry, SignedHead, SignedHeads,
+    TailDocument, TailHead, TailInbox, TailManifest, Until, VerifyReport, read_tail, tail_documents,
+    tail_file_name, verify_export,
 };
 pub use log::{ClosedJournal, FileReport, Gap};
 pub use objects::{ObjectInfo, ObjectStore};

@@ -332,8 +332,15 @@ impl<'a> Act<'a> {
     fn divide(&mut self, ceremony: &str, generation: u32) -> Result<(), Error> {
         let SharesConfig { threshold, holders } = &self.config.shares;
         let seal = Seal::generate();
-        let (custody, parts) =
-            Custody::divide(&seal, ShareOf::Root, ceremony, self.root.spki(), generation, *threshold, holders);
+        let (custody, parts) = Custody::divide(
+            &seal,
+            ShareOf::Root,
+            ceremony,
+            self.root.spki(),
+            generation,
+            *threshold,
+            holders,
+        );
         // Read back from their files before anything depends on them: a share that does not open is found today.
         let read: Vec<Share> = parts.iter().map(|s| Share::parse(&s.text())).collect::<Result<_, _>>()?;
         for start in 0..read.len() {

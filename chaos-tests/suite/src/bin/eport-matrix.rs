@@ -23,8 +23,14 @@ struct Args {
 }
 
 fn args() -> Result<Args> {
-    let mut args =
-        Args { out: None, simulated: None, limit: Duration::from_secs(20 * 60), only: None, list: false, grounds: 3 };
+    let mut args = Args {
+        out: None,
+        simulated: None,
+        limit: Duration::from_secs(20 * 60),
+        only: None,
+        list: false,
+        grounds: 3,
+    };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let mut value = || words.next().with_context(|| format!("{word} needs a value"));
@@ -121,8 +127,7 @@ impl Work {
             facts.push("This process may not mount: no disk could be filled, so the cells of the full disk were not run.".to_owned());
         }
         std::thread::scope(|scope| {
-            let others: Vec<_> =
-                (1..grounds).map(|_| scope.spawn(|| self.work(Ground::new()?))).collect();
+            let others: Vec<_> = (1..grounds).map(|_| scope.spawn(|| self.work(Ground::new()?))).collect();
             let mut ended = vec![self.work(first)];
             ended.extend(others.into_iter().map(|o| o.join().map_err(|_| anyhow::anyhow!("a worker died"))?));
             ended.into_iter().collect::<Result<Vec<()>>>()
@@ -148,13 +153,15 @@ impl Work {
                 Task::Move(cell) if cell.fault == Fault::FullDisk && !ground.mounted => continue,
                 Task::Move(cell) => {
                     let result = run(&mut ground, cell, number);
-                    let said = result.as_ref().map(|o| (o.seconds, format!("{o:?}"))).map_err(|e| format!("{e:#}"));
+                    let said =
+                        result.as_ref().map(|o| (o.seconds, format!("{o:?}"))).map_err(|e| format!("{e:#}"));
                     let row = Row { cell: *cell, result: result.map_err(|e| format!("{e:#}")) };
                     (name(cell), said, Done::Move(row))
                 }
                 Task::Drill(cell) => {
                     let result = drills::run(&mut ground, cell, number);
-                    let said = result.as_ref().map(|o| (o.seconds, format!("{o:?}"))).map_err(|e| format!("{e:#}"));
+                    let said =
+                        result.as_ref().map(|o| (o.seconds, format!("{o:?}"))).map_err(|e| format!("{e:#}"));
                     let row = DrillRow { cell: cell.clone(), result: result.map_err(|e| format!("{e:#}")) };
                     (drill_name(cell), said, Done::Drill(row))
                 }

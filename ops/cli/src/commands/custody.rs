@@ -84,8 +84,7 @@ pub(crate) fn refused(error: eport_authority::Error) -> Error {
 /// Seals a key where it lies.
 pub fn seal(args: &SealArgs, out: Out) -> Result<(), Error> {
     let (sealed, drawn) = seal_key(&args.file, &args.passphrase_file)?;
-    let document =
-        json!({ "key": args.file, "passphrase_file": args.passphrase_file, "sealed": sealed, "drawn": drawn });
+    let document = json!({ "key": args.file, "passphrase_file": args.passphrase_file, "sealed": sealed, "drawn": drawn });
     out.result(&document, || format!("{}\n", cell(&document, "key")));
     Ok(())
 }
@@ -107,7 +106,11 @@ pub(crate) fn seal_key(key: &Path, word: &Path) -> Result<(bool, bool), Error> {
 /// Divides a CA's key among persons and sends the wrapped key along with the platform.
 pub async fn export(args: &ExportArgs, global: &Global, out: Out) -> Result<(), Error> {
     if args.of.is_some_and(|n| n != args.holders.len()) {
-        return Err(Error::usage(format!("--of says {}, --holders names {}", args.of.unwrap_or(0), args.holders.len())));
+        return Err(Error::usage(format!(
+            "--of says {}, --holders names {}",
+            args.of.unwrap_or(0),
+            args.holders.len()
+        )));
     }
     let client = connect::client(global)?;
     let path = args.out.join(format!("{}.wrapped", args.name));

@@ -22,7 +22,9 @@ pub(crate) async fn by_rule(client: &Client, rule: Distrust, reason: &str, out: 
     let statement = statement::revoke(&text, reason);
     let item: Value = client.give(Method::POST, "/v1/certificates:distrust", &request, &statement).await?;
     let document = json!({ "items": [item], "next_page_token": null });
-    out.result(&document, || format!("{}: {}\n", cell(&document["items"][0], "rule"), cell(&document["items"][0], "state")));
+    out.result(&document, || {
+        format!("{}: {}\n", cell(&document["items"][0], "rule"), cell(&document["items"][0], "state"))
+    });
     Ok(())
 }
 

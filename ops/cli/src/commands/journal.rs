@@ -88,7 +88,13 @@ pub async fn run(args: JournalArgs, global: &Global, out: Out) -> Result<(), Err
             let path = format!("/v1/platforms/{region}/journal/signatures");
             let signed: Value = connect::client(global)?.command(&path, json!({})).await?;
             let text = |v: &Value| {
-                format!("{}:{}:{} by record {}\n", cell(v, "epoch"), cell(v, "index"), cell(v, "digest"), cell(v, "record"))
+                format!(
+                    "{}:{}:{} by record {}\n",
+                    cell(v, "epoch"),
+                    cell(v, "index"),
+                    cell(v, "digest"),
+                    cell(v, "record")
+                )
             };
             out.result(&signed, || text(&signed));
             Ok(())
@@ -251,7 +257,9 @@ fn verify_text(v: &Value, out: Out) -> String {
     for p in v["problems"].as_array().into_iter().flatten() {
         problems.row(["index", "kind", "file", "detail"].map(|k| cell(p, k)));
     }
-    head + &signed_text(&v["signed"], out) + &epochs.render() + &if problems.is_empty() { String::new() } else { problems.render() }
+    head + &signed_text(&v["signed"], out)
+        + &epochs.render()
+        + &if problems.is_empty() { String::new() } else { problems.render() }
 }
 
 fn signed_text(v: &Value, out: Out) -> String {
@@ -259,8 +267,12 @@ fn signed_text(v: &Value, out: Out) -> String {
     let last = &v["last"];
     let text = match (count, last.is_object()) {
         (0, _) => return out.lang.pick(("no signed heads\n", "无签名位置\n")).to_owned(),
-        (_, false) => out.lang.pick(("signed heads, signatures not judged (--trust)", "签名位置，未核验签名（--trust）")),
-        (_, true) => out.lang.pick(("signed heads hold, the last for record", "签名位置有效，最近一条覆盖记录")),
+        (_, false) => out
+            .lang
+            .pick(("signed heads, signatures not judged (--trust)", "签名位置，未核验签名（--trust）")),
+        (_, true) => {
+            out.lang.pick(("signed heads hold, the last for record", "签名位置有效，最近一条覆盖记录"))
+        }
     };
     match last.is_object() {
         true => format!("{verified} of {count} {text} {} by {}\n", last["covers"]["index"], cell(last, "by")),

@@ -8,8 +8,8 @@ use crate::error::Error;
 use eport_api_types::OperatorFiles;
 use eport_authority::ceremony::Folder;
 use eport_authority::{
-    Authority, CaPurpose, Issued, IssuingSpec, Key, LeafNames, LifeDays, PASSPHRASE_BESIDE, Passphrase, Validity,
-    bundle_pem,
+    Authority, CaPurpose, Issued, IssuingSpec, Key, LeafNames, LifeDays, PASSPHRASE_BESIDE, Passphrase,
+    Validity, bundle_pem,
 };
 use eport_model::{Digest, Epoch, NodeId, RegionCode, TrustDomain};
 use std::collections::BTreeMap;

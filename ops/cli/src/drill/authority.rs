@@ -86,7 +86,9 @@ impl CaDrill {
     pub async fn refused(&self, client: &Client, plan: &Plan) -> Result<String, Error> {
         match self.order(client, plan).await {
             Err(error) if error.code() == CA_LOCKED => Ok(format!("refused with {CA_LOCKED}")),
-            Err(error) => Err(Error::coded(DRILL_FAILED, format!("refused otherwise: {} {error}", error.code()))),
+            Err(error) => {
+                Err(Error::coded(DRILL_FAILED, format!("refused otherwise: {} {error}", error.code())))
+            }
             Ok(issued) => {
                 let serial = issued["serial"].as_str().unwrap_or_default();
                 revoke(client, serial).await?;
@@ -98,11 +100,21 @@ impl CaDrill {
     /// Opens the key with the shares.
     pub async fn unlock(&self, client: &Client, plan: &Plan) -> Result<String, Error> {
         let opened = custody::unlock_at(client, plan.region, &self.shares, None).await?;
-        Ok(format!("{} opened in epoch {} with {} shares", opened["node"], opened["epoch"], self.shares.len()))
+        Ok(format!(
+            "{} opened in epoch {} with {} shares",
+            opened["node"],
+            opened["epoch"],
+            self.shares.len()
+        ))
     }
 
     /// Issues under the present epoch, which must be above the one before, and revokes what was issued.
-    pub async fn issue(&self, client: &Client, plan: &Plan, before: Epoch) -> Result<(String, Instant), Error> {
+    pub async fn issue(
+        &self,
+        client: &Client,
+        plan: &Plan,
+        before: Epoch,
+    ) -> Result<(String, Instant), Error> {
         let issued = self.order(client, plan).await?;
         let at = Instant::now();
         let serial = issued["serial"].as_str().unwrap_or_default().to_owned();
@@ -110,14 +122,20 @@ impl CaDrill {
         let epoch = epoch_of_serial(&serial);
         let now = moving::platform(client, plan.region).await?.epoch;
         if epoch != Some(now) || now <= before {
-            let detail = format!("serial {serial} carries {epoch:?}; the platform is in {now}, it was in {before}");
+            let detail =
+                format!("serial {serial} carries {epoch:?}; the platform is in {now}, it was in {before}");
             return Err(Error::coded(DRILL_FAILED, detail));
         }
         Ok((format!("{serial} issued in epoch {now} and revoked"), at))
     }
 
     /// What the shares opened on the standby is closed.
-    pub async fn locked(&self, status: &FederationStatus, plan: &Plan, until: Instant) -> Result<String, Error> {
+    pub async fn locked(
+        &self,
+        status: &FederationStatus,
+        plan: &Plan,
+        until: Instant,
+    ) -> Result<String, Error> {
         let heir = plan.platforms.first().and_then(|p| p.to);
         let heir = heir.ok_or_else(|| Error::coded(DRILL_FAILED, "nobody took over"))?;
         wait_for(until, async || {

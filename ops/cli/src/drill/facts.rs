@@ -1,7 +1,7 @@
 //! What a plan rests on, asked of the federation.
 
-use crate::drill::place::Place;
 use crate::connect::Access;
+use crate::drill::place::Place;
 use crate::drill::{authority, moving, run::Wish};
 use crate::error::Error;
 use crate::load::documents::Generator;

@@ -29,7 +29,10 @@ pub(super) fn put_custody(state: &State, c: &Command, custody: &CaCustody) -> De
         return Err(invalid("kek", "32 lower-case hex digits are needed"));
     }
     if custody.threshold < 2 || usize::from(custody.threshold) > custody.holders.len() {
-        return Err(invalid("threshold", "one person alone must never open it: 2 or more of the holders are needed"));
+        return Err(invalid(
+            "threshold",
+            "one person alone must never open it: 2 or more of the holders are needed",
+        ));
     }
     if custody.holders.len() > HOLDERS_MAX {
         return Err(invalid("holders", format!("at most {HOLDERS_MAX} hold shares")));
@@ -59,7 +62,8 @@ pub(super) fn rule(state: &State, text: &str) -> Result<Option<Distrust>, Refusa
     if matches!(rule, Distrust::Listed { .. }) {
         return Err(invalid("serial", "what a CA's own list says enters with the list"));
     }
-    let kept = state.revocations.values().filter(|r| r.serial.contains('/') && !r.serial.starts_with("list/"));
+    let kept =
+        state.revocations.values().filter(|r| r.serial.contains('/') && !r.serial.starts_with("list/"));
     if state.revocation(text).is_none() && kept.count() >= RULES_MAX {
         return Err(Refusal::Rule(format!("{RULES_MAX} rules are kept already")));
     }

@@ -5,10 +5,10 @@
 //! A new operation does not compile until it is given a kind here.
 
 use crate::{
-    Backup, CaCustody, CommandId, DrillFigures, DrillPlatform, DrillSchedule, DrillVerdict, DurabilityMode, EraseTarget,
-    FailoverMode, Federation, HolderName, Isolation, Issuer, IssuerState, MoveKind, Node, NodeChange,
-    NodeState, OldPrimary, Op, Operator, OperatorRole, Policy, PolicyBackup, QuotaLimits, Role, Setting,
-    Site, State, TableId, TailState,
+    Backup, CaCustody, CommandId, DrillFigures, DrillPlatform, DrillSchedule, DrillVerdict, DurabilityMode,
+    EraseTarget, FailoverMode, Federation, HolderName, Isolation, Issuer, IssuerState, MoveKind, Node,
+    NodeChange, NodeState, OldPrimary, Op, Operator, OperatorRole, Policy, PolicyBackup, QuotaLimits, Role,
+    Setting, Site, State, TableId, TailState,
 };
 use eport_model::{Digest, JournalIndex, MoveId, NodeId, Position, RegionCode, Timestamp, codec};
 pub use eport_signature::Statement;
