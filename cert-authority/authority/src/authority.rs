@@ -1,9 +1,12 @@
 //! A certificate authority with its key: a root, or the issuing CA of one platform.
 
-use crate::files::{read, read_key, write_certificate, write_key};
+use crate::files::{read, write_certificate, write_key};
 use crate::keystore::Signer;
 use crate::spec::Trial;
-use crate::{Error, Key, KeyAlgorithm, KeyStore, LeafNames, SoftKey, Validity, key, profile, serial};
+use crate::{
+    Error, Key, KeyAlgorithm, KeyStore, LeafNames, Passphrase, SoftKey, Validity, key, profile, sealed,
+    serial,
+};
 use eport_identity::{CaName, CaPurpose, Digest, Epoch, NodeId, RegionCode, Subject, TrustDomain};
 use rcgen::{Certificate, CertificateParams, Issuer, KeyPair};
 use std::path::Path;
@@ -141,12 +144,22 @@ impl Authority {
         Ok((profile::issuing(spec, &self.facts.domain, validity)?, validity))
     }
 
-    /// Reads `DIR/STEM.crt` and `DIR/STEM.key`. The key must match and be readable by its owner only.
+    /// Reads `DIR/STEM.crt` and `DIR/STEM.key`. The key must match and be readable by its owner only. A sealed one opens with the
+    /// passphrase that lies in the same folder.
     pub fn load(dir: &Path, stem: &str) -> Result<Self, Error> {
+        Self::load_with(dir, stem, None)
+    }
+
+    /// The same with a passphrase at hand.
+    pub fn load_with(dir: &Path, stem: &str, passphrase: Option<&Passphrase>) -> Result<Self, Error> {
         let (cert_path, key_path) = (dir.join(format!("{stem}.crt")), dir.join(format!("{stem}.key")));
         let unusable = |path: &Path, reason: String| Error::Unusable { path: path.to_owned(), reason };
         let pem = read(&cert_path)?;
-        let key = SoftKey::from_pem(&read_key(&key_path)?).map_err(|e| unusable(&key_path, e.to_string()))?;
+        let der = first_certificate(&pem).map_err(|reason| unusable(&cert_path, reason))?;
+        let (_, cert) =
+            X509Certificate::from_der(&der).map_err(|_| unusable(&cert_path, "not an X.509 one".into()))?;
+        let point = &cert.public_key().subject_public_key.data;
+        let key = sealed::open_beside(&key_path, point, passphrase)?;
         Self::from_parts(&pem, Arc::new(key), None).map_err(|e| unusable(&cert_path, e.to_string()))
     }
 
@@ -190,6 +203,12 @@ impl Authority {
         let key =
             key.ok_or_else(|| Error::Custody { reason: "this CA's key never leaves its token".into() })?;
         write_key(&dir.join(format!("{stem}.key")), &key)?;
+        write_certificate(&dir.join(format!("{stem}.crt")), &self.pem)
+    }
+
+    /// The same with the key sealed under a passphrase.
+    pub fn save_sealed(&self, dir: &Path, stem: &str, passphrase: &Passphrase) -> Result<(), Error> {
+        write_key(&dir.join(format!("{stem}.key")), &passphrase.seal(&**self.key())?)?;
         write_certificate(&dir.join(format!("{stem}.crt")), &self.pem)
     }
 

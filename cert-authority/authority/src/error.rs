@@ -26,6 +26,12 @@ pub enum Error {
         /// Its permission bits.
         mode: u32,
     },
+    /// A sealed key for which no passphrase is at hand.
+    #[error("{path} is sealed, and no passphrase is configured")]
+    Locked {
+        /// The file.
+        path: PathBuf,
+    },
     /// A file does not hold what it should.
     #[error("{path}: {reason}")]
     Unusable {
@@ -92,6 +98,7 @@ impl Error {
             Error::File { .. } | Error::Unusable { .. } | Error::Signing(_) => 1203,
             Error::KeyExposed { .. } => 1204,
             Error::Wrap { .. } => 1208,
+            Error::Locked { .. } => 4140,
             Error::Custody { .. } => 4101,
             Error::Shares { .. } => 4102,
             Error::Lint { .. } => 4103,

@@ -2,7 +2,7 @@
 
 use crate::authority::first_certificate;
 use crate::{Error, LeafNames, Validity, pem_of, serial};
-use eport_identity::{Digest, Epoch, Subject, TrustDomain};
+use eport_identity::{CaName, Digest, Epoch, RegionCode, Subject, TrustDomain};
 use std::net::IpAddr;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
@@ -96,6 +96,13 @@ fn names(cert: &X509Certificate<'_>) -> (String, LeafNames) {
 pub fn issued_by(certificate: &[u8], issuer: &[u8]) -> bool {
     let (Ok(leaf), Ok(ca)) = (read(certificate), read(issuer)) else { return false };
     leaf.issuer().as_raw() == ca.subject().as_raw() && leaf.verify_signature(Some(ca.public_key())).is_ok()
+}
+
+/// SHA-256 of a CA's public key (SPKI), and the platform that it issues for; `None` for a root.
+pub fn ca_of_pem(pem: &str) -> Result<(Digest, Option<RegionCode>), Error> {
+    let facts = facts_of(&certificate_of_pem(pem)?)?;
+    let region = CaName::from_uri(&facts.uri).ok().and_then(|(_, name)| name.region());
+    Ok((facts.key, region))
 }
 
 /// The first certificate of a PEM text, DER.

@@ -9,7 +9,7 @@ use rcgen::{
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 /// Key and signature algorithm of a CA.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -44,7 +44,7 @@ pub trait KeyStore: Send + Sync {
     /// The private key as PKCS#8 PEM, where the store can give it; a token cannot.
     fn export(&self) -> Option<Zeroizing<String>>;
 
-    /// The private key under a seal, for a file that is useless alone.
+    /// The private key under a seal, for a file that is useless alone; [`SoftKey::unwrap`] opens it.
     fn wrap(&self, seal: &Seal, context: &[u8]) -> Result<Vec<u8>, Error> {
         let pem = self
             .export()
@@ -79,6 +79,13 @@ impl SoftKey {
         let plain = seal.open(sealed, context)?;
         let damaged = || Error::Custody { reason: "the sealed file holds no key".into() };
         Self::from_pem(std::str::from_utf8(&plain).map_err(|_| damaged())?)
+    }
+}
+
+impl Drop for SoftKey {
+    fn drop(&mut self) {
+        // The form it was read from goes; the scalar inside the signing library cannot be reached from here.
+        self.pair.zeroize();
     }
 }
 

@@ -22,8 +22,10 @@ mod ocsp;
 mod pkcs7;
 mod profile;
 mod seal;
+mod sealed;
 mod serial;
 mod spec;
+mod wrapped;
 
 pub use authority::{Authority, Issued, IssuingSpec, bundle_pem};
 pub use command_key::CommandKey;
@@ -31,7 +33,8 @@ pub use crl::{CrlContent, CrlEntry, CrlNumber, Reason, read_crl};
 pub use eport_identity::CaPurpose;
 pub use error::Error;
 pub use facts::{
-    CertificateFacts, certificate_of_pem, certificate_pem, certificates_of_pem, facts_of, issued_by,
+    CertificateFacts, ca_of_pem, certificate_of_pem, certificate_pem, certificates_of_pem, facts_of,
+    issued_by,
 };
 pub use files::{KEY_MODE, read_key, write_certificate, write_key};
 pub use key::{Key, REQUEST_LEN_MAX, RequestFacts, certificate_request, read_request, request_of_key};
@@ -41,8 +44,10 @@ pub use ocsp::{OCSP_ASKED_MAX, OCSP_REQUEST_LEN_MAX, OcspAsked, OcspError, OcspS
 pub use pkcs7::{base64_bytes, base64_lines, certs_only, request_of_body};
 pub use profile::{LeafNames, LifeDays, NOT_BEFORE_SLACK, Validity};
 pub use seal::{PASSPHRASE_LEN_MIN, SALT_LEN, Seal};
+pub use sealed::{KeyForm, PASSPHRASE_BESIDE, Passphrase, read_key_file, seal_in_place};
 pub use serial::of as serial_of;
 pub use spec::{KeyUse, LeafRequest, Profile, Purpose, Tbs, TbsSpec};
+pub use wrapped::{WRAPPED_KEY_LEN_MAX, WrappedKey};
 
 /// A DER structure as PEM.
 pub(crate) fn pem_of(label: &str, der: &[u8]) -> String {

@@ -10,9 +10,22 @@ use zeroize::Zeroizing;
 
 /// Largest blob opened.
 const SEALED_LEN_MAX: usize = 64 << 10;
-/// Argon2id: 64 MiB, three passes, one lane (second choice of RFC 9106).
-const ARGON2_KIB: u32 = 64 << 10;
-const ARGON2_PASSES: u32 = 3;
+/// What Argon2id is asked to do, with one lane.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Cost {
+    /// Memory, KiB.
+    pub kib: u32,
+    /// Passes over it.
+    pub passes: u32,
+}
+
+impl Cost {
+    /// For what a person can remember: 64 MiB, three passes (second choice of RFC 9106).
+    pub(crate) const PERSON: Self = Self { kib: 64 << 10, passes: 3 };
+    /// For 256 random bits, which no stretching makes harder to guess.
+    pub(crate) const RANDOM: Self = Self { kib: 256, passes: 1 };
+}
+
 /// Shortest passphrase accepted, in bytes.
 pub const PASSPHRASE_LEN_MIN: usize = 12;
 /// Bytes of a salt.
@@ -35,11 +48,16 @@ impl Seal {
 
     /// From a passphrase and the salt of its file.
     pub fn from_passphrase(passphrase: &str, salt: &[u8; SALT_LEN]) -> Result<Self, Error> {
+        Self::stretched(passphrase, salt, Cost::PERSON)
+    }
+
+    /// From a passphrase with a stated cost.
+    pub(crate) fn stretched(passphrase: &str, salt: &[u8; SALT_LEN], cost: Cost) -> Result<Self, Error> {
         if passphrase.len() < PASSPHRASE_LEN_MIN {
             return Err(fault("a passphrase of at least 12 bytes is needed"));
         }
-        let params =
-            argon2::Params::new(ARGON2_KIB, ARGON2_PASSES, 1, Some(32)).expect("fixed parameters are valid");
+        let params = argon2::Params::new(cost.kib, cost.passes, 1, Some(32))
+            .map_err(|_| fault("the cost of the passphrase is out of bounds"))?;
         let argon = argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params);
         let mut key = Zeroizing::new([0u8; 32]);
         argon

@@ -6,6 +6,7 @@
 
 mod ca_name;
 mod digest;
+mod distrust;
 mod epoch;
 mod lineage;
 mod name;
@@ -14,6 +15,7 @@ mod subject;
 
 pub use ca_name::{CaName, CaPurpose};
 pub use digest::{Digest, DigestHasher};
+pub use distrust::{CertificateMark, Distrust, epoch_of_serial};
 pub use epoch::Epoch;
 pub use lineage::Lineage;
 pub use name::{NodeId, SiteId};

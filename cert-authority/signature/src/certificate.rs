@@ -4,19 +4,19 @@
 //! of its own, so they are the anchors here. Revocation and roles are looked at by the caller, who has them.
 
 use crate::Refused;
-use eport_identity::{CaName, Digest, RegionCode, Subject, TrustDomain};
+use eport_identity::{CaName, CertificateMark, Digest, RegionCode, Subject, TrustDomain};
 use p256::ecdsa::signature::Verifier;
 use p256::ecdsa::{Signature, VerifyingKey};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 /// Largest certificate that is read.
-const CERTIFICATE_LEN_MAX: usize = 16 << 10;
+pub(crate) const CERTIFICATE_LEN_MAX: usize = 16 << 10;
 /// id-ecPublicKey.
 const EC_PUBLIC_KEY: &str = "1.2.840.10045.2.1";
 /// prime256v1.
 const P256: &str = "1.2.840.10045.3.1.7";
 /// ecdsa-with-SHA256.
-const ECDSA_SHA256: &str = "1.2.840.10045.4.3.2";
+pub(crate) const ECDSA_SHA256: &str = "1.2.840.10045.4.3.2";
 /// The same as an AlgorithmIdentifier.
 const ECDSA_SHA256_DER: &[u8] = &[0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02];
 
@@ -42,12 +42,22 @@ pub struct Signatory {
     pub issuer_serial: String,
     /// SHA-256 of the signer's public key (SPKI).
     pub key_id: Digest,
+    /// SHA-256 of the issuer's.
+    pub issuer_key_id: Digest,
+    /// First valid second of the certificate since 1970.
+    pub not_before: i64,
     /// The platform that the issuer speaks for; `None` when it names none.
     pub issuer_region: Option<RegionCode>,
     key: VerifyingKey,
 }
 
 impl Signatory {
+    /// What the rules of distrust look at.
+    pub fn mark(&self) -> CertificateMark<'_> {
+        let (key, issuer, not_before) = (self.key_id, self.issuer_key_id, self.not_before);
+        CertificateMark { serial: &self.serial, key, issuer, not_before }
+    }
+
     /// Whether this key signed exactly these bytes.
     pub fn verify(&self, bytes: &[u8], signature: &[u8]) -> Result<(), Refused> {
         let signature = Signature::from_der(signature)
@@ -109,6 +119,8 @@ pub fn signatory<'a>(
             serial: serial(&leaf),
             issuer_serial: serial(&issuer),
             key_id: Digest::of(leaf.public_key().raw),
+            issuer_key_id: Digest::of(issuer.public_key().raw),
+            not_before: leaf.validity().not_before.timestamp(),
             issuer_region: issuer_region(&issuer),
             key: key_of(&leaf)?,
         });
@@ -147,7 +159,7 @@ fn signed_by(leaf: &X509Certificate<'_>, issuer: &X509Certificate<'_>) -> Result
     key_of(issuer)?.verify(leaf.tbs_certificate.as_ref(), &signature).map_err(|_| Refused::UnknownIssuer)
 }
 
-fn key_of(certificate: &X509Certificate<'_>) -> Result<VerifyingKey, Refused> {
+pub(crate) fn key_of(certificate: &X509Certificate<'_>) -> Result<VerifyingKey, Refused> {
     let unfit = || Refused::Unfit("its key is not on P-256".into());
     let spki = certificate.public_key();
     let curve = spki.algorithm.parameters.as_ref().and_then(|p| p.as_oid().ok());

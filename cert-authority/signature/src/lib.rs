@@ -13,6 +13,7 @@ mod ca;
 mod certificate;
 mod head;
 mod header;
+mod list;
 mod refused;
 mod statement;
 
@@ -20,5 +21,6 @@ pub use ca::{CaFacts, ca_facts};
 pub use certificate::{IssuerFacts, Signatory, issuer_facts, signatory};
 pub use head::JournalHead;
 pub use header::{HEADER, HEADER_LEN_MAX, Header};
+pub use list::{LIST_LEN_MAX, ListEntry, RevocationList, revocation_list};
 pub use refused::Refused;
 pub use statement::{Envelope, Statement, digest_of};

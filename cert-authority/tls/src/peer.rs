@@ -1,7 +1,7 @@
 //! The verdict on a certificate chain: who the peer is, or why it is refused (R4).
 
 use crate::{Refused, Revocations, Serial, TrustBundle};
-use eport_identity::{CaName, Digest, Subject, TrustDomain};
+use eport_identity::{CaName, CertificateMark, Digest, Subject, TrustDomain};
 use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime};
 use std::time::Duration;
 use webpki::{EndEntityCert, KeyUsage, VerifiedPath};
@@ -50,6 +50,10 @@ pub struct PeerIdentity {
     pub issuer_serials: Vec<Serial>,
     /// SHA-256 of its issuer's public key (SPKI).
     pub issuer: Digest,
+    /// SHA-256 of its own public key (SPKI).
+    pub key: Digest,
+    /// First valid second, since 1970.
+    pub not_before: i64,
     /// Last valid second, since 1970.
     pub not_after: i64,
     /// The chain as presented, leaf first.
@@ -57,9 +61,15 @@ pub struct PeerIdentity {
 }
 
 impl PeerIdentity {
-    /// Whether this peer's certificate or one of its CAs is in a set of revocations.
+    /// Whether this peer's certificate or one of its CAs is in a set of revocations, or falls under one of its rules.
     pub fn revoked(&self, revocations: &Revocations) -> Option<&Serial> {
-        std::iter::once(&self.serial).chain(&self.issuer_serials).find(|s| revocations.contains(s))
+        let listed =
+            std::iter::once(&self.serial).chain(&self.issuer_serials).find(|s| revocations.contains(s));
+        listed.or_else(|| {
+            let (key, issuer, not_before) = (self.key, self.issuer, self.not_before);
+            let mark = CertificateMark { serial: self.serial.as_str(), key, issuer, not_before };
+            revocations.distrusts(&mark).then_some(&self.serial)
+        })
     }
 }
 
@@ -104,6 +114,8 @@ pub(crate) fn verify(
         serial: facts.serial,
         issuer_serials,
         issuer,
+        key: facts.key,
+        not_before: facts.not_before,
         not_after: facts.not_after,
         chain,
     };
@@ -201,6 +213,8 @@ fn issuers(path: &VerifiedPath<'_>) -> Result<(Digest, Vec<Serial>, Vec<u8>), Re
 struct Facts {
     uri: String,
     serial: Serial,
+    key: Digest,
+    not_before: i64,
     not_after: i64,
     has_usage: bool,
 }
@@ -225,6 +239,8 @@ impl Facts {
             has_usage: usage.is_some(),
             uri: (*uri).to_owned(),
             serial: Serial::from_bytes(cert.raw_serial()),
+            key: Digest::of(cert.public_key().raw),
+            not_before: cert.validity().not_before.timestamp(),
             not_after: cert.validity().not_after.timestamp(),
         })
     }

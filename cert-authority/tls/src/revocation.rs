@@ -1,7 +1,8 @@
-//! The set of revoked serials: filled from the registry, read by every handshake.
+//! The set of revoked serials and the rules that take the trust from many certificates at once: filled from the registry, read by
+//! every handshake.
 
 use arc_swap::ArcSwap;
-use eport_identity::ParseError;
+use eport_identity::{CertificateMark, Distrust, Epoch, ParseError};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
@@ -58,24 +59,29 @@ impl fmt::Debug for Serial {
     }
 }
 
-/// The revoked serials. Clones share one set; a change is seen by the next handshake of every listener.
+/// The revoked serials, and the rules beside them. Clones share one set; a change is seen by the next handshake of every listener.
 #[derive(Clone, Default)]
-pub struct Revocations(Arc<ArcSwap<BTreeSet<Serial>>>);
+pub struct Revocations {
+    serials: Arc<ArcSwap<BTreeSet<Serial>>>,
+    rules: Arc<ArcSwap<BTreeSet<Distrust>>>,
+}
 
 impl Revocations {
     /// A set with these serials.
     pub fn new(serials: impl IntoIterator<Item = Serial>) -> Self {
-        Self(Arc::new(ArcSwap::from_pointee(serials.into_iter().collect())))
+        let set = Self::default();
+        set.replace(serials);
+        set
     }
 
     /// Replaces the set by the registry's newest.
     pub fn replace(&self, serials: impl IntoIterator<Item = Serial>) {
-        self.0.store(Arc::new(serials.into_iter().collect()));
+        self.serials.store(Arc::new(serials.into_iter().collect()));
     }
 
     /// Adds one serial.
     pub fn add(&self, serial: Serial) {
-        self.0.rcu(|set| {
+        self.serials.rcu(|set| {
             let mut set = BTreeSet::clone(set);
             set.insert(serial.clone());
             set
@@ -84,13 +90,39 @@ impl Revocations {
 
     /// Whether a serial is revoked.
     pub fn contains(&self, serial: &Serial) -> bool {
-        self.0.load().contains(serial)
+        self.serials.load().contains(serial)
+    }
+
+    /// Replaces the rules by the registry's newest.
+    pub fn replace_rules(&self, rules: impl IntoIterator<Item = Distrust>) {
+        self.rules.store(Arc::new(rules.into_iter().collect()));
+    }
+
+    /// Adds one rule.
+    pub fn add_rule(&self, rule: Distrust) {
+        self.rules.rcu(|rules| {
+            let mut rules = BTreeSet::clone(rules);
+            rules.insert(rule.clone());
+            rules
+        });
+    }
+
+    /// Whether a rule takes the trust from a certificate.
+    pub fn distrusts(&self, mark: &CertificateMark<'_>) -> bool {
+        let rules = self.rules.load();
+        let listed = Distrust::Listed { issuer: mark.issuer, serial: mark.serial.to_owned() };
+        let of_epoch = |epoch, begins| Distrust::Epoch { issuer: mark.issuer, epoch, begins };
+        let (first, last) = (of_epoch(Epoch::NONE, i64::MIN), of_epoch(Epoch::from_u64(u64::MAX), i64::MAX));
+        rules.contains(&Distrust::Key(mark.key))
+            || rules.contains(&Distrust::Key(mark.issuer))
+            || rules.contains(&listed)
+            || rules.range(first..=last).any(|rule| rule.covers(mark))
     }
 }
 
 impl fmt::Debug for Revocations {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} revoked", self.0.load().len())
+        write!(f, "{} revoked, {} rules", self.serials.load().len(), self.rules.load().len())
     }
 }
 
@@ -109,5 +141,32 @@ mod tests {
         assert!(set.contains(&serial));
         set.replace([]);
         assert!(!clone.contains(&serial));
+    }
+
+    #[test]
+    fn a_rule_of_every_form_is_found_among_many_others() {
+        use eport_identity::Digest;
+        let (ca, key) = (Digest::of(b"ca"), Digest::of(b"key"));
+        let serial = format!("0100000007{}", "ab".repeat(12));
+        let mark = CertificateMark { serial: &serial, key, issuer: ca, not_before: 50 };
+        let others = || {
+            let of = |n: u64| Digest::of(&n.to_be_bytes());
+            (0..50).flat_map(move |n| {
+                let epoch = Epoch::from_u64(n);
+                let listed = Distrust::Listed { issuer: of(n), serial: "01".into() };
+                [Distrust::Key(of(n)), listed, Distrust::Epoch { issuer: of(n), epoch, begins: 0 }]
+            })
+        };
+        let set = Revocations::default();
+        set.replace_rules(others());
+        assert!(!set.distrusts(&mark));
+        let epoch = |n, begins| Distrust::Epoch { issuer: ca, epoch: Epoch::from_u64(n), begins };
+        set.replace_rules(others().chain([epoch(6, 0), epoch(7, 51)]));
+        assert!(!set.distrusts(&mark), "another epoch, or a later begin");
+        let listed = Distrust::Listed { issuer: ca, serial: serial.clone() };
+        for rule in [Distrust::Key(key), Distrust::Key(ca), epoch(7, 50), listed] {
+            set.replace_rules(others().chain([rule.clone()]));
+            assert!(set.distrusts(&mark), "{rule}");
+        }
     }
 }

@@ -11,6 +11,7 @@ mod floor;
 mod lockout;
 mod log;
 mod session;
+mod staleness;
 
 pub use decision::{Behalf, Context, Denied, Permit, Standing, context, decide};
 /// What somebody wants to do.
@@ -22,3 +23,4 @@ pub use log::{
     recover,
 };
 pub use session::{Claims, Fault, Session, TOKEN_LEN_MAX, Token};
+pub use staleness::Staleness;

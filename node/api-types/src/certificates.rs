@@ -134,3 +134,14 @@ pub struct RevocationRequest {
     #[serde(default)]
     pub unknown: bool,
 }
+
+/// `POST /v1/certificates:distrust`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DistrustRequest {
+    /// `key/KEY`: every certificate of a public key, and below it; `epoch/ISSUER/N/SECOND`: what a CA issued in an epoch whose
+    /// validity begins at that second since 1970 or later.
+    pub rule: String,
+    /// Why: a reason of RFC 5280 with dashes, then free text.
+    pub reason: String,
+}

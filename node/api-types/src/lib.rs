@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod certificates;
+mod custody;
 mod dev;
 mod documents;
 mod drills;
@@ -28,9 +29,10 @@ mod users;
 mod verification;
 
 pub use certificates::{
-    CertificateImport, CertificateItem, CertificateRequest, ExamineAnswer, ExamineRequest, RevocationRequest,
-    RevokedItem,
+    CertificateImport, CertificateItem, CertificateRequest, DistrustRequest, ExamineAnswer, ExamineRequest,
+    RevocationRequest, RevokedItem,
 };
+pub use custody::{CaKeyItem, CustodyItem, CustodyRequest, UnlockAnswer, UnlockRequest, WrappedKeyRequest};
 pub use dev::{DevNode, DevPath, DevRelay, DevUp, OperatorFiles, ProcessState, VersionInfo};
 pub use documents::{
     BatchLine, CountAnswer, DocumentAccepted, DocumentDetail, DocumentItem, DocumentQuery, Event, Failure,

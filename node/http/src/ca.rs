@@ -9,103 +9,12 @@ use bytes::Bytes;
 use eport_api_types::CertificateRequest;
 use eport_authority::{Authority, LeafNames, LeafRequest, Profile};
 use eport_enrolment::RequestState;
-use eport_model::{CaName, Code, Epoch, RegionCode, Subject, Timestamp, codes};
+use eport_model::{CaName, CertificateMark, Code, Digest, Distrust, RegionCode, Subject, Timestamp, codes};
 use eport_platform::{CertificateRow, CertificateState, Grant, Platform};
 use eport_registry::IssuerState;
-use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use eport_signature::ListEntry;
+use std::sync::Arc;
 use time::OffsetDateTime;
-use tokio::sync::Semaphore;
-
-/// Certificates issued at once; the journal groups them, more wait.
-const ISSUING_MAX: usize = 256;
-/// CAs in the folder.
-const CAS_MAX: usize = 256;
-
-/// Answers that were signed and can be given again.
-pub(crate) type Signed = Mutex<BTreeMap<Vec<u8>, (usize, Epoch, Instant, Bytes)>>;
-
-/// The CAs of this node.
-pub struct CaShelf {
-    authorities: Vec<Arc<Authority>>,
-    /// Revocation lists of roots, by key: made in a ceremony, served as they are.
-    pub(crate) root_lists: BTreeMap<String, Bytes>,
-    issuing: Semaphore,
-    pub(crate) lists: Signed,
-    pub(crate) answers: Signed,
-    /// Wrong tokens by address, lately.
-    pub(crate) wrong: crate::lockout::Lockout,
-}
-
-impl Default for CaShelf {
-    fn default() -> Self {
-        Self {
-            authorities: Vec::new(),
-            root_lists: BTreeMap::new(),
-            issuing: Semaphore::new(ISSUING_MAX),
-            lists: Mutex::default(),
-            answers: Mutex::default(),
-            wrong: crate::lockout::Lockout::default(),
-        }
-    }
-}
-
-impl CaShelf {
-    /// Reads every pair `NAME.crt`, `NAME.key` of a folder, and `root.crl` with `root.crt`. Answers also what is there and
-    /// not used, for the log: a root's key has no place on a node.
-    pub fn open(dir: &Path) -> Result<(Self, Vec<String>), (Code, String)> {
-        let failed = |e: std::io::Error| (codes::KEY_UNREADABLE, format!("{}: {e}", dir.display()));
-        let mut names = Vec::new();
-        for entry in std::fs::read_dir(dir).map_err(failed)?.take(4 * CAS_MAX) {
-            let path = entry.map_err(failed)?.path();
-            let stem = path.file_stem().and_then(|s| s.to_str()).map(str::to_owned);
-            if let Some(stem) = stem.filter(|_| path.extension().is_some_and(|e| e == "key")) {
-                names.push(stem);
-            }
-        }
-        names.sort();
-        let (mut shelf, mut unused) = (Self::default(), Vec::new());
-        for name in names {
-            let authority = Authority::load(dir, &name).map_err(|e| (Code(e.code()), e.to_string()))?;
-            match authority.name() {
-                CaName::Root => unused.push(format!("{name}.key is a root's: take it off this node")),
-                CaName::Issuing { .. } if shelf.authorities.len() < CAS_MAX => {
-                    shelf.authorities.push(Arc::new(authority));
-                }
-                CaName::Issuing { .. } => unused.push(format!("{name}: more than {CAS_MAX} CAs")),
-            }
-        }
-        if let Ok(list) = std::fs::read(dir.join("root.crl")) {
-            match root_list(dir, &list) {
-                Some(key) => drop(shelf.root_lists.insert(key, list.into())),
-                None => unused.push("root.crl is not signed by root.crt".into()),
-            }
-        }
-        Ok((shelf, unused))
-    }
-
-    /// Every CA.
-    pub fn all(&self) -> impl Iterator<Item = &Arc<Authority>> {
-        self.authorities.iter()
-    }
-
-    /// The CA of a platform that may speak for a subject; one that is for this kind of subject alone comes first.
-    fn find(&self, platform: RegionCode, subject: &Subject) -> Option<&Arc<Authority>> {
-        let fits = |a: &&Arc<Authority>| a.region() == Some(platform) && a.name().covers(subject);
-        // Names order Infra and Subject before Any.
-        self.authorities.iter().filter(fits).min_by_key(|a| a.name().clone())
-    }
-}
-
-/// Key of the root that signed this list.
-fn root_list(dir: &Path, list: &[u8]) -> Option<String> {
-    let certificates = eport_tls::TrustBundle::certificates(&dir.join("root.crt")).ok()?;
-    let root = certificates.first()?;
-    eport_authority::read_crl(list, root).ok()?;
-    Some(eport_signature::issuer_facts(root).ok()?.key_id.to_string())
-}
 
 /// A refusal of the authority as an answer.
 pub(crate) fn refused(error: &eport_authority::Error) -> ApiError {
@@ -188,10 +97,39 @@ pub(crate) fn promise(
     }
     match chosen(api, region, subject) {
         Some(authority) => usable(api, &authority),
-        None => Err(ApiError::new(
-            codes::CA_NOT_HERE,
-            format!("no key of a CA of {region} that may speak for {subject} is on this node"),
-        )),
+        None => Err(no_key(api, region, subject)),
+    }
+}
+
+/// Why no key of a CA of a platform that may speak for a subject is open here.
+fn no_key(api: &Api, region: RegionCode, subject: &Subject) -> ApiError {
+    let covers = |name: &CaName| name.region() == Some(region) && name.covers(subject);
+    let view = api.registry.state();
+    let wrapped = view.state.custodies().filter(|c| c.region == region).any(|c| {
+        let issuer = view.state.issuers().find(|i| i.key_id == c.ca.to_string());
+        issuer
+            .and_then(|i| eport_authority::facts_of(&i.certificate).ok())
+            .is_some_and(|facts| CaName::from_uri(&facts.uri).is_ok_and(|(_, name)| covers(&name)))
+    });
+    if wrapped || api.cas.locked().iter().any(|l| covers(&l.name)) {
+        let detail =
+            format!("the key of the CA of {region} that speaks for {subject} is locked on this node");
+        return ApiError::new(codes::CA_LOCKED, detail);
+    }
+    ApiError::new(
+        codes::CA_NOT_HERE,
+        format!("no key of a CA of {region} that may speak for {subject} is on this node"),
+    )
+}
+
+/// Lets the keys go that shares opened while this node was primary in an epoch that is over.
+pub(crate) fn close_former(api: &Api) {
+    let view = api.registry.state();
+    let holds = |region, epoch| {
+        view.state.placement(region).is_some_and(|p| p.primary == api.agent.me() && p.epoch == epoch)
+    };
+    for key in api.cas.close(holds) {
+        tracing::info!(%key, "a CA's key that shares had opened is wiped: this node is not its primary any more");
     }
 }
 
@@ -212,21 +150,24 @@ pub(crate) async fn issue_at(
     mut order: Order<'_>,
 ) -> Result<(CertificateRow, String), ApiError> {
     let (region, subject) = (platform.region(), order.subject);
-    let not_here = |detail: String| ApiError::new(codes::CA_NOT_HERE, detail);
+    close_former(api);
     let authority = chosen(api, region, subject);
     let authority = authority.ok_or_else(|| {
-        if api.cas.all().any(|a| a.region() == Some(region)) {
+        let missing = no_key(api, region, subject);
+        let others = api.cas.all().iter().any(|(a, _)| a.region() == Some(region));
+        if others && missing.problem.code != codes::CA_LOCKED.to_string() {
             let detail = format!("no CA of {region} may speak for {subject}");
             return ApiError::new(codes::ISSUE_REFUSED, detail);
         }
-        not_here(format!("no key of a CA of {region} that may speak for {subject} is on this node"))
+        missing
     })?;
     usable(api, &authority)?;
     readable(api, region, eport_model::CERTIFICATES_SINCE)?;
     let epoch = platform.issuing_epoch();
     let epoch =
         epoch.ok_or_else(|| ApiError::new(codes::FENCED, format!("platform {region} is not open")))?;
-    let _slot = api.cas.issuing.acquire().await.map_err(|_| not_here("the node stops".into()))?;
+    let _slot = api.cas.issuing.acquire().await;
+    let _slot = _slot.map_err(|_| ApiError::new(codes::DRAINING, "the node stops"))?;
     let now = api.now();
     let tbs = authority
         .prepare(&LeafRequest {
@@ -293,9 +234,10 @@ pub(crate) fn readable(api: &Api, region: RegionCode, since: u16) -> Result<(), 
 /// The CA that issues for a subject now. With the keys of an old and a new one here the registry decides which; without one that may,
 /// any is answered, so that the refusal says why.
 fn chosen(api: &Api, region: RegionCode, subject: &Subject) -> Option<Arc<Authority>> {
-    let fits = |a: &&Arc<Authority>| a.region() == Some(region) && a.name().covers(subject);
-    let used = api.cas.all().filter(fits).filter(|a| usable(api, a).is_ok());
-    used.min_by_key(|a| a.name().clone()).or_else(|| api.cas.find(region, subject)).cloned()
+    let fits = |a: &Arc<Authority>| a.region() == Some(region) && a.name().covers(subject);
+    let open = api.cas.all().into_iter().map(|(a, _)| a);
+    let used = open.filter(fits).filter(|a| usable(api, a).is_ok());
+    used.min_by_key(|a| a.name().clone()).or_else(|| api.cas.find(region, subject))
 }
 
 /// The registry must list the CA as one that issues, and its own certificate must not be revoked.
@@ -304,7 +246,8 @@ fn usable(api: &Api, authority: &Authority) -> Result<(), ApiError> {
     let epoch = authority.region().and_then(|r| view.state.placement(r)).map(|p| p.epoch);
     let issuer = view.state.issuers().find(|i| i.key_id == key && i.state == IssuerState::Active);
     let listed = issuer.is_some_and(|i| epoch.is_none_or(|e| e >= i.since_epoch));
-    let why = match (listed, view.state.revocation(authority.serial())) {
+    let of_key = || view.state.revocation(&Distrust::Key(authority.spki()).to_string());
+    let why = match (listed, view.state.revocation(authority.serial()).or_else(of_key)) {
         (true, None) => return Ok(()),
         (false, _) => "is not listed in the registry as one that issues",
         (_, Some(_)) => "is revoked",
@@ -352,6 +295,26 @@ pub(crate) async fn import(
     };
     platform.record_issued(&row).await.map_err(|e| ApiError::of(&e))?;
     Ok(row)
+}
+
+/// When and why a certificate of a ledger is revoked, in whatever form: by serial, key, epoch, or its CA's own list.
+pub(crate) fn revocation_of(api: &Api, row: &CertificateRow) -> Option<(Timestamp, String)> {
+    let view = api.registry.state();
+    // An intent has no certificate yet, and no key that anybody could show.
+    let facts = (!row.certificate.is_empty()).then(|| eport_authority::facts_of(&row.certificate).ok());
+    let mark = CertificateMark {
+        serial: &row.serial,
+        key: facts.flatten().map_or(Digest::ZERO, |f| f.key),
+        issuer: row.issuer,
+        not_before: row.not_before.as_millis().div_euclid(1_000),
+    };
+    let found = view.state.revoked(&mark).map(|r| (r.at, r.reason.clone()));
+    found.or_else(|| api.lists.entry(&row.issuer, &row.serial).map(listed))
+}
+
+/// When and why, by an entry of a CA's list.
+pub(crate) fn listed(entry: ListEntry) -> (Timestamp, String) {
+    (Timestamp::from_millis(entry.at.saturating_mul(1_000)), entry.reason.to_owned())
 }
 
 /// A record time as a civil moment.

@@ -365,18 +365,52 @@ pub const ROUTES: &[Route] = &[
         JSON,
         "Revoke a certificate for ever: {\"reason\", \"unknown\"?: also a serial that nobody knows}",
     ),
+    post(
+        "/v1/certificates:distrust",
+        JSON,
+        "Take the trust from many certificates for ever: {\"rule\": key/KEY or epoch/ISSUER/N/SECOND, \"reason\"}",
+    ),
     get(
         "/v1/platforms/{region}/certificates",
         &["subject", "limit", "page_token"],
         "Certificates of the platform's CAs, of one subject or all",
     ),
     get("/v1/platforms/{region}/certificates/{serial}", &[], "One certificate with its chain"),
+    get(
+        "/v1/platforms/{region}/ca-keys",
+        &[],
+        "Keys of the platform's CAs as this node has them: open, locked or absent; who holds shares",
+    ),
+    post(
+        "/v1/platforms/{region}/ca-keys",
+        JSON,
+        "Keep a CA's wrapped key in the platform's journal: {\"wrapped\"}",
+    ),
+    Route {
+        method: "put",
+        path: "/v1/platforms/{region}/ca-keys/{ca}/custody",
+        open: Open::Certificate,
+        summary: "Say which wrapped key counts and who holds shares of it: {\"kek\", \"wrapped\", \"threshold\", \"holders\"}",
+        query: &[],
+        body: JSON,
+        answer: JSON,
+    },
+    post(
+        "/v1/platforms/{region}/ca-keys:unlock",
+        JSON,
+        "Open a CA's key at the platform's primary: {\"shares\"} of its wrapped key, or the {\"passphrase\"} of its file",
+    ),
     get("/v1/tails", &[], "Diverged tails of the federation with what became of their documents"),
     get("/v1/platforms/{region}/tails", &[], "Diverged tails of a platform"),
     get(
         "/v1/platforms/{region}/tails/{id}",
         &["limit", "page_token"],
         "One tail and its records: present, clean or in conflict",
+    ),
+    get(
+        "/v1/platforms/{region}/tails/{id}/certificates",
+        &[],
+        "Certificates that were given away in the tail and are in no ledger: adopt (certificates:import) or revoke them",
     ),
     post(
         "/v1/platforms/{region}/tails/{id}/resubmit",

@@ -6,6 +6,7 @@ use crate::ca;
 use crate::enrol_api;
 use crate::extract::{Json, Query};
 use crate::forward::{FORWARDED, Outline};
+use crate::isolation;
 use crate::journal_api::{Place, at_primary};
 use crate::platforms_api::region;
 use crate::problem::ApiError;
@@ -17,9 +18,9 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json as Answer};
 use eport_access::Action;
 use eport_api_types::{
-    CertificateImport, CertificateItem, CertificateRequest, Page, RevocationRequest, rfc3339,
+    CertificateImport, CertificateItem, CertificateRequest, DistrustRequest, Page, RevocationRequest, rfc3339,
 };
-use eport_model::{RegionCode, Subject, codes};
+use eport_model::{Distrust, RegionCode, Subject, codes};
 use eport_platform::{CertificateRow, CertificateState, Platform};
 use eport_registry::Op;
 use serde::Deserialize;
@@ -100,12 +101,34 @@ pub async fn revoke(
     if !body.unknown && !known(&api, &serial)? {
         return Err(ApiError::new(codes::CERT_UNKNOWN, format!("serial {serial}")));
     }
-    let op = Op::Revoke { serial: serial.clone(), reason: body.reason };
-    propose(&api, command(&api, &caller, "certificate revoke", op)?).await?;
+    let op = Op::Revoke { serial: serial.clone(), reason: body.reason.clone() };
+    let order = command(&api, &caller, "certificate revoke", op)?;
+    let at_registry = isolation::revoke(&api, &caller, order, &serial, &body.reason).await?;
     let view = api.registry.state();
     let found = view.state.revocation(&serial);
     let at = found.map_or_else(|| api.now(), |r| r.at);
-    let body = serde_json::json!({ "serial": serial, "state": "revoked", "at": rfc3339(at) });
+    let body = serde_json::json!({
+        "serial": serial, "state": "revoked", "at": rfc3339(at),
+        // Cut off from the registry: in force here, and wherever the CA's list comes to.
+        "by": if at_registry { "registry" } else { "list" },
+    });
+    Ok(Answer(body).into_response())
+}
+
+/// `POST /v1/certificates:distrust`: a command of the registry.
+pub async fn distrust(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    Json(body): Json<DistrustRequest>,
+) -> Result<Response, ApiError> {
+    need(&api, &caller, Action::AdministerCertificates, None)?;
+    let rule: Distrust =
+        body.rule.parse().map_err(|e: eport_model::ParseError| ApiError::bad(e.to_string()))?;
+    let op = Op::Revoke { serial: rule.to_string(), reason: body.reason };
+    propose(&api, command(&api, &caller, "certificate distrust", op)?).await?;
+    let found = api.registry.state().state.revocation(&body.rule).map(|r| r.at);
+    let at = rfc3339(found.unwrap_or_else(|| api.now()));
+    let body = serde_json::json!({ "rule": body.rule, "state": "revoked", "at": at });
     Ok(Answer(body).into_response())
 }
 
@@ -201,7 +224,7 @@ async fn ledger(
 }
 
 pub(crate) fn item(api: &Api, region: RegionCode, row: &CertificateRow) -> CertificateItem {
-    let revoked = api.registry.state().state.revocation(&row.serial).is_some();
+    let revoked = ca::revocation_of(api, row).is_some();
     let state = match row.state {
         _ if revoked => "revoked",
         CertificateState::Intent => "intent",

@@ -12,7 +12,7 @@ use eport_enrolment::{
     Decision, EXPIRED_KNOWN_MS, Fault, RENEWAL_CONTEXT, RequestRow, RequestState, Token, TokenRow,
     TokenState, WAITING_MAX, request_id,
 };
-use eport_model::{Digest, ENROLMENT_SINCE, RegionCode, Subject, Timestamp, codes};
+use eport_model::{CertificateMark, Digest, ENROLMENT_SINCE, RegionCode, Subject, Timestamp, codes};
 use eport_platform::{CertificateRow, CertificateState, Claim, Grant, Platform};
 use std::net::IpAddr;
 use std::time::Instant;
@@ -146,7 +146,7 @@ fn known(
     }
     let good = row.state == CertificateState::Issued
         && row.not_after > api.now()
-        && api.registry.state().state.revocation(&row.serial).is_none();
+        && ca::revocation_of(api, &row).is_none();
     if !good {
         return Ok(None);
     }
@@ -264,7 +264,11 @@ fn holder(api: &Api, der: &[u8]) -> Result<(Subject, CertificateFacts), ApiError
     let facts = eport_authority::facts_of(der).map_err(|e| refused(&e))?;
     let subject = Subject::from_uri(&facts.uri, &domain(api)?).map_err(|e| renewal(e.to_string()))?;
     let view = api.registry.state();
-    if view.state.revocation(&facts.serial).is_some() {
+    let issuer = view.state.issuers().find(|i| eport_authority::issued_by(der, &i.certificate));
+    let issuer = issuer.and_then(|i| i.key_id.parse().ok()).unwrap_or_default();
+    let not_before = facts.validity.not_before.unix_timestamp();
+    let mark = CertificateMark { serial: &facts.serial, key: facts.key, issuer, not_before };
+    if view.state.revoked(&mark).is_some() || api.lists.entry(&issuer, &facts.serial).is_some() {
         return Err(ApiError::new(codes::CERT_REVOKED, format!("certificate {} is revoked", facts.serial)));
     }
     match &subject {
@@ -288,7 +292,11 @@ fn check_signature(api: &Api, request: &RequestFacts, der: &[u8], signature: &[u
     let issuers = view.state.issuers().map(|i| i.certificate.as_slice());
     let who =
         eport_signature::signatory(der, issuers, &domain(api)?, at).map_err(|e| renewal(e.to_string()))?;
-    if [&who.serial, &who.issuer_serial].into_iter().any(|s| view.state.revocation(s).is_some()) {
+    let by_list = api.lists.entry(&who.issuer_key_id, &who.serial).is_some();
+    if view.state.revoked(&who.mark()).is_some()
+        || by_list
+        || view.state.revocation(&who.issuer_serial).is_some()
+    {
         return Err(ApiError::new(codes::CERT_REVOKED, format!("certificate {} is revoked", who.serial)));
     }
     let signed = [RENEWAL_CONTEXT, &request.der].concat();

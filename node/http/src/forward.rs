@@ -166,12 +166,16 @@ fn put_headers(into: &mut axum::http::HeaderMap, headers: &[(String, Vec<u8>)]) 
 }
 
 /// A forward carries a certificate without proof that its owner is there. So nothing that administers arrives this way: only
-/// documents, events, the journal of one platform, the list of its certificates, and its tails, of which none is discarded
+/// documents, events, the journal of one platform, the list of its certificates, revocation lists, and its tails, of which none is discarded
 /// this way.
 fn may_arrive(path_and_query: &str) -> bool {
     let path = path_and_query.split('?').next().unwrap_or_default();
     if path.ends_with("/discard") {
         return false;
+    }
+    // A revocation list proves itself and is open to anybody.
+    if path.starts_with("/v1/crl/") {
+        return true;
     }
     let Some(rest) = path.strip_prefix("/v1/platforms/").and_then(|r| r.split_once('/')) else {
         return false;

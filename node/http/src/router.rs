@@ -3,7 +3,7 @@
 use crate::problem::ApiError;
 use crate::state::Api;
 use crate::{
-    access_api, backup_api, backup_sets, certificates_api, documents_api, drills_api, enrol_api,
+    access_api, backup_api, backup_sets, certificates_api, custody_api, documents_api, drills_api, enrol_api,
     erasures_api, est, examine_api, gate, hosting_api, join_api, journal_api, openapi, operators_api,
     plan_api, platforms_api, recovery_api, session_api, signing, status_api, system, tables_api, tails_api,
     trust_api, users_api,
@@ -95,6 +95,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/certificates", post(certificates_api::issue))
         .route("/v1/certificates:verify", post(examine_api::verify))
         .route("/v1/certificates:import", post(certificates_api::import))
+        .route("/v1/certificates:distrust", post(certificates_api::distrust))
         .route("/v1/certificates/{serial}/revocation", post(certificates_api::revoke))
         .route("/v1/platforms/{region}/certificates", get(certificates_api::list))
         .route("/v1/platforms/{region}/certificates/{serial}", get(certificates_api::show))
@@ -103,6 +104,9 @@ pub fn router(api: Api) -> Router {
         .route("/v1/platforms/{region}/enrolment-tokens/{id}/revocation", post(enrol_api::withdraw_token))
         .route("/v1/platforms/{region}/enrolment-requests", get(enrol_api::requests))
         .route("/v1/platforms/{region}/enrolment-requests/{id}", post(enrol_api::decide))
+        .route("/v1/platforms/{region}/ca-keys", get(custody_api::list).post(custody_api::keep))
+        .route("/v1/platforms/{region}/ca-keys/{ca}/custody", put(custody_api::put))
+        .route("/v1/platforms/{region}/ca-keys:unlock", post(custody_api::unlock))
         .route("/.well-known/est/cacerts", get(est::cacerts))
         .route("/.well-known/est/simpleenroll", post(est::simpleenroll))
         .route("/.well-known/est/simplereenroll", post(est::simplereenroll))
@@ -111,6 +115,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/tails", get(tails_api::all))
         .route("/v1/platforms/{region}/tails", get(tails_api::list))
         .route("/v1/platforms/{region}/tails/{id}", get(tails_api::show))
+        .route("/v1/platforms/{region}/tails/{id}/certificates", get(tails_api::certificates))
         .route("/v1/platforms/{region}/tails/{id}/resubmit", post(tails_api::resubmit))
         .route("/v1/platforms/{region}/tails/{id}/discard", post(tails_api::discard))
         .route("/v1/platforms/{region}/data-keys", get(backup_api::data_keys).post(backup_api::rotate))

@@ -1,9 +1,10 @@
 //! What every handler holds: the engines of this node and the platforms it serves.
 
-use crate::ca::CaShelf;
 use crate::chains::Chains;
 use crate::desk::Desk;
+use crate::lists::Lists;
 use crate::metrics::Counters;
+use crate::shelf::CaShelf;
 use crate::tables::TableService;
 use eport_agent::{Agent, PlatformHandle};
 use eport_consensus::Registry;
@@ -15,7 +16,7 @@ use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, watch};
 
 /// Settings of the API.
@@ -59,6 +60,10 @@ pub struct Inner {
     pub tables: Arc<TableService>,
     /// The CAs whose keys are on this node.
     pub cas: Arc<CaShelf>,
+    /// When the API was put together.
+    pub started: Instant,
+    /// Revocation lists of issuing CAs, as this node has them.
+    pub lists: Arc<Lists>,
     /// Chains of forwarded callers, verified lately.
     pub chains: Chains,
     /// Access: its log, lockouts, sessions, the time seen.
@@ -95,6 +100,7 @@ impl Api {
         tls: Tls,
         tables: Arc<TableService>,
         cas: Arc<CaShelf>,
+        lists: Arc<Lists>,
         ready: watch::Receiver<Result<(), String>>,
         hosting: Hosting,
         desk: Desk,
@@ -110,6 +116,8 @@ impl Api {
             tls,
             tables,
             cas,
+            started: Instant::now(),
+            lists,
             chains: Chains::default(),
             desk,
             counters,

@@ -1,12 +1,14 @@
-//! What outsiders ask about certificates: revocation lists and OCSP, for the CAs whose keys are on this node.
+//! What outsiders ask about certificates: revocation lists and OCSP, for the CAs whose keys are open on this node; and, from any
+//! node, the newest list that it has of any CA.
 //!
 //! Lists and answers are views of the registry's revocations and the platform's ledger; nothing about a revocation is stored
 //! in them. A number rises with the epoch and, within it, with the registry's log. What was signed is kept until a
 //! revocation comes or it is old, at most a bounded number of them.
 
-use crate::ca::{Signed, moment, refused};
+use crate::ca::{close_former, moment, refused, revocation_of};
 use crate::extract::Raw;
 use crate::problem::ApiError;
+use crate::shelf::Signed;
 use crate::state::Api;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
@@ -15,7 +17,7 @@ use bytes::Bytes;
 use eport_authority::{
     Authority, CrlContent, CrlEntry, CrlNumber, OcspAsked, OcspError, OcspStatus, Reason, read_ocsp_request,
 };
-use eport_model::{Epoch, codes};
+use eport_model::{Digest, Distrust, Epoch, Timestamp, codes};
 use eport_platform::{CertificateState, Platform};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
@@ -67,7 +69,8 @@ impl Wanted {
 
 /// The CA with this key, at its platform's open primary.
 fn open(api: &Api, fits: impl Fn(&Authority) -> bool) -> Option<(Arc<Authority>, Platform, Epoch)> {
-    let authority = api.cas.all().find(|a| fits(a))?.clone();
+    close_former(api);
+    let authority = api.cas.all().into_iter().map(|(a, _)| a).find(|a| fits(a))?;
     let platform = api.platform(authority.region()?)?;
     let epoch = platform.issuing_epoch()?;
     Some((authority, platform, epoch))
@@ -103,11 +106,15 @@ pub async fn crl(State(api): State<Api>, Path(name): Path<String>) -> Result<Res
     }
     let here = open(&api, |a| a.spki().to_string() == wanted.key);
     let Some((authority, platform, epoch)) = here else {
+        let kept = wanted.key.parse().ok().and_then(|ca: Digest| api.lists.newest(&ca));
+        if let Some(list) = kept.filter(|_| wanted.shard.is_none()) {
+            return Ok(answer(list));
+        }
         let listed = api.registry.state().state.issuers().any(|i| i.key_id == wanted.key);
         let elsewhere = ApiError::new(codes::CA_NOT_HERE, "the primary of the CA's platform makes its lists");
         return Err(if listed { elsewhere } else { unknown() });
     };
-    let revoked = api.registry.state().state.revoked_count();
+    let revoked = said(&api);
     if let Some(bytes) = kept(&api.cas.lists, name.as_bytes(), revoked, epoch, LIST_LIFE) {
         return Ok(answer(bytes));
     }
@@ -116,14 +123,20 @@ pub async fn crl(State(api): State<Api>, Path(name): Path<String>) -> Result<Res
         api.readers.acquire().await.map_err(|_| ApiError::new(codes::DRAINING, "the node stops"))?;
     let (at, asked) = (api.clone(), name.clone());
     let made =
-        tokio::task::spawn_blocking(move || render(&at, &authority, &platform, epoch, &wanted, &asked)).await;
+        tokio::task::spawn_blocking(move || next_list(&at, &authority, &platform, epoch, &wanted, &asked))
+            .await;
     let made = made.map_err(|e| ApiError::new(codes::INTERNAL, e.to_string()))?;
     let bytes = Bytes::from(made?);
     keep(&api.cas.lists, name.into_bytes(), revoked, epoch, bytes.clone(), LISTS_MAX);
     Ok(answer(bytes))
 }
 
-fn render(
+/// How much is known of revocations: what was signed before it rose is made again.
+fn said(api: &Api) -> usize {
+    api.registry.state().state.revoked_count() + api.lists.count()
+}
+
+fn next_list(
     api: &Api,
     authority: &Authority,
     platform: &Platform,
@@ -131,7 +144,50 @@ fn render(
     wanted: &Wanted,
     name: &str,
 ) -> Result<Vec<u8>, ApiError> {
+    let der = render(api, authority, platform, epoch, (wanted, name), None)?;
+    if wanted.shard.is_none()
+        && let Err(error) = api.lists.accept(authority.spki(), authority.der(), &der)
+    {
+        tracing::warn!(%error, "the CA's own list is not kept");
+    }
+    Ok(der)
+}
+
+/// Signs the next list of a CA with one certificate more, keeps it and puts it in force here: what a CA does that is cut off from
+/// the registry. Peers fetch it, and the registry's leader enters it when it can.
+pub(crate) fn revoke_here(
+    api: &Api,
+    authority: &Authority,
+    platform: &Platform,
+    epoch: Epoch,
+    serial: &str,
+    reason: &str,
+) -> Result<(), ApiError> {
+    let wanted = Wanted { key: authority.spki().to_string(), shard: None };
+    let entry = CrlEntry { at: moment(api.now()), reason: Reason::of_text(reason) };
+    let der = render(api, authority, platform, epoch, (&wanted, ""), Some((serial.to_owned(), entry)))?;
+    let taken = api.lists.accept(authority.spki(), authority.der(), &der);
+    match taken.map_err(|e| ApiError::new(codes::STORAGE_FAILED, e.to_string()))? {
+        true => {
+            let rule = Distrust::Listed { issuer: authority.spki(), serial: serial.to_owned() };
+            api.tls.revocations().add_rule(rule);
+            Ok(())
+        }
+        // Two at once drew one number: the other one's list is kept, and does not name this certificate.
+        false => Err(ApiError::new(codes::OVERLOADED, "another list of the CA was signed at this moment")),
+    }
+}
+
+fn render(
+    api: &Api,
+    authority: &Authority,
+    platform: &Platform,
+    epoch: Epoch,
+    (wanted, name): (&Wanted, &str),
+    more: Option<(String, CrlEntry)>,
+) -> Result<Vec<u8>, ApiError> {
     let view = api.registry.state();
+    let ca = authority.spki();
     // Certificates of CAs stand in the lists of their root.
     let of_cas: BTreeSet<String> = view
         .state
@@ -143,6 +199,10 @@ fn render(
     for revocation in
         view.state.revocations().filter(|r| wanted.holds(&r.serial) && !of_cas.contains(&r.serial))
     {
+        // A rule, and what a CA's own list says, come below.
+        if revocation.serial.contains('/') {
+            continue;
+        }
         let row = platform.certificate(&revocation.serial).map_err(|e| ApiError::of(&e))?;
         // A serial that the ledger does not know may be this CA's: a list that says too much harms nobody.
         if row.is_none_or(|r| r.issuer == authority.spki()) {
@@ -150,6 +210,8 @@ fn render(
             entries.insert(revocation.serial.clone(), entry);
         }
     }
+    ruled(api, &ca, platform, wanted, &mut entries)?;
+    entries.extend(more);
     for intent in platform.open_intents(INTENTS_MAX).map_err(|e| ApiError::of(&e))? {
         if intent.issuer == authority.spki() && wanted.holds(&intent.serial) && stale(api, &intent, epoch) {
             let entry = CrlEntry { at: moment(intent.at), reason: Reason::CessationOfOperation };
@@ -159,10 +221,54 @@ fn render(
     let now = moment(api.now());
     let first = CrlNumber::first_of(epoch);
     let number = CrlNumber(first.0 | (view.index & ((1 << 40) - 1)));
+    // Above every list of this CA that was ever seen here, also while the registry stands still.
+    let known = CrlNumber(api.lists.number(&ca));
+    let number = if wanted.shard.is_none() { number.max(known.next(epoch)) } else { number.max(known) };
     let host = view.state.node(api.agent.me()).map(|n| n.api.clone()).unwrap_or_default();
     let shard = wanted.shard.map(|_| format!("https://{host}/v1/crl/{name}"));
     let content = CrlContent { number, this_update: now, next_update: now + LIST_NEXT, entries, shard };
     authority.sign_crl(&content).map_err(|e| refused(&e))
+}
+
+/// Adds what the CA's own lists have said, and what the rules take of its ledger.
+fn ruled(
+    api: &Api,
+    ca: &Digest,
+    platform: &Platform,
+    wanted: &Wanted,
+    entries: &mut BTreeMap<String, CrlEntry>,
+) -> Result<(), ApiError> {
+    let view = api.registry.state();
+    for said in api.lists.entries(ca).into_iter().filter(|e| wanted.holds(&e.serial)) {
+        let at = moment(Timestamp::from_millis(said.at.saturating_mul(1_000)));
+        entries.entry(said.serial).or_insert(CrlEntry { at, reason: Reason::of_text(said.reason) });
+    }
+    let mut rules = false;
+    for revocation in view.state.revocations().filter(|r| r.serial.contains('/')) {
+        match revocation.serial.parse() {
+            Ok(Distrust::Listed { issuer, serial }) if issuer == *ca && wanted.holds(&serial) => {
+                let reason = Reason::of_text(&revocation.reason);
+                entries.entry(serial).or_insert(CrlEntry { at: moment(revocation.at), reason });
+            }
+            Ok(Distrust::Key(_)) => rules = true,
+            Ok(Distrust::Epoch { issuer, .. }) if issuer == *ca => rules = true,
+            _ => {}
+        }
+    }
+    let mut after: Option<String> = None;
+    while rules {
+        let page = platform.certificates(None, after.as_deref(), usize::MAX);
+        let (rows, full) = page.map_err(|e| ApiError::of(&e))?;
+        for row in rows.iter().filter(|r| r.issuer == *ca && wanted.holds(&r.serial)) {
+            if let Some((at, reason)) = revocation_of(api, row) {
+                let entry = CrlEntry { at: moment(at), reason: Reason::of_text(&reason) };
+                entries.entry(row.serial.clone()).or_insert(entry);
+            }
+        }
+        after = rows.last().map(|r| r.serial.clone());
+        rules = full && after.is_some();
+    }
+    Ok(())
 }
 
 /// An intent that no certificate will follow any more.
@@ -185,7 +291,7 @@ pub async fn ocsp(State(api): State<Api>, Raw(body): Raw) -> Response {
     if !asked.iter().all(|a| a.is_of(&authority)) {
         return refuse(OcspError::Unauthorized);
     }
-    let revoked = api.registry.state().state.revoked_count();
+    let revoked = said(&api);
     // By what is asked alone: nonces would fill the memory with answers that nobody asks for again.
     let key: Vec<u8> = asked.iter().flat_map(OcspAsked::id).collect();
     if let Some(bytes) = kept(&api.cas.answers, &key, revoked, epoch, ANSWER_LIFE) {
@@ -218,8 +324,18 @@ fn status(
 ) -> Result<OcspStatus, eport_platform::Error> {
     let (serial, view) = (asked.serial(), api.registry.state());
     let row = platform.certificate(&serial)?.filter(|r| r.issuer == authority.spki());
-    if let Some(r) = view.state.revocation(&serial) {
-        return Ok(OcspStatus::Revoked { at: moment(r.at), reason: Reason::of_text(&r.reason) });
+    let ca = authority.spki();
+    let revoked = match &row {
+        Some(row) => revocation_of(api, row),
+        // What an epoch issued behind the ledger's end is unknown to the ledger, and distrusted where a rule says so.
+        None => view
+            .state
+            .revoked_unknown(&ca, &serial)
+            .map(|r| (r.at, r.reason.clone()))
+            .or_else(|| api.lists.entry(&ca, &serial).map(crate::ca::listed)),
+    };
+    if let Some((at, reason)) = revoked {
+        return Ok(OcspStatus::Revoked { at: moment(at), reason: Reason::of_text(&reason) });
     }
     Ok(match row {
         None => OcspStatus::Unknown,

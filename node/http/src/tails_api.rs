@@ -20,8 +20,8 @@ use axum::{Extension, RequestExt};
 use bytes::Bytes;
 use eport_access::Action;
 use eport_api_types::{
-    Page, TailCounts, TailDetail, TailDiscard, TailItem, TailRecord, TailResubmit, TailResubmitted, Warning,
-    rfc3339,
+    CertificateItem, Page, TailCounts, TailDetail, TailDiscard, TailItem, TailRecord, TailResubmit,
+    TailResubmitted, Warning, rfc3339,
 };
 use eport_model::{JournalIndex, NodeId, RegionCode, codes};
 use eport_platform::{Platform, TailSource};
@@ -223,6 +223,27 @@ pub async fn show(
     let (items, next) = blocking(&api, move || platform.tail_records(&found, after, limit)).await?;
     let next_page_token = next.map(|index| index.to_string());
     Ok(Answer(TailDetail { tail: shown, items, next_page_token }).into_response())
+}
+
+/// `GET /v1/platforms/{region}/tails/{id}/certificates`: given away in the tail and in no ledger here.
+pub async fn certificates(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    Path((name, id)): Path<(String, String)>,
+) -> Result<Response, ApiError> {
+    let region = region(&name)?;
+    need(&api, &caller, Action::ReadAudit, Some(region))?;
+    let tail = tail_of(&api, region, &id)?;
+    let (platform, found) = (crate::ca::primary_here(&api, region)?, needed(&api, &tail)?);
+    let rows = blocking(&api, move || platform.tail_certificates(&found)).await?;
+    let items: Vec<CertificateItem> = rows
+        .iter()
+        .map(|row| CertificateItem {
+            chain: Some(eport_authority::certificate_pem(&row.certificate)),
+            ..crate::certificates_api::item(&api, region, row)
+        })
+        .collect();
+    Ok(Answer(Page::whole(items)).into_response())
 }
 
 /// `POST /v1/platforms/{region}/tails/{id}/resubmit`

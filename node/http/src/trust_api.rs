@@ -118,7 +118,7 @@ fn item(api: &Api, state: &Registered, roots: &[CaFacts], facts: &CaFacts, word:
         not_after: rfc3339(Timestamp::from_millis(facts.to_ms)),
         state: word.to_owned(),
         since_epoch: since,
-        here: api.cas.all().any(|a| a.spki() == facts.key_id),
+        here: api.cas.of_key(&facts.key_id).is_some(),
         key,
     }
 }

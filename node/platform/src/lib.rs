@@ -9,9 +9,11 @@
 //! node is not primary nothing is judged here, the caller is told who is.
 #![forbid(unsafe_code)]
 
+mod adoption;
 mod answer;
 mod certificates;
 mod config;
+mod custody;
 mod enrolments;
 mod error;
 mod events;
@@ -35,9 +37,11 @@ mod tails;
 mod token;
 mod usage;
 
+pub use adoption::TAIL_CERTIFICATES_MAX;
 pub use answer::SubmitAnswer;
 pub use certificates::{CertificateRow, CertificateState, LedgerError};
 pub use config::Config;
+pub use custody::{KEPT_MAX as WRAPPED_KEPT_MAX, WrappedRow};
 pub use enrolments::{Claim, Grant};
 pub use error::Error;
 pub use hosting::{Body, Counted, Gate, Hosting, Refused};

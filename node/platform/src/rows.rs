@@ -15,6 +15,7 @@
 //! u/SUBJECT 0 SERIAL                     index of certificates by subject          empty
 //! k/KEY (hex)                            newest certificate of a public key        its serial
 //! e/t/ID                                 an enrolment token                        eport_enrolment::TokenRow
+//! w/CA (hex)/KEK                         a CA's wrapped key                       custody::WrappedRow
 //! e/q/ID                                 a request that waits, or is decided       eport_enrolment::RequestRow
 //! ```
 //!
@@ -192,6 +193,15 @@ pub(crate) fn subject_serial(subject: &str, serial: &str) -> Bytes {
 /// The newest certificate of a public key.
 pub(crate) fn certified_key(key: &Digest) -> Bytes {
     join(b"k/", &[key.to_string().as_bytes()])
+}
+
+/// Prefix of a CA's wrapped keys.
+pub(crate) fn wrapped(ca: &Digest) -> Bytes {
+    join(b"w/", &[ca.to_string().as_bytes(), b"/"])
+}
+
+pub(crate) fn wrapped_key(ca: &Digest, kek: &str) -> Bytes {
+    join(b"w/", &[ca.to_string().as_bytes(), b"/", kek.as_bytes()])
 }
 
 /// Prefix of the enrolment tokens.

@@ -214,7 +214,7 @@ impl Platform {
             (Some(row), RecordKind::CertIssued) if !row.certificate.is_empty() => return Ok(Class::None),
             (_, RecordKind::CertIntent) => return Ok(Class::None),
             _ => format!(
-                "certificate {serial} was given away: enter it with cert import, or cert revoke --unknown"
+                "certificate {serial} was given away: tail certificates --adopt enters it, --revoke revokes it"
             ),
         };
         Ok(Class::Conflict(Conflict { code: codes::CERT_UNKNOWN.to_string(), detail }))

@@ -160,6 +160,9 @@ pub struct CaSection {
     /// Folder of pairs `NAME.crt`, `NAME.key` (mode 0600), and of `root.crt` with `root.crl`. Default: none, the node does not
     /// issue.
     pub dir: Option<PathBuf>,
+    /// File with the passphrase under which the keys are sealed, mode 0600, on another medium than the keys. Default: the systemd
+    /// credential `eport-ca`; without one the keys stay locked until `eport ca unlock`.
+    pub passphrase_file: Option<PathBuf>,
 }
 
 /// Bounds of memory and queues.

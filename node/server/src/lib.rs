@@ -9,6 +9,7 @@
 mod archive;
 mod backups;
 pub mod config;
+mod custody;
 mod founding;
 pub mod genesis;
 mod keeper;

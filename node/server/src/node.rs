@@ -10,7 +10,7 @@ use crate::{Exit, founding};
 use eport_agent::{Agent, Clock, Dispatcher, PlatformHandle};
 use eport_consensus::{Profile, Registry};
 use eport_documents::Packs;
-use eport_http::{Api, ApiConfig, CaShelf, Receiver, TableService};
+use eport_http::{Api, ApiConfig, Lists, Receiver, TableService};
 use eport_model::codes;
 use eport_platform::{Hosting, Platform};
 use eport_store::{Budget, DataDir, ObjectStore, RegistryStore, Shared};
@@ -40,6 +40,7 @@ struct Running {
     backups: Option<Backups>,
     archiver: Option<Archiver>,
     revoked: Arc<tokio::sync::Notify>,
+    lists: Arc<tokio::sync::Notify>,
     renewal: Arc<tokio::sync::Notify>,
     trust: Arc<tokio::sync::Notify>,
     tls: Tls,
@@ -135,7 +136,14 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
     let registry = Registry::open(registry_config, registry_store, transport.clone()).await?;
     dispatcher.open_registry(registry.clone());
     let revoked_stop = Arc::new(tokio::sync::Notify::new());
-    tokio::spawn(revoked.follow(registry.clone(), tls.clone(), transport.clone(), revoked_stop.clone()));
+    let lists_stop = Arc::new(tokio::sync::Notify::new());
+    let lists_dir = data.path().join("lists");
+    let lists = Lists::open(&lists_dir)
+        .map_err(|e| Exit { code: codes::STORAGE_FAILED, detail: format!("{}: {e}", lists_dir.display()) })?;
+    let lists = Arc::new(lists);
+    let follow =
+        revoked.follow(registry.clone(), tls.clone(), transport.clone(), lists.clone(), revoked_stop.clone());
+    tokio::spawn(follow);
     // A directory that has come to another lineage was never meant to found the first one again.
     if lineage == config.federation.lineage {
         found(config, &registry, clock).await?;
@@ -226,12 +234,14 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
         agent.clone(),
         tls.clone(),
         tables,
-        Arc::new(cas(config)?),
+        Arc::new(crate::custody::cas(config)?),
+        lists,
         ready,
         hosting,
         desk,
         factory,
     );
+    tokio::spawn(eport_http::follow_lists(api.clone(), lists_stop.clone()));
     let router = eport_http::router(api.clone());
     let receiver = Receiver::new(api.clone());
     receiver.serve(router.clone());
@@ -256,6 +266,7 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
         backups,
         archiver,
         revoked: revoked_stop,
+        lists: lists_stop,
         renewal: renewal_stop,
         trust: trust_stop,
         tls,
@@ -273,19 +284,6 @@ fn reachable(listen: std::net::SocketAddr) -> std::net::SocketAddr {
         IpAddr::V6(ip) if ip.is_unspecified() => SocketAddr::new(Ipv6Addr::LOCALHOST.into(), listen.port()),
         _ => listen,
     }
-}
-
-/// The issuing CAs of this node.
-fn cas(config: &Config) -> Result<CaShelf, Exit> {
-    let Some(dir) = &config.ca.dir else { return Ok(CaShelf::default()) };
-    let (shelf, unused) = CaShelf::open(dir).map_err(|(code, detail)| Exit { code, detail })?;
-    for what in unused {
-        warn!(dir = %dir.display(), %what, "not used");
-    }
-    for ca in shelf.all() {
-        info!(key = %ca.spki(), name = %ca.name().uri(ca.domain()), "issuing CA opened");
-    }
-    Ok(shelf)
 }
 
 fn profile(config: &Config) -> Profile {
@@ -489,6 +487,7 @@ async fn stop(running: Running) {
     }
     running.keeper.stop();
     running.revoked.notify_one();
+    running.lists.notify_one();
     running.renewal.notify_one();
     running.trust.notify_one();
     running.stop.send_replace(true);

@@ -6,7 +6,8 @@
 
 use crate::Exit;
 use eport_consensus::Registry;
-use eport_model::codes;
+use eport_http::Lists;
+use eport_model::{Distrust, codes};
 use eport_tls::{Serial, Tls};
 use eport_transport::{CloseCode, Transport};
 
@@ -19,17 +20,48 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
 use tracing::{error, info, warn};
 
-/// Name of the file in the data directory: one serial a line.
+/// Name of the file in the data directory: one serial or rule a line.
 const FILE: &str = "revoked.txt";
 /// Largest file read: half a million serials.
 const FILE_LEN_MAX: u64 = 32 << 20;
 /// Looks at live connections without a change: an end of validity has no other signal.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// A serial, or a rule that takes the trust from many certificates.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Entry {
+    Serial(Serial),
+    Rule(Distrust),
+}
+
+impl std::fmt::Display for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Entry::Serial(serial) => write!(f, "{serial}"),
+            Entry::Rule(rule) => write!(f, "{rule}"),
+        }
+    }
+}
+
+impl std::str::FromStr for Entry {
+    type Err = eport_model::ParseError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.contains('/') { text.parse().map(Entry::Rule) } else { text.parse().map(Entry::Serial) }
+    }
+}
+
+/// Puts a set in force: every handshake after this sees it.
+fn put<'a>(entries: impl Iterator<Item = &'a Entry> + Clone, tls: &Tls) {
+    let serial = |e: &'a Entry| if let Entry::Serial(s) = e { Some(s.clone()) } else { None };
+    let rule = |e: &'a Entry| if let Entry::Rule(r) = e { Some(r.clone()) } else { None };
+    tls.revocations().replace(entries.clone().filter_map(serial));
+    tls.revocations().replace_rules(entries.filter_map(rule));
+}
+
 /// The revocations that this node knows.
 pub(crate) struct Revoked {
     path: PathBuf,
-    known: BTreeSet<Serial>,
+    known: BTreeSet<Entry>,
     /// Length of the file up to which every line is whole.
     whole: u64,
 }
@@ -55,19 +87,19 @@ impl Revoked {
         }
         // A line that a crash cut short is written again: the registry still has it.
         let whole = text.rfind('\n').map_or(0, |at| at + 1);
-        let read = text[..whole].lines().map(|l| l.parse::<Serial>().map_err(|e| failed(e.to_string())));
+        let read = text[..whole].lines().map(|l| l.parse::<Entry>().map_err(|e| failed(e.to_string())));
         let known = read.collect::<Result<BTreeSet<_>, _>>()?;
-        tls.revocations().replace(known.iter().cloned());
+        put(known.iter(), tls);
         Ok(Self { path, known, whole: whole as u64 })
     }
 
     /// Takes serials in; true when one was new. In force even when the disk refuses: the next look writes again.
-    fn unite(&mut self, serials: impl Iterator<Item = Serial>, tls: &Tls) -> bool {
-        let new: Vec<Serial> = serials.filter(|s| !self.known.contains(s)).collect();
+    fn unite(&mut self, entries: impl Iterator<Item = Entry>, tls: &Tls) -> bool {
+        let new: Vec<Entry> = entries.filter(|s| !self.known.contains(s)).collect();
         if new.is_empty() {
             return false;
         }
-        tls.revocations().replace(self.known.iter().chain(&new).cloned());
+        put(self.known.iter().chain(&new), tls);
         match self.append(&new) {
             Ok(()) => self.known.extend(new),
             Err(error) => {
@@ -77,7 +109,7 @@ impl Revoked {
         true
     }
 
-    fn append(&mut self, new: &[Serial]) -> std::io::Result<()> {
+    fn append(&mut self, new: &[Entry]) -> std::io::Result<()> {
         let mut file = OpenOptions::new().create(true).truncate(false).write(true).open(&self.path)?;
         file.set_len(self.whole)?;
         use std::io::Seek;
@@ -95,6 +127,7 @@ impl Revoked {
         registry: Registry,
         tls: Tls,
         transport: Transport,
+        lists: Arc<Lists>,
         stop: Arc<Notify>,
     ) {
         let mut changes = registry.changes();
@@ -102,14 +135,16 @@ impl Revoked {
         every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let view = registry.state();
-            let read = view.state.revocations().filter_map(|r| match r.serial.parse::<Serial>() {
-                Ok(serial) => Some(serial),
+            let read = view.state.revocations().filter_map(|r| match r.serial.parse::<Entry>() {
+                Ok(entry) => Some(entry),
                 Err(error) => {
                     warn!(serial = %r.serial, %error, "a revocation of the registry names no serial");
                     None
                 }
             });
-            if self.unite(read, &tls) {
+            // What a CA's own list says holds before the registry has heard of it.
+            let listed = lists.rules().into_iter().map(Entry::Rule);
+            if self.unite(read.chain(listed), &tls) {
                 info!(revoked = self.known.len(), "revocations in force");
             }
             let closed = transport.close_revoked();
@@ -121,6 +156,7 @@ impl Revoked {
             tokio::select! {
                 () = stop.notified() => return,
                 changed = changes.changed() => if changed.is_err() { return },
+                () = lists.changed() => {}
                 _ = every.tick() => {}
             }
         }

@@ -25,7 +25,7 @@ pub use html::html;
 pub use markdown::markdown;
 pub use measure::{Canary, Measured, PlatformMeasure, Window, measure};
 pub use plan::{Plan, PlanPlatform, PlanStep, plan};
-pub use precondition::{Condition, Facts, Hands};
+pub use precondition::{Condition, CustodyFacts, Facts, Hands};
 pub use report::{Documents, FigureRow, Report, ReportStep, StateRow};
 pub use script::{Action, Objectives, Script, ScriptError, ScriptStep, Target, Text, script, scripts};
 pub use verdict::{Criterion, Ending, Verdict, judge};

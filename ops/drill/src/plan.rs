@@ -305,6 +305,18 @@ fn does(action: Action, count: u64, plan: &Plan) -> Text {
             format!("启动恢复后的副本，写入平台 {}，查找测试单证", plan.region),
             format!("start the recovered copy, write to platform {} and find the canaries", plan.region),
         ),
+        Action::IssueRefused => {
+            Text::new("向接管节点申请证书，应被拒绝", "ask the new primary for a certificate")
+        }
+        Action::Unlock => {
+            Text::new("用份额在接管节点上打开 CA 密钥", "open the CA's key there with the shares")
+        }
+        Action::Issue => {
+            Text::new("签发一张演练证书并吊销", "issue a certificate of the drill and revoke it")
+        }
+        Action::Locked => {
+            Text::new("确认备用节点上的 CA 密钥已关闭", "look whether the CA's key is closed on the standby")
+        }
         Action::Sweep => Text::new("清除所有副本", "take every copy away"),
         Action::RotatePrepare => Text::new(
             "登记新根、交叉证书与重新签署的 CA",

@@ -15,6 +15,19 @@ pub enum Hands {
     Operator,
 }
 
+/// What is known of the CA that a drill is about, at the node that would take over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct CustodyFacts {
+    /// So many shares open it; zero when the registry names nobody who holds one.
+    pub threshold: usize,
+    /// The journal there has the wrapped key that the registry names.
+    pub kept: bool,
+    /// The key is open there already: the drill would show nothing.
+    pub open: bool,
+    /// Shares at hand.
+    pub shares: usize,
+}
+
 /// What a plan rests on.
 #[derive(Clone, Debug)]
 pub struct Facts<'a> {
@@ -28,6 +41,8 @@ pub struct Facts<'a> {
     pub recovery_key: bool,
     /// Who disturbs.
     pub hands: Hands,
+    /// Of the platform's CA, where it was asked for.
+    pub custody: CustodyFacts,
     /// Whoever asks has said that it is to be done on copies.
     pub isolated: bool,
     /// Why no rotation of the root can begin; `None` when one can, or when the script has none.
@@ -108,6 +123,9 @@ pub(crate) fn check(
         );
         out.push(condition("rotation", why.is_none(), zh, en));
     }
+    if script.steps.iter().any(|s| s.action == Action::Unlock) {
+        out.extend(custody(&facts.custody));
+    }
     if script.isolated {
         out.extend(isolated(plan, facts));
     }
@@ -128,6 +146,34 @@ pub(crate) fn check(
         });
     }
     out
+}
+
+/// The node that takes over must not have the key, and must have what a quorum of persons can open.
+fn custody(facts: &CustodyFacts) -> Vec<Condition> {
+    let CustodyFacts { threshold, kept, open, shares } = *facts;
+    vec![
+        condition(
+            "custody",
+            threshold > 0 && kept,
+            format!("接管节点的日志中{}包裹密钥", if kept { "有" } else { "没有" }),
+            format!(
+                "the node that takes over {} the CA's wrapped key (eport ca export)",
+                if kept { "has" } else { "lacks" }
+            ),
+        ),
+        condition(
+            "locked",
+            !open,
+            format!("接管节点上的 CA 密钥{}", if open { "已打开" } else { "未打开" }),
+            format!("the CA's key is {} on the node that takes over", if open { "open" } else { "not open" }),
+        ),
+        condition(
+            "shares",
+            threshold > 0 && shares >= threshold,
+            format!("份额 {shares}，需要 {threshold}"),
+            format!("{shares} shares are at hand, {threshold} are needed (--share FILE)"),
+        ),
+    ]
 }
 
 /// A drill on copies: said so, on the machine where the directories are, with a majority that can be lost.

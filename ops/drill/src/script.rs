@@ -113,6 +113,14 @@ pub enum Action {
     RotateForced,
     /// Wait until every member verifies by the newest bundle.
     RotateFollowed,
+    /// Ask for a certificate, which the node that took over must refuse.
+    IssueRefused,
+    /// Open the CA's key there with shares.
+    Unlock,
+    /// Issue a certificate under the present epoch and revoke it.
+    Issue,
+    /// What shares opened on the standby is closed.
+    Locked,
 }
 
 /// One step of a script.
@@ -191,12 +199,13 @@ pub struct ScriptError {
     pub reason: String,
 }
 
-const EMBEDDED: [(&str, &str); 10] = [
+const EMBEDDED: [(&str, &str); 11] = [
     ("switchover", include_str!("../scripts/switchover.toml")),
     ("primary-kill", include_str!("../scripts/primary-kill.toml")),
     ("site-loss", include_str!("../scripts/site-loss.toml")),
     ("link-cut", include_str!("../scripts/link-cut.toml")),
     ("province-loss", include_str!("../scripts/province-loss.toml")),
+    ("ca-loss", include_str!("../scripts/ca-loss.toml")),
     ("quorum-loss", include_str!("../scripts/quorum-loss.toml")),
     ("restore-test", include_str!("../scripts/restore-test.toml")),
     ("standby-read-check", include_str!("../scripts/standby-read-check.toml")),
@@ -264,6 +273,8 @@ impl Script {
             (self.target == Target::Link, does(Action::Cut) && does(Action::Heal)),
             (self.target.moves(), does(Action::Failback)),
             (does(Action::Image), does(Action::Sweep) && self.isolated && self.target == Target::None),
+            // What it opens must close, and must have been refused without.
+            (does(Action::Unlock), does(Action::Locked) && does(Action::IssueRefused) && self.target.kills()),
         ];
         if whole.iter().any(|(needed, there)| *needed && !there) {
             return Err(Fault("what it disturbs it must also mend"));
@@ -313,6 +324,9 @@ mod tests {
         let copies = include_str!("../scripts/quorum-loss.toml");
         assert!(Script::read("quorum-loss", &copies.replace("isolated = true", "isolated = false")).is_err());
         assert!(Script::read("quorum-loss", &copies.replace("\"sweep\"", "\"follow\"")).is_err());
+        let ca = include_str!("../scripts/ca-loss.toml");
+        assert!(Script::read("ca-loss", &ca.replace("\"locked\"", "\"follow\"")).is_err());
+        assert!(Script::read("ca-loss", &ca.replace("\"issue_refused\"", "\"follow\"")).is_err());
         let timeless = text.replace("limit_s = ", "limit_s = 0 # ");
         assert!(Script::read("primary-kill", &timeless).unwrap_err().reason.contains("limit_s"));
     }

@@ -99,6 +99,7 @@ fn facts(status: &FederationStatus) -> Facts<'_> {
         canary_refused: vec![],
         recovery_key: true,
         hands: Hands::Own,
+        custody: CustodyFacts { threshold: 2, kept: true, open: false, shares: 2 },
         isolated: false,
         rotation_refused: None,
         limit_s: None,
@@ -203,6 +204,18 @@ fn what_speaks_against_a_drill_is_named_before_it_begins() {
     status.nodes[1].voter = true;
     assert_eq!(broken(&planned("province-loss", "440000", &status)), ["quorum"]);
     let status = federation();
+    let ca = script("ca-loss").unwrap().unwrap();
+    let about = |custody| {
+        let f = Facts { custody, ..facts(&status) };
+        let p = plan(&ca, "440300".parse().unwrap(), &f).unwrap();
+        broken(&p).into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let good = facts(&status).custody;
+    assert!(about(good).is_empty());
+    assert_eq!(about(CustodyFacts { open: true, ..good }), ["locked"], "it would show nothing");
+    assert_eq!(about(CustodyFacts { kept: false, ..good }), ["custody"]);
+    assert_eq!(about(CustodyFacts { shares: 1, ..good }), ["shares"]);
+    assert_eq!(about(CustodyFacts::default()), ["custody", "shares"]);
     let s = script("restore-test").unwrap().unwrap();
     let f = Facts {
         running: Some("aa".into()),

@@ -20,7 +20,7 @@ use crate::{Error, PlatformHandle, catalog, steps};
 use bytes::Bytes;
 use eport_consensus::Registry;
 use eport_journal::Message;
-use eport_model::{Lineage, NodeId, Position, RegionCode, codec};
+use eport_model::{Digest, Lineage, NodeId, Position, RegionCode, codec};
 use eport_registry::{HeadReport, NodeChange, Op, Placement, PlacementState, State};
 use eport_store::{DataDir, JournalWriter, ObjectStore, PlatformStore, Shared, WriterLimits};
 use eport_transport::{Peer, Transport};
@@ -28,7 +28,7 @@ use eport_wire::{Envelope, Purpose};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -110,6 +110,8 @@ struct Inner {
     news: Arc<Notify>,
     ready: watch::Sender<bool>,
     certificate: Mutex<(i64, i64)>,
+    lists: Mutex<Vec<(Digest, u64)>>,
+    heard_registry: Mutex<Option<Instant>>,
     fatal: watch::Sender<Option<String>>,
     stop: CancellationToken,
     tasks: Mutex<Vec<JoinHandle<()>>>,
@@ -161,6 +163,8 @@ impl Agent {
             news: Arc::default(),
             ready: watch::Sender::new(false),
             certificate: Mutex::default(),
+            lists: Mutex::default(),
+            heard_registry: Mutex::default(),
             fatal: watch::Sender::new(None),
             stop: CancellationToken::new(),
             tasks: Mutex::default(),
@@ -268,6 +272,42 @@ impl Agent {
     /// Says from when to when this node's certificate is valid, milliseconds since 1970; peers are told.
     pub fn set_certificate(&self, from: i64, to: i64) {
         *self.inner.certificate.lock().unwrap_or_else(PoisonError::into_inner) = (from, to);
+    }
+
+    /// How old this node's news of the registry is: the time since it left a leader that a majority followed, whatever way it
+    /// took. `None` before the first.
+    pub fn news_age(&self) -> Option<Duration> {
+        self.inner.heard_registry.lock().unwrap_or_else(PoisonError::into_inner).map(|at| at.elapsed())
+    }
+
+    /// Looks whose news is newer: the leader's own while a majority follows it, else what peers say of theirs, as far as this
+    /// node has applied what they have.
+    pub fn look_for_news(&self) {
+        let registry = &self.inner.registry;
+        let mut best: Option<Duration> = None;
+        if registry.is_leader() {
+            // Who votes alone needs nobody's answer.
+            let alone = registry.voters() == [self.me()];
+            let since = if alone { Some(0) } else { registry.millis_since_quorum() };
+            best = since.map(Duration::from_millis);
+        }
+        let index = registry.state().index;
+        for (node, (age, soft)) in self.inner.board.all() {
+            let Some(theirs) = soft.news_ms.filter(|_| node != self.me() && soft.registry_index <= index)
+            else {
+                continue;
+            };
+            let total = age + Duration::from_millis(theirs);
+            best = Some(best.map_or(total, |b| b.min(total)));
+        }
+        let Some(at) = best.and_then(|age| Instant::now().checked_sub(age)) else { return };
+        let mut news = self.inner.heard_registry.lock().unwrap_or_else(PoisonError::into_inner);
+        *news = Some(news.map_or(at, |known| known.max(at)));
+    }
+
+    /// Says which revocation lists this node has, by the CA's key; peers are told.
+    pub fn set_lists(&self, lists: Vec<(Digest, u64)>) {
+        *self.inner.lists.lock().unwrap_or_else(PoisonError::into_inner) = lists;
     }
 
     /// Says whether this node takes requests; peers are told.

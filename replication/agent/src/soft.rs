@@ -33,6 +33,10 @@ pub struct SoftState {
     pub platforms: Vec<PlatformSoft>,
     /// Table versions it can serve.
     pub tables: Vec<TableSoft>,
+    /// Milliseconds since its newest news of the registry left a leader that a majority followed; `None` before the first.
+    pub news_ms: Option<u64>,
+    /// Numbers of the revocation lists that it has, by the CA's key.
+    pub lists: Vec<(Digest, u64)>,
     /// The backups it makes by schedule, if it makes any.
     pub backup_set: Option<BackupSetSoft>,
 }

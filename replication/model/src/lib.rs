@@ -15,17 +15,17 @@ mod usage;
 
 pub use codes::{Code, CodeInfo, Coded};
 pub use eport_identity::{
-    CaName, CaPurpose, Digest, DigestHasher, Epoch, Lineage, NodeId, ParseError, RegionCode, SiteId, Subject,
-    TrustDomain,
+    CaName, CaPurpose, CertificateMark, Digest, DigestHasher, Distrust, Epoch, Lineage, NodeId, ParseError,
+    RegionCode, SiteId, Subject, TrustDomain, epoch_of_serial,
 };
 pub use history::{EpochEntry, EpochHistory, HistoryError};
 pub use index::JournalIndex;
 pub use month::Month;
 pub use position::Position;
 pub use record::{
-    BodyRef, CERTIFICATES_SINCE, DEGRADE_SINCE, Draft, Durability, ENROLMENT_SINCE, ERASE_SINCE, Effect,
-    LINEAGE_READ, MoveId, ReadVersion, Record, RecordDefect, RecordHeader, RecordKind, RequestRef,
-    SCHEMA_VERSION, SIGNED_HEAD_SINCE, STATE_READ, erased_key,
+    BodyRef, CA_ACT_SINCE, CERTIFICATES_SINCE, DEGRADE_SINCE, Draft, Durability, ENROLMENT_SINCE,
+    ERASE_SINCE, Effect, LINEAGE_READ, MoveId, ReadVersion, Record, RecordDefect, RecordHeader, RecordKind,
+    RequestRef, SCHEMA_VERSION, SIGNED_HEAD_SINCE, STATE_READ, erased_key,
 };
 pub use time::Timestamp;
 pub use usage::{MONTHS_KEPT, MonthUsage, USAGE_KEY, Usage};

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Version of the record layout and of the state rows its effects write.
-pub const SCHEMA_VERSION: u16 = 6;
+pub const SCHEMA_VERSION: u16 = 7;
 /// The record format that knows Degrade records.
 pub const DEGRADE_SINCE: u16 = 2;
 /// The record format that knows records of certificates.
@@ -22,6 +22,8 @@ pub const ERASE_SINCE: u16 = 4;
 pub const ENROLMENT_SINCE: u16 = 5;
 /// The record format that knows signed heads.
 pub const SIGNED_HEAD_SINCE: u16 = 6;
+/// The record format that knows what was done with a CA's key.
+pub const CA_ACT_SINCE: u16 = 7;
 
 /// Id of a move, drawn by whoever asked for it. Prints as 32 hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -138,6 +140,9 @@ pub enum RecordKind {
         /// Over lineage, platform, `covers` and `at`; ECDSA, DER.
         signature: Bytes,
     },
+    /// Something was done with a CA of the platform: its wrapped key was kept, its key was opened by persons, it revoked what it had
+    /// issued while it was cut off.
+    CaAct,
 }
 
 impl RecordKind {
@@ -150,6 +155,7 @@ impl RecordKind {
             RecordKind::Erase { .. } => ERASE_SINCE,
             RecordKind::Enrolment => ENROLMENT_SINCE,
             RecordKind::SignedHead { .. } => SIGNED_HEAD_SINCE,
+            RecordKind::CaAct => CA_ACT_SINCE,
             _ => 1,
         }
     }
@@ -169,6 +175,7 @@ impl RecordKind {
             RecordKind::CertIssued => "cert_issued",
             RecordKind::Enrolment => "enrolment",
             RecordKind::SignedHead { .. } => "signed_head",
+            RecordKind::CaAct => "ca_act",
         }
     }
 }

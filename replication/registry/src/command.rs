@@ -388,9 +388,9 @@ pub enum Op {
     },
     /// Add or change an issuer.
     PutIssuer(Issuer),
-    /// Revoke a certificate.
+    /// Revoke a certificate, or take the trust from many by a rule.
     Revoke {
-        /// Serial, lower-case hex.
+        /// Serial, lower-case hex; or the text of a rule.
         serial: String,
         /// Why.
         reason: String,
@@ -521,6 +521,15 @@ pub enum Op {
         reason: String,
         /// By what authority.
         authority: String,
+    },
+    /// Say who holds shares of an issuing CA's key, and which wrapped key they open.
+    PutCustody(crate::CaCustody),
+    /// A member brings a revocation list that an issuing CA signed while it was cut off.
+    TakeList {
+        /// SHA-256 of the CA's public key (SPKI).
+        issuer: Digest,
+        /// The list, DER.
+        list: Vec<u8>,
     },
     /// Set what a platform may take of the nodes that serve it.
     SetQuota {

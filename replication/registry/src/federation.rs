@@ -141,10 +141,11 @@ pub struct Issuer {
     pub since_epoch: Epoch,
 }
 
-/// A revoked certificate.
+/// A revoked certificate, or a rule that takes the trust from many.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Revocation {
-    /// Serial, lower-case hex.
+    /// Serial, lower-case hex; or the text of a rule ([`Distrust`](eport_model::Distrust)), which no serial can look like. One kind
+    /// of row for both: what unites, restores and descends revocations knows every form.
     pub serial: String,
     /// Why.
     pub reason: String,

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod command;
+mod custody;
 mod decide;
 mod drills;
 mod erasures;
@@ -32,6 +33,7 @@ mod users;
 mod view;
 
 pub use command::{Command, CommandId, HeadReport, NodeChange, Op, PolicyBackup};
+pub use custody::CaCustody;
 pub use drills::{
     DRILL_LIMIT_MS, DRILL_PLATFORMS_MAX, DRILL_SCHEDULES_MAX, DRILLS_KEPT, Drill, DrillFigures,
     DrillPlatform, DrillSchedule, DrillStart, DrillState, DrillVerdict,

@@ -92,6 +92,7 @@ pub(crate) enum Row {
     Delegation(crate::Delegation),
     SessionEnd(crate::SessionEnd),
     AccessHead(crate::AccessHead),
+    Custody(crate::CaCustody),
 }
 
 const FEDERATION: u8 = 1;
@@ -124,6 +125,7 @@ const USER: u8 = 81;
 const DELEGATION: u8 = 82;
 const SESSION_END: u8 = 83;
 const ACCESS_HEAD: u8 = 84;
+const CUSTODY: u8 = 92;
 
 fn key(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
     let mut out = vec![kind];
@@ -170,6 +172,7 @@ impl Row {
             Row::DrillSchedule(s) => {
                 key(DRILL_SCHEDULE, &[&s.region.as_u32().to_be_bytes(), s.name.as_bytes()])
             }
+            Row::Custody(c) => key(CUSTODY, &[c.ca.as_bytes()]),
             Row::Quota(q) => key(QUOTA, &[&q.region.as_u32().to_be_bytes()]),
             Row::Trust(_) => key(TRUST, &[]),
             Row::TrustAck(a) => key(TRUST_ACK, &[a.node.as_str().as_bytes()]),
@@ -217,6 +220,7 @@ impl Row {
             Row::Delegation(v) => codec::encode(v),
             Row::SessionEnd(v) => codec::encode(v),
             Row::AccessHead(v) => codec::encode(v),
+            Row::Custody(v) => codec::encode(v),
         }
     }
 
@@ -254,6 +258,7 @@ impl Row {
             DELEGATION => Row::Delegation(read(kind, value)?),
             SESSION_END => Row::SessionEnd(read(kind, value)?),
             ACCESS_HEAD => Row::AccessHead(read(kind, value)?),
+            CUSTODY => Row::Custody(read(kind, value)?),
             other => return Err(RowError::Kind(Some(other))),
         };
         if row.key() == key { Ok(row) } else { Err(RowError::Key(kind)) }

@@ -3,11 +3,11 @@
 use crate::rows::{Kept, Row};
 use crate::signed;
 use crate::{
-    AccessHead, Approval, Audit, Command, CommandId, DELEGATIONS_MAX, DRILLS_KEPT, DataKey, Delegation,
-    Drill, DrillSchedule, EraseTarget, Erasure, Federation, Head, Holder, HolderName, Issuer, LineageRecord,
-    MoveRecord, Node, NumberBlock, Op, Operator, OperatorRole, Outcome, Placement, Quota, Refusal,
-    Revocation, RoleBinding, RowChange, RowError, SessionEnd, Site, TableId, TableVersion, Tail, Trust,
-    TrustAck, User, decide,
+    AccessHead, Approval, Audit, CaCustody, Command, CommandId, DELEGATIONS_MAX, DRILLS_KEPT, DataKey,
+    Delegation, Drill, DrillSchedule, EraseTarget, Erasure, Federation, Head, Holder, HolderName, Issuer,
+    LineageRecord, MoveRecord, Node, NumberBlock, Op, Operator, OperatorRole, Outcome, Placement, Quota,
+    Refusal, Revocation, RoleBinding, RowChange, RowError, SessionEnd, Site, TableId, TableVersion, Tail,
+    Trust, TrustAck, User, decide,
 };
 use eport_model::{Digest, DigestHasher, MoveId, NodeId, RegionCode, SiteId, Subject, codec};
 use std::collections::{BTreeMap, BTreeSet};
@@ -54,6 +54,7 @@ pub struct State {
     pub(crate) delegations_by: BTreeMap<String, BTreeSet<CommandId>>,
     pub(crate) session_ends: BTreeMap<String, SessionEnd>,
     pub(crate) access_heads: BTreeMap<NodeId, AccessHead>,
+    pub(crate) custodies: BTreeMap<Digest, CaCustody>,
     audit_ids: BTreeMap<CommandId, u64>,
     kept: BTreeMap<u64, Kept>,
     kept_ids: BTreeMap<CommandId, u64>,
@@ -252,6 +253,7 @@ impl State {
         let trust = trust.chain(self.delegations.values().cloned().map(Row::Delegation));
         let trust = trust.chain(self.session_ends.values().cloned().map(Row::SessionEnd));
         let trust = trust.chain(self.access_heads.values().copied().map(Row::AccessHead));
+        let trust = trust.chain(self.custodies.values().cloned().map(Row::Custody));
         first.chain(members).chain(placed).chain(moved).chain(heads).chain(numbers).chain(tables).chain(trust)
     }
 
@@ -284,6 +286,7 @@ impl State {
             }
             Row::SessionEnd(v) => drop(self.session_ends.insert(v.serial.clone(), v)),
             Row::AccessHead(v) => drop(self.access_heads.insert(v.node, v)),
+            Row::Custody(v) => drop(self.custodies.insert(v.ca, v)),
             Row::DrillSchedule(v) => drop(self.drill_schedules.insert((v.region, v.name.clone()), v)),
             Row::Erasure(v) => drop(self.erasures.insert((v.region, v.target), v)),
             Row::Approval(v) => drop(self.approvals.insert(v.id, v)),

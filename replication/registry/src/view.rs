@@ -1,11 +1,13 @@
 //! Questions that can be answered from the state alone.
 
 use crate::{
-    Approval, Audit, Backup, CommandId, Drill, DrillSchedule, DrillStart, DurabilityMode, Federation, Head,
-    Isolation, Issuer, Mode, MoveKind, MoveRecord, Node, NodeState, NumberBlock, Operator, Placement, Quota,
-    QuotaLimits, Revocation, Site, State, TableId, TableVersion, Tail,
+    Approval, Audit, Backup, CaCustody, CommandId, Drill, DrillSchedule, DrillStart, DurabilityMode,
+    Federation, Head, Isolation, Issuer, Mode, MoveKind, MoveRecord, Node, NodeState, NumberBlock, Operator,
+    Placement, Quota, QuotaLimits, Revocation, Site, State, TableId, TableVersion, Tail,
 };
-use eport_model::{Epoch, MoveId, NodeId, Position, RegionCode, SiteId, Timestamp};
+use eport_model::{
+    CertificateMark, Digest, Distrust, Epoch, MoveId, NodeId, Position, RegionCode, SiteId, Timestamp,
+};
 use serde::{Deserialize, Serialize};
 
 /// Whether a platform stands on nodes of its own.
@@ -386,6 +388,42 @@ impl State {
     /// All revocations by serial.
     pub fn revocations(&self) -> impl Iterator<Item = &Revocation> {
         self.revocations.values()
+    }
+
+    /// Custody of an issuing CA's key.
+    pub fn custody(&self, ca: &Digest) -> Option<&CaCustody> {
+        self.custodies.get(ca)
+    }
+
+    /// All custodies by CA.
+    pub fn custodies(&self) -> impl Iterator<Item = &CaCustody> {
+        self.custodies.values()
+    }
+
+    /// The revocation of a certificate in whatever form: by its serial, by its CA's own list, by its key or its CA's, by the epoch
+    /// that issued it.
+    pub fn revoked(&self, mark: &CertificateMark<'_>) -> Option<&Revocation> {
+        let listed = Distrust::Listed { issuer: mark.issuer, serial: mark.serial.to_owned() };
+        let of_key = |key| self.revocation(&Distrust::Key(key).to_string());
+        let prefix = format!("epoch/{}/", mark.issuer);
+        let epochs = self.revocations.range(prefix.clone()..);
+        let of_epoch = || {
+            epochs
+                .take_while(|(text, _)| text.starts_with(&prefix))
+                .map(|(_, r)| r)
+                .find(|r| r.serial.parse::<Distrust>().is_ok_and(|rule| rule.covers(mark)))
+        };
+        self.revocation(mark.serial)
+            .or_else(|| self.revocation(&listed.to_string()))
+            .or_else(|| of_key(mark.key))
+            .or_else(|| of_key(mark.issuer))
+            .or_else(of_epoch)
+    }
+
+    /// The revocation of a serial that the CA's ledger does not know: what an epoch issued behind the ledger's end is unknown to it.
+    pub fn revoked_unknown(&self, issuer: &Digest, serial: &str) -> Option<&Revocation> {
+        let mark = CertificateMark { serial, key: *issuer, issuer: *issuer, not_before: i64::MAX };
+        self.revoked(&mark)
     }
 
     /// The revocation of a serial.

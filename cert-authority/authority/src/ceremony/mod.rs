@@ -17,7 +17,8 @@ pub use config::{
 };
 pub use folder::{Folder, Proof};
 pub use rotate::{NEW_BY_OLD, OLD_BY_NEW, OldRoot, Pieces, Rotated, rotate};
-pub use shares::{Custody, SHARE_LEN_MAX, Share};
+pub(crate) use shares::new_id;
+pub use shares::{Custody, SHARE_LEN_MAX, Share, ShareOf};
 pub use transcript::{Line, TRANSCRIPT_LEN_MAX, Transcript, Verified};
 
 use crate::authority::{Authority, first_certificate};
@@ -333,8 +334,15 @@ impl<'a> Act<'a> {
     fn divide(&mut self, ceremony: &str, generation: u32) -> Result<(), Error> {
         let SharesConfig { threshold, holders } = &self.config.shares;
         let seal = Seal::generate();
-        let (custody, parts) =
-            Custody::divide(&seal, ceremony, self.root.spki(), generation, *threshold, holders);
+        let (custody, parts) = Custody::divide(
+            &seal,
+            ShareOf::Root,
+            ceremony,
+            self.root.spki(),
+            generation,
+            *threshold,
+            holders,
+        );
         // Read back from their files before anything depends on them: a share that does not open is found today.
         let read: Vec<Share> = parts.iter().map(|s| Share::parse(&s.text())).collect::<Result<_, _>>()?;
         for start in 0..read.len() {

@@ -1,4 +1,4 @@
-//! m-of-n shares of the key that seals the root: divided, committed to, checked one by one, put together.
+//! m-of-n shares of the key that seals a root or an issuing CA: divided, committed to, checked one by one, put together.
 //!
 //! A damaged share silently gives another secret, so each share has a commitment that is published, and the secret a check
 //! value: a wrong share is named with its holder before anything is opened.
@@ -10,7 +10,33 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use zeroize::Zeroizing;
 
-const MAGIC: &str = "eport root share 1";
+/// Whose key a share belongs to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ShareOf {
+    /// A root, opened in a ceremony.
+    #[default]
+    Root,
+    /// An issuing CA, opened on the node that takes its platform over.
+    IssuingCa,
+}
+
+impl ShareOf {
+    const fn word(self) -> &'static str {
+        match self {
+            ShareOf::Root => "root",
+            ShareOf::IssuingCa => "ca",
+        }
+    }
+
+    const fn magic(self) -> &'static str {
+        match self {
+            ShareOf::Root => "eport root share 1",
+            ShareOf::IssuingCa => "eport ca share 1",
+        }
+    }
+}
+
 /// Largest share file read.
 pub const SHARE_LEN_MAX: usize = 4 << 10;
 /// Bytes of a ceremony's id.
@@ -22,9 +48,12 @@ const PART_LEN: usize = 33;
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Custody {
-    /// Id of the ceremony, hex.
+    /// Whose key.
+    #[serde(default)]
+    pub of: ShareOf,
+    /// Id of the ceremony, or of the key that wraps an issuing CA's; hex.
     pub ceremony: String,
-    /// SHA-256 of the root's public key.
+    /// SHA-256 of the root's or the CA's public key.
     pub root: Digest,
     /// Rises with every new division; shares of an older one open nothing.
     pub generation: u32,
@@ -39,6 +68,7 @@ pub struct Custody {
 /// One holder's share.
 #[derive(Clone)]
 pub struct Share {
+    of: ShareOf,
     holder: String,
     ceremony: String,
     generation: u32,
@@ -49,6 +79,7 @@ impl Custody {
     /// Divides a sealing key.
     pub(crate) fn divide(
         seal: &Seal,
+        of: ShareOf,
         ceremony: &str,
         root: Digest,
         generation: u32,
@@ -57,6 +88,7 @@ impl Custody {
     ) -> (Self, Vec<Share>) {
         let dealer = Sharks(threshold).dealer(seal.bytes());
         let share = |(holder, part): (&String, Part)| Share {
+            of,
             holder: holder.clone(),
             ceremony: ceremony.to_owned(),
             generation,
@@ -64,6 +96,7 @@ impl Custody {
         };
         let shares: Vec<Share> = holders.iter().zip(dealer).map(share).collect();
         let mut custody = Self {
+            of,
             ceremony: ceremony.to_owned(),
             root,
             generation,
@@ -77,7 +110,7 @@ impl Custody {
 
     /// What binds a sealed root to this division.
     pub(crate) fn context(&self) -> String {
-        format!("eport root 1/{}/{}/{}", self.ceremony, self.root, self.generation)
+        format!("eport {} 1/{}/{}/{}", self.of.word(), self.ceremony, self.root, self.generation)
     }
 
     /// Puts the sealing key together. Every share is compared with its commitment first.
@@ -115,6 +148,9 @@ impl Custody {
     }
 
     fn fault(&self, share: &Share) -> Option<String> {
+        if share.of != self.of {
+            return Some(format!("it is a share of a {}", share.of.word()));
+        }
         if share.ceremony != self.ceremony {
             return Some("it belongs to another ceremony".into());
         }
@@ -137,6 +173,11 @@ impl Share {
         &self.holder
     }
 
+    /// Id of the ceremony, or of the wrapping key, that it belongs to.
+    pub fn ceremony(&self) -> &str {
+        &self.ceremony
+    }
+
     fn commitment(&self) -> Digest {
         let head = format!("eport share 1/{}/{}/{}/", self.ceremony, self.generation, self.holder);
         Digest::of(&Zeroizing::new([head.as_bytes(), &self.part].concat()))
@@ -145,7 +186,8 @@ impl Share {
     /// The file a holder takes along.
     pub fn text(&self) -> Zeroizing<String> {
         Zeroizing::new(format!(
-            "{MAGIC}\nceremony {}\ndivision {}\nholder {}\nvalue {}\n",
+            "{}\nceremony {}\ndivision {}\nholder {}\nvalue {}\n",
+            self.of.magic(),
             self.ceremony,
             self.generation,
             self.holder,
@@ -160,9 +202,10 @@ impl Share {
             return Err(bad("it is too long"));
         }
         let mut lines = text.lines();
-        if lines.next() != Some(MAGIC) {
-            return Err(bad("its first line is not that of a share"));
-        }
+        let first = lines.next();
+        let kinds = [ShareOf::Root, ShareOf::IssuingCa];
+        let of = kinds.into_iter().find(|of| first == Some(of.magic()));
+        let of = of.ok_or_else(|| bad("its first line is not that of a share"))?;
         let mut field = |name: &str| {
             let line = lines.next().and_then(|l| l.strip_prefix(name)).and_then(|l| l.strip_prefix(' '));
             line.ok_or_else(|| bad(&format!("the line {name} is missing")))
@@ -174,7 +217,7 @@ impl Share {
         if ceremony.len() != 2 * ID_LEN || part.len() != PART_LEN {
             return Err(bad("a value has another length"));
         }
-        Ok(Self { holder, ceremony, generation, part: Zeroizing::new(part) })
+        Ok(Self { of, holder, ceremony, generation, part: Zeroizing::new(part) })
     }
 }
 
@@ -198,7 +241,7 @@ mod tests {
         let seal = Seal::generate();
         let holders: Vec<String> = (0..total).map(|n| format!("h{n}")).collect();
         let (custody, shares) =
-            Custody::divide(&seal, &new_id(), Digest::of(b"root"), 1, threshold, &holders);
+            Custody::divide(&seal, ShareOf::Root, &new_id(), Digest::of(b"root"), 1, threshold, &holders);
         (seal, custody, shares)
     }
 

@@ -109,8 +109,13 @@ impl Fake {
             apply(&mut j.rows, &record);
             j.applied += 1;
             done += 1;
-            let proposed =
-                [RecordKind::Entry, RecordKind::CertIntent, RecordKind::CertIssued, RecordKind::Enrolment];
+            let proposed = [
+                RecordKind::Entry,
+                RecordKind::CertIntent,
+                RecordKind::CertIssued,
+                RecordKind::Enrolment,
+                RecordKind::CaAct,
+            ];
             if proposed.contains(&record.header.kind) {
                 let durability = j.durability.unwrap_or(Durability::Replicated);
                 let waiting = j.waiting.pop_front().unwrap();

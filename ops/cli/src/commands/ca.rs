@@ -1,5 +1,6 @@
 //! `eport ca`: ceremonies of the root, offline, and the requests of issuing CAs.
 
+use super::custody::{self, ExportArgs, SealArgs, UnlockArgs};
 use super::enrol::{self, TokenArgs};
 use super::rotate::{self, AddArgs, RotateArgs};
 use crate::args::Global;
@@ -54,7 +55,22 @@ pub enum CaCommand {
         /// File for the request
         #[arg(long, value_name = "FILE")]
         request_out: PathBuf,
+        /// Seal the key under the passphrase in this file; when it is missing one is drawn and written there
+        #[arg(long, value_name = "FILE")]
+        passphrase_file: Option<PathBuf>,
     },
+    /// Seal a key that lies in the clear, where it lies
+    Seal(SealArgs),
+    /// Divide an issuing CA's key among persons: the wrapped key travels with the platform, a quorum of shares opens it
+    Export(ExportArgs),
+    /// List the keys of issuing CAs as the asked node has them: open, locked or absent; who holds shares
+    Keys {
+        /// The platform; default every platform
+        #[arg(long, value_name = "REGION")]
+        platform: Option<RegionCode>,
+    },
+    /// Open a CA's key on the node that is primary now, with shares or with the passphrase of its file
+    Unlock(UnlockArgs),
 }
 
 /// Arguments of `eport ca token`.
@@ -193,7 +209,13 @@ pub async fn run(args: CaArgs, global: &Global, out: Out) -> Result<(), Error> {
         CaCommand::Rotate(args) => rotate::rotate(&connect::client(global)?, &args, out).await,
         CaCommand::Add(args) => rotate::add(&connect::client(global)?, &args, out).await,
         CaCommand::Ceremony(args) => run_ceremony(args.command, out),
-        CaCommand::Request { key_out, request_out } => request(&key_out, &request_out, out),
+        CaCommand::Request { key_out, request_out, passphrase_file } => {
+            request(&key_out, &request_out, passphrase_file.as_deref(), out)
+        }
+        CaCommand::Seal(args) => custody::seal(&args, out),
+        CaCommand::Export(args) => custody::export(&args, global, out).await,
+        CaCommand::Keys { platform } => custody::keys(platform, global, out).await,
+        CaCommand::Unlock(args) => custody::unlock(&args, global, out).await,
     }
 }
 
@@ -356,9 +378,12 @@ fn show_proof(proof: &Proof, out: Out) -> Result<(), Error> {
     if proof.problems.is_empty() { Ok(()) } else { Err(Error::Exit(crate::exit::DIFFERENCE)) }
 }
 
-fn request(key_out: &Path, request_out: &Path, out: Out) -> Result<(), Error> {
+fn request(key_out: &Path, request_out: &Path, word: Option<&Path>, out: Out) -> Result<(), Error> {
     let (request, key) = ceremony::ca_request().map_err(refused)?;
     write_new(key_out, key.as_bytes(), true)?;
+    if let Some(word) = word {
+        custody::seal_key(key_out, word)?;
+    }
     write_new(request_out, request.as_bytes(), false)?;
     let document = json!({ "key": key_out, "request": request_out });
     out.result(&document, || format!("{}\n{}\n", cell(&document, "key"), cell(&document, "request")));

@@ -10,7 +10,7 @@ use crate::table::Table;
 use clap::{Args, Subcommand};
 use eport_api_types::{CertificateImport, CertificateRequest, ExamineRequest, RevocationRequest};
 use eport_client::{Client, Method, Repeat, path_segment};
-use eport_model::{Coded, RegionCode, Subject, codes};
+use eport_model::{Coded, Distrust, RegionCode, Subject, codes};
 use eport_registry::statement;
 use serde_json::{Value, json};
 use std::net::IpAddr;
@@ -49,11 +49,23 @@ pub enum CertCommand {
     /// Revoke a certificate for ever: connections that use it are closed at once
     Revoke {
         /// Serial, hex
-        #[arg(required_unless_present = "subject")]
+        #[arg(required_unless_present_any = ["subject", "spki", "issuer"])]
         serial: Option<String>,
         /// Every valid certificate of this subject
         #[arg(long, value_name = "PATH", conflicts_with = "serial")]
         subject: Option<String>,
+        /// Every certificate of this public key (SHA-256 of the SPKI); a CA's key takes everything below it
+        #[arg(long, value_name = "SHA256", conflicts_with_all = ["serial", "subject"])]
+        spki: Option<eport_model::Digest>,
+        /// What this CA (SHA-256 of its key) issued in one epoch, also what no ledger knows
+        #[arg(long, value_name = "SHA256", requires = "epoch", conflicts_with_all = ["serial", "subject", "spki"])]
+        issuer: Option<eport_model::Digest>,
+        /// The epoch
+        #[arg(long, value_name = "N", requires = "issuer")]
+        epoch: Option<u64>,
+        /// Only what was issued after this record of the CA's platform: the last one that the ledger kept
+        #[arg(long, value_name = "INDEX", requires = "issuer")]
+        after: Option<u64>,
         /// Why: key-compromise, superseded, cessation-of-operation, affiliation-changed, privilege-withdrawn; then free text
         #[arg(long)]
         reason: String,
@@ -185,7 +197,13 @@ pub async fn run(args: CertArgs, global: &Global, out: Out) -> Result<(), Error>
             });
             Ok(())
         }
-        CertCommand::Revoke { serial, subject, reason, unknown } => {
+        CertCommand::Revoke { spki: Some(key), reason, .. } => {
+            super::distrust::by_rule(&client, Distrust::Key(key), &reason, out).await
+        }
+        CertCommand::Revoke { issuer: Some(issuer), epoch, after, reason, .. } => {
+            super::distrust::by_epoch(&client, (issuer, epoch.unwrap_or(0), after), &reason, out).await
+        }
+        CertCommand::Revoke { serial, subject, reason, unknown, .. } => {
             let serials = match (&serial, &subject) {
                 (Some(serial), _) => vec![serial.clone()],
                 (None, Some(subject)) => {

@@ -146,6 +146,9 @@ pub struct WishArgs {
     /// Folder of a new root for ca-rotation, from ca ceremony rotate; a local federation makes one
     #[arg(long, value_name = "DIR")]
     pub material: Option<PathBuf>,
+    /// File of a share of the CA's key, for ca-loss; give as many as are needed
+    #[arg(long = "share", value_name = "FILE")]
+    pub shares: Vec<PathBuf>,
 }
 
 impl WishArgs {
@@ -158,6 +161,7 @@ impl WishArgs {
             backups: self.backups,
             isolated: self.isolated,
             material: self.material,
+            shares: self.shares,
         }
     }
 }
@@ -167,7 +171,8 @@ pub async fn run(args: DrillArgs, global: &Global, out: Out) -> Result<(), Error
     match args.command {
         DrillCommand::List => list(out),
         DrillCommand::Plan { name, region, flags } => {
-            let looked = look(&connect::client(global)?, &named(&name)?, &flags.wish(region)).await?;
+            let (client, access) = (connect::client(global)?, connect::access(global)?);
+            let looked = look((&client, &access, out), &named(&name)?, &flags.wish(region)).await?;
             out.result(&plan_document(&looked.plan), || plan_text(&looked.plan, out));
             if looked.plan.may_run() { Ok(()) } else { Err(Error::Exit(exit::CONFLICT)) }
         }
@@ -281,9 +286,9 @@ async fn run_one(
 ) -> Result<(), Error> {
     let script = named(name)?;
     let (access, client) = (connect::access(global)?, connect::client(global)?);
-    let mut looked = look(&client, &script, wish).await?;
+    let mut looked = look((&client, &access, out), &script, wish).await?;
     if !dry_run && plan_id.is_none() {
-        looked = settled(&client, &script, wish, looked, out).await?;
+        looked = settled((&client, &access, out), &script, wish, looked).await?;
     }
     if let Some(wanted) = plan_id.filter(|id| *id != looked.plan.plan_id) {
         let detail = format!("plan {wanted} was asked for, the plan is {} now", looked.plan.plan_id);
@@ -305,11 +310,10 @@ async fn run_one(
 
 /// Looks again for a moment where only that speaks against the drill which passes by itself: right after a start or a repair.
 async fn settled(
-    client: &Client,
+    (client, access, out): (&Client, &connect::Access, Out),
     script: &Script,
     wish: &Wish,
     mut looked: Looked,
-    out: Out,
 ) -> Result<Looked, Error> {
     let until = Instant::now() + SETTLE;
     if looked.plan.may_settle() {
@@ -322,7 +326,7 @@ async fn settled(
     }
     while looked.plan.may_settle() && Instant::now() < until {
         tokio::time::sleep(Duration::from_millis(500)).await;
-        looked = look(client, script, wish).await?;
+        looked = look((client, access, out), script, wish).await?;
     }
     Ok(looked)
 }

@@ -128,7 +128,7 @@ fn federation(args: &FederationArgs, out: Out) -> Result<(), Error> {
         },
         transport: None,
         registry: RegistrySection { profile: "default" },
-        ca: Some(CaSection { dir: dir.join("ca") }),
+        ca: Some(CaSection { dir: dir.join("ca"), passphrase_file: Some(authorities.passphrase_file()) }),
         limits: None,
     };
     let config = home.join("eportd.toml");

@@ -7,7 +7,7 @@ use crate::lang::Lang;
 use crate::output::{Out, cell};
 use crate::table::Table;
 use clap::{Args, Subcommand};
-use eport_api_types::{TailDiscard, TailResubmit};
+use eport_api_types::{CertificateImport, RevocationRequest, TailDiscard, TailResubmit};
 use eport_client::{Client, Method, Repeat, path_segment};
 use eport_model::{JournalIndex, RegionCode, codes};
 use eport_registry::statement;
@@ -39,6 +39,20 @@ pub enum TailCommand {
         #[arg(long = "record", value_name = "INDEX")]
         records: Vec<u64>,
     },
+    /// List certificates that were given away in a tail and are in no ledger; adopt them, or revoke them
+    Certificates {
+        /// Tail
+        id: String,
+        /// Enter them into the ledger of their CA; each is verified again
+        #[arg(long, conflicts_with = "revoke")]
+        adopt: bool,
+        /// Revoke them for ever
+        #[arg(long, requires = "reason")]
+        revoke: bool,
+        /// Why
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
     /// Discard what is left of a tail, with a reason for the audit
     Discard {
         /// Tail
@@ -67,15 +81,69 @@ pub async fn run(args: TailArgs, global: &Global, out: Out) -> Result<(), Error>
             Ok(())
         }
         TailCommand::Resubmit { id, records } => resubmit(&client, &id, records, out).await,
+        TailCommand::Certificates { id, adopt, revoke, reason } => {
+            let decision = match (adopt, revoke) {
+                (true, _) => Decision::Adopt,
+                (_, true) => Decision::Revoke(reason.unwrap_or_default()),
+                _ => Decision::Look,
+            };
+            certificates(&client, &id, decision, out).await
+        }
         TailCommand::Discard { id, reason, records } => discard(&client, &id, reason, records, out).await,
     }
 }
 
-/// The address of a tail: its id names its platform.
-fn path(id: &str) -> Result<String, Error> {
+/// What becomes of a tail's certificates.
+enum Decision {
+    Look,
+    Adopt,
+    Revoke(String),
+}
+
+async fn certificates(client: &Client, id: &str, decision: Decision, out: Out) -> Result<(), Error> {
+    let region = region_of(id)?;
+    let primary = super::cert::at_primary(client, region).await?;
+    let items = primary.list(&format!("{}/certificates", path(id)?), &[]).await?;
+    for item in &items {
+        let serial = item["serial"].as_str().unwrap_or_default();
+        match &decision {
+            Decision::Look => {}
+            Decision::Adopt => {
+                let request = CertificateImport {
+                    platform: region.to_string(),
+                    certificate: item["chain"].as_str().unwrap_or_default().to_owned(),
+                };
+                // An import of what stands there already changes nothing.
+                let _: Value = primary.post("/v1/certificates:import", &request, Repeat::Safe).await?;
+            }
+            Decision::Revoke(reason) => {
+                let request = RevocationRequest { reason: reason.clone(), unknown: true };
+                let path = format!("/v1/certificates/{}/revocation", path_segment(serial));
+                let statement = statement::revoke(serial, reason);
+                let _: Value = primary.give(Method::POST, &path, &request, &statement).await?;
+            }
+        }
+    }
+    out.items(&items, || {
+        let columns = ["serial", "subject", "not_after", "state"];
+        let mut table = Table::new(columns);
+        for item in &items {
+            table.row(columns.map(|k| cell(item, k)));
+        }
+        table
+    });
+    Ok(())
+}
+
+fn region_of(id: &str) -> Result<RegionCode, Error> {
     let region = id.strip_prefix("tail-").and_then(|rest| rest.split('-').next());
     let region: Option<RegionCode> = region.and_then(|r| r.parse().ok());
-    let region = region.ok_or_else(|| Error::usage(format!("{id:?} is no id of a tail: see tail list")))?;
+    region.ok_or_else(|| Error::usage(format!("{id:?} is no id of a tail: see tail list")))
+}
+
+/// The address of a tail: its id names its platform.
+fn path(id: &str) -> Result<String, Error> {
+    let region = region_of(id)?;
     Ok(format!("/v1/platforms/{region}/tails/{}", path_segment(id)))
 }
 

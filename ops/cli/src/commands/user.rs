@@ -7,7 +7,7 @@ use crate::output::{Out, cell};
 use crate::table::Table;
 use clap::{Args, Subcommand, ValueEnum};
 use eport_api_types::{SettingRequest, UserRequest};
-use eport_authority::{Authority, CaPurpose, Key, LifeDays, Validity};
+use eport_authority::{CaPurpose, Key, LifeDays, Validity};
 use eport_client::{Method, path_segment};
 use eport_model::{Epoch, RegionCode};
 use eport_registry::{OperatorRole, statement};
@@ -222,7 +222,7 @@ fn issue(id: &str, dir: &std::path::Path, region: RegionCode, days: i64, out: Ou
     // With a ceremony persons have a CA of their own.
     let stems = [CaPurpose::Subject, CaPurpose::Any].map(|p| crate::dev::certs::stem(region, p));
     let of_persons = stems.iter().find(|s| dir.join(format!("ca/{s}.crt")).exists()).unwrap_or(&stems[1]);
-    let authority = Authority::load(&dir.join("ca"), of_persons).map_err(refused)?;
+    let authority = super::custody::load(&dir.join("ca"), of_persons, None)?;
     let home = dir.join("operator");
     let (cert, key) = (home.join(format!("{id}.crt")), home.join(format!("{id}.key")));
     if cert.exists() || key.exists() {

@@ -1,6 +1,6 @@
 //! Certificates of a new federation: root, issuing CA of the province, nodes, the first operator.
 //!
-//! Files in DIR: `ca/root.{crt,key}`, `ca/REGION.{crt,key}`, `ca/bundle.pem`, `NODE/tls/node.{crt,key}`,
+//! Files in DIR: `ca/root.{crt,key}`, `ca/REGION.{crt,key}` (keys sealed), `ca/bundle.pem`, `NODE/tls/node.{crt,key}`,
 //! `operator/admin.{crt,key}`. With a ceremony the root's key is not here, and the CAs are `ca/REGION-infra.{crt,key}` for
 //! nodes and `ca/REGION-subject.{crt,key}` for everybody else.
 
@@ -8,7 +8,8 @@ use crate::error::Error;
 use eport_api_types::OperatorFiles;
 use eport_authority::ceremony::Folder;
 use eport_authority::{
-    Authority, CaPurpose, Issued, IssuingSpec, Key, LeafNames, LifeDays, Validity, bundle_pem,
+    Authority, CaPurpose, Issued, IssuingSpec, Key, LeafNames, LifeDays, PASSPHRASE_BESIDE, Passphrase,
+    Validity, bundle_pem,
 };
 use eport_model::{Digest, Epoch, NodeId, RegionCode, TrustDomain};
 use std::collections::BTreeMap;
@@ -49,7 +50,8 @@ impl Authorities {
         let life = |days| Validity::days(now, days);
         let root = Authority::create_root(federation, domain, life(LifeDays::ROOT)).map_err(refused)?;
         let ca = dir.join("ca");
-        root.save(&ca, "root").map_err(refused)?;
+        let word = seal_word(dir, loopback)?;
+        root.save_sealed(&ca, "root", &word).map_err(refused)?;
         let mut issuing = BTreeMap::new();
         for region in regions.iter().map(|r| r.province()) {
             if issuing.contains_key(&(region, CaPurpose::Any)) {
@@ -57,7 +59,7 @@ impl Authorities {
             }
             let spec = IssuingSpec { region, purpose: CaPurpose::Any, epoch: Epoch::from_u64(1), loopback };
             let authority = root.create_issuing(spec, life(LifeDays::ISSUING)).map_err(refused)?;
-            authority.save(&ca, &region.to_string()).map_err(refused)?;
+            authority.save_sealed(&ca, &region.to_string(), &word).map_err(refused)?;
             issuing.insert((region, CaPurpose::Any), authority);
         }
         let bundle = bundle_pem(std::iter::once(&root).chain(issuing.values()));
@@ -82,6 +84,7 @@ impl Authorities {
         if let Some(problem) = proof.problems.first() {
             return Err(Error::coded(eport_model::codes::CA_TRANSCRIPT, problem.clone()));
         }
+        let word = seal_word(dir, loopback)?;
         let mut issuing = BTreeMap::new();
         for purpose in [CaPurpose::Infra, CaPurpose::Subject, CaPurpose::Any] {
             let stem = stem(region, purpose);
@@ -92,7 +95,7 @@ impl Authorities {
             if authority.domain() != domain || authority.region() != Some(region) {
                 return Err(Error::key(format!("{stem}.crt is not a CA of {region} in {domain}")));
             }
-            authority.save(&dir.join("ca"), &stem).map_err(refused)?;
+            authority.save_sealed(&dir.join("ca"), &stem, &word).map_err(refused)?;
             issuing.insert((region, purpose), authority);
         }
         let record = folder.record().map_err(refused)?;
@@ -107,6 +110,11 @@ impl Authorities {
         }
         eport_authority::write_certificate(&all.bundle(), &bundle).map_err(refused)?;
         Ok(all)
+    }
+
+    /// File of the passphrase under which the CAs' keys are sealed.
+    pub fn passphrase_file(&self) -> PathBuf {
+        passphrase_path(&self.dir, self.loopback)
     }
 
     /// The trust bundle: root and issuing CAs.
@@ -168,6 +176,27 @@ impl Authorities {
         issued.map_err(refused)?.save(dir, stem).map_err(refused)?;
         Ok((dir.join(format!("{stem}.crt")), dir.join(format!("{stem}.key"))))
     }
+}
+
+/// Beside the keys for a federation on one machine; else beside their folder, from where it goes to another medium.
+pub(crate) fn passphrase_path(dir: &Path, on_one_machine: bool) -> PathBuf {
+    if on_one_machine {
+        dir.join("ca").join(PASSPHRASE_BESIDE)
+    } else {
+        dir.join(format!("ca.{PASSPHRASE_BESIDE}"))
+    }
+}
+
+/// Draws the passphrase of a new federation's CAs and writes its file, which says what it is for.
+fn seal_word(dir: &Path, on_one_machine: bool) -> Result<Passphrase, Error> {
+    let word = Passphrase::draw();
+    let comment = if on_one_machine {
+        "Opens the CAs' keys in this folder. It lies beside them because this federation is for development:\nwhoever has the folder has the CAs. In production it lies on another medium, or nowhere."
+    } else {
+        "Opens the CAs' keys in ca/. Put it on another medium, or give it to systemd as the credential eport-ca,\nand name it in [ca] passphrase_file; without it the keys stay locked until `eport ca unlock`."
+    };
+    word.write(&passphrase_path(dir, on_one_machine), comment).map_err(refused)?;
+    Ok(word)
 }
 
 /// Name of an issuing CA's files.

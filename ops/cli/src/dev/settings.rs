@@ -112,6 +112,9 @@ pub struct RegistrySection {
 pub struct CaSection {
     /// Folder of certificates and keys.
     pub dir: PathBuf,
+    /// Passphrase of the keys.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub passphrase_file: Option<PathBuf>,
 }
 
 /// Bounds.

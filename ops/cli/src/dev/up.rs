@@ -118,7 +118,10 @@ impl Blueprint {
             },
             transport: None,
             registry: RegistrySection { profile: self.profile },
-            ca: Some(CaSection { dir: self.dir.join("ca") }),
+            ca: Some(CaSection {
+                dir: self.dir.join("ca"),
+                passphrase_file: Some(crate::dev::certs::passphrase_path(&self.dir, true)),
+            }),
             limits: Some(LimitsSection { memory_mib: MEMORY_MIB }),
         }
     }

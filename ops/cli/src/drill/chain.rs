@@ -27,7 +27,7 @@ pub async fn run(access: &Access, chain: &Script, plan: &Plan, wish: &Wish, out:
             script(name).map_err(|e| Error::coded(DRILL_FAILED, e.to_string()))?.ok_or_else(missing)?;
         let (at, since) = (run::now(), Instant::now());
         let wish = Wish { to: wish.to.as_ref().map(|d| d.join(name)), limit: None, ..wish.clone() };
-        let done = match look(&client, &single, &wish).await {
+        let done = match look((&client, access, out), &single, &wish).await {
             Ok(looked) => run::run(access, &looked, &wish, out).await,
             Err(error) => Err(error),
         };

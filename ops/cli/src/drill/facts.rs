@@ -1,12 +1,14 @@
 //! What a plan rests on, asked of the federation.
 
+use crate::connect::Access;
 use crate::drill::place::Place;
-use crate::drill::{moving, rotation, run::Wish};
+use crate::drill::{authority, moving, rotation, run::Wish};
 use crate::error::Error;
 use crate::load::documents::Generator;
+use crate::output::Out;
 use eport_api_types::{DrillItem, FederationStatus};
 use eport_client::{Client, Repeat};
-use eport_drill::{Facts, Plan, Script, plan};
+use eport_drill::{Action, CustodyFacts, Facts, Plan, Script, plan};
 use eport_model::RegionCode;
 use eport_model::codes::NOT_FOUND;
 use serde_json::Value;
@@ -22,7 +24,11 @@ pub struct Looked {
 }
 
 /// Looks at the federation and plans a drill.
-pub async fn look(client: &Client, script: &Script, wish: &Wish) -> Result<Looked, Error> {
+pub async fn look(
+    (client, access, out): (&Client, &Access, Out),
+    script: &Script,
+    wish: &Wish,
+) -> Result<Looked, Error> {
     let status = moving::status(client).await?;
     let place = Place::find(status.lineage);
     let region = wish
@@ -35,6 +41,7 @@ pub async fn look(client: &Client, script: &Script, wish: &Wish) -> Result<Looke
         canary_refused: Vec::new(),
         recovery_key: wish.recovery_key.is_some() || place.dir().is_some(),
         hands: place.hands(),
+        custody: CustodyFacts::default(),
         isolated: wish.isolated,
         rotation_refused: None,
         limit_s: wish.limit.map(|d| d.as_secs().max(1)),
@@ -47,6 +54,9 @@ pub async fn look(client: &Client, script: &Script, wish: &Wish) -> Result<Looke
     let first = plan(script, region, &facts).ok_or_else(unknown)?;
     for p in &first.platforms {
         facts.canary_refused.extend(refused(client, p.region).await);
+    }
+    if script.steps.iter().any(|s| s.action == Action::Unlock) {
+        facts.custody = authority::facts(access, &status, &first, &wish.shares, out).await?;
     }
     let plan = plan(script, region, &facts).ok_or_else(unknown)?;
     Ok(Looked { status, place, plan })

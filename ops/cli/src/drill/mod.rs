@@ -5,6 +5,7 @@
 //! `canary` the client whose log the numbers come from; `copies` looks into backups and standbys; `files` writes, signs and
 //! checks reports. A drill that cannot even be mended by its guard is ended by the registry's leader after the deadline.
 
+pub mod authority;
 pub mod canary;
 pub mod chain;
 pub mod copies;

@@ -4,6 +4,7 @@
 //! whatever happens in a step, the start state is put back before the verdict; the report is written and signed before it is filed.
 
 use crate::connect::{Access, client_of};
+use crate::drill::authority::CaDrill;
 use crate::drill::canary::{self, Canary, Flock};
 use crate::drill::copies::Backups;
 use crate::drill::facts::Looked;
@@ -50,6 +51,8 @@ pub struct Wish {
     pub isolated: bool,
     /// Folder of a new root, for a rotation.
     pub material: Option<PathBuf>,
+    /// Shares of the CA that the drill is about.
+    pub shares: Vec<PathBuf>,
 }
 
 /// A drill that is over.
@@ -107,6 +110,7 @@ pub async fn run(access: &Access, looked: &Looked, wish: &Wish, out: Out) -> Res
     let mut scene = Scene::new(plan, status, &looked.place, clients, canaries, backups, times, out);
     scene.rotation = Some((wish.material.clone(), dir.clone()));
     scene.copies = debt.copies.as_ref().map(|dir| Copies::new(dir, &looked.place, plan, &all)).transpose()?;
+    scene.ca = Some(CaDrill { shares: wish.shares.clone(), access: all.clone(), out });
     let mut went = perform(&mut scene, &stop).await;
     scene.close_window();
     let mended = debt.pay(&looked.place, &client, times.1, out).await;

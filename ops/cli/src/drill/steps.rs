@@ -1,5 +1,6 @@
 //! What each step of a drill does, and how it knows that it ended as stated.
 
+use crate::drill::authority::CaDrill;
 use crate::drill::canary::Canary;
 use crate::drill::copies::{self, Backups};
 use crate::drill::isolated::Copies;
@@ -43,6 +44,8 @@ pub struct Scene<'a> {
     pub copies: Option<Copies>,
     /// Folder of a new root if one was given, and the drill's own.
     pub rotation: Option<(Option<PathBuf>, PathBuf)>,
+    /// The CA that it is about.
+    pub ca: Option<CaDrill>,
     /// The clock of the windows; runs like those of the canaries.
     pub clock: Clock,
     /// When the steps must be over, so that time is left for the way back.
@@ -57,7 +60,7 @@ pub struct Scene<'a> {
     imaged: Vec<(String, Position)>,
     lost_at: Option<Instant>,
     made: Option<(String, Vec<(String, Position)>)>,
-    /// How long the restore took, milliseconds.
+    /// How long the restore took, or until the CA issued again, milliseconds.
     pub restored_ms: Option<f64>,
 }
 
@@ -84,6 +87,7 @@ impl<'a> Scene<'a> {
             backups,
             copies: None,
             rotation: None,
+            ca: None,
             clock: Clock::start(),
             until: times.0,
             deadline: times.1,
@@ -119,6 +123,7 @@ impl<'a> Scene<'a> {
             Action::Switchover => self.switchover().await,
             Action::Kill => {
                 self.place.kill(&self.plan.victims, &self.survivors, self.until, self.out).await?;
+                self.lost_at = Some(Instant::now());
                 Ok(format!("killed {}", names(&self.plan.victims)))
             }
             Action::Failover => self.failover().await,
@@ -180,6 +185,18 @@ impl<'a> Scene<'a> {
                 let version = rotation::only_behind(&self.client, &[], self.until).await?;
                 Ok(format!("every member verifies by bundle {version}"))
             }
+            Action::IssueRefused => self.ca()?.refused(&self.survivors, self.plan).await,
+            Action::Unlock => self.ca()?.unlock(&self.survivors, self.plan).await,
+            Action::Issue => {
+                let before = self.platform_before(self.plan.region)?.epoch;
+                let (said, at) = self.ca()?.issue(&self.survivors, self.plan, before).await?;
+                if let Some(lost) = self.lost_at {
+                    let ms = at.saturating_duration_since(lost).as_secs_f64() * 1_000.0;
+                    self.restored_ms.get_or_insert(ms);
+                }
+                Ok(said)
+            }
+            Action::Locked => self.ca()?.locked(self.before, self.plan, self.until).await,
             Action::Sweep => {
                 let copies = self.copies()?;
                 copies.end().await?;
@@ -285,6 +302,10 @@ impl<'a> Scene<'a> {
             if lag >= count { Ok(seen) } else { Err(seen) }
         })
         .await
+    }
+
+    fn ca(&self) -> Result<&CaDrill, Error> {
+        self.ca.as_ref().ok_or_else(|| Error::coded(DRILL_FAILED, "no CA is known"))
     }
 
     fn copies(&mut self) -> Result<&mut Copies, Error> {

@@ -46,6 +46,8 @@ impl Agent {
             registry_index: view.index,
             free_bytes: self.free_bytes(),
             certificate: *self.inner.certificate.lock().unwrap_or_else(PoisonError::into_inner),
+            news_ms: self.news_age().map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+            lists: self.inner.lists.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             platforms,
             tables,
             backup_set: self.backup_set(),

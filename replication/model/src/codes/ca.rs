@@ -83,4 +83,24 @@ codes! { CA_CODES {
         "A trust bundle is not proven" / "信任包未能证明",
         "It brings in a root that no root known here has signed, or takes away every root that is known." / "其中的新根未由本地已知的根签署，或移除了全部已知的根。",
         "If the roots really changed while this node was away for long, give it the new bundle by hand ([tls] trust) and remove trust.pem from its data directory." / "若根确已更换且本节点离线过久，请手工提供新信任包（[tls] trust）并删除数据目录中的 trust.pem。";
+    CA_LOCKED = 4140, 503, 5, false,
+        "The CA's key is locked on this node" / "本节点上的 CA 密钥处于锁定状态",
+        "The key lies here sealed or wrapped, and nobody has opened it: a node that took the platform over cannot sign alone." / "密钥以密封或包裹形式存于本节点，尚未打开：接管平台的节点无法单独签发。",
+        "Bring the shares of enough holders: eport ca unlock --platform R --share FILE --share FILE; a sealed file opens with --passphrase-file." / "请汇集足够持有人的份额：eport ca unlock --platform R --share FILE --share FILE；密封文件可用 --passphrase-file 打开。";
+    CA_KEY_PLAIN = 4141, 500, 1, false,
+        "A CA's key lies in the clear" / "CA 密钥以明文存放",
+        "A key in the folder of [ca] is not sealed, and no passphrase is configured under which it could be." / "[ca] 目录中的密钥未密封，且未配置可用于密封的口令。",
+        "Name a passphrase_file in [ca], or seal the key: eport ca seal --file FILE --passphrase-file FILE." / "请在 [ca] 中配置 passphrase_file，或密封该密钥：eport ca seal --file FILE --passphrase-file FILE。";
+    CA_CUSTODY_UNKNOWN = 4142, 409, 4, false,
+        "These shares belong to no wrapped key in force" / "这些份额不属于现行的包裹密钥",
+        "The platform keeps no wrapped key with this id, or the registry names another one: the key was divided anew, or the command that said so still waits." / "平台未保存该编号的包裹密钥，或注册表记录的是另一个：密钥已重新分割，或相应命令仍待批准。",
+        "Look at eport ca keys; use the shares of the division in force, or have the waiting command approved." / "请查看 eport ca keys；使用现行分割的份额，或先批准等待中的命令。";
+    CA_KEY_OTHER = 4143, 500, 11, false,
+        "The opened key is not the CA's" / "打开的密钥不属于该 CA",
+        "What the shares opened does not belong to the certificate that the registry lists for the CA; it was wiped." / "份额打开的密钥与注册表中该 CA 的证书不符，已清除。",
+        "Divide the right key: eport ca export on the node that holds it." / "请在持有正确密钥的节点上重新分割：eport ca export。";
+    REVOCATIONS_STALE = 4144, 503, 5, true,
+        "No fresh news of revocations" / "吊销信息不够新",
+        "This node has had no news from the registry for longer than this operation allows: somebody in the chain may be revoked already." / "本节点与注册表失去联系的时间超过该操作允许的上限：链上证书可能已被吊销。",
+        "Bring the link to the registry back; what a cut-off site may do all the same is listed under Revocation in docs/reference/certificates.md." / "请恢复与注册表的连接；断网站点仍可执行的操作见 docs/reference/certificates.md 的吊销一节。";
 } }

@@ -10,7 +10,7 @@ use crate::signed::{approvers, check_role, check_unrevoked, signed_by};
 use crate::{
     Approval, ApprovalState, Audit, AuditEvent, Command, CommandId, Op, Outcome, Refusal, SignedBy, State,
 };
-use eport_model::{Digest, Subject};
+use eport_model::{Digest, Distrust, Subject};
 use eport_signature::Signatory;
 
 /// Commands that wait at once; more are refused until some are decided.
@@ -115,6 +115,10 @@ fn check_two(state: &State, waiting: &Approval, c: &Command, me: Option<&SignedB
         return Err(Refusal::SamePerson { by: c.by.clone() });
     }
     check_unrevoked(state, &waiting.first.serial, &waiting.first.issuer_serial)?;
+    let key = waiting.first.key.map(|key| Distrust::Key(key).to_string());
+    if key.is_some_and(|key| state.revocation(&key).is_some()) {
+        return Err(Refusal::Rule(format!("the key of {} is distrusted since it signed", waiting.first.by)));
+    }
     match waiting.first.by.parse() {
         Ok(Subject::Operator(id)) => check_role(state, &id, &waiting.op),
         _ => Ok(()),

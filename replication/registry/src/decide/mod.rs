@@ -3,6 +3,7 @@
 mod adopt;
 pub(crate) mod approvals;
 mod check;
+mod custody;
 mod drills;
 pub(crate) mod epoch;
 mod erase;
@@ -69,6 +70,8 @@ pub(crate) fn decide(state: &State, c: &Command) -> Decision {
         Op::SetQuota { region, version, limits } => quotas::set(state, c, *region, *version, *limits),
         Op::PublishTable { .. } => tables::publish(state, c),
         Op::PutHolder(_) | Op::PutDataKey { .. } | Op::AddWraps { .. } => keys::decide(state, c),
+        Op::PutCustody(custody) => custody::put_custody(state, c, custody),
+        Op::TakeList { issuer, list } => custody::take_list(state, c, *issuer, list),
         Op::PutOperator(_)
         | Op::BindRole { .. }
         | Op::PutUser(_)

@@ -40,6 +40,9 @@ pub(crate) fn authenticate(state: &State, c: &Command) -> Result<Option<Signator
         return Err(fault(SignatureFault::Signer, detail));
     }
     check_unrevoked(state, &who.serial, &who.issuer_serial)?;
+    if state.revoked(&who.mark()).is_some() {
+        return Err(fault(SignatureFault::Revoked, format!("a rule distrusts certificate {}", who.serial)));
+    }
     who.verify(&signed_bytes(state, c, proof), &proof.signature).map_err(refused)?;
     if let Some(id) = operator {
         check_scope(state, c, &who)?;
@@ -114,9 +117,12 @@ fn wanted(op: &Op) -> Permission {
             Permission::AdministerUsers
         }
         Op::AddDelegation(_) | Op::EndDelegation { .. } => Permission::Delegate,
-        Op::PutIssuer(_) | Op::Revoke { .. } | Op::Rotate { .. } | Op::AddIssuer { .. } => {
-            Permission::AdministerCertificates
-        }
+        Op::PutIssuer(_)
+        | Op::PutCustody(_)
+        | Op::TakeList { .. }
+        | Op::Revoke { .. }
+        | Op::Rotate { .. }
+        | Op::AddIssuer { .. } => Permission::AdministerCertificates,
         Op::SetPolicy { .. }
         | Op::SetStopped { .. }
         | Op::OpenSwitchover { .. }

@@ -5,10 +5,10 @@
 //! A new operation does not compile until it is given a kind here.
 
 use crate::{
-    Backup, CommandId, DrillFigures, DrillPlatform, DrillSchedule, DrillVerdict, DurabilityMode, EraseTarget,
-    FailoverMode, Federation, HolderName, Isolation, Issuer, IssuerState, Mandate, MoveKind, Node,
-    NodeChange, NodeState, OldPrimary, Op, Operator, OperatorRole, Policy, PolicyBackup, QuotaLimits, Role,
-    RotationStep, Setting, Site, State, TableId, TailState, User,
+    Backup, CaCustody, CommandId, DrillFigures, DrillPlatform, DrillSchedule, DrillVerdict, DurabilityMode,
+    EraseTarget, FailoverMode, Federation, HolderName, Isolation, Issuer, IssuerState, Mandate, MoveKind,
+    Node, NodeChange, NodeState, OldPrimary, Op, Operator, OperatorRole, Policy, PolicyBackup, QuotaLimits,
+    Role, RotationStep, Setting, Site, State, TableId, TailState, User,
 };
 use eport_model::{
     Digest, Epoch, JournalIndex, MoveId, NodeId, Position, RegionCode, Subject, Timestamp, codec,
@@ -28,6 +28,9 @@ pub const ROLE_BIND: &str = "role.bind";
 pub const ISSUER_PUT: &str = "issuer.put";
 /// A surviving journal is adopted.
 pub const PLATFORM_ADOPT: &str = "platform.adopt";
+
+/// Who holds shares of an issuing CA's key is said.
+pub const CA_CUSTODY: &str = "ca.custody";
 
 /// Bodies are erased by law.
 pub const BODY_ERASE: &str = "body.erase";
@@ -82,6 +85,7 @@ pub const KINDS: &[&str] = &[
     CA_ROTATE,
     CA_ROTATE_ABORT,
     CA_ADD,
+    CA_CUSTODY,
 ];
 
 /// Erase bodies by law.
@@ -361,6 +365,18 @@ pub fn drill_unschedule(region: RegionCode, name: &str) -> Statement {
     Statement::new("drill.unschedule").with("region", region).with("name", name)
 }
 
+/// Say who holds shares of an issuing CA's key, and which wrapped key they open.
+pub fn custody(custody: &CaCustody) -> Statement {
+    let CaCustody { ca, region, kek, wrapped, threshold, holders, by: _, at: _ } = custody;
+    Statement::new(CA_CUSTODY)
+        .with("ca", ca)
+        .with("region", region)
+        .with("kek", kek)
+        .with("wrapped", wrapped)
+        .with("threshold", threshold)
+        .with("holders", holders.join(","))
+}
+
 /// Set what a platform may take.
 pub fn quota(region: RegionCode, version: u64, limits: &QuotaLimits) -> Statement {
     let QuotaLimits { requests_per_s, burst, bytes_in_flight, disk_bytes } = limits;
@@ -573,6 +589,8 @@ impl Op {
             }
             Op::PutDrillSchedule(schedule) => drill_schedule(schedule),
             Op::RemoveDrillSchedule { region, name } => drill_unschedule(*region, name),
+            Op::PutCustody(put) => custody(put),
+            Op::TakeList { .. } => self.whole("step.list"),
             Op::Erase { region, targets, reason, authority } => erase(*region, targets, reason, authority),
             Op::SetQuota { region, version, limits } => quota(*region, *version, limits),
             Op::Rotate { version, step } => rotate(*version, step),
@@ -616,6 +634,7 @@ impl Op {
             Op::SetTailState { tail, .. } | Op::DiscardTail { tail, .. } => {
                 state.tail(tail).map(|t| t.region)
             }
+            Op::PutCustody(custody) => Some(custody.region),
             Op::RecordTail(tail) => Some(tail.region),
             Op::DecideApproval { approval, .. } => state.approval(*approval).and_then(|a| a.op.region(state)),
             _ => None,
