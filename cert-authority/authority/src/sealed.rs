@@ -32,11 +32,14 @@ pub const PASSPHRASE_BESIDE: &str = "passphrase";
 /// Different salts remembered; a folder has one.
 const DERIVED_MAX: usize = 64;
 
+/// Keys that were derived already, by cost and salt.
+type Derived = BTreeMap<(Cost, [u8; SALT_LEN]), Arc<Seal>>;
+
 /// A passphrase under which keys are sealed. What it was stretched to is kept, so that a folder of keys costs one stretching.
 pub struct Passphrase {
     text: Zeroizing<String>,
     salt: [u8; SALT_LEN],
-    derived: Mutex<BTreeMap<(Cost, [u8; SALT_LEN]), Arc<Seal>>>,
+    derived: Mutex<Derived>,
 }
 
 impl Passphrase {
@@ -53,7 +56,7 @@ impl Passphrase {
     /// Draws one.
     pub fn draw() -> Self {
         let secret = Zeroizing::new(rand::random::<[u8; 32]>());
-        let text = Zeroizing::new(format!("{DRAWN}{}", hex::encode(&*secret)));
+        let text = Zeroizing::new(format!("{DRAWN}{}", hex::encode(*secret)));
         Self { text, salt: rand::random(), derived: Mutex::default() }
     }
 

@@ -66,7 +66,14 @@ impl World {
         let der = CertificateDer::from_pem_slice(ours.certificate_pem().as_bytes()).unwrap().to_vec();
         let facts = eport_signature::issuer_facts(&der).unwrap();
         let (key_id, name, platform) = (facts.key_id.to_string(), facts.name, facts.region);
-        let issuer = Issuer { key_id, name, platform, certificate: der, state: IssuerState::Active };
+        let issuer = Issuer {
+            key_id,
+            name,
+            platform,
+            certificate: der,
+            state: IssuerState::Active,
+            since_epoch: eport_model::Epoch::NONE,
+        };
         w.apply("operator/admin", Op::PutIssuer(issuer));
         w.apply(
             "operator/admin",

@@ -196,9 +196,9 @@ impl Trust {
     pub fn active_root(&self) -> Option<(CaFacts, &[u8])> {
         let under_way = self.open_rotation().filter(|r| r.phase < RotationPhase::Draining);
         let staged = under_way.filter(|r| r.issuing.is_none()).map(|r| r.new.as_str());
-        let known = self.roots.iter().filter_map(|der| Some((ca_facts(der).ok()?, der.as_slice())));
+        let mut known = self.roots.iter().filter_map(|der| Some((ca_facts(der).ok()?, der.as_slice())));
         // A root that is only published is not used yet; of the others the last came last.
-        known.filter(|(facts, _)| staged != Some(facts.key_id.to_string().as_str())).last()
+        known.rfind(|(facts, _)| staged != Some(facts.key_id.to_string().as_str()))
     }
 
     /// What is shown above a certificate of this issuing key: its CA under the root in use, and while the former root is still

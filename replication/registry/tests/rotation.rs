@@ -101,7 +101,7 @@ impl Office {
         }
     }
 
-    fn to_crossed(&mut self) {
+    fn cross(&mut self) {
         let pieces = self.pieces();
         self.step(RotationStep::Prepare(Box::new(material(&pieces)))).unwrap();
         self.step(RotationStep::Publish).unwrap();
@@ -189,7 +189,7 @@ fn a_root_is_rotated_step_by_step_and_the_rows_hold_it() {
 #[test]
 fn it_is_not_activated_while_a_member_has_not_acknowledged_and_says_who() {
     let mut o = Office::new();
-    o.to_crossed();
+    o.cross();
     o.acknowledge(&["gz-c-1", "sz-a-1"]);
     let refused = o.step(activate(&[])).unwrap_err();
     let Refusal::TrustUnacknowledged { version: 3, nodes } = &refused else { panic!("{refused}") };

@@ -23,7 +23,15 @@ fn put(w: &mut World, ca: &Authority) {
     let facts = eport_signature::issuer_facts(&certificate).unwrap();
     let (key_id, name, platform) = (facts.key_id.to_string(), facts.name, facts.region);
     let state = IssuerState::Active;
-    w.operator(Op::PutIssuer(Issuer { key_id, name, platform, certificate, state })).unwrap();
+    w.operator(Op::PutIssuer(Issuer {
+        key_id,
+        name,
+        platform,
+        certificate,
+        state,
+        since_epoch: eport_model::Epoch::NONE,
+    }))
+    .unwrap();
 }
 
 fn trust() -> Trust {

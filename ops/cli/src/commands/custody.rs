@@ -117,7 +117,7 @@ pub async fn export(args: &ExportArgs, global: &Global, out: Out) -> Result<(), 
     let fresh = !path.exists();
     let wrapped = if fresh { divide(args, &path)? } else { read_wrapped(&path)? };
     if !fresh {
-        out.progress(&format!("{} is there already: it is sent again", path.display()));
+        out.progress(format!("{} is there already: it is sent again", path.display()));
     }
     let region = region_of(&client, &wrapped.ca()).await?;
     let text = wrapped.text().map_err(refused)?;
