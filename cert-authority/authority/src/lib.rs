@@ -44,7 +44,7 @@ pub use ocsp::{OCSP_ASKED_MAX, OCSP_REQUEST_LEN_MAX, OcspAsked, OcspError, OcspS
 pub use pkcs7::{base64_bytes, base64_lines, certs_only, request_of_body};
 pub use profile::{LeafNames, LifeDays, NOT_BEFORE_SLACK, Validity};
 pub use seal::{PASSPHRASE_LEN_MIN, SALT_LEN, Seal};
-pub use sealed::{KeyForm, PASSPHRASE_BESIDE, Passphrase, read_key_file, seal_in_place};
+pub use sealed::{KeyForm, PASSPHRASE_BESIDE, Passphrase, open_key, read_key_file, seal_in_place};
 pub use serial::of as serial_of;
 pub use spec::{KeyUse, LeafRequest, Profile, Purpose, Tbs, TbsSpec};
 pub use wrapped::{WRAPPED_KEY_LEN_MAX, WrappedKey};

@@ -9,6 +9,7 @@
 //! stretched by almost nothing; a person's is stretched by 64 MiB and three passes. A header that asks for more than
 //! [`KIB_MAX`] is refused before a byte is taken.
 
+use crate::authority::first_certificate;
 use crate::files::read_key;
 use crate::seal::Cost;
 use crate::{Error, KeyStore, SALT_LEN, Seal, SoftKey, pem_of};
@@ -16,6 +17,7 @@ use eport_identity::Digest;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use x509_parser::prelude::{FromDer, X509Certificate};
 use zeroize::Zeroizing;
 
 const LABEL: &str = "EPORT SEALED KEY";
@@ -153,6 +155,20 @@ pub fn read_key_file(path: &Path) -> Result<(Zeroizing<String>, KeyForm), Error>
     let text = read_key(path)?;
     let sealed = text.contains(&format!("-----BEGIN {LABEL}-----"));
     Ok((text, if sealed { KeyForm::Sealed } else { KeyForm::Plain }))
+}
+
+/// The key of a certificate from its file, as PKCS#8 PEM; a sealed one is opened with the passphrase beside it.
+pub fn open_key(path: &Path, certificate_pem: &str) -> Result<Zeroizing<String>, Error> {
+    let (text, form) = read_key_file(path)?;
+    if form == KeyForm::Plain {
+        return Ok(text);
+    }
+    let unusable = |reason: String| Error::Unusable { path: path.to_owned(), reason };
+    let der = first_certificate(certificate_pem).map_err(unusable)?;
+    let (_, certificate) = X509Certificate::from_der(&der)
+        .map_err(|_| unusable("its certificate is not an X.509 one".into()))?;
+    let key = open_beside(path, &certificate.public_key().subject_public_key.data, None)?;
+    key.export().ok_or_else(|| unusable("the key does not leave its store".into()))
 }
 
 /// A key's file opened beside its certificate: with the passphrase given, or the one that lies in the same folder. A sealed key

@@ -305,6 +305,7 @@ fn a_revoked_certificate_is_refused_everywhere_and_its_open_connection_ends(
     fed: &Federation,
     li: &Person,
 ) -> Result<()> {
+    fed.eport(&["user", "add", "li", "--role", "platform_operator"])?.expect(0, "user add")?;
     let http = as_person(fed, li)?;
     let urls: Vec<String> = fed
         .nodes()

@@ -148,8 +148,16 @@ fn what_must_be_replicated_is_never_answered_local_and_what_need_not_says_local(
         let held = number_of(fed, "HELD-1")?;
         // Without the demand the same platform answers, and says what it promises.
         policy(fed, &["--min-durability", "local"])?;
-        let local = lodge(fed, "LOCAL")?;
-        ensure!(local.status == 201 && local.json()?["durability"] == "local", "{}", local.text());
+        // The primary hears of it a moment later; what it holds until then is answered when it is asked again.
+        wait_for("an answer that says local", Duration::from_secs(20), || {
+            let local = lodge(fed, "LOCAL").map_err(|e| format!("{e:#}"))?;
+            let said = local.json().map_err(|e| format!("{e:#}"))?;
+            if matches!(local.status, 200 | 201) && said["durability"] == "local" {
+                Ok(())
+            } else {
+                Err(local.text().to_owned())
+            }
+        })?;
         policy(fed, &["--min-durability", "replicated"])?;
         // A repetition is answered by the policy that the primary knows: it hears of the new one a moment later.
         fed.wait_platform(NODE, CITY, "knows the policy", |p| p["min_durability"] == "replicated")?;

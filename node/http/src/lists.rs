@@ -346,7 +346,7 @@ mod tests {
         let content = CrlContent {
             number: CrlNumber(10),
             this_update: now,
-            next_update: now,
+            next_update: now + time::Duration::hours(1),
             entries: BTreeMap::new(),
             shard: Some("https://x/v1/crl/a-0of2.crl".into()),
         };

@@ -47,7 +47,17 @@ fn every_backup_compares_marks_that_the_primary_writes_by_itself(fed: &Federatio
         copies.len() == 3 && copies.iter().all(|c| c["mark"].as_u64() > Some(0) && c["equal"] == true)
     })?;
     evidence::heads_are_signed_and_only_those_of_trusted_nodes_hold(fed)?;
-    let first = fed.wait_platform(BACKUP, R, "the head that was signed is everywhere", in_sync)?;
+    // What was signed by hand is marked once more, and that is signed for; then it is quiet.
+    wait_for("the end of what verification writes", Duration::from_secs(60), || {
+        let read = || {
+            fed.wait_platform(BACKUP, R, "everybody has everything", in_sync).map_err(|e| format!("{e:#}"))
+        };
+        let before = read()?["records"].clone();
+        std::thread::sleep(Duration::from_millis(2_500));
+        let after = read()?["records"].clone();
+        if before == after { Ok(()) } else { Err(format!("{before}, then {after} records")) }
+    })?;
+    let first = fed.platform_at(BACKUP, R)?;
     // Nothing is written: nothing is marked, or an idle platform's journal would grow for ever.
     let quiet = first["records"].clone();
     std::thread::sleep(Duration::from_millis(2_500));

@@ -14,7 +14,7 @@ use eport_authority::ceremony::{
     self, CONFIG_LEN_MAX, CeremonyConfig, Finding, Folder, OldRoot, Product, Proof, Requests, SHARE_LEN_MAX,
     Share,
 };
-use eport_authority::{CommandKey, read_key};
+use eport_authority::{CommandKey, open_key};
 use eport_model::{Digest, RegionCode, codes};
 use serde_json::{Value, json};
 use std::io::Read;
@@ -242,7 +242,8 @@ fn run_ceremony(command: CeremonyCommand, out: Out) -> Result<(), Error> {
         CeremonyCommand::Import { paper, root_cert, root_key } => {
             let (config, requests) = paper.read()?;
             paper.fresh()?;
-            let (cert, key) = (text(&root_cert, PEM_LEN_MAX)?, read_key(&root_key).map_err(refused)?);
+            let cert = text(&root_cert, PEM_LEN_MAX)?;
+            let key = open_key(&root_key, &cert).map_err(refused)?;
             let made = ceremony::import(&config, &cert, &key, &requests, now());
             paper.finish(&config, made, "import this root here?", "在此导入该根证书？", out)
         }
@@ -261,11 +262,11 @@ fn run_ceremony(command: CeremonyCommand, out: Out) -> Result<(), Error> {
                     let record = Folder::at(dir).record().map_err(refused)?;
                     OldRoot::Ceremony(Box::new(record), read_shares(&shares)?)
                 }
-                (None, Some(cert), Some(key), Some(bundle)) => OldRoot::Files {
-                    certificate: text(cert, PEM_LEN_MAX)?,
-                    key: read_key(key).map_err(refused)?,
-                    bundle: text(bundle, BUNDLE_LEN_MAX)?,
-                },
+                (None, Some(cert), Some(key), Some(bundle)) => {
+                    let certificate = text(cert, PEM_LEN_MAX)?;
+                    let key = open_key(key, &certificate).map_err(refused)?;
+                    OldRoot::Files { certificate, key, bundle: text(bundle, BUNDLE_LEN_MAX)? }
+                }
                 _ => {
                     return Err(Error::usage(
                         "--old with --share, or --old-root-cert with its key and --bundle",

@@ -9,7 +9,7 @@ use crate::drill::stop::wait_for;
 use crate::error::Error;
 use eport_api_types::TrustStatus;
 use eport_authority::ceremony::{self, CeremonyConfig, Folder, OldRoot};
-use eport_authority::read_key;
+use eport_authority::open_key;
 use eport_client::Client;
 use eport_model::codes::{DRILL_FAILED, TRUST_UNACKNOWLEDGED};
 use eport_model::{Code, Coded, NodeId};
@@ -89,7 +89,8 @@ pub async fn folder(
     let name = facts.name.split(" root").next().unwrap_or("federation").to_owned();
     let paper = format!("federation = {name:?}\ntrust_domain = \"{domain}\"\n{PAPER}");
     let config = CeremonyConfig::parse(&paper).map_err(of_authority)?;
-    let old = OldRoot::Files { certificate, key: read_key(&key).map_err(of_authority)?, bundle };
+    let key = open_key(&key, &certificate).map_err(of_authority)?;
+    let old = OldRoot::Files { certificate, key, bundle };
     let made = ceremony::rotate(old, &config, OffsetDateTime::now_utc()).map_err(of_authority)?;
     let to = dir.join("root");
     Folder::at(&to).write(&made.new).map_err(of_authority)?;
