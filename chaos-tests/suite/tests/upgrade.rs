@@ -132,6 +132,14 @@ fn while_one_holder_reads_only_the_older_format_the_primary_waits_instead_of_deg
             again(&fed, node)?;
         }
         level(&fed)?;
+        // What the primary does not know when it is cut off it does not count on.
+        fed.wait_status(AT, "that both read the newer format", |s| {
+            let reads = |node: &str| {
+                let nodes = s["nodes"].as_array()?;
+                nodes.iter().find(|n| n["node"] == node)?["reads"].as_u64()
+            };
+            [LEARNER, OTHER].iter().all(|node| reads(node) > Some(1))
+        })?;
         for other in ["gz-a", "gz-c"] {
             fed.eport(&["dev", "cut", "sz-a", other])?.expect(0, "cut")?;
         }

