@@ -3,7 +3,7 @@
 use crate::{BACKUP, PRIMARY, R};
 use anyhow::{Context, Result, ensure};
 use eport_cluster::{Federation, wait_for};
-use eport_suite::{Ledger, serves};
+use eport_suite::{Ledger, documents, serves};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -78,6 +78,8 @@ pub fn old_files_lie_in_an_archive_that_may_be_away(fed: &Federation, ledger: &m
     let section = format!("\n[archive]\ndir = \"{}\"\nafter_days = 0\nevery_s = 1\n", archive.display());
     std::fs::write(&config, text + &section)?;
     fed.dev("restart", PRIMARY)?;
+    // What opening verifies stays with the node: more than that behind the last full file.
+    ledger.submit(fed, R, &documents("ARCHIVED", 80))?;
     let copy = |p: &Value| {
         p["copies"]
             .as_array()
