@@ -12,6 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tracing::{info, warn};
 
+/// How often it is looked whether the archive is there.
+const LOOK: Duration = Duration::from_secs(60);
 /// Milliseconds of a day.
 const DAY_MS: i64 = 86_400_000;
 
@@ -72,25 +74,42 @@ impl Archiver {
 
 async fn follow(section: ArchiveSection, agent: Agent, stop: Arc<AtomicBool>) {
     let home = section.dir.join(agent.me().as_str());
+    let every = Duration::from_secs(section.every_s);
+    let mut due = tokio::time::Instant::now();
     loop {
-        let before = agent.clock().wall().as_millis() - i64::from(section.after_days) * DAY_MS;
-        for handle in agent.platforms() {
-            let region = handle.region();
-            // The folder itself is never made: an unmounted one would fill the file system that is to be relieved.
-            if section.dir.is_dir() {
-                let job = (handle.clone(), home.join(region.to_string()), section.rate_mib_s << 20);
-                look_after(region, job, Timestamp::from_millis(before), stop.clone()).await;
-            }
-            let Ok(found) = tokio::task::spawn_blocking(move || handle.store().archived()).await else {
-                return;
-            };
-            if found.files > 0 {
-                let away = found.away.map(|p| p.display().to_string());
-                agent.note_archive(region, ArchiveSoft { files: found.files, away });
+        let away = look(&agent).await;
+        if tokio::time::Instant::now() >= due {
+            due = tokio::time::Instant::now() + every;
+            // The folder is never made, and a mount point without its file system shows by what is missing in it: either way the
+            // file system that is to be relieved would be filled.
+            if section.dir.is_dir() && !away {
+                let before = agent.clock().wall().as_millis() - i64::from(section.after_days) * DAY_MS;
+                for handle in agent.platforms() {
+                    let region = handle.region();
+                    let job = (handle, home.join(region.to_string()), section.rate_mib_s << 20);
+                    look_after(region, job, Timestamp::from_millis(before), stop.clone()).await;
+                }
+                look(&agent).await;
             }
         }
-        tokio::time::sleep(Duration::from_secs(section.every_s)).await;
+        tokio::time::sleep(every.min(LOOK)).await;
     }
+}
+
+/// Tells everybody what of each journal is archived; true when an archive is away.
+async fn look(agent: &Agent) -> bool {
+    let mut any = false;
+    for handle in agent.platforms() {
+        let region = handle.region();
+        let found = tokio::task::spawn_blocking(move || handle.store().archived()).await;
+        let Ok(found) = found else { continue };
+        if found.files > 0 {
+            any |= found.away.is_some();
+            let away = found.away.map(|p| p.display().to_string());
+            agent.note_archive(region, ArchiveSoft { files: found.files, away });
+        }
+    }
+    any
 }
 
 type Job = (PlatformHandle, PathBuf, u64);

@@ -13,14 +13,13 @@ use eport_signature::JournalHead;
 pub(crate) async fn sign_head(agent: &Agent, handle: &PlatformHandle) -> Option<(Position, Position)> {
     let signer = agent.signer()?;
     let region = handle.region();
-    let lineage = {
+    {
         let view = agent.registry().state();
         let placement = view.state.placement(region)?;
         if view.state.read_by_all(placement) < SIGNED_HEAD_SINCE {
             return None;
         }
-        agent.lineage()
-    };
+    }
     let status = handle.status().borrow().clone();
     if !status.is_open() {
         return None;
@@ -28,6 +27,7 @@ pub(crate) async fn sign_head(agent: &Agent, handle: &PlatformHandle) -> Option<
     let covers = handle.store().position(status.committed).ok()??;
     let at = agent.clock().wall();
     let Position { epoch, index, digest } = covers;
+    let lineage = agent.lineage();
     let head = JournalHead { lineage, region, epoch, index: index.as_u64(), digest, at_ms: at.as_millis() };
     let (certificate, signature) = signer.bytes(&head.bytes())?;
     let kind =

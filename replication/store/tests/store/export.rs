@@ -1,9 +1,13 @@
 //! Exports and tails: what a verification proves, and that every kind of damage is reported with its record.
 
 use crate::support::*;
-use eport_model::{Coded, Epoch, Position, codes};
-use eport_store::{ExportManifest, PlatformStore, VerifyReport, read_tail, verify_export};
+use bytes::Bytes;
+use eport_model::{
+    Coded, Digest, Draft, Epoch, JournalIndex, Position, Record, RecordKind, Timestamp, codes,
+};
+use eport_store::{ExportManifest, HeadJudge, PlatformStore, VerifyReport, read_tail, verify_export};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A journal of 121 records of 600 kB in two epochs, exported into segments.
 struct Exported {
@@ -240,4 +244,45 @@ fn a_tail_is_exported_whole_and_comes_back() {
         std::fs::write(&file, bad).unwrap();
         assert_eq!(read_tail(&manifest, |_| Ok(())).unwrap_err().code(), codes::RECORD_DAMAGED, "byte {at}");
     }
+}
+
+/// A chain of ten records, one that vouches for `covers`, exported from record `from` on.
+fn vouched(
+    covers: impl Fn(&[Arc<Record>]) -> Position,
+    from: u64,
+    judge: Option<HeadJudge<'_>>,
+) -> VerifyReport {
+    let (dir, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut chain = Chain::new();
+    let mut records = chain.start(10, 100);
+    let at = Timestamp::from_millis(9_000);
+    let (certificate, signature) = (Bytes::from_static(b"certificate"), Bytes::from_static(b"signature"));
+    let kind = RecordKind::SignedHead { covers: covers(&records), at, certificate, signature };
+    records.push(chain.add(Draft::bare(kind, at)));
+    let (store, _) = open_small(dir.path(), 10_000).unwrap();
+    store.append(&records).unwrap();
+    store.apply(&records).unwrap();
+    let folder = out.path().join("export");
+    store.export(&folder, JournalIndex::from_u64(from)).unwrap();
+    verify_export(&folder, None, judge).unwrap()
+}
+
+#[test]
+fn a_signed_head_counts_only_for_the_record_that_stands_in_the_chain_and_only_when_its_signature_holds() {
+    let good = |records: &[Arc<Record>]| records[6].position();
+    let holds = || -> Option<HeadJudge<'_>> { Some(Box::new(|_| Ok("platform/440300/node/sz-a-1".into()))) };
+    let report = vouched(good, 1, holds());
+    let last = report.signed.last.clone().unwrap();
+    assert!(report.ok && (report.signed.count, report.signed.verified) == (1, 1), "{report:?}");
+    assert_eq!((last.record, last.covers.index), (JournalIndex::from_u64(11), JournalIndex::from_u64(7)));
+    let unjudged = vouched(good, 1, None);
+    assert!(unjudged.ok && (unjudged.signed.count, unjudged.signed.verified) == (1, 0), "{unjudged:?}");
+    let other =
+        |records: &[Arc<Record>]| Position { digest: Digest::of(b"another"), ..records[6].position() };
+    assert!(has(&vouched(other, 1, holds()), "signature", 11), "another record");
+    let forged = vouched(good, 1, Some(Box::new(|_| Err("forged".into()))));
+    assert!(has(&forged, "signature", 11) && forged.signed.verified == 0, "{forged:?}");
+    // What an excerpt does not hold cannot be told from it.
+    let excerpt = vouched(good, 9, holds());
+    assert!(excerpt.ok && excerpt.signed.verified == 0, "{excerpt:?}");
 }
