@@ -57,6 +57,20 @@ pub(crate) async fn at_primary(
     Ok(Place::There(forward(api, placement.primary, caller, outline, Bytes::new()).await?))
 }
 
+/// A request without a body, allowed or refused, and at the primary.
+async fn asked(
+    api: &Api,
+    region: RegionCode,
+    caller: &Caller,
+    action: Action,
+    request: Request,
+) -> Result<Place, ApiError> {
+    let (outline, forwarded) = (Outline::of(&request), request.headers().contains_key(FORWARDED));
+    drop(request);
+    need(api, caller, action, Some(region))?;
+    at_primary(api, region, caller, outline, forwarded).await
+}
+
 /// `GET /v1/platforms/{region}/journal/head`
 pub async fn head(
     State(api): State<Api>,
@@ -65,10 +79,7 @@ pub async fn head(
     request: Request,
 ) -> Result<Response, ApiError> {
     let region = region(&name)?;
-    let (outline, forwarded) = (Outline::of(&request), request.headers().contains_key(FORWARDED));
-    drop(request);
-    need(&api, &caller, Action::ReadFederation, Some(region))?;
-    let handle = match at_primary(&api, region, &caller, outline, forwarded).await? {
+    let handle = match asked(&api, region, &caller, Action::ReadFederation, request).await? {
         Place::Here(handle) => handle,
         Place::There(answer) => return Ok(answer),
     };
@@ -91,10 +102,7 @@ pub async fn sign(
     request: Request,
 ) -> Result<Response, ApiError> {
     let region = region(&name)?;
-    let (outline, forwarded) = (Outline::of(&request), request.headers().contains_key(FORWARDED));
-    drop(request);
-    need(&api, &caller, Action::AdministerPlatform, Some(region))?;
-    if let Place::There(answer) = at_primary(&api, region, &caller, outline, forwarded).await? {
+    if let Place::There(answer) = asked(&api, region, &caller, Action::AdministerPlatform, request).await? {
         return Ok(answer);
     }
     crate::ca::readable(&api, region, SIGNED_HEAD_SINCE)?;
@@ -115,15 +123,12 @@ pub async fn verify(
     request: Request,
 ) -> Result<Response, ApiError> {
     let region = region(&name)?;
-    let (outline, forwarded) = (Outline::of(&request), request.headers().contains_key(FORWARDED));
     let scrub = match request.uri().query().unwrap_or_default() {
         "" | "scrub=false" => false,
         "scrub=true" => true,
         _ => return Err(ApiError::bad("scrub: true or false is needed")),
     };
-    drop(request);
-    need(&api, &caller, Action::AdministerPlatform, Some(region))?;
-    let handle = match at_primary(&api, region, &caller, outline, forwarded).await? {
+    let handle = match asked(&api, region, &caller, Action::AdministerPlatform, request).await? {
         Place::Here(handle) => handle,
         Place::There(answer) => return Ok(answer),
     };
