@@ -5,6 +5,7 @@
 //! `operator_signatures` is not `required` an unsigned command of an operator is taken on the word of the node that brings
 //! it; a signature that is there must hold in any case.
 
+mod commands;
 mod judge;
 pub mod statement;
 mod two;

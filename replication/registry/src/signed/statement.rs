@@ -2,17 +2,15 @@
 //! what the operator asked for, the registry from the operation it is about to apply; the signature holds only when both say
 //! the same. What a node adds on the way (plan, move id, deadline, import report) is not signed and decides nothing.
 //!
-//! A new operation does not compile until it is given a kind here.
+//! Always: equal commands give equal statements, different ones different ones; `commands` matches every operation to one of these.
 
 use crate::{
     Backup, CaCustody, CommandId, DrillFigures, DrillPlatform, DrillSchedule, DrillVerdict, DurabilityMode,
-    EraseTarget, FailoverMode, Federation, HolderName, Isolation, Issuer, IssuerState, Mandate, MoveKind,
-    Node, NodeChange, NodeState, OldPrimary, Op, Operator, OperatorRole, Policy, PolicyBackup, QuotaLimits,
-    Role, RotationStep, Setting, Site, State, TableId, TailState, User,
+    EraseTarget, FailoverMode, HolderName, Isolation, Issuer, IssuerState, Mandate, MoveKind, Node,
+    NodeChange, NodeState, OldPrimary, OperatorRole, Policy, PolicyBackup, QuotaLimits, Role, RotationStep,
+    Site, TableId, TailState,
 };
-use eport_model::{
-    Digest, Epoch, JournalIndex, MoveId, NodeId, Position, RegionCode, Subject, Timestamp, codec,
-};
+use eport_model::{Digest, Epoch, JournalIndex, MoveId, NodeId, Position, RegionCode, Subject, Timestamp};
 pub use eport_signature::Statement;
 use std::collections::BTreeSet;
 
@@ -394,7 +392,9 @@ pub fn rotate(version: u64, step: &RotationStep) -> Statement {
     let kind = if *step == RotationStep::Abort { CA_ROTATE_ABORT } else { CA_ROTATE };
     let statement = Statement::new(kind).with("step", step.word()).on_version(version);
     match step {
-        RotationStep::Prepare(material) => statement.with("material", Digest::of(&codec::encode(material))),
+        RotationStep::Prepare(material) => {
+            statement.with("material", Digest::of(&eport_model::codec::encode(material)))
+        }
         RotationStep::Activate { without } => {
             let mut names: Vec<String> = without.iter().map(ToString::to_string).collect();
             names.sort();
@@ -430,7 +430,7 @@ pub fn add_node(node: &Node) -> Statement {
     statement.with("quic", quic).with("api", api).with("cert_serial", cert_serial)
 }
 
-fn update_node(node: NodeId, change: &NodeChange) -> Statement {
+pub(super) fn update_node(node: NodeId, change: &NodeChange) -> Statement {
     let NodeChange { quic, api, cert_serial, software, incarnation, reads } = change;
     Statement::new("node.update")
         .with("node", node)
@@ -442,7 +442,7 @@ fn update_node(node: NodeId, change: &NodeChange) -> Statement {
         .with("reads", or_dash(*reads))
 }
 
-fn put_issuer(issuer: &Issuer) -> Statement {
+pub(super) fn put_issuer(issuer: &Issuer) -> Statement {
     let Issuer { key_id, name, platform, certificate, state, since_epoch } = issuer;
     let word = match state {
         IssuerState::Active => "active",
@@ -517,128 +517,6 @@ fn word_of_move(kind: MoveKind) -> &'static str {
         MoveKind::Failover => "failover",
         MoveKind::Failback => "failback",
         MoveKind::Promote => "promote",
-    }
-}
-
-impl Op {
-    /// What of this operation is signed.
-    pub fn statement(&self) -> Statement {
-        match self {
-            Op::SetTwoPerson(on) => two_person(*on),
-            Op::SetSetting(Setting { name, value }) => setting(name, value),
-            Op::PutSite(site) => put_site(site),
-            Op::AddNode(node) => add_node(node),
-            Op::UpdateNode { node, change } => update_node(*node, change),
-            Op::SetNodeState { node, state } => node_state(*node, *state),
-            Op::CreatePlatform { region, name_zh, name_en, primary, backups, policy } => {
-                create_platform(*region, (name_zh, name_en), *primary, backups, policy)
-            }
-            Op::SetPolicy { region, version, policy: rules, backups } => {
-                policy(*region, *version, rules, backups)
-            }
-            Op::SetStopped { region, version, stopped: stop } => stopped(*region, *version, *stop),
-            Op::OpenSwitchover { region, kind, to, expected_version, move_id: _, within_ms: _, plan: _ } => {
-                switchover(*region, *expected_version, *kind, *to)
-            }
-            Op::ReserveFailover { region, to, expected_version, accept_data_loss, old_primary, .. } => {
-                failover(*region, *expected_version, *to, *old_primary, *accept_data_loss)
-            }
-            Op::AdoptJournal { region, version, node, start } => adopt(*region, *version, *node, *start),
-            Op::AbortMove { region, version, move_id, reason: _ } => abort_move(*region, *version, *move_id),
-            Op::SetTailState { tail, state } => tail_state(tail, *state),
-            Op::DiscardTail { tail, records, reason } => discard_tail(tail, records, reason),
-            Op::PublishTable { table, version, root, rows, effective, schema, report: _ } => {
-                publish_table(table, *version, *root, *rows, *effective, schema)
-            }
-            Op::PutIssuer(issuer) => put_issuer(issuer),
-            Op::Revoke { serial, reason } => revoke(serial, reason),
-            Op::PutOperator(Operator { id, name, roles, suspended, since: _ }) => {
-                operator(id, name, roles.iter().copied(), *suspended)
-            }
-            Op::BindRole { operator, role, platform, bound } => bind_role(operator, *role, *platform, *bound),
-            Op::PutUser(User { subject, name, platforms, suspended, by: _, since: _ }) => {
-                put_user(subject, name, platforms, *suspended)
-            }
-            Op::AddDelegation(mandate) => add_delegation(mandate),
-            Op::EndDelegation { delegation, reason } => end_delegation(*delegation, reason),
-            Op::EndSessions { .. } => self.whole("step.sessions"),
-            Op::AnchorAccessLog { .. } => self.whole("step.access-head"),
-            Op::DecideApproval { approval, digest, approve } => decide_approval(*approval, *digest, *approve),
-            Op::Found(Federation { .. }) => self.whole("federation.found"),
-            Op::FailMove { .. } => self.whole("platform.move-fail"),
-            Op::RecordTail(_) => self.whole("tail.record"),
-            Op::InSyncAdd { .. } => self.whole("step.in-sync-add"),
-            Op::InSyncRemove { .. } => self.whole("step.in-sync-remove"),
-            Op::Proven { .. } => self.whole("step.proven"),
-            Op::CommitSwitch { .. } => self.whole("step.commit-switch"),
-            Op::CommitFailover { .. } => self.whole("step.commit-failover"),
-            Op::ConfirmOldPrimary { .. } => self.whole("step.confirm-old-primary"),
-            Op::NoteMoveStep { .. } => self.whole("step.note"),
-            Op::PublishHeads(_) => self.whole("step.heads"),
-            Op::ReserveNumbers { .. } => self.whole("step.numbers"),
-            Op::Shrink { .. } => self.whole("step.shrink"),
-            Op::PutHolder(holder) => put_holder(&holder.name, &holder.public),
-            Op::PutDataKey { .. } => self.whole("step.data-key"),
-            Op::AddWraps { .. } => self.whole("step.wraps"),
-            Op::BeginDrill { name, region, script, platforms, disturbs, limit_ms } => {
-                begin_drill(name, *region, *script, platforms, disturbs, *limit_ms)
-            }
-            Op::StopDrill { drill, reason } => stop_drill(*drill, reason),
-            Op::EndDrill { drill, verdict, figures, report, note, keep } => {
-                end_drill(*drill, *verdict, figures, *report, note, *keep)
-            }
-            Op::PutDrillSchedule(schedule) => drill_schedule(schedule),
-            Op::RemoveDrillSchedule { region, name } => drill_unschedule(*region, name),
-            Op::PutCustody(put) => custody(put),
-            Op::TakeList { .. } => self.whole("step.list"),
-            Op::Erase { region, targets, reason, authority } => erase(*region, targets, reason, authority),
-            Op::SetQuota { region, version, limits } => quota(*region, *version, limits),
-            Op::Rotate { version, step } => rotate(*version, step),
-            Op::AckTrust { .. } => self.whole("step.trust-ack"),
-            Op::AddIssuer { version, certificate, since_epoch } => {
-                add_issuer(*version, certificate, *since_epoch)
-            }
-        }
-    }
-
-    /// A statement that covers every bit of the operation.
-    fn whole(&self, kind: &'static str) -> Statement {
-        Statement::new(kind).with("content", Digest::of(&codec::encode(self)))
-    }
-
-    /// The platform an operation is about, where it is about one: an issuer of one city speaks for nothing else.
-    pub(crate) fn region(&self, state: &State) -> Option<RegionCode> {
-        match self {
-            Op::CreatePlatform { region, .. }
-            | Op::SetPolicy { region, .. }
-            | Op::SetStopped { region, .. }
-            | Op::OpenSwitchover { region, .. }
-            | Op::ReserveFailover { region, .. }
-            | Op::AbortMove { region, .. }
-            | Op::AdoptJournal { region, .. }
-            | Op::Erase { region, .. }
-            | Op::FailMove { region, .. } => Some(*region),
-            // What reaches beyond one platform is the province's to allow.
-            Op::BeginDrill { region, platforms, .. } => {
-                platforms.iter().all(|p| p.region == *region).then_some(*region)
-            }
-            Op::StopDrill { drill, .. } | Op::EndDrill { drill, .. } => state.drill(*drill).map(|d| d.region),
-            Op::PutDrillSchedule(schedule) => Some(schedule.region),
-            Op::RemoveDrillSchedule { region, .. } | Op::SetQuota { region, .. } => Some(*region),
-            Op::AddNode(node) => Some(node.region),
-            Op::UpdateNode { node, .. } | Op::SetNodeState { node, .. } => {
-                state.node(*node).map(|n| n.region)
-            }
-            Op::BindRole { platform, .. } => *platform,
-            Op::PublishTable { table, .. } => Some(table.owner),
-            Op::SetTailState { tail, .. } | Op::DiscardTail { tail, .. } => {
-                state.tail(tail).map(|t| t.region)
-            }
-            Op::PutCustody(custody) => Some(custody.region),
-            Op::RecordTail(tail) => Some(tail.region),
-            Op::DecideApproval { approval, .. } => state.approval(*approval).and_then(|a| a.op.region(state)),
-            _ => None,
-        }
     }
 }
 
