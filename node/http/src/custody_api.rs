@@ -43,7 +43,7 @@ pub async fn list(
     Path(name): Path<String>,
 ) -> Result<Response, ApiError> {
     let region = region(&name)?;
-    need(&api, &caller, Action::ReadAudit, Some(region))?;
+    need(&api, &caller, Action::Inspect, Some(region))?;
     close_former(&api);
     let view = api.registry.state();
     let platform = api.platform(region);

@@ -144,11 +144,12 @@ async fn permitted(
         }
     });
     let Some(granted) = granted else {
-        if any.iter().any(|a| guarded(&a)) {
+        let refused = refused.unwrap_or_else(|| ApiError::forbidden("no permission"));
+        if any.iter().any(|a| guarded(&a)) && is_denial(&refused) {
             let limit = api.registry.state().state.lockout();
             api.desk.identity_failed(subject, limit, &passed.line);
         }
-        return Err(refused.unwrap_or_else(|| ApiError::forbidden("no permission")));
+        return Err(refused);
     };
     if !granted.administers() {
         return Ok(());
@@ -167,6 +168,12 @@ async fn permitted(
         true => Ok(()),
         false => Err(ApiError::new(codes::ACCESS_LOG_FAILED, "its line could not be written")),
     }
+}
+
+/// Whether a refusal says something of the caller. What a node cannot decide for want of news must lock nobody out, least of all
+/// the operator of a site that is cut off.
+fn is_denial(refused: &ApiError) -> bool {
+    matches!(refused.problem.status, 401 | 403)
 }
 
 /// After the handler: denials that only it could decide, and the session with a new idle time.
@@ -224,6 +231,13 @@ fn line_of(request: &Request, caller: &Caller) -> Line {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_denial_counts_against_the_caller() {
+        assert!(is_denial(&ApiError::forbidden("no")));
+        assert!(is_denial(&ApiError::new(codes::CERT_MISSING, "no")));
+        assert!(!is_denial(&ApiError::new(codes::REVOCATIONS_STALE, "no news")));
+    }
 
     #[test]
     fn the_platform_is_that_of_the_path_and_nothing_else() {

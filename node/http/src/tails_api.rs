@@ -232,7 +232,7 @@ pub async fn certificates(
     Path((name, id)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
     let region = region(&name)?;
-    need(&api, &caller, Action::ReadAudit, Some(region))?;
+    need(&api, &caller, Action::Inspect, Some(region))?;
     let tail = tail_of(&api, region, &id)?;
     let (platform, found) = (crate::ca::primary_here(&api, region)?, needed(&api, &tail)?);
     let rows = blocking(&api, move || platform.tail_certificates(&found)).await?;

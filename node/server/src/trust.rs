@@ -13,7 +13,7 @@ use eport_agent::{Agent, Clock};
 use eport_authority::{certificate_pem, write_certificate};
 use eport_consensus::{ProposeError, Registry};
 use eport_model::{Digest, Subject, codes};
-use eport_registry::{Command, CommandId, Op, TRUST_FIRST, Trust};
+use eport_registry::{Command, CommandId, Node, Op, TRUST_FIRST, Trust};
 use eport_tls::{Offer, Tls, TrustBundle, adopt, unite};
 use eport_transport::Transport;
 use std::path::{Path, PathBuf};
@@ -64,6 +64,8 @@ pub(crate) struct Follower {
     /// The version that could not be adopted, so that it is said once.
     refused: u64,
     heard: Instant,
+    /// How many of the other nodes were asked so far.
+    asked: usize,
 }
 
 impl Follower {
@@ -77,7 +79,18 @@ impl Follower {
     ) -> Self {
         let (agent, clock, path) = (agent.clone(), agent.clock(), data_dir.join(FILE));
         let heard = Instant::now();
-        Self { path, tls, registry, agent, transport, clock, adopted: TRUST_FIRST, refused: 0, heard }
+        Self {
+            path,
+            tls,
+            registry,
+            agent,
+            transport,
+            clock,
+            adopted: TRUST_FIRST,
+            refused: 0,
+            heard,
+            asked: 0,
+        }
     }
 
     /// Runs until `stop` is notified.
@@ -180,11 +193,13 @@ impl Follower {
 
     /// Roots may have changed while this node was away, so that nobody's certificate is understood here any more: other nodes are asked
     /// for their bundle, and what a root known here has signed is taken in.
-    async fn ask_others(&self) {
+    async fn ask_others(&mut self) {
         let view = self.registry.state();
         let me = self.agent.me();
-        let others = view.state.nodes().filter(|n| n.is_member() && n.id != me);
-        for node in others.take(ASKED_MAX) {
+        let others: Vec<Node> = view.state.nodes().filter(|n| n.is_member() && n.id != me).cloned().collect();
+        let turn = in_turn(&others, self.asked);
+        self.asked = self.asked.wrapping_add(turn.len());
+        for node in turn {
             let Ok(tls) = eport_tls::first_contact() else { return };
             let name = format!("{}.{}.{}", node.id, node.region, self.tls.domain());
             let answer = call(tls, &node.api, &name, "GET", "/v1/trust-bundle", Bytes::new()).await;
@@ -204,8 +219,35 @@ impl Follower {
     }
 }
 
+/// Who is asked next: the site of the first few may be the one that is lost.
+fn in_turn<T>(others: &[T], asked: usize) -> Vec<&T> {
+    let from = asked.checked_rem(others.len()).unwrap_or(0);
+    others.iter().cycle().skip(from).take(others.len().min(ASKED_MAX)).collect()
+}
+
 /// What a start refuses: a bundle that cannot be read at all.
 pub(crate) fn text(path: &Path) -> Result<Vec<u8>, Exit> {
     std::fs::read(path)
         .map_err(|e| Exit { code: codes::KEY_UNREADABLE, detail: format!("{}: {e}", path.display()) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everybody_is_asked_in_turn_and_nobody_twice_at_once() {
+        let nodes: Vec<u8> = (0..10).collect();
+        let mut asked = 0;
+        let mut seen: std::collections::BTreeSet<&u8> = std::collections::BTreeSet::new();
+        for _ in 0..3 {
+            let turn = in_turn(&nodes, asked);
+            asked += turn.len();
+            assert_eq!(turn.len(), ASKED_MAX);
+            seen.extend(turn);
+        }
+        assert_eq!(seen.len(), nodes.len());
+        assert_eq!(in_turn(&nodes[..3], 1), [&1, &2, &0]);
+        assert!(in_turn::<u8>(&[], 7).is_empty());
+    }
 }
