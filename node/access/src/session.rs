@@ -4,7 +4,7 @@
 //! it is bound to one certificate and dies with it; it ends when it lies idle, at its end, and when its owner logs out; its
 //! signer is a member of the federation now; it says nothing about roles, which the registry is asked for at every request.
 
-use eport_identity::{Lineage, Subject};
+use eport_identity::{CertificateMark, Digest, Lineage, Subject};
 use eport_model::{Code, Coded, Timestamp, codec, codes};
 use eport_registry::{SESSION_LIFE_MAX_MS, State};
 use serde::{Deserialize, Serialize};
@@ -31,6 +31,12 @@ pub struct Claims {
     pub serial: String,
     /// Serials of the CAs above it.
     pub issuers: Vec<String>,
+    /// SHA-256 of its public key (SPKI).
+    pub key: Digest,
+    /// SHA-256 of its issuer's.
+    pub issuer: Digest,
+    /// Its first valid second since 1970.
+    pub not_before: i64,
     /// When the session began.
     pub begun: i64,
     /// After this it has lain idle too long.
@@ -42,6 +48,12 @@ pub struct Claims {
 }
 
 impl Claims {
+    /// What the rules of distrust look at.
+    pub fn mark(&self) -> CertificateMark<'_> {
+        let (key, issuer, not_before) = (self.key, self.issuer, self.not_before);
+        CertificateMark { serial: &self.serial, key, issuer, not_before }
+    }
+
     /// The bytes that are signed.
     pub fn signed_bytes(&self) -> Vec<u8> {
         let mut bytes = PURPOSE.to_vec();
@@ -151,7 +163,7 @@ impl Token {
         let who = eport_signature::signatory(&self.certificate, issuers, &federation.domain, now)
             .map_err(|_| Fault::Forged)?;
         who.verify(&self.claims.signed_bytes(), &self.signature).map_err(|_| Fault::Forged)?;
-        let revoked = [&who.serial, &who.issuer_serial].into_iter().any(|s| state.revocation(s).is_some());
+        let revoked = state.revoked(&who.mark()).is_some() || state.revocation(&who.issuer_serial).is_some();
         let member = who.subject.node().is_some_and(|n| state.is_member(n));
         if revoked || !member || self.claims.lineage != federation.lineage {
             return Err(Fault::Forged);
@@ -168,8 +180,8 @@ impl Claims {
         if !sound || now >= self.ends {
             return Err(Fault::Expired);
         }
-        let revoked = |s: &String| state.revocation(s).is_some();
-        if revoked(&self.serial) || self.issuers.iter().any(revoked) {
+        if state.revoked(&self.mark()).is_some() || self.issuers.iter().any(|s| state.revocation(s).is_some())
+        {
             return Err(Fault::Revoked);
         }
         let begun = Timestamp::from_millis(self.begun);

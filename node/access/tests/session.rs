@@ -3,7 +3,7 @@
 
 use eport_access::{Claims, Fault, Token};
 use eport_authority::{Authority, CaPurpose, CommandKey, IssuingSpec, Key, LeafNames, Validity};
-use eport_model::{Epoch, Lineage, RegionCode, Timestamp, TrustDomain};
+use eport_model::{Digest, Distrust, Epoch, Lineage, RegionCode, Timestamp, TrustDomain};
 use eport_registry::*;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
@@ -112,6 +112,9 @@ impl World {
             subject: "operator/li".parse().unwrap(),
             serial: "0a1b".into(),
             issuers: vec!["0c0d".into()],
+            key: Digest::of(b"key"),
+            issuer: Digest::of(b"issuer"),
+            not_before: 0,
             begun: NOW,
             idle_until: NOW + 1_800_000,
             ends: NOW + LIFE,
@@ -193,6 +196,19 @@ fn it_dies_with_its_certificate_and_at_the_logout_on_every_node() {
     assert_eq!(w.judge(&later, NOW + 1), Ok(()), "who logs in again is in");
     w.apply("operator/admin", Op::Revoke { serial: "0c0d".into(), reason: "the CA".into() });
     assert_eq!(w.judge(&later, NOW + 1), Err(Fault::Revoked));
+}
+
+#[test]
+fn it_dies_with_whatever_rule_takes_the_trust_from_its_certificate() {
+    let claims = World::new().claims();
+    let (key, issuer) = (claims.key, claims.issuer);
+    for rule in [Distrust::Key(key), Distrust::Key(issuer)] {
+        let mut w = World::new();
+        let token = w.token(w.claims());
+        assert_eq!(w.judge(&token, NOW), Ok(()), "before");
+        w.apply("operator/admin", Op::Revoke { serial: rule.to_string(), reason: "compromised".into() });
+        assert_eq!(w.judge(&token, NOW), Err(Fault::Revoked), "{rule}");
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use eport_api_types::CertificateRequest;
 use eport_authority::{Authority, LeafNames, LeafRequest, Profile};
 use eport_enrolment::RequestState;
-use eport_model::{CaName, CertificateMark, Code, Digest, Distrust, RegionCode, Subject, Timestamp, codes};
+use eport_model::{CaName, CertificateMark, Code, Digest, RegionCode, Subject, Timestamp, codes};
 use eport_platform::{CertificateRow, CertificateState, Grant, Platform};
 use eport_registry::IssuerState;
 use eport_signature::ListEntry;
@@ -246,8 +246,7 @@ fn usable(api: &Api, authority: &Authority) -> Result<(), ApiError> {
     let epoch = authority.region().and_then(|r| view.state.placement(r)).map(|p| p.epoch);
     let issuer = view.state.issuers().find(|i| i.key_id == key && i.state == IssuerState::Active);
     let listed = issuer.is_some_and(|i| epoch.is_none_or(|e| e >= i.since_epoch));
-    let of_key = || view.state.revocation(&Distrust::Key(authority.spki()).to_string());
-    let why = match (listed, view.state.revocation(authority.serial()).or_else(of_key)) {
+    let why = match (listed, view.state.revoked_ca(authority.serial(), authority.spki())) {
         (true, None) => return Ok(()),
         (false, _) => "is not listed in the registry as one that issues",
         (_, Some(_)) => "is revoked",

@@ -192,7 +192,10 @@ impl Desk {
         };
         token.claims.holds(&view.state, now)?;
         let revoked = |s: &String| s.parse().is_ok_and(|s| api.tls.revocations().contains(&s));
-        if revoked(&token.claims.serial) || token.claims.issuers.iter().any(revoked) {
+        let claims = &token.claims;
+        // What this node knows before the registry does counts as well, a cut-off CA's own list for example.
+        let distrusted = api.tls.revocations().distrusts(&claims.mark());
+        if distrusted || revoked(&claims.serial) || claims.issuers.iter().any(revoked) {
             return Err(Fault::Revoked);
         }
         Ok(Session { claims: token.claims, given_by })

@@ -10,7 +10,7 @@ use axum::{Extension, Json as Answer};
 use eport_access::Action;
 use eport_api_types::{ExamineAnswer, ExamineRequest, RevokedItem, from_rfc3339, rfc3339};
 use eport_authority::{certificates_of_pem, facts_of};
-use eport_model::{Code, Timestamp};
+use eport_model::{CertificateMark, Code, Timestamp};
 use eport_tls::{Usage, examine};
 
 /// `POST /v1/certificates:verify`: never an error for a certificate that is worth nothing; the answer says why.
@@ -50,8 +50,10 @@ pub async fn verify(
                 answer.purposes.push(word.to_owned());
                 answer.subject = Some(peer.subject.to_string());
                 answer.issuer = Some(peer.issuer.to_string());
-                let serials = std::iter::once(&peer.serial).chain(&peer.issuer_serials);
-                let revoked = serials.filter_map(|s| view.state.revocation(s.as_str())).find(|r| r.at <= at);
+                let (key, issuer, not_before) = (peer.key, peer.issuer, peer.not_before);
+                let mark = CertificateMark { serial: peer.serial.as_str(), key, issuer, not_before };
+                let above = peer.issuer_serials.iter().filter_map(|s| view.state.revocation(s.as_str()));
+                let revoked = view.state.revoked(&mark).into_iter().chain(above).find(|r| r.at <= at);
                 answer.revoked = revoked.map(|r| RevokedItem {
                     serial: r.serial.clone(),
                     at: rfc3339(r.at),

@@ -105,7 +105,7 @@ fn item(api: &Api, state: &Registered, roots: &[CaFacts], facts: &CaFacts, word:
         Some((_, CaName::Issuing { region, purpose })) => (Some(*region), Some(purpose.word().to_owned())),
         _ => (None, None),
     };
-    let word = if state.revocation(&facts.serial).is_some() { "revoked" } else { word };
+    let word = if state.revoked_ca(&facts.serial, facts.key_id).is_some() { "revoked" } else { word };
     let since = state.issuers().find(|i| i.key_id == key).map_or(0, |i| i.since_epoch.as_u64());
     let above = roots.iter().find(|r| r.subject == facts.issuer && !facts.is_root());
     TrustCa {

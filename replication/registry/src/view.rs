@@ -426,6 +426,11 @@ impl State {
         self.revoked(&mark)
     }
 
+    /// Why a CA is trusted no more: its certificate's serial, or its key.
+    pub fn revoked_ca(&self, serial: &str, key: Digest) -> Option<&Revocation> {
+        self.revocation(serial).or_else(|| self.revocation(&Distrust::Key(key).to_string()))
+    }
+
     /// The revocation of a serial.
     pub fn revocation(&self, serial: &str) -> Option<&Revocation> {
         self.revocations.get(serial)
