@@ -40,6 +40,7 @@ mod lists;
 mod lockout;
 mod metrics;
 mod observe;
+mod ocsp;
 mod openapi;
 mod operators_api;
 mod plan_api;
