@@ -134,7 +134,8 @@ async fn made(
     epoch: Epoch,
 ) -> Result<OcspDelegate, String> {
     let text = |e: eport_platform::LedgerError| e.to_string();
-    readable(api, platform.region(), eport_model::CERTIFICATES_SINCE).map_err(|e| e.problem.detail)?;
+    readable(api, platform.region(), eport_model::CERTIFICATES_SINCE)
+        .map_err(|e| e.problem.detail.unwrap_or_default())?;
     let now = api.now();
     let tbs = authority.prepare_delegate(epoch, moment(now), rand::random()).map_err(|e| e.to_string())?;
     let mut row = CertificateRow {

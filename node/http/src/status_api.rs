@@ -323,7 +323,7 @@ pub(crate) fn say_again(api: &Api, spoken: &mut BTreeMap<Digest, (usize, usize)>
                     tracing::warn!(key = %ca, "the registry was set back: the CA says again what was revoked")
                 }
                 Err(error) => {
-                    tracing::warn!(key = %ca, detail = %error.problem.detail, "the CA cannot say again what was revoked");
+                    tracing::warn!(key = %ca, detail = ?error.problem.detail, "the CA cannot say again what was revoked");
                     continue;
                 }
             }

@@ -29,7 +29,7 @@ impl Platform {
                 return Ok(());
             }
             for effect in &record.effects {
-                match self.undecided(effect, decided) {
+                match self.open_certificate(effect, decided) {
                     Ok(row) => found.extend(row),
                     Err(error) => failed = Some(error),
                 }
@@ -39,7 +39,7 @@ impl Platform {
         failed.map_or(Ok(found), |error| Err(error.into()))
     }
 
-    fn undecided(
+    fn open_certificate(
         &self,
         effect: &Effect,
         decided: &dyn Fn(&CertificateRow) -> bool,
