@@ -63,7 +63,17 @@ fn configured(fed: &Federation, node: &str, key: &str) -> Result<u16> {
     port.parse().with_context(|| line.to_owned())
 }
 
-/// One TCP socket, which speaks TLS 1.3 and shows the open routes to whoever has no certificate; one UDP socket, QUIC among nodes. A
+/// What a socket answers to bytes without TLS.
+fn plain(port: u16, said: &[u8]) -> Result<Vec<u8>> {
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    stream.write_all(said)?;
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    Ok(answer)
+}
+
+/// One TCP socket of the API, which speaks TLS 1.3 and shows the open routes to whoever has no certificate; one for metrics on loopback; one UDP socket, QUIC among nodes. A
 /// caller that speaks anything else gets nothing.
 pub fn every_socket_that_a_node_listens_on_wants_a_certificate_and_there_is_no_other(
     fed: &Federation,
@@ -72,9 +82,23 @@ pub fn every_socket_that_a_node_listens_on_wants_a_certificate_and_there_is_no_o
     for node in fed.nodes() {
         let pid = process(fed, &node.node)?;
         let (api, quic) = (configured(fed, &node.node, "api")?, configured(fed, &node.node, "quic")?);
+        let metrics = configured(fed, &node.node, "metrics")?;
         let tcp: BTreeSet<u16> = ports(pid, "tcp")?.union(&ports(pid, "tcp6")?).copied().collect();
         let udp: BTreeSet<u16> = ports(pid, "udp")?.union(&ports(pid, "udp6")?).copied().collect();
-        ensure!(tcp == BTreeSet::from([api]), "{}: listens on TCP {tcp:?}, {api} is configured", node.node);
+        ensure!(tcp == BTreeSet::from([api, metrics]), "{}: listens on TCP {tcp:?}", node.node);
+        // Without TLS and so on this machine alone: figures, and no other path.
+        for (path, status) in
+            [("/metrics", "200"), ("/v1/nodes", "404"), ("/healthz", "404"), ("/v1/registry/rows", "404")]
+        {
+            let said = plain(
+                metrics,
+                format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").as_bytes(),
+            )?;
+            let said = String::from_utf8_lossy(&said).into_owned();
+            ensure!(said.starts_with(&format!("HTTP/1.1 {status}")), "{path} on {metrics}: {said}");
+        }
+        let table = std::fs::read_to_string(format!("/proc/{pid}/net/tcp"))?;
+        ensure!(table.contains(&format!("0100007F:{metrics:04X}")), "metrics are not on loopback");
         ensure!(udp == BTreeSet::from([quic]), "{}: has UDP {udp:?}, {quic} is configured", node.node);
         let nobody = Http::new(&bundle, None)?;
         for path in ["/metrics", "/v1/nodes", "/v1/registry/rows", "/openapi.json", "/docs"] {
@@ -83,11 +107,7 @@ pub fn every_socket_that_a_node_listens_on_wants_a_certificate_and_there_is_no_o
         }
         // No plain HTTP, and no answer to noise.
         for said in [&b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n"[..], &[0x16, 3, 1, 0, 2, 1, 0], &[0; 64]] {
-            let mut stream = std::net::TcpStream::connect(("127.0.0.1", api))?;
-            stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-            stream.write_all(said)?;
-            let mut answer = Vec::new();
-            let _ = stream.read_to_end(&mut answer);
+            let answer = plain(api, said)?;
             ensure!(!answer.starts_with(b"HTTP"), "plain HTTP is answered on {api}");
         }
     }
