@@ -63,8 +63,8 @@ pub use status::{
     PlatformKind, PlatformState, PlatformStatus, SlotStatus, TableSummary, Warning,
 };
 pub use tables::{
-    ChangedRow, FieldChange, ImportAnswer, ImportProblem, TableDiff, TableDoc, TableNode, TableRow,
-    TableStatus, TableVersionItem,
+    ChangedRow, FieldChange, ImportAnswer, ImportProblem, RetireRequest, RollbackAnswer, RollbackRequest,
+    TableDiff, TableDoc, TableNode, TableRow, TableStatus, TableVerification, TableVersionItem,
 };
 pub use tails::{TailCounts, TailDetail, TailDiscard, TailItem, TailRecord, TailResubmit, TailResubmitted};
 pub use trust::{

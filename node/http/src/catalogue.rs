@@ -451,6 +451,13 @@ pub const ROUTES: &[Route] = &[
     get("/v1/tables/{name}/versions", &[], "Versions of a table"),
     get("/v1/tables/{name}/diff", &["from", "to"], "Difference of two versions"),
     get("/v1/tables/{name}/status", &[], "Which node holds which version"),
+    post("/v1/tables/{name}/verify", "", "Look through the catalog objects of this node; what is damaged is fetched again"),
+    post("/v1/tables/{name}/rollback", "application/json", "Publish the content of an older version again"),
+    post(
+        "/v1/tables/{name}/versions/{version}/retirement",
+        "application/json",
+        "Take back a version that is not in force yet, or give up the content of one that was",
+    ),
     post(
         "/v1/tables/{name}/versions",
         "multipart/form-data",

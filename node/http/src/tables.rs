@@ -30,6 +30,14 @@ pub enum Error {
         /// The version.
         version: u64,
     },
+    /// The version's content was given up.
+    #[error("version {version} of {table} is retired")]
+    Retired {
+        /// The table.
+        table: String,
+        /// The version.
+        version: u64,
+    },
     /// The content here does not prove itself.
     #[error("content of {table} version {version}: {source}")]
     Damaged {
@@ -48,6 +56,7 @@ impl Coded for Error {
         match self {
             Error::NotFound(_) => codes::NOT_FOUND,
             Error::NotHere { .. } => codes::TABLE_NOT_HERE,
+            Error::Retired { .. } => codes::TABLE_RETIRED,
             Error::Damaged { .. } => codes::RECORD_DAMAGED,
         }
     }
@@ -88,7 +97,7 @@ impl TableService {
     /// Reads `OWNER/NAME` or a bare name.
     pub fn resolve(&self, text: &str) -> Result<TableId, Error> {
         let name = TableName::resolve(text, self.province).map_err(|e| Error::NotFound(e.to_string()))?;
-        Ok(TableId { owner: name.owner(), name: name.name().to_owned() })
+        Ok(TableId::table(name.owner(), name.name()))
     }
 
     /// The versions of a table, newest last. An unknown table is an error.
@@ -116,12 +125,16 @@ impl TableService {
             return Ok(table);
         }
         let name = || version.table.to_string();
+        if !version.keeps_content() {
+            return Err(Error::Retired { table: name(), version: version.version });
+        }
         if !self.objects.has(&root) {
             return Err(Error::NotHere { table: name(), version: version.version });
         }
         let damaged =
             |source| Error::Damaged { table: name(), version: version.version, source: Arc::new(source) };
-        let content = self.objects.get(&root).map_err(|_| damaged(ContentError::Missing(root)))?;
+        // What turns out damaged is given up by the store and fetched again: until then the version is not here.
+        let content = self.objects.content(&root).map_err(|_| damaged(ContentError::Missing(root)))?;
         let table = Table::open(content, root).map_err(damaged)?;
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if open.1.len() >= OPEN_MAX
@@ -163,6 +176,7 @@ impl TableService {
             let mut entries: Vec<Entry> = view
                 .state
                 .table_versions(id)
+                .filter(|v| !v.is_withdrawn())
                 .map(|v| Entry {
                     used: Used {
                         table: Arc::from(id.to_string()),

@@ -128,6 +128,7 @@ pub async fn versions(
         rows: v.rows,
         effective: rfc3339(v.effective),
         published_at: rfc3339(v.published_at),
+        state: crate::tables_life::state_word(&v).to_owned(),
         published_by: v.publisher,
     };
     Ok(Answer(Page::whole(api.tables.versions(&id)?.into_iter().map(item).collect())).into_response())
@@ -339,9 +340,9 @@ pub async fn publish(
         };
         return Err(ApiError::of(&conflict));
     }
-    let (objects, bytes) = (api.agent.objects().clone(), content.bytes);
-    let stored = tokio::task::spawn_blocking(move || objects.put(&bytes)).await;
-    stored.map_err(|e| ApiError::new(codes::INTERNAL, e.to_string()))??;
+    let staged =
+        crate::staging::stage(&api, &id, newest + 1, content.bytes.into(), options.force).await?;
+    answer.lacking = staged.lacking.clone();
     let op = Op::PublishTable {
         table: id.clone(),
         version: newest + 1,
@@ -392,6 +393,7 @@ fn answer(id: &TableId, report: &ImportReport, newest: u64) -> ImportAnswer {
             .collect(),
         effective: String::new(),
         published: false,
+        lacking: Vec::new(),
         error: None,
     }
 }
