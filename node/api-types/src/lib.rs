@@ -63,7 +63,7 @@ pub use status::{
     PlatformKind, PlatformState, PlatformStatus, SlotStatus, TableSummary, Warning,
 };
 pub use tables::{
-    ChangedRow, FieldChange, ImportAnswer, ImportProblem, RetireRequest, RollbackAnswer, RollbackRequest,
+    BundleAnswer, BundleItem, CatalogAnswer, ChangedRow, FieldChange, ImportAnswer, ImportProblem, RetireRequest, RollbackAnswer, RollbackRequest,
     TableDiff, TableDoc, TableNode, TableRow, TableStatus, TableVerification, TableVersionItem,
 };
 pub use tails::{TailCounts, TailDetail, TailDiscard, TailItem, TailRecord, TailResubmit, TailResubmitted};

@@ -222,3 +222,51 @@ pub struct RollbackAnswer {
     /// True when the registry has it.
     pub published: bool,
 }
+
+/// What a node took from a bundle.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct BundleAnswer {
+    /// The node.
+    pub node: NodeId,
+    /// Its versions.
+    pub items: Vec<BundleItem>,
+}
+
+/// One version of a bundle.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct BundleItem {
+    /// `OWNER/NAME`.
+    pub name: String,
+    /// Number.
+    pub version: u64,
+    /// Root digest.
+    pub root: Digest,
+    /// Since when it counts.
+    pub effective: String,
+    /// True when the registry of this node names it too.
+    pub known: bool,
+}
+
+/// A version of a catalog that is no table.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct CatalogAnswer {
+    /// `KIND:OWNER/NAME`.
+    pub name: String,
+    /// Number.
+    pub version: u64,
+    /// Root digest.
+    pub root: Digest,
+    /// Bytes of what it carries.
+    pub bytes: u64,
+    /// What its publisher says of it; signed.
+    pub note: String,
+    /// When it takes effect; none before it is published.
+    pub effective: Option<String>,
+    /// By whom.
+    pub published_by: String,
+    /// True when the registry has it.
+    pub published: bool,
+    /// Reachable nodes with a duty that do not have it; only with force.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lacking: Vec<NodeId>,
+}

@@ -13,6 +13,7 @@ mod backup_api;
 mod backup_sets;
 mod ca;
 mod caller;
+mod catalogs_api;
 mod catalogue;
 mod certificates_api;
 mod chains;

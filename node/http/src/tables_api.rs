@@ -302,7 +302,7 @@ pub async fn publish(
     // Compared with the version it takes over from, which is not always the newest: history may be added later.
     let compared = at.unwrap_or(Timestamp::from_millis(i64::MAX));
     let before =
-        versions.iter().filter(|v| v.effective <= compared).max_by_key(|v| (v.effective, v.version)).cloned();
+        versions.iter().filter(|v| v.effective <= compared && v.keeps_content()).max_by_key(|v| (v.effective, v.version)).cloned();
     let before = match before {
         Some(v) => Some(open(&api, v).await?),
         None => None,
@@ -325,7 +325,7 @@ pub async fn publish(
     }
     let same = versions
         .iter()
-        .filter(|v| at.is_none_or(|at| v.effective == at))
+        .filter(|v| v.keeps_content() && at.is_none_or(|at| v.effective == at))
         .max_by_key(|v| (v.effective, v.version));
     if let Some(v) = same.filter(|v| v.root == content.root) {
         // The same content again: nothing to publish, so a repeated command changes nothing.

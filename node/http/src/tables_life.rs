@@ -1,4 +1,4 @@
-//! The life of table versions after their publication: looked through, rolled back, withdrawn, retired.
+//! The life of table versions after their publication: looked through, rolled back, withdrawn, retired, carried in bundles.
 
 use crate::Caller;
 use crate::auth::need;
@@ -7,9 +7,11 @@ use crate::problem::ApiError;
 use crate::signing::{command, propose};
 use crate::state::Api;
 use axum::extract::{Path, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json as Answer};
 use eport_access::Action;
-use eport_api_types::{RetireRequest, RollbackAnswer, RollbackRequest, TableVerification, rfc3339};
+use eport_api_types::{BundleAnswer, BundleItem, RetireRequest, RollbackAnswer, RollbackRequest, TableVerification, rfc3339};
 use eport_model::codes;
 use eport_registry::{Op, Outcome, VersionState};
 use std::time::{Duration, Instant};
@@ -126,4 +128,48 @@ pub async fn rollback(
         }
         other => Err(ApiError::new(codes::INTERNAL, format!("the registry answered {other:?}"))),
     }
+}
+
+/// Which versions a bundle is to have.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default)]
+pub struct Since {
+    since: Option<u64>,
+}
+
+/// `GET /v1/tables/{name}/bundle`: versions with content and signatures, for a site that no line reaches.
+pub async fn export(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+    crate::extract::Query(q): crate::extract::Query<Since>,
+) -> Result<Response, ApiError> {
+    need(&api, &caller, Action::ReadTables, None)?;
+    let (id, agent) = (api.tables.resolve(&name)?, api.agent.clone());
+    let made = tokio::task::spawn_blocking(move || agent.export_bundle(&id, q.since)).await;
+    let made = made.map_err(|e| ApiError::new(codes::INTERNAL, e.to_string()))?;
+    let bytes = made.map_err(|e| ApiError::of(&e))?;
+    Ok(([(header::CONTENT_TYPE, "application/octet-stream")], bytes).into_response())
+}
+
+/// `POST /v1/bundles`: takes a bundle, judged by this node's own registry.
+pub async fn import(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    body: Result<bytes::Bytes, axum::extract::rejection::BytesRejection>,
+) -> Result<Answer<BundleAnswer>, ApiError> {
+    need(&api, &caller, Action::PublishTable, None)?;
+    let body = body.map_err(|e| ApiError::new(codes::BODY_TOO_LARGE, e.body_text()))?;
+    let agent = api.agent.clone();
+    let taken = tokio::task::spawn_blocking(move || agent.import_bundle(&body)).await;
+    let taken = taken.map_err(|e| ApiError::new(codes::INTERNAL, e.to_string()))?;
+    let taken = taken.map_err(|e| ApiError::of(&e))?;
+    let item = |c: eport_agent::Carried| BundleItem {
+        name: c.version.table.to_string(),
+        version: c.version.version,
+        root: c.version.root,
+        effective: rfc3339(c.version.effective),
+        known: c.known,
+    };
+    Ok(Answer(BundleAnswer { node: api.agent.me(), items: taken.into_iter().map(item).collect() }))
 }

@@ -183,7 +183,7 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
         agent_config,
         data,
         shared,
-        objects.clone(),
+        objects,
         registry.clone(),
         transport.clone(),
         dispatcher.board(),
@@ -207,7 +207,7 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
         None => None,
     };
     let archiver = config.archive.as_ref().map(|section| Archiver::start(section, agent.clone()));
-    let tables = TableService::new(registry.clone(), objects, config.node.region.province());
+    let tables = TableService::new(agent.clone(), config.node.region.province());
     let trust_pem = crate::trust::text(&trust)?;
     let trust_stop = Arc::new(tokio::sync::Notify::new());
     let follower =

@@ -27,7 +27,7 @@ mod tails;
 mod verification;
 mod view;
 
-pub use catalog::CatalogSoft;
+pub use catalog::{BUNDLE_LEN_MAX, BundleError, Carried, CatalogSoft};
 pub use checkpoints::Bootstrap;
 pub use clock::Clock;
 pub use dispatch::{Dispatcher, ForwardHandler};

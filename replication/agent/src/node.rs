@@ -114,6 +114,7 @@ struct Inner {
     book: Mutex<catalog::Book>,
     offers: catalog::Offers,
     scrub_asked: Notify,
+    carried: Mutex<Vec<eport_registry::TableVersion>>,
     /// What is told of the backups that this node makes by schedule.
     backup_set: Mutex<Option<crate::BackupSetSoft>>,
     reports: Arc<SealReports>,
@@ -171,6 +172,7 @@ impl Agent {
             book: Mutex::default(),
             offers: catalog::Offers::default(),
             scrub_asked: Notify::new(),
+            carried: Mutex::default(),
             backup_set: Mutex::default(),
             reports: Arc::default(),
             desk: Arc::default(),
@@ -190,6 +192,7 @@ impl Agent {
         };
         let agent = Self { inner: Arc::new(inner) };
         tokio::task::block_in_place(|| agent.look_for_journals())?;
+        tokio::task::block_in_place(|| agent.load_carried());
         // Subscribed before the first look, so that no change falls between the two.
         let changes = agent.inner.registry.changes();
         agent.follow_registry_once().await?;
@@ -596,6 +599,10 @@ impl Agent {
 
     pub(crate) fn book_lock(&self) -> &Mutex<catalog::Book> {
         &self.inner.book
+    }
+
+    pub(crate) fn carried_lock(&self) -> &Mutex<Vec<eport_registry::TableVersion>> {
+        &self.inner.carried
     }
 
     pub(crate) fn offers(&self) -> &catalog::Offers {

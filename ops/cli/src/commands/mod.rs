@@ -42,6 +42,7 @@ pub mod simple;
 pub mod site;
 pub mod status;
 pub mod table;
+pub mod table_life;
 pub mod tail;
 pub mod user;
 pub mod verify;

@@ -4,6 +4,7 @@
 //! another holder and keeps what has come; nothing that a version of the registry, a draft or a bundle needs is collected.
 
 mod book;
+mod bundle;
 mod fetch;
 mod offers;
 mod protocol;
@@ -11,6 +12,7 @@ mod serve;
 mod tend;
 
 pub use book::CatalogSoft;
+pub use bundle::{BUNDLE_LEN_MAX, BundleError, Carried};
 pub(crate) use book::Book;
 pub(crate) use offers::Offers;
 pub(crate) use serve::serve;
@@ -59,6 +61,13 @@ pub(crate) struct Fetcher<'a> {
 pub(crate) fn live(state: &State) -> BTreeSet<Digest> {
     let kept = state.catalogs().flat_map(|id| state.catalog_versions(id)).filter(|v| v.keeps_content());
     kept.map(|v| v.root).chain(state.drafts().map(|d| d.root)).collect()
+}
+
+/// [`live`], and what bundles brought to this node.
+pub(crate) fn live_here(agent: &Agent) -> BTreeSet<Digest> {
+    let mut roots = live(&agent.registry().state().state);
+    roots.extend(agent.carried().iter().map(|v| v.root));
+    roots
 }
 
 /// Fetches what is missing whenever the registry changes, until the node stops.

@@ -1,6 +1,6 @@
 //! Collections and looks through the objects, in the background and when somebody asks.
 
-use super::live;
+use super::live_here;
 use crate::node::Agent;
 use std::time::{Duration, Instant};
 use tracing::{info, warn};
@@ -35,17 +35,15 @@ fn has_unnamed(agent: &Agent) -> bool {
     if view.state.federation().is_none() {
         return false;
     }
-    let live = live(&view.state);
-    agent.objects().unnamed(&live)
+    agent.objects().unnamed(&live_here(agent))
 }
 
 async fn collect(agent: &Agent) {
-    let (objects, registry) = (agent.objects().clone(), agent.registry().clone());
+    let (objects, asked) = (agent.objects().clone(), agent.clone());
     let run = move || {
         objects.collect(|| {
             // Asked after the round has begun. Before the registry is known here, nothing is known to be dead.
-            let view = registry.state();
-            view.state.federation().is_some().then(|| live(&view.state))
+            asked.registry().state().state.federation().is_some().then(|| live_here(&asked))
         })
     };
     match tokio::task::spawn_blocking(run).await {
@@ -53,7 +51,7 @@ async fn collect(agent: &Agent) {
             if done.objects > 0 {
                 info!(objects = done.objects, before = done.bytes.0, after = done.bytes.1, "catalog objects collected");
             }
-            let named = live(&agent.registry().state().state);
+            let named = live_here(agent);
             let mut book = agent.book();
             book.collected += done.objects;
             book.retain(&named);

@@ -264,6 +264,21 @@ impl ObjectStore {
         durable::write_file(&self.0.dir.join("roots"), &bytes)
     }
 
+    /// Keeps a small named note beside the objects, whole or not at all.
+    pub fn write_note(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
+        durable::write_file(&self.0.dir.join(name).with_extension("note"), bytes)
+    }
+
+    /// A note, as it was written last.
+    pub fn read_note(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
+        let path = self.0.dir.join(name).with_extension("note");
+        match fs::read(&path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(Error::io("read note", &path, e)),
+        }
+    }
+
     /// The content with this root.
     pub fn content(&self, root: &Digest) -> Result<Bytes, Error> {
         if !self.has(root) {
