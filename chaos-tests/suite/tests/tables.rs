@@ -73,9 +73,24 @@ fn a_node_stopped_through_five_publications_takes_what_changed_and_names_a_peer_
         let next = publish_quays(fed, salt)?;
         ensure!(next["changed"] == 200 && next["published"] == true, "{next}");
     }
+    // It dies in the middle of an install: nothing of it is visible afterwards, and it goes on.
+    let dies = fed.arm("gz-a-2", "objects.install.before", "stop")?;
+    fed.dev("restart", "gz-a-2")?;
+    dies.wait(Duration::from_secs(20))?;
+    fed.dev("kill", "gz-a-2")?;
+    drop(dies);
+    // Its disk is full: the code is shown, and it tries again until there is space.
+    let full = fed.arm("gz-a-2", "objects.write", "fail")?;
     // Its first choice gives wrong bytes: it is named, and the next holder serves.
     let armed = fed.arm("gz-a-1", "catalog.serve", "fail")?;
     fed.dev("restart", "gz-a-2")?;
+    fed.wait_status("gz-a-2", "a full disk named", |s| {
+        let warnings = s["warnings"].as_array().cloned().unwrap_or_default();
+        warnings.iter().any(|w| w["text"].as_str().is_some_and(|t| t.contains("no space is left")))
+    })?;
+    let held = fed.eport_at("gz-a-2", &["table", "get", "quays", "Q00007"])?;
+    ensure!(held.code == 5, "a version that is not here is answered: {held:?}");
+    drop(full);
     let status = installed(fed, "quays")?;
     let me = status["nodes"].as_array().context("nodes")?.iter().find(|n| n["node"] == "gz-a-2").cloned();
     let me = me.context("gz-a-2")?;
@@ -121,9 +136,9 @@ fn a_rollback_costs_nothing_and_a_retired_version_gives_its_disk_back(fed: &Fede
     let status = installed(fed, "quays")?;
     ensure!(status["root"] == back["root"] && status["version"] == 7, "{status}");
     ensure!(bytes_of(&objects_of(fed, "sz-a-1")?) == before, "an old root again took space");
-    fed.eport(&["--yes", "table", "retire", "quays", "7", "--reason", "test"])?;
+    fed.eport(&["table", "retire", "quays", "7", "--reason", "test"])?;
     for version in ["2", "3", "4", "5", "6"] {
-        let gone = fed.eport(&["--yes", "table", "retire", "quays", version, "--reason", "test"])?.ok_json()?;
+        let gone = fed.eport(&["table", "retire", "quays", version, "--reason", "test"])?.ok_json()?;
         ensure!(gone["state"] == "retired", "{gone}");
     }
     wait_for("collected objects", Duration::from_secs(30), || {
