@@ -76,7 +76,7 @@ fn a_node_stopped_through_five_publications_takes_what_changed_and_names_a_peer_
     // It dies in the middle of an install: nothing of it is visible afterwards, and it goes on.
     let dies = fed.arm("gz-a-2", "objects.install.before", "stop")?;
     fed.dev("restart", "gz-a-2")?;
-    dies.wait(Duration::from_secs(20))?;
+    ensure!(dies.wait(Duration::from_secs(20)), "no install came");
     fed.dev("kill", "gz-a-2")?;
     drop(dies);
     // Its disk is full: the code is shown, and it tries again until there is space.

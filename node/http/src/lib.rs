@@ -60,6 +60,7 @@ mod tables;
 mod tables_api;
 mod tables_life;
 mod tables_watch;
+mod tail_import_api;
 mod tails_api;
 mod trust_api;
 mod users_api;
