@@ -64,7 +64,9 @@ pub use signed::{
     statement,
 };
 pub use state::{APPROVALS_KEPT, AUDIT_KEPT, Applied, OUTCOMES_KEPT, State};
-pub use tables::{TableId, TableVersion};
+pub use tables::{
+    CatalogId, CatalogKind, DRAFT_LIFE_MS, Draft, PublisherProof, TableId, TableVersion, VersionState,
+};
 pub use trust::{Material, RootList, Rotation, RotationPhase, RotationStep, TRUST_FIRST, Trust, TrustAck};
 pub use users::{
     ACCESS_LOG_ANCHOR_MS, ACCESS_LOG_DAYS, AccessHead, DELEGATION_LIFE_MAX_MS, DELEGATIONS_MAX,

@@ -169,6 +169,60 @@ fn table_versions_rise_without_gaps() {
 }
 
 #[test]
+fn a_draft_is_staged_by_a_member_and_gone_once_it_is_published_or_an_hour_old() {
+    let mut w = World::with_platform();
+    let table: TableId = "440000/ports".parse().unwrap();
+    let stage = |version: u64| Op::StageTable {
+        table: table.clone(),
+        version,
+        root: Digest::of(&version.to_be_bytes()),
+    };
+    assert!(w.operator(stage(1)).is_err(), "only a node has the content");
+    assert!(w.by_node(node("gz-a-1"), stage(2)).is_err(), "only the next version");
+    w.by_node(node("gz-a-1"), stage(1)).unwrap();
+    assert_eq!(w.state.drafts().next().unwrap().by, node("gz-a-1"));
+    assert_eq!(w.state.catalogs().collect::<Vec<_>>(), [&table], "a catalog of drafts is one too");
+    publish(&mut w, 1, None).unwrap();
+    assert_eq!(w.state.drafts().count(), 0);
+    assert_eq!(w.state.table_newest(&table).unwrap().origin, Some(node("gz-a-1")));
+    w.by_node(node("gz-a-1"), stage(2)).unwrap();
+    w.now += 3_700_000;
+    let pack: TableId = "pack:440000/ports".parse().unwrap();
+    assert_eq!(pack.to_string(), "pack:440000/ports");
+    let other = Op::StageTable { table: pack.clone(), version: 1, root: Digest::of(b"pack") };
+    w.by_node(node("gz-a-1"), other).unwrap();
+    assert_eq!(
+        w.state.drafts().map(|d| d.catalog.clone()).collect::<Vec<_>>(),
+        [pack],
+        "old ones are forgotten"
+    );
+    let rebuilt = State::from_rows(w.state.rows()).unwrap();
+    assert_eq!(rebuilt.digest(), w.state.digest());
+}
+
+#[test]
+fn a_version_in_force_stays_a_coming_one_is_taken_back_and_a_former_one_gives_up_its_content() {
+    let mut w = World::founded(Mode::Production);
+    let table: TableId = "440000/ports".parse().unwrap();
+    let now = w.now;
+    publish(&mut w, 1, Some(now - 1_000)).unwrap();
+    publish(&mut w, 2, Some(now - 500_000)).unwrap();
+    publish(&mut w, 3, None).unwrap();
+    let mut retire = |version| {
+        w.operator(Op::RetireTable { table: "440000/ports".parse().unwrap(), version, reason: "test".into() })
+    };
+    assert!(retire(1).is_err(), "it is in force");
+    assert!(matches!(retire(9), Err(Refusal::NotFound { .. })));
+    retire(2).unwrap();
+    retire(3).unwrap();
+    retire(3).unwrap();
+    let at = |ms| w.state.table_as_of(&table, Timestamp::from_millis(ms)).unwrap();
+    assert_eq!(at(now + 10 * 86_400_000).version, 1, "what was taken back never takes effect");
+    let former = at(now - 400_000);
+    assert_eq!((former.version, former.keeps_content()), (2, false), "no other version answers for it");
+}
+
+#[test]
 fn in_production_a_version_takes_effect_after_the_lead_unless_it_is_first_or_history() {
     let mut w = World::founded(Mode::Production);
     let now = w.now;

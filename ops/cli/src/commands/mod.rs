@@ -43,6 +43,7 @@ pub mod simple;
 pub mod site;
 pub mod status;
 pub mod table;
+pub mod table_life;
 pub mod tail;
 mod tail_offline;
 pub mod user;
