@@ -102,6 +102,10 @@ pub async fn run(plan: &Plan) -> Result<Vec<Row>> {
         let done = crate::authority::measure(plan, &mut rows).await;
         keep("Certificate authority", done, &mut rows);
     }
+    if plan.wants("catalog") {
+        let done = crate::catalog::measure(&plan.dir, &mut rows);
+        keep("Catalog", done, &mut rows);
+    }
     if plan.wants("start") {
         let done = start(plan, &mut rows).await;
         keep("Start to ready", done, &mut rows);

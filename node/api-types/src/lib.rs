@@ -21,8 +21,10 @@ mod page;
 mod plan;
 mod problem;
 mod recovery;
+mod removal;
 mod status;
 mod tables;
+mod tail_import;
 mod tails;
 mod trust;
 mod users;
@@ -58,14 +60,17 @@ pub use page::Page;
 pub use plan::{BackupPlan, PlatformAdvice, PlatformLossDoc, ProposedBackup, SiteDoc, SiteLoss, SiteRequest};
 pub use problem::{CliError, CliErrorBody, Problem, Redirect};
 pub use recovery::{AdoptPlan, AdoptRequest, JournalCopy, LineageItem, NodeRequest};
+pub use removal::{NodeObstacle, NodeRemoval, NodeRemoved};
 pub use status::{
     BackupStatus, BootstrapStatus, DurabilityNow, FederationStatus, Mode, NodeState, NodeStatus,
     PlatformKind, PlatformState, PlatformStatus, SlotStatus, TableSummary, Warning,
 };
 pub use tables::{
-    ChangedRow, FieldChange, ImportAnswer, ImportProblem, TableDiff, TableDoc, TableNode, TableRow,
-    TableStatus, TableVersionItem,
+    BundleAnswer, BundleItem, CatalogAnswer, ChangedRow, FieldChange, ImportAnswer, ImportProblem,
+    RetireRequest, RollbackAnswer, RollbackRequest, TableDiff, TableDoc, TableNode, TableRow, TableStatus,
+    TableVerification, TableVersionItem,
 };
+pub use tail_import::{Place, TailImport, TailProgress};
 pub use tails::{TailCounts, TailDetail, TailDiscard, TailItem, TailRecord, TailResubmit, TailResubmitted};
 pub use trust::{
     IssuerRequest, LedgerHead, RootListItem, RotationItem, RotationMaterial, RotationRequest, TrustCa,

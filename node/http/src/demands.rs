@@ -72,6 +72,7 @@ pub const DEMANDS: &[Demand] = &[
     // An invited node is no member yet: its invitation is what counts.
     in_person(post("/v1/nodes:join", OWN_PROOF)),
     post("/v1/nodes/{node}/drain", SYSTEM),
+    in_person(post("/v1/nodes/{node}/removal", SYSTEM)),
     get("/v1/sites", FEDERATION),
     put("/v1/sites/{site}", SYSTEM),
     get("/v1/approvals", INSPECT),
@@ -154,6 +155,8 @@ pub const DEMANDS: &[Demand] = &[
     get("/v1/tails", INSPECT),
     get("/v1/platforms/{region}/tails", INSPECT),
     get("/v1/platforms/{region}/tails/{id}", INSPECT),
+    post("/v1/platforms/{region}/tails", PLATFORM),
+    put("/v1/platforms/{region}/tails/{id}/content", PLATFORM),
     post("/v1/platforms/{region}/tails/{id}/resubmit", PLATFORM),
     post("/v1/platforms/{region}/tails/{id}/discard", PLATFORM),
     get("/v1/platforms/{region}/data-keys", FEDERATION),
@@ -170,6 +173,14 @@ pub const DEMANDS: &[Demand] = &[
     get("/v1/tables/{name}/diff", TABLES),
     get("/v1/tables/{name}/status", TABLES),
     post("/v1/tables/{name}/versions", &[Action::PublishTable]),
+    get("/v1/tables/{name}/bundle", TABLES),
+    get("/v1/catalogs/{name}", TABLES),
+    get("/v1/catalogs/{name}/versions", TABLES),
+    post("/v1/catalogs/{name}/versions", &[Action::PublishTable]),
+    post("/v1/bundles", &[Action::PublishTable]),
+    post("/v1/tables/{name}/verify", &[Action::PublishTable]),
+    post("/v1/tables/{name}/rollback", &[Action::PublishTable]),
+    post("/v1/tables/{name}/versions/{version}/retirement", &[Action::PublishTable]),
 ];
 
 /// What a route demands.

@@ -128,6 +128,7 @@ pub async fn versions(
         rows: v.rows,
         effective: rfc3339(v.effective),
         published_at: rfc3339(v.published_at),
+        state: crate::tables_life::state_word(&v).to_owned(),
         published_by: v.publisher,
     };
     Ok(Answer(Page::whole(api.tables.versions(&id)?.into_iter().map(item).collect())).into_response())
@@ -300,8 +301,11 @@ pub async fn publish(
     };
     // Compared with the version it takes over from, which is not always the newest: history may be added later.
     let compared = at.unwrap_or(Timestamp::from_millis(i64::MAX));
-    let before =
-        versions.iter().filter(|v| v.effective <= compared).max_by_key(|v| (v.effective, v.version)).cloned();
+    let before = versions
+        .iter()
+        .filter(|v| v.effective <= compared && v.keeps_content())
+        .max_by_key(|v| (v.effective, v.version))
+        .cloned();
     let before = match before {
         Some(v) => Some(open(&api, v).await?),
         None => None,
@@ -324,7 +328,7 @@ pub async fn publish(
     }
     let same = versions
         .iter()
-        .filter(|v| at.is_none_or(|at| v.effective == at))
+        .filter(|v| v.keeps_content() && at.is_none_or(|at| v.effective == at))
         .max_by_key(|v| (v.effective, v.version));
     if let Some(v) = same.filter(|v| v.root == content.root) {
         // The same content again: nothing to publish, so a repeated command changes nothing.
@@ -339,9 +343,8 @@ pub async fn publish(
         };
         return Err(ApiError::of(&conflict));
     }
-    let (objects, bytes) = (api.agent.objects().clone(), content.bytes);
-    let stored = tokio::task::spawn_blocking(move || objects.put(&bytes)).await;
-    stored.map_err(|e| ApiError::new(codes::INTERNAL, e.to_string()))??;
+    let staged = crate::staging::stage(&api, &id, newest + 1, content.bytes.into(), options.force).await?;
+    answer.lacking = staged.lacking.clone();
     let op = Op::PublishTable {
         table: id.clone(),
         version: newest + 1,
@@ -392,6 +395,7 @@ fn answer(id: &TableId, report: &ImportReport, newest: u64) -> ImportAnswer {
             .collect(),
         effective: String::new(),
         published: false,
+        lacking: Vec::new(),
         error: None,
     }
 }

@@ -170,10 +170,22 @@ impl State {
         policy.durability == DurabilityMode::AutoSync && policy.isolation == Isolation::Degrade
     }
 
-    /// True when the primary still has to show that it knows the policy, or that nothing is left of what a former policy let
-    /// it answer alone.
+    /// True when the primary still has to show that it knows the policy and the in-sync set, or that nothing is left of what a
+    /// former one let it answer alone.
     pub fn awaits_primary(&self, placement: &Placement) -> bool {
-        !placement.seen || (placement.degrade_k > 0 && !self.may_degrade(placement))
+        !placement.seen || placement.degrade_k > crate::decide::degrade_k(self, placement)
+    }
+
+    /// True when `last`, as a node shows it in a failover, agrees with what the registry knows that it had. A backup that was taken
+    /// in sync in the present epoch, or a primary that has opened it, and shows nothing of it, is an old copy of its data.
+    pub fn may_witness(&self, placement: &Placement, node: NodeId, last: &Position) -> bool {
+        let shows_epoch = last.epoch >= placement.epoch;
+        if node == placement.primary {
+            let head = self.newest_head(placement.region, placement.epoch);
+            let opened = head != Position::ZERO || placement.backups.iter().any(|b| b.in_sync && b.level);
+            return !opened || (shows_epoch && last.index >= head.index);
+        }
+        shows_epoch || !placement.backup(node).is_some_and(|b| b.in_sync && b.level)
     }
 
     /// True when these answers prove that no acknowledged record is lost by a failover: the old primary's own, or a seal
@@ -267,7 +279,15 @@ impl State {
 
     /// All tables by id.
     pub fn tables(&self) -> impl Iterator<Item = &TableId> {
-        self.tables.keys()
+        self.tables.keys().filter(|id| id.kind == crate::CatalogKind::Table)
+    }
+
+    /// All catalogs by id, of every kind, also those of which there are only drafts.
+    pub fn catalogs(&self) -> impl Iterator<Item = &TableId> {
+        let known = self.tables.keys();
+        let drafted = self.drafts.keys().map(|(id, _)| id).filter(|id| !self.tables.contains_key(*id));
+        let mut before = None;
+        known.chain(drafted.filter(move |id| before.replace(*id) != Some(*id)))
     }
 
     /// Versions of a table, oldest first.
@@ -275,14 +295,30 @@ impl State {
         self.tables.get(table).into_iter().flat_map(|v| v.values())
     }
 
+    /// Versions of a catalog of any kind, oldest first.
+    pub fn catalog_versions(&self, id: &TableId) -> impl DoubleEndedIterator<Item = &TableVersion> {
+        self.table_versions(id)
+    }
+
+    /// Contents that are being brought to the nodes.
+    pub fn drafts(&self) -> impl Iterator<Item = &crate::Draft> {
+        self.drafts.values()
+    }
+
+    /// The draft of a content.
+    pub fn draft(&self, id: &TableId, root: &eport_model::Digest) -> Option<&crate::Draft> {
+        self.drafts.get(&(id.clone(), *root))
+    }
+
     /// The newest version of a table, in force or not yet.
     pub fn table_newest(&self, table: &TableId) -> Option<&TableVersion> {
         self.table_versions(table).next_back()
     }
 
-    /// The version in force at an instant: the latest effective one, of equal ones the newest.
+    /// The version in force at an instant: the latest effective one, of equal ones the newest; what was withdrawn never was.
     pub fn table_as_of(&self, table: &TableId, at: Timestamp) -> Option<&TableVersion> {
-        self.table_versions(table).filter(|v| v.effective <= at).max_by_key(|v| (v.effective, v.version))
+        let known = self.table_versions(table).filter(|v| v.effective <= at && !v.is_withdrawn());
+        known.max_by_key(|v| (v.effective, v.version))
     }
 
     /// All operators by id.
