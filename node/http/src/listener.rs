@@ -80,7 +80,7 @@ pub async fn serve(listener: TcpListener, tls: Tls, router: Router, mut stop: wa
 /// Tells every connection when more is revoked.
 async fn tell(tls: Tls, told: watch::Sender<()>) {
     let mut known = tls.revocations().mark();
-    loop {
+    while !told.is_closed() {
         tokio::time::sleep(NEWS_EVERY).await;
         let now = tls.revocations().mark();
         if now != known {

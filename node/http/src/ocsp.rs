@@ -17,7 +17,7 @@ use eport_model::{Digest, Epoch, Timestamp};
 use eport_platform::{CertificateRow, CertificateState, DELEGATE_PROFILE, Grant, Platform};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tracing::{info, warn};
 
 const MEDIA: &str = "application/ocsp-response";
@@ -28,6 +28,10 @@ const ANSWER_NEXT: time::Duration = time::Duration::hours(24);
 const KEPT_MAX: usize = 8_192;
 /// Answers that are signed before anybody asks: half of the room, so that questions have theirs.
 const PRESIGNED_MAX: usize = KEPT_MAX / 2;
+/// They are signed again no more often than this, however fast revocations come.
+const PRESIGN_EVERY: Duration = Duration::from_secs(10);
+/// A delegate that could not be made is not tried again for so long: each attempt may leave an intent in the ledger.
+const APPOINT_EVERY: Duration = Duration::from_secs(60);
 /// Certificates of the ledger read at once.
 const PAGE: usize = 256;
 
@@ -38,10 +42,10 @@ type Held = (Epoch, Arc<OcspDelegate>);
 #[derive(Default)]
 pub(crate) struct Delegates {
     held: Mutex<BTreeMap<Digest, Held>>,
-    /// Held while one is made: never two at once.
-    making: tokio::sync::Mutex<()>,
+    /// Held while one is made: never two at once, and nobody waits for it. When the last attempt failed.
+    making: tokio::sync::Mutex<Option<Instant>>,
     /// What the answers that were signed before rest on.
-    presigned: Mutex<BTreeMap<Digest, (Epoch, usize, std::time::Instant)>>,
+    presigned: Mutex<BTreeMap<Digest, (Epoch, usize, Instant)>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -113,7 +117,11 @@ fn signed(
 /// Makes a delegate through the ledger. A failure costs the CA a signature an answer and nothing else.
 async fn appoint(api: &Api, authority: &Authority, platform: &Platform, epoch: Epoch) {
     let delegates = &api.cas.delegates;
-    let _making = delegates.making.lock().await;
+    let Ok(mut failed) = delegates.making.try_lock() else { return };
+    if failed.is_some_and(|at| at.elapsed() < APPOINT_EVERY) {
+        return;
+    }
+    *failed = None;
     let ca = authority.spki();
     if delegates.of(&ca, epoch).is_some_and(|d| !d.is_due(moment(api.now()))) {
         return;
@@ -123,7 +131,10 @@ async fn appoint(api: &Api, authority: &Authority, platform: &Platform, epoch: E
             info!(key = %ca, epoch = epoch.as_u64(), ends = %delegate.not_after(), "a delegate answers OCSP for the CA");
             lock(&delegates.held).insert(ca, (epoch, Arc::new(delegate)));
         }
-        Err(detail) => warn!(key = %ca, %detail, "no delegate: the CA answers OCSP itself"),
+        Err(detail) => {
+            *failed = Some(Instant::now());
+            warn!(key = %ca, %detail, "no delegate: the CA answers OCSP itself");
+        }
     }
 }
 
@@ -180,12 +191,13 @@ pub(crate) async fn look_after(api: &Api) {
         }
         let revoked = said(api);
         let fresh = lock(&api.cas.delegates.presigned).get(&ca).is_some_and(|(of, count, at)| {
-            *of == epoch && *count == revoked && at.elapsed() < ANSWER_LIFE * 4 / 5
+            let known = *of == epoch && *count == revoked && at.elapsed() < ANSWER_LIFE * 4 / 5;
+            known || at.elapsed() < PRESIGN_EVERY
         });
         if fresh {
             continue;
         }
-        lock(&api.cas.delegates.presigned).insert(ca, (epoch, revoked, std::time::Instant::now()));
+        lock(&api.cas.delegates.presigned).insert(ca, (epoch, revoked, Instant::now()));
         // Not on the threads that carry the heartbeats, and one reader of the disk at a time.
         let Ok(_reader) = api.readers.acquire().await else { return };
         let at = api.clone();
