@@ -3,7 +3,7 @@
 // A benchmark measures time.
 #![allow(clippy::disallowed_methods)]
 
-use eport_documents::{Document, InForce, Lookup, Packs, TableVersion, Tables};
+use eport_documents::{TableRow, Document, InForce, Lookup, Packs, TableVersion, Tables};
 use eport_model::Timestamp;
 use std::time::Instant;
 
@@ -12,6 +12,9 @@ struct Everything(TableVersion);
 impl Tables for Everything {
     fn lookup(&self, _: &str, _: &str, _: Timestamp) -> Lookup {
         Lookup::Found(self.0.clone())
+    }
+    fn cell(&self, _: &str, _: &[&str], _: Option<&str>, _: Timestamp) -> TableRow {
+        TableRow::Found(self.0.clone(), None)
     }
     fn in_force(&self, _: &str, _: Timestamp) -> InForce {
         InForce::Version(self.0.clone())

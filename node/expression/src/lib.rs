@@ -31,7 +31,7 @@ pub use eval::{Frame, Host, Source, Stop};
 pub use functions::FUNCTIONS;
 pub use number::{Digits, decimal, plain};
 pub use shape::{Environment, Kind, Member, Shape, TableShape};
-pub use value::{Value, parse_date, parse_instant};
+pub use value::{Value, local_date, parse_date, parse_instant};
 
 /// Longest expression in bytes.
 pub const TEXT_LEN_MAX: usize = 4_096;

@@ -83,7 +83,7 @@ pub fn parse_instant(text: &str, offset_minutes: i32) -> Option<Timestamp> {
 }
 
 /// The local date of an instant; instants beyond the calendar have its last or first day.
-pub(crate) fn local_date(at: Timestamp, offset_minutes: i32) -> Date {
+pub fn local_date(at: Timestamp, offset_minutes: i32) -> Date {
     let local = at.as_millis().saturating_add(i64::from(offset_minutes) * 60_000);
     match OffsetDateTime::from_unix_timestamp(local.div_euclid(1000)) {
         Ok(t) => t.date(),

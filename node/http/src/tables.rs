@@ -3,10 +3,10 @@
 //! Always holds: a version is answered from its own content or not at all; a version in force whose content is not here is
 //! `NotHere`, never another version. Content is opened at first use and kept while it is used.
 
-use eport_catalog::{ContentError, TableName};
+use eport_catalog::{ContentError, Key, TableName};
 use eport_codetables::Table;
 use eport_consensus::Registry;
-use eport_documents::{InForce, Lookup, TableVersion as Used, Tables};
+use eport_documents::{InForce, Lookup, TableRow, TableVersion as Used, Tables};
 use eport_model::{Code, Coded, Digest, RegionCode, Timestamp, codes};
 use eport_registry::{TableId, TableVersion};
 use eport_store::ObjectStore;
@@ -201,6 +201,14 @@ impl Tables for TableService {
         judged.unwrap_or(Lookup::NotPublished)
     }
 
+    fn cell(&self, table: &str, key: &[&str], column: Option<&str>, at: Timestamp) -> TableRow {
+        let judged = self.entry(table, at, |e| match self.open(&e.version) {
+            Ok(content) => cell(&content, key, column, e.used.clone()),
+            Err(_) => TableRow::NotHere,
+        });
+        judged.unwrap_or(TableRow::NotPublished)
+    }
+
     fn in_force(&self, table: &str, at: Timestamp) -> InForce {
         // Opened content answers by itself: no look at the disk for every document.
         let judged = self.entry(table, at, |e| match self.is_here(&e.version.root) {
@@ -208,5 +216,20 @@ impl Tables for TableService {
             false => InForce::NotHere,
         });
         judged.unwrap_or(InForce::NotPublished)
+    }
+}
+
+/// What stands in a row of a version's content.
+fn cell(content: &Table, key: &[&str], column: Option<&str>, used: Used) -> TableRow {
+    let schema = content.schema();
+    let known = column.is_none_or(|c| schema.columns.iter().any(|own| own.name == c));
+    if schema.key.len() != key.len() || !known {
+        return TableRow::Unlike(used);
+    }
+    let key = Key(key.iter().map(|part| (*part).to_owned()).collect());
+    match (content.get(&key), column) {
+        (None, _) => TableRow::Missing(used),
+        (Some(_), None) => TableRow::Found(used, None),
+        (Some(row), Some(column)) => TableRow::Found(used, row.get(column).map(str::to_owned)),
     }
 }

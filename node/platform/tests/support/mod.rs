@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use eport_agent::{Pending, PlatformStatus, QueueFull};
-use eport_documents::{InForce, Lookup, Packs, TableVersion, Tables};
+use eport_documents::{InForce, Lookup, Packs, TableRow, TableVersion, Tables};
 use eport_envelope::{DataKey, KeyId, KeyRing};
 use eport_journal::{Outcome, Role, Ticket};
 use eport_model::{
@@ -308,6 +308,15 @@ impl Tables for Ports {
                 if keys.contains(key) { Lookup::Found(v) } else { Lookup::Missing(v) }
             }
             _ => Lookup::NotPublished,
+        }
+    }
+    fn cell(&self, table: &str, key: &[&str], column: Option<&str>, at: Timestamp) -> TableRow {
+        match (self.lookup(table, key[0], at), column) {
+            (Lookup::Found(v), None) => TableRow::Found(v, None),
+            (Lookup::Found(v), Some(_)) => TableRow::Unlike(v),
+            (Lookup::Missing(v), _) => TableRow::Missing(v),
+            (Lookup::NotPublished, _) => TableRow::NotPublished,
+            (Lookup::NotHere, _) => TableRow::NotHere,
         }
     }
     fn in_force(&self, table: &str, at: Timestamp) -> InForce {
