@@ -2,6 +2,7 @@
 // Tests: an unwrap is an assertion.
 #![allow(clippy::unwrap_used)]
 
+use eport_documents::pack::{compare, numbered};
 use eport_documents::{Pack, Packs};
 
 const GOOD: &str = include_str!("../../packs/arrival_report/pack.toml");
@@ -225,4 +226,50 @@ fn cut_or_changed_packs_never_panic() {
         }
     }
     assert!(Pack::parse(&"#".repeat(2 << 20)).is_err());
+}
+
+/// What differs when a part of the small pack is another one, and what of it may refuse what was right.
+fn differences(from: &str, to: &str) -> Vec<(String, bool)> {
+    assert!(SMALL.contains(from), "{from}");
+    let (before, after) = (Pack::parse(SMALL).unwrap(), Pack::parse(&SMALL.replacen(from, to, 1)).unwrap());
+    compare(&before, &after).into_iter().map(|d| (d.path, d.breaking)).collect()
+}
+
+#[test]
+fn two_versions_differ_in_what_was_changed_and_it_is_said_what_may_refuse_documents_that_were_right() {
+    let field = "documents/small_document/fields";
+    for (from, to, path, breaking) in [
+        ("zh = \"毛重\"", "zh = \"总重\"", format!("{field}/gross/title/zh"), false),
+        ("type = \"an..3\"", "type = \"an..5\"", format!("{field}/lines.unit/type"), false),
+        ("type = \"an..3\"", "type = \"an..2\"", format!("{field}/lines.unit/type"), true),
+        ("values = [\"I\", \"E\"]", "values = [\"I\", \"E\", \"T\"]", format!("{field}/flow/values"), false),
+        ("values = [\"I\", \"E\"]", "values = [\"I\"]", format!("{field}/flow/values"), true),
+        ("length = [0, 50]", "length = [0, 20]", format!("{field}/lines/length"), true),
+        ("length = [0, 50]", "length = [0, 99]", format!("{field}/lines/length"), false),
+        ("required_if = \"flow == 'I'\"", "required = true", format!("{field}/day/required"), true),
+        ("required_if = \"flow == 'I'\"", "required = false", format!("{field}/day/required"), false),
+        ("each = \"lines\"\naccount", "each = \"lines\"\nunit = \"unit\"\naccount",
+            "documents/small_document/ledgers/book.reserve/unit".into(), false),
+        ("code = \"E-NO\"", "code = \"W-NO\"", "documents/small_document/rules/R-1/code".into(), true),
+        ("limit = \"1.05\"", "limit = \"1.03\"", "numbers/limit".into(), true),
+    ] {
+        assert_eq!(differences(from, to), [(path, breaking)], "{from} -> {to}");
+    }
+    assert_eq!(differences("version = \"1.0.0\"", "version = \"1.0.1\""), []);
+}
+
+#[test]
+fn a_version_number_says_whether_what_was_right_may_be_refused() {
+    let read = |version: &str, from: &str, to: &str| {
+        let text = SMALL.replacen("version = \"1.0.0\"", &format!("version = \"{version}\""), 1);
+        Pack::parse(&text.replacen(from, to, 1)).unwrap()
+    };
+    let old = Pack::parse(SMALL).unwrap();
+    let (wider, narrower) = (("an..3\"", "an..4\""), ("an..3\"", "an..2\""));
+    assert!(numbered(&old, &read("1.0.0", "", "")).is_ok(), "the same again");
+    assert!(numbered(&old, &read("1.0.0", wider.0, wider.1)).is_err(), "a version is not used twice");
+    assert!(numbered(&old, &read("1.1.0", wider.0, wider.1)).is_ok());
+    assert!(numbered(&old, &read("1.1.0", narrower.0, narrower.1)).unwrap_err().contains("lines.unit/type"));
+    assert!(numbered(&old, &read("2.0.0", narrower.0, narrower.1)).is_ok());
+    assert!(numbered(&old, &read("0.9.0", wider.0, wider.1)).is_err(), "versions rise");
 }

@@ -42,6 +42,8 @@ mod metrics;
 mod observe;
 mod openapi;
 mod operators_api;
+mod packs;
+mod packs_api;
 mod plan_api;
 mod platforms_api;
 mod problem;
@@ -69,6 +71,7 @@ pub use desk::{ACCESS_LOG_DIR, Desk, follow as follow_access, store_floor, store
 pub use forward::Receiver;
 pub use listener::{serve, serve_plain};
 pub use lists::{Lists, follow as follow_lists};
+pub use packs::PackService;
 pub use problem::ApiError;
 pub use router::{metrics_router, router};
 pub use shelf::{CaShelf, OpenedBy};

@@ -143,6 +143,22 @@ impl TableService {
         Some(table.clone())
     }
 
+    /// The version of a table in force at an instant, and whatever version it has, for packs; cheap.
+    pub(crate) fn root_at(&self, table: &str, at: Timestamp) -> Option<TableVersion> {
+        self.entry(table, at, |e| e.version.clone())
+    }
+
+    /// The digest of the content in force at an instant.
+    pub(crate) fn digest_at(&self, table: &str, at: Timestamp) -> Option<Digest> {
+        self.entry(table, at, |e| e.version.root)
+    }
+
+    /// Every version of a table, in the order in which they take over.
+    pub(crate) fn all(&self, table: &str) -> Vec<TableVersion> {
+        let names = self.names();
+        names.by_name.get(table).map_or_else(Vec::new, |e| e.iter().map(|e| e.version.clone()).collect())
+    }
+
     /// Whether a version's content can be answered from here.
     fn is_here(&self, root: &Digest) -> bool {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner).1.contains_key(root);

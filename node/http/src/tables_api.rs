@@ -21,6 +21,7 @@ use eport_api_types::{
     rfc3339,
 };
 use eport_catalog::{Schema, TableName, parse_instant};
+use eport_documents::pack::CATALOGUE;
 use eport_codetables::{ImportReport, Options, Refusal, Table, import};
 use eport_model::{Code, Coded, NodeId, Timestamp, codes};
 use eport_registry::{Op, Outcome, TableId, TableVersion};
@@ -279,6 +280,8 @@ pub struct ImportOptions {
     force: bool,
     dry_run: bool,
     version: Option<u64>,
+    /// For the catalogue of packs: publish although a number does not say what a version changes.
+    pack_force: bool,
 }
 
 /// `POST /v1/tables/{name}/versions`
@@ -308,6 +311,8 @@ pub async fn publish(
     };
     let import_options = import_options(&options, before.as_ref())?;
     let table = TableName::new(id.owner, &id.name).map_err(|e| ApiError::bad(e.to_string()))?;
+    let (packs, pack_force) = (is_packs(&api, &id).then(|| api.packs.clone()), options.pack_force);
+    let earlier = before.clone();
     let judged = tokio::task::spawn_blocking(move || {
         import(&table, &file, &import_options, before.as_ref().map(|b| b.content().as_ref()))
     })
@@ -318,6 +323,10 @@ pub async fn publish(
         Ok(content) => content,
         Err(refusal) => return Ok(refused(answer, &refusal)),
     };
+    if let Some(packs) = packs {
+        let now = Table::open(content.bytes.clone().into(), content.root)?;
+        packs.judge(earlier.as_ref(), &now, pack_force)?;
+    }
     if options.dry_run {
         answer.version = newest + 1;
         return Ok(Answer(answer).into_response());
@@ -359,6 +368,11 @@ pub async fn publish(
         Ok(other) => Err(ApiError::new(codes::INTERNAL, format!("the registry answered {other:?}"))),
         Err(error) => Err(error),
     }
+}
+
+/// Whether a table is the catalogue of packs, whose rows are judged before they are published.
+fn is_packs(api: &Api, id: &TableId) -> bool {
+    id.name == CATALOGUE && api.tables.resolve(CATALOGUE).is_ok_and(|own| own == *id)
 }
 
 /// A refused import: the same object with `published: false` and the code (interfaces §2).

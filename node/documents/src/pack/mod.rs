@@ -6,7 +6,9 @@
 //! refused pack says where and why, all problems at once.
 
 mod build;
+mod compare;
 mod declared;
+mod describe;
 mod environment;
 mod fields;
 mod notation;
@@ -14,9 +16,11 @@ mod problem;
 mod rules;
 mod set;
 mod shape;
+mod shelf;
 mod spec;
 mod states;
 
+pub use compare::{Difference, compare, numbered};
 pub use declared::{
     CheckPoint, CrossCheck, Ledger, LedgerEntry, Mask, Milestone, Recipient, Relation, Role, Sharing, SharingAction,
     Statistic,
@@ -24,6 +28,7 @@ pub use declared::{
 pub use problem::{PROBLEMS_MAX, PackError, Problem, ProblemCode};
 pub use rules::{Requirement, RuleOf, Scope};
 pub use set::Packs;
+pub use shelf::{CATALOGUE, Published, Shelf, overlay};
 pub use states::{AgencyState, LifeCycle, StateOf, Step as ReceiptStep, overall};
 
 use crate::checks::Parameters;

@@ -1,7 +1,7 @@
 //! The packs in force together: document types by name, and what packs say of each other's documents.
 
 use super::problem::{PackError, Problem, ProblemCode};
-use super::{BUILTIN, DocumentType, Pack, shape};
+use super::{DocumentType, Pack, shape};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -49,9 +49,7 @@ impl Packs {
 
     /// The packs that were built into the program: every folder of `node/packs`.
     pub fn builtin() -> Result<Self, PackError> {
-        let packs: Result<Vec<_>, _> =
-            BUILTIN.iter().map(|(name, text)| Pack::parse_file(&format!("{name}/pack.toml"), text)).collect();
-        Self::new(packs?)
+        Self::new(super::overlay(&[])?)
     }
 
     /// The type of that name.

@@ -370,7 +370,7 @@ pub fn restart(log: Arc<Fake>, config: Config) -> Harness {
         let now = now.clone();
         Arc::new(move || Timestamp::from_millis(now.load(Ordering::SeqCst)))
     };
-    let packs = Arc::new(Packs::builtin().unwrap());
+    let packs = Arc::new(Arc::new(Packs::builtin().unwrap()));
     let platform = Platform::start(log.clone(), packs, tables.clone(), clock, config);
     Harness { log, tables, now, platform }
 }
