@@ -365,6 +365,7 @@ impl Checker<'_> {
             "length" => (Function::LengthOfText, 0),
             "left" => (Function::Slice { from: 1, len: need(1)? }, 1),
             "slice" => (Function::Slice { from: need(1)?.max(1), len: need(2)? }, 2),
+            "concat" => (Function::Concat, 0),
             "starts_with" => (Function::StartsWith, 0),
             "is_digits" => (Function::IsDigits, 0),
             "today" => (Function::Today, 0),

@@ -18,6 +18,7 @@ pub const FUNCTIONS: &[(&str, &str)] = &[
     ("length(text), length(list)", "characters, or items; an absent list has none"),
     ("left(text, n)", "the first characters"),
     ("slice(text, from, n)", "characters from the place on, the first is 1"),
+    ("concat(a, b)", "one text behind the other"),
     ("starts_with(text, prefix)", "the text begins with the prefix"),
     ("is_digits(text)", "the text is digits and not empty"),
     ("index(item)", "the place of an item of a fold, or of `this`, the first is 1"),
@@ -50,6 +51,7 @@ pub(crate) enum Function {
     Number,
     LengthOfText,
     Slice { from: u32, len: u32 },
+    Concat,
     StartsWith,
     IsDigits,
     Today,
@@ -79,6 +81,7 @@ pub(crate) fn result(function: Function, kinds: &[Kind]) -> Option<(Kind, bool)>
         (Function::Number, [Text { .. }]) => return Some((Number(READ), true)),
         (Function::LengthOfText, [Text { .. }]) => Number(Digits::whole(10)),
         (Function::Slice { len, .. }, [Text { max }]) => Text { max: len.min(*max) },
+        (Function::Concat, [Text { max: a }, Text { max: b }]) => Text { max: a.saturating_add(*b) },
         (Function::StartsWith, [Text { .. }, Text { .. }]) | (Function::IsDigits, [Text { .. }]) => Bool,
         (Function::Today, []) | (Function::DateOf, [Instant]) => Date,
         (Function::Now, []) => Instant,
@@ -114,6 +117,11 @@ pub(crate) fn call<'a>(
         (Function::Number, Some(Value::Text(t)), None) => number(&t),
         (Function::LengthOfText, Some(Value::Text(t)), None) => count(t.chars().count()),
         (Function::Slice { from, len }, Some(Value::Text(t)), None) => Value::Text(slice(t, from, len)),
+        (Function::Concat, Some(Value::Text(a)), Some(Value::Text(b))) => {
+            let mut text = a.into_owned();
+            text.push_str(&b);
+            Value::Text(text.into())
+        }
         (Function::StartsWith, Some(Value::Text(t)), Some(Value::Text(p))) => Value::Bool(t.starts_with(&*p)),
         (Function::IsDigits, Some(Value::Text(t)), None) => {
             Value::Bool(!t.is_empty() && t.bytes().all(|b| b.is_ascii_digit()))

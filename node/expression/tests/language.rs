@@ -50,6 +50,7 @@ fn every_form_comes_to_what_the_reference_says() {
         ("slice('集装箱号码', 2, 2)", "装箱"),
         ("slice('ab', 9, 2)", ""),
         ("length('集装箱')", "3"),
+        ("concat('a', concat('', '集'))", "a集"),
         ("starts_with('5101', '51') and is_digits('5101') and not is_digits('')", "true"),
         ("number('18350.5') ?? 0", "18350.5"),
         ("number('1e9') ?? 0", "0"),
