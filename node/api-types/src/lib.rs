@@ -23,6 +23,7 @@ mod problem;
 mod recovery;
 mod status;
 mod tables;
+mod tail_import;
 mod tails;
 mod trust;
 mod users;
@@ -66,6 +67,7 @@ pub use tables::{
     ChangedRow, FieldChange, ImportAnswer, ImportProblem, TableDiff, TableDoc, TableNode, TableRow,
     TableStatus, TableVersionItem,
 };
+pub use tail_import::{Place, TailImport, TailProgress};
 pub use tails::{TailCounts, TailDetail, TailDiscard, TailItem, TailRecord, TailResubmit, TailResubmitted};
 pub use trust::{
     IssuerRequest, LedgerHead, RootListItem, RotationItem, RotationMaterial, RotationRequest, TrustCa,

@@ -58,6 +58,7 @@ mod status_api;
 mod system;
 mod tables;
 mod tables_api;
+mod tail_import_api;
 mod tails_api;
 mod trust_api;
 mod users_api;

@@ -45,5 +45,6 @@ pub mod site;
 pub mod status;
 pub mod table;
 pub mod tail;
+mod tail_offline;
 pub mod user;
 pub mod verify;
