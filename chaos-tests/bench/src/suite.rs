@@ -98,6 +98,10 @@ pub async fn run(plan: &Plan) -> Result<Vec<Row>> {
         let done = rejoin(plan, &mut rows).await;
         keep("Return with a tail", done, &mut rows);
     }
+    if plan.wants("catalog") {
+        let done = crate::catalog::measure(&plan.dir, &mut rows);
+        keep("Catalog", done, &mut rows);
+    }
     if plan.wants("start") {
         let done = start(plan, &mut rows).await;
         keep("Start to ready", done, &mut rows);

@@ -9,6 +9,7 @@ use crate::report::ImportReport;
 use crate::scan::{Field, Scanner, Start, place_from};
 use eport_catalog::{
     COLUMNS_MAX, Counts, DiffError, FIELD_LEN_MAX, Header, Repeat, RowBuffer, Schema, TableName, compare,
+    root_of,
 };
 use eport_identity::Digest;
 use eport_model::codes::{TABLE_ENCODING, TABLE_GUARD, TABLE_IMPORT_REFUSED};
@@ -310,8 +311,14 @@ fn finish(
     let duplicates_ignored = sorted.repeats.iter().filter(|r| r.equal).count() as u64;
     let name = key.first().and_then(|place| schema.columns.get(*place)).map(|c| c.name.as_str());
     report_repeats(text, &sorted.repeats, name, findings);
-    let content =
-        Content { root: Digest::of(&sorted.content), bytes: sorted.content, schema, rows: sorted.rows };
+    let root = match root_of(&sorted.content) {
+        Ok(root) => root,
+        Err(e) => {
+            findings.problem(Place { line: 1, column: 1 }, Kind::TooManyBytes, None, e.to_string());
+            return None;
+        }
+    };
+    let content = Content { root, bytes: sorted.content, schema, rows: sorted.rows };
     Some(Parsed { content, duplicates_ignored, notes: Vec::new() })
 }
 

@@ -83,6 +83,11 @@ pub const ROUTES: &[Route] = &[
         JSON,
         "Let a node give its duties away, or undo it: {\"drain\": true|false}",
     ),
+    post(
+        "/v1/nodes/{node}/removal",
+        JSON,
+        "Remove a node for good and revoke its certificate, or tell what stands against it: {\"dry_run\", \"tail_lost\"}",
+    ),
     get("/v1/sites", &[], "Sites with what they share and the room they have"),
     Route {
         method: "put",
@@ -467,6 +472,30 @@ pub const ROUTES: &[Route] = &[
     get("/v1/tables/{name}/versions", &[], "Versions of a table"),
     get("/v1/tables/{name}/diff", &["from", "to"], "Difference of two versions"),
     get("/v1/tables/{name}/status", &[], "Which node holds which version"),
+    get(
+        "/v1/tables/{name}/bundle",
+        &["since"],
+        "Versions with content and signatures as one file, for a site without a line",
+    ),
+    get("/v1/catalogs/{name}", &["as_of"], "The bytes of a pack or directory in force at an instant"),
+    get("/v1/catalogs/{name}/versions", &[], "Versions of a pack or directory"),
+    post(
+        "/v1/catalogs/{name}/versions",
+        "application/octet-stream",
+        "Stage and publish the body as a version of a pack or directory",
+    ),
+    post("/v1/bundles", "application/octet-stream", "Take such a file; answers which versions it brought"),
+    post(
+        "/v1/tables/{name}/verify",
+        "",
+        "Look through the catalog objects of this node; what is damaged is fetched again",
+    ),
+    post("/v1/tables/{name}/rollback", "application/json", "Publish the content of an older version again"),
+    post(
+        "/v1/tables/{name}/versions/{version}/retirement",
+        "application/json",
+        "Take back a version that is not in force yet, or give up the content of one that was",
+    ),
     post(
         "/v1/tables/{name}/versions",
         "multipart/form-data",

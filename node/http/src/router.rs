@@ -3,11 +3,10 @@
 use crate::problem::ApiError;
 use crate::state::Api;
 use crate::{
-    access_api, backup_api, backup_sets, certificates_api, custody_api, documents_api, drills_api, enrol_api,
-    erasures_api, est, examine_api, gate, hosting_api, join_api, journal_api, openapi, operators_api,
-    packs_api, plan_api, platforms_api, recovery_api, session_api, signing, status_api, system, tables_api,
-    tail_import_api, tails_api,
-    trust_api, users_api,
+    access_api, backup_api, backup_sets, catalogs_api, certificates_api, custody_api, documents_api,
+    drills_api, enrol_api, erasures_api, est, examine_api, gate, hosting_api, join_api, journal_api, openapi,
+    operators_api, packs_api, plan_api, platforms_api, recovery_api, removal_api, session_api, signing,
+    status_api, system, tables_api, tables_life, tail_import_api, tails_api, trust_api, users_api,
 };
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
@@ -42,6 +41,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/nodes", get(system::nodes).post(recovery_api::add_node))
         .route("/v1/nodes:join", post(join_api::join))
         .route("/v1/nodes/{node}/drain", post(system::drain))
+        .route("/v1/nodes/{node}/removal", post(removal_api::remove))
         .route("/v1/sites", get(plan_api::sites))
         .route("/v1/sites/{site}", put(plan_api::put_site))
         .route("/v1/plan/backups", get(plan_api::backups))
@@ -133,6 +133,13 @@ pub fn router(api: Api) -> Router {
         .route("/v1/tables/{name}/versions", get(tables_api::versions).post(tables_api::publish))
         .route("/v1/tables/{name}/diff", get(tables_api::diff))
         .route("/v1/tables/{name}/status", get(tables_api::status))
+        .route("/v1/tables/{name}/verify", post(tables_life::verify))
+        .route("/v1/tables/{name}/bundle", get(tables_life::export))
+        .route("/v1/bundles", post(tables_life::import))
+        .route("/v1/catalogs/{name}", get(catalogs_api::content))
+        .route("/v1/catalogs/{name}/versions", get(catalogs_api::versions).post(catalogs_api::publish))
+        .route("/v1/tables/{name}/rollback", post(tables_life::rollback))
+        .route("/v1/tables/{name}/versions/{version}/retirement", post(tables_life::retire))
         .fallback(|| async { ApiError::new(codes::ROUTE_UNKNOWN, "no such path") })
         .method_not_allowed_fallback(|| async {
             ApiError::new(codes::ROUTE_UNKNOWN, "this path has no such method")

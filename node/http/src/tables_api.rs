@@ -129,6 +129,7 @@ pub async fn versions(
         rows: v.rows,
         effective: rfc3339(v.effective),
         published_at: rfc3339(v.published_at),
+        state: crate::tables_life::state_word(&v).to_owned(),
         published_by: v.publisher,
     };
     Ok(Answer(Page::whole(api.tables.versions(&id)?.into_iter().map(item).collect())).into_response())
@@ -280,8 +281,6 @@ pub struct ImportOptions {
     force: bool,
     dry_run: bool,
     version: Option<u64>,
-    /// For the catalogue of packs: publish although a number does not say what a version changes.
-    pack_force: bool,
 }
 
 /// `POST /v1/tables/{name}/versions`
@@ -303,16 +302,23 @@ pub async fn publish(
     };
     // Compared with the version it takes over from, which is not always the newest: history may be added later.
     let compared = at.unwrap_or(Timestamp::from_millis(i64::MAX));
-    let before =
-        versions.iter().filter(|v| v.effective <= compared).max_by_key(|v| (v.effective, v.version)).cloned();
+    let before = versions
+        .iter()
+        .filter(|v| v.effective <= compared && v.keeps_content())
+        .max_by_key(|v| (v.effective, v.version))
+        .cloned();
     let before = match before {
         Some(v) => Some(open(&api, v).await?),
         None => None,
     };
     let import_options = import_options(&options, before.as_ref())?;
     let table = TableName::new(id.owner, &id.name).map_err(|e| ApiError::bad(e.to_string()))?;
-    let (packs, pack_force) = (is_packs(&api, &id).then(|| api.packs.clone()), options.pack_force);
-    let earlier = before.clone();
+    let (packs, earlier) = (is_packs(&api, &id).then(|| api.packs.clone()), before.clone());
+    let import_options = Options {
+        // Packs are few and large: what a change of one means is judged by its content, not by a share of rows.
+        force: import_options.force || packs.is_some(),
+        ..import_options
+    };
     let judged = tokio::task::spawn_blocking(move || {
         import(&table, &file, &import_options, before.as_ref().map(|b| b.content().as_ref()))
     })
@@ -325,7 +331,7 @@ pub async fn publish(
     };
     if let Some(packs) = packs {
         let now = Table::open(content.bytes.clone().into(), content.root)?;
-        packs.judge(earlier.as_ref(), &now, pack_force)?;
+        packs.judge(earlier.as_ref(), &now, options.force)?;
     }
     if options.dry_run {
         answer.version = newest + 1;
@@ -333,7 +339,7 @@ pub async fn publish(
     }
     let same = versions
         .iter()
-        .filter(|v| at.is_none_or(|at| v.effective == at))
+        .filter(|v| v.keeps_content() && at.is_none_or(|at| v.effective == at))
         .max_by_key(|v| (v.effective, v.version));
     if let Some(v) = same.filter(|v| v.root == content.root) {
         // The same content again: nothing to publish, so a repeated command changes nothing.
@@ -348,9 +354,8 @@ pub async fn publish(
         };
         return Err(ApiError::of(&conflict));
     }
-    let (objects, bytes) = (api.agent.objects().clone(), content.bytes);
-    let stored = tokio::task::spawn_blocking(move || objects.put(&bytes)).await;
-    stored.map_err(|e| ApiError::new(codes::INTERNAL, e.to_string()))??;
+    let staged = crate::staging::stage(&api, &id, newest + 1, content.bytes.into(), options.force).await?;
+    answer.lacking = staged.lacking.clone();
     let op = Op::PublishTable {
         table: id.clone(),
         version: newest + 1,
@@ -406,6 +411,7 @@ fn answer(id: &TableId, report: &ImportReport, newest: u64) -> ImportAnswer {
             .collect(),
         effective: String::new(),
         published: false,
+        lacking: Vec::new(),
         error: None,
     }
 }

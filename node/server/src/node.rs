@@ -25,8 +25,6 @@ use tracing::{error, info, warn};
 
 /// A node does not start with less free space than this: a full disk in the first minute helps nobody.
 const FREE_BYTES_MIN: u64 = 64 << 20;
-/// Largest content of a table.
-const OBJECT_LEN_MAX: u64 = 2 << 30;
 
 type Ready = Result<(), String>;
 
@@ -95,7 +93,7 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
     let bytes = config.limits.memory_mib << 20;
     let shared =
         Shared::new(Budget { cache_bytes: bytes / 4 * 3, buffer_bytes: bytes / 4, ..Budget::default() })?;
-    let objects = ObjectStore::open(&data.objects(), OBJECT_LEN_MAX)?;
+    let objects = ObjectStore::open(&data.objects())?;
     let registry_store = RegistryStore::open(&data.registry())?;
     // Listen before anything is announced, so that a taken port ends the start early.
     let api_listener = listen(config.listen.api).await?;
@@ -172,6 +170,7 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
             scrub_every: Duration::from_secs(config.verify.scrub_every_s),
             scrub_bytes_s: config.verify.scrub_mib_s << 20,
         },
+        catalog: eport_agent::CatalogSettings { fetch_bytes_s: config.shipping.catalog_rate_kib << 10 },
         signer: Some(signer),
     };
     let dir = data.path().to_owned();
@@ -183,7 +182,7 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
         agent_config,
         data,
         shared,
-        objects.clone(),
+        objects,
         registry.clone(),
         transport.clone(),
         dispatcher.board(),
@@ -207,7 +206,7 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
         None => None,
     };
     let archiver = config.archive.as_ref().map(|section| Archiver::start(section, agent.clone()));
-    let tables = TableService::new(registry.clone(), objects, config.node.region.province());
+    let tables = TableService::new(agent.clone(), config.node.region.province());
     let trust_pem = crate::trust::text(&trust)?;
     let trust_stop = Arc::new(tokio::sync::Notify::new());
     let follower =

@@ -19,7 +19,7 @@ pub struct PublishOptions {
     /// When they take effect, RFC 3339; default at once plus the federation's lead
     #[arg(long, value_name = "TIME")]
     pub effective: Option<String>,
-    /// Publish although a version's number does not say that it may refuse documents that were right
+    /// Publish although a version's number does not say that it may refuse documents that were right, or a node lacks it
     #[arg(long)]
     pub force: bool,
     /// Check and compare only
@@ -79,8 +79,7 @@ pub async fn publish(
         let _ = writeln!(csv, "{},{},{}", quoted(name), quoted(version), quoted(text));
     }
     let mut settings =
-        json!({ "key": ["name"], "encoding": "utf-8", "force": true, "dry_run": options.dry_run });
-    settings["pack_force"] = options.force.into();
+        json!({ "key": ["name"], "encoding": "utf-8", "force": options.force, "dry_run": options.dry_run });
     if let Some(effective) = &options.effective {
         settings["effective"] = effective.clone().into();
     }

@@ -69,6 +69,9 @@ pub enum TableCommand {
         /// Table
         name: String,
     },
+    /// What becomes of versions after their publication
+    #[command(flatten)]
+    Life(super::table_life::LifeCommand),
 }
 
 /// Arguments of `eport table import`.
@@ -119,10 +122,11 @@ pub async fn run(args: TableArgs, global: &Global, out: Out) -> Result<(), Error
         TableCommand::Status { name } => status(&client, &name, out).await,
         TableCommand::Diff { name, from, to } => diff(&client, &name, from, to, out).await,
         TableCommand::Versions { name } => versions(&client, &name, out).await,
+        TableCommand::Life(command) => super::table_life::run(command, &client, out).await,
     }
 }
 
-fn path(name: &str) -> String {
+pub(super) fn path(name: &str) -> String {
     format!("/v1/tables/{}", path_segment(name))
 }
 
