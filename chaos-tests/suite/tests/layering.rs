@@ -376,3 +376,52 @@ fn every_threat_names_tests_that_are_there() {
     }
     assert!(missing.is_empty(), "no such tests: {missing:#?}");
 }
+
+/// Clients that lodge documents of a type somebody has to name: the demo, the load of drills and tests, the canary.
+const CLIENTS: &[&str] =
+    &["ops/cli/src/load/documents.rs", "ops/cli/src/drill/canary.rs", "ops/cli/src/demo/story.rs"];
+
+/// Names that only packs may know: document types, agencies, rules and tables.
+fn words_of_packs() -> BTreeSet<String> {
+    let mut words = BTreeSet::new();
+    let add = |words: &mut BTreeSet<String>, of: &serde_json::Value| {
+        words.extend(of.as_object().unwrap().keys().cloned());
+    };
+    for (name, text) in eport_documents::BUILTIN {
+        let pack = eport_documents::Pack::parse(text).unwrap_or_else(|e| panic!("{name}: {e}")).describe();
+        add(&mut words, &pack["tables"]);
+        add(&mut words, &pack["documents"]);
+        for document in pack["documents"].as_object().unwrap().values() {
+            add(&mut words, &document["recipients"]);
+            add(&mut words, &document["cross_checks"]);
+            // Several rules of one number are told apart by a point.
+            let rules = document["rules"].as_object().unwrap().keys();
+            words.extend(rules.map(|r| r.split('.').next().unwrap().to_owned()));
+            let fields = document["fields"].as_object().unwrap().values();
+            words.extend(fields.filter_map(|f| f["table"].as_str().map(str::to_owned)));
+        }
+    }
+    words
+}
+
+#[test]
+fn no_document_type_agency_rule_or_table_of_a_pack_stands_in_code() {
+    let words = words_of_packs();
+    for sample in ["arrival_report", "goods_declaration", "CUS", "GD-R04", "XC-10", "ports", "hs_codes"] {
+        assert!(words.contains(sample), "{sample} was read from the packs");
+    }
+    let mut faults = Vec::new();
+    for p in metadata().packages.iter().filter(|p| folder(p) != "chaos-tests") {
+        for path in sources(p) {
+            let shown = path.strip_prefix(root()).unwrap().display().to_string();
+            if CLIENTS.contains(&shown.as_str()) {
+                continue;
+            }
+            let code = code_without_tests(&path);
+            for word in words.iter().filter(|w| code.contains(&format!("\"{w}\""))) {
+                faults.push(format!("{shown}: {word:?}"));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{faults:#?}");
+}

@@ -2,6 +2,9 @@
 // Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
+#[path = "tables/packs.rs"]
+mod packs;
+
 use anyhow::{Context, Result, ensure};
 use eport_cluster::{Federation, wait_for, with_federation};
 use serde_json::{Value, json};
@@ -18,7 +21,8 @@ fn tables_are_installed_whole_everywhere_or_not_at_all() {
         the_same_file_again_changes_nothing(fed)?;
         a_version_that_drops_too_much_needs_force(fed)?;
         a_version_of_tomorrow_is_not_seen_today(fed)?;
-        a_node_that_was_away_gets_what_it_missed(fed)
+        a_node_that_was_away_gets_what_it_missed(fed)?;
+        packs::a_pack_changes_without_code_and_documents_keep_their_version(fed)
     });
 }
 

@@ -463,6 +463,8 @@ pub const ROUTES: &[Route] = &[
         body: "",
         answer: "application/octet-stream",
     },
+    get("/v1/packs", &["as_of"], "Standards packs in force"),
+    get("/v1/packs/{name}", &["as_of"], "One pack: documents, fields, rules, recipients, states"),
     get("/v1/tables", &[], "Tables with their version in force"),
     get("/v1/tables/{name}", &["as_of"], "One table"),
     get("/v1/tables/{name}/rows", &["as_of", "prefix", "q", "limit", "page_token"], "Rows of a table"),

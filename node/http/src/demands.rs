@@ -165,6 +165,8 @@ pub const DEMANDS: &[Demand] = &[
     get("/v1/recovery-keys", FEDERATION),
     in_person(post("/v1/recovery-keys", SYSTEM)),
     in_person(get("/v1/registry/rows", RUN)),
+    get("/v1/packs", TABLES),
+    get("/v1/packs/{name}", TABLES),
     get("/v1/tables", TABLES),
     get("/v1/tables/{name}", TABLES),
     get("/v1/tables/{name}/rows", TABLES),

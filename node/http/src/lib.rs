@@ -44,6 +44,8 @@ mod observe;
 mod ocsp;
 mod openapi;
 mod operators_api;
+mod packs;
+mod packs_api;
 mod plan_api;
 mod platforms_api;
 mod problem;
@@ -76,6 +78,7 @@ pub use desk::{ACCESS_LOG_DIR, Desk, follow as follow_access, store_floor, store
 pub use forward::Receiver;
 pub use listener::{serve, serve_plain};
 pub use lists::{Lists, follow as follow_lists};
+pub use packs::PackService;
 pub use problem::ApiError;
 pub use router::{metrics_router, router};
 pub use shelf::{CaShelf, OpenedBy};

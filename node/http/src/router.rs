@@ -5,8 +5,8 @@ use crate::state::Api;
 use crate::{
     access_api, backup_api, backup_sets, catalogs_api, certificates_api, custody_api, documents_api,
     drills_api, enrol_api, erasures_api, est, examine_api, gate, hosting_api, join_api, journal_api, openapi,
-    operators_api, plan_api, platforms_api, recovery_api, removal_api, session_api, signing, status_api,
-    system, tables_api, tables_life, tail_import_api, tails_api, trust_api, users_api,
+    operators_api, packs_api, plan_api, platforms_api, recovery_api, removal_api, session_api, signing,
+    status_api, system, tables_api, tables_life, tail_import_api, tails_api, trust_api, users_api,
 };
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
@@ -124,6 +124,8 @@ pub fn router(api: Api) -> Router {
         .route("/v1/backups", get(backup_sets::list))
         .route("/v1/recovery-keys", get(backup_api::recovery_keys).post(backup_api::put_recovery_key))
         .route("/v1/registry/rows", get(backup_api::registry_rows))
+        .route("/v1/packs", get(packs_api::list))
+        .route("/v1/packs/{name}", get(packs_api::show))
         .route("/v1/tables", get(tables_api::list))
         .route("/v1/tables/{name}", get(tables_api::show))
         .route("/v1/tables/{name}/rows", get(tables_api::rows))

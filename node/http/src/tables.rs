@@ -4,10 +4,10 @@
 //! `NotHere`, never another version. Content is opened at first use and kept while it is used.
 
 use eport_agent::Agent;
-use eport_catalog::{ContentError, TableName};
+use eport_catalog::{ContentError, Key, TableName};
 use eport_codetables::Table;
 use eport_consensus::Registry;
-use eport_documents::{InForce, Lookup, TableVersion as Used, Tables};
+use eport_documents::{InForce, Lookup, TableRow, TableVersion as Used, Tables};
 use eport_model::{Code, Coded, Digest, RegionCode, Timestamp, codes};
 use eport_registry::{TableId, TableVersion};
 use eport_store::ObjectStore;
@@ -180,6 +180,22 @@ impl TableService {
         Some(table.clone())
     }
 
+    /// The version of a table in force at an instant, and whatever version it has, for packs; cheap.
+    pub(crate) fn root_at(&self, table: &str, at: Timestamp) -> Option<TableVersion> {
+        self.entry(table, at, |e| e.version.clone())
+    }
+
+    /// The digest of the content in force at an instant.
+    pub(crate) fn digest_at(&self, table: &str, at: Timestamp) -> Option<Digest> {
+        self.entry(table, at, |e| e.version.root)
+    }
+
+    /// Every version of a table, in the order in which they take over.
+    pub(crate) fn all(&self, table: &str) -> Vec<TableVersion> {
+        let names = self.names();
+        names.by_name.get(table).map_or_else(Vec::new, |e| e.iter().map(|e| e.version.clone()).collect())
+    }
+
     /// Whether a version's content can be answered from here.
     fn is_here(&self, root: &Digest) -> bool {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner).1.contains_key(root);
@@ -244,6 +260,14 @@ impl Tables for TableService {
         judged.unwrap_or(Lookup::NotPublished)
     }
 
+    fn cell(&self, table: &str, key: &[&str], column: Option<&str>, at: Timestamp) -> TableRow {
+        let judged = self.entry(table, at, |e| match self.open(&e.version) {
+            Ok(content) => cell(&content, key, column, e.used.clone()),
+            Err(_) => TableRow::NotHere,
+        });
+        judged.unwrap_or(TableRow::NotPublished)
+    }
+
     fn in_force(&self, table: &str, at: Timestamp) -> InForce {
         // Opened content answers by itself: no look at the disk for every document.
         let judged = self.entry(table, at, |e| match self.is_here(&e.version.root) {
@@ -251,5 +275,20 @@ impl Tables for TableService {
             false => InForce::NotHere,
         });
         judged.unwrap_or(InForce::NotPublished)
+    }
+}
+
+/// What stands in a row of a version's content.
+fn cell(content: &Table, key: &[&str], column: Option<&str>, used: Used) -> TableRow {
+    let schema = content.schema();
+    let known = column.is_none_or(|c| schema.columns.iter().any(|own| own.name == c));
+    if schema.key.len() != key.len() || !known {
+        return TableRow::Unlike(used);
+    }
+    let key = Key(key.iter().map(|part| (*part).to_owned()).collect());
+    match (content.get(&key), column) {
+        (None, _) => TableRow::Missing(used),
+        (Some(_), None) => TableRow::Found(used, None),
+        (Some(row), Some(column)) => TableRow::Found(used, row.get(column).map(str::to_owned)),
     }
 }

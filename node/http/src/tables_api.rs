@@ -22,6 +22,7 @@ use eport_api_types::{
 };
 use eport_catalog::{Schema, TableName, parse_instant};
 use eport_codetables::{ImportReport, Options, Refusal, Table, import};
+use eport_documents::pack::CATALOGUE;
 use eport_model::{Code, Coded, NodeId, Timestamp, codes};
 use eport_registry::{Op, Outcome, TableId, TableVersion};
 use serde::Deserialize;
@@ -312,6 +313,12 @@ pub async fn publish(
     };
     let import_options = import_options(&options, before.as_ref())?;
     let table = TableName::new(id.owner, &id.name).map_err(|e| ApiError::bad(e.to_string()))?;
+    let (packs, earlier) = (is_packs(&api, &id).then(|| api.packs.clone()), before.clone());
+    let import_options = Options {
+        // Packs are few and large: what a change of one means is judged by its content, not by a share of rows.
+        force: import_options.force || packs.is_some(),
+        ..import_options
+    };
     let judged = tokio::task::spawn_blocking(move || {
         import(&table, &file, &import_options, before.as_ref().map(|b| b.content().as_ref()))
     })
@@ -322,6 +329,10 @@ pub async fn publish(
         Ok(content) => content,
         Err(refusal) => return Ok(refused(answer, &refusal)),
     };
+    if let Some(packs) = packs {
+        let now = Table::open(content.bytes.clone().into(), content.root)?;
+        packs.judge(earlier.as_ref(), &now, options.force)?;
+    }
     if options.dry_run {
         answer.version = newest + 1;
         return Ok(Answer(answer).into_response());
@@ -362,6 +373,11 @@ pub async fn publish(
         Ok(other) => Err(ApiError::new(codes::INTERNAL, format!("the registry answered {other:?}"))),
         Err(error) => Err(error),
     }
+}
+
+/// Whether a table is the catalogue of packs, whose rows are judged before they are published.
+fn is_packs(api: &Api, id: &TableId) -> bool {
+    id.name == CATALOGUE && api.tables.resolve(CATALOGUE).is_ok_and(|own| own == *id)
 }
 
 /// A refused import: the same object with `published: false` and the code (interfaces §2).

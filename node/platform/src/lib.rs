@@ -47,7 +47,7 @@ pub use error::Error;
 pub use hosting::{Body, Counted, Gate, Hosting, Refused};
 pub use keys::Keys;
 pub use log::Log;
-pub use platform::{Clock, Platform, SharedTables};
+pub use platform::{Clock, Platform, SharedPacks, SharedTables};
 pub use prepare::Caller;
 pub use query::Scope;
 pub use tails::{TailError, TailSource};

@@ -9,8 +9,7 @@ use crate::telemetry::Telemetry;
 use crate::{Exit, founding};
 use eport_agent::{Agent, Clock, Dispatcher, PlatformHandle};
 use eport_consensus::{Profile, Registry};
-use eport_documents::Packs;
-use eport_http::{Api, ApiConfig, Lists, Receiver, TableService};
+use eport_http::{Api, ApiConfig, Lists, PackService, Receiver, TableService};
 use eport_model::codes;
 use eport_platform::{Hosting, Platform};
 use eport_store::{Budget, DataDir, ObjectStore, RegistryStore, Shared};
@@ -221,7 +220,8 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
         registry_profile: config.registry.profile.clone(),
     };
     let hosting = Hosting::new(std::thread::available_parallelism().map_or(2, usize::from));
-    let factory = factory(config, built_in_packs()?, tables.clone(), keeper.clone(), clock, hosting.clone());
+    let packs = packs(tables.clone())?;
+    let factory = factory(config, packs.clone(), tables.clone(), keeper.clone(), clock, hosting.clone());
     let desk = eport_http::Desk::open(&desk_dir, config.node.id.as_str()).map_err(|e| Exit {
         code: codes::ACCESS_LOG_FAILED,
         detail: format!("{}: {e}", desk_dir.display()),
@@ -233,6 +233,7 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
         agent.clone(),
         tls.clone(),
         tables,
+        packs,
         Arc::new(crate::custody::cas(config)?),
         lists,
         ready,
@@ -353,16 +354,15 @@ fn mark_used_id(config: &Config) -> Result<(), Exit> {
 }
 
 /// A built-in pack that does not compile is our own mistake, shown at the start and not at the first document.
-fn built_in_packs() -> Result<Arc<Packs>, Exit> {
-    let packs = Packs::builtin()
-        .map_err(|e| Exit { code: codes::INTERNAL, detail: format!("built-in pack: {e}") })?;
-    Ok(Arc::new(packs))
+fn packs(tables: Arc<TableService>) -> Result<Arc<PackService>, Exit> {
+    PackService::new(tables)
+        .map_err(|e| Exit { code: codes::INTERNAL, detail: format!("built-in pack: {e}") })
 }
 
 /// Makes the business side of a platform, with the keys that the keeper puts and renews.
 fn factory(
     config: &Config,
-    packs: Arc<Packs>,
+    packs: Arc<PackService>,
     tables: Arc<TableService>,
     keeper: Arc<Keeper>,
     clock: Clock,

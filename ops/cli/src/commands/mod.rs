@@ -27,6 +27,8 @@ pub mod keys;
 pub mod links;
 pub mod moves;
 pub mod node;
+pub mod pack;
+mod pack_publish;
 pub mod plan;
 pub mod platform;
 pub mod policy;
