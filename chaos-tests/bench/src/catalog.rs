@@ -100,7 +100,8 @@ fn gunzip(path: &Path) -> Result<Vec<u8>> {
 /// Canonical content of a real file: rows without a key are left out, of repeated keys the first counts.
 fn canonical(file: &[u8], key: &[&str]) -> Result<Vec<u8>> {
     let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(file);
-    let names: Vec<String> = reader.headers()?.iter().map(|n| n.trim_start_matches('\u{feff}').to_owned()).collect();
+    let names: Vec<String> =
+        reader.headers()?.iter().map(|n| n.trim_start_matches('\u{feff}').to_owned()).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let schema = Schema::new(&names, key)?;
     let places: Vec<usize> = key.iter().filter_map(|k| schema.column(k)).collect();
@@ -125,17 +126,26 @@ fn locode(dir: &Path, data: &Path, rows: &mut Vec<Row>) -> Result<()> {
     let (from, to) = (eport_catalog::root_of(&before)?, eport_catalog::root_of(&after)?);
     let objects = chunk_bytes(&pair.holder, &from, &to)?;
     let ratio = sent.wire as f64 / patch as f64;
-    push(rows, Row {
-        what: format!("Catalog: the real UN/LOCODE revision on the wire ({} rows)", Header::read(&after)?.rows()),
-        figure: format!(
-            "{} bytes ({} before compression; missing chunks would be {objects}); made in {:.0} ms, applied in {:.0} ms",
-            sent.wire, sent.plain, sent.make_s * 1e3, sent.apply_s * 1e3
-        ),
-        yardstick: Some(format!("{patch} bytes of `zstd -19 --patch-from`")),
-        ratio: Some(ratio),
-        goal: "≤ 150 %".into(),
-        met: Some(ratio <= 1.5),
-    });
+    push(
+        rows,
+        Row {
+            what: format!(
+                "Catalog: the real UN/LOCODE revision on the wire ({} rows)",
+                Header::read(&after)?.rows()
+            ),
+            figure: format!(
+                "{} bytes ({} before compression; missing chunks would be {objects}); made in {:.0} ms, applied in {:.0} ms",
+                sent.wire,
+                sent.plain,
+                sent.make_s * 1e3,
+                sent.apply_s * 1e3
+            ),
+            yardstick: Some(format!("{patch} bytes of `zstd -19 --patch-from`")),
+            ratio: Some(ratio),
+            goal: "≤ 150 %".into(),
+            met: Some(ratio <= 1.5),
+        },
+    );
     // One row in a hundred gets another value.
     let (schema, mut plain) = eport_catalog::decode_table(&before)?;
     let last = schema.columns.len() - 1;
@@ -145,14 +155,17 @@ fn locode(dir: &Path, data: &Path, rows: &mut Vec<Row>) -> Result<()> {
     let changed = encode_table(&schema, plain)?;
     let sent = Pair::new(dir)?.send(&before, &changed)?;
     let share = sent.wire as f64 / changed.len() as f64;
-    push(rows, Row {
-        what: "Catalog: 1 % of the rows changed, scattered".into(),
-        figure: format!("{} bytes", sent.wire),
-        yardstick: Some(format!("{} bytes of content", changed.len())),
-        ratio: Some(share),
-        goal: "≤ 2 %".into(),
-        met: Some(share <= 0.02),
-    });
+    push(
+        rows,
+        Row {
+            what: "Catalog: 1 % of the rows changed, scattered".into(),
+            figure: format!("{} bytes", sent.wire),
+            yardstick: Some(format!("{} bytes of content", changed.len())),
+            ratio: Some(share),
+            goal: "≤ 2 %".into(),
+            met: Some(share <= 0.02),
+        },
+    );
     memory(dir, &after, rows)
 }
 
@@ -167,18 +180,25 @@ fn editions(dir: &Path, data: &Path, rows: &mut Vec<Row>) -> Result<()> {
             let sent = pair.send(old, &content)?;
             let counts = eport_catalog::compare(old, &content, |_| {})?;
             let touched = counts.added + counts.removed + counts.changed;
-            listed.push(format!("{year}: {} B / {touched} = {:.1}", sent.wire, sent.wire as f64 / touched.max(1) as f64));
+            listed.push(format!(
+                "{year}: {} B / {touched} = {:.1}",
+                sent.wire,
+                sent.wire as f64 / touched.max(1) as f64
+            ));
         }
         before = Some(content);
     }
-    push(rows, Row {
-        what: "Catalog: yearly editions of the customs codes, bytes a changed row".into(),
-        figure: listed.join("; "),
-        yardstick: None,
-        ratio: None,
-        goal: "recorded".into(),
-        met: None,
-    });
+    push(
+        rows,
+        Row {
+            what: "Catalog: yearly editions of the customs codes, bytes a changed row".into(),
+            figure: listed.join("; "),
+            yardstick: None,
+            ratio: None,
+            goal: "recorded".into(),
+            met: None,
+        },
+    );
     Ok(())
 }
 
@@ -204,17 +224,24 @@ fn growth(dir: &Path, rows: &mut Vec<Row>) -> Result<()> {
         let touched = f64::from(count / 100);
         bytes_a_row.push(sent.wire as f64 / touched);
         let even = bytes_a_row.iter().all(|b| *b <= bytes_a_row[0] * 1.5);
-        push(rows, Row {
-            what: format!("Catalog: {count} rows, 1 % changed"),
-            figure: format!(
-                "{} bytes, {:.1} a changed row; made in {:.0} ms, applied in {:.0} ms; both versions stored in {:.1} s",
-                sent.wire, sent.wire as f64 / touched, sent.make_s * 1e3, sent.apply_s * 1e3, all_s - sent.make_s - sent.apply_s
-            ),
-            yardstick: Some(format!("{} bytes of content", after.len())),
-            ratio: Some(sent.wire as f64 / after.len() as f64),
-            goal: "bytes grow with the change only".into(),
-            met: Some(even),
-        });
+        push(
+            rows,
+            Row {
+                what: format!("Catalog: {count} rows, 1 % changed"),
+                figure: format!(
+                    "{} bytes, {:.1} a changed row; made in {:.0} ms, applied in {:.0} ms; both versions stored in {:.1} s",
+                    sent.wire,
+                    sent.wire as f64 / touched,
+                    sent.make_s * 1e3,
+                    sent.apply_s * 1e3,
+                    all_s - sent.make_s - sent.apply_s
+                ),
+                yardstick: Some(format!("{} bytes of content", after.len())),
+                ratio: Some(sent.wire as f64 / after.len() as f64),
+                goal: "bytes grow with the change only".into(),
+                met: Some(even),
+            },
+        );
     }
     Ok(())
 }
@@ -227,14 +254,17 @@ fn memory(dir: &Path, content: &[u8], rows: &mut Vec<Row>) -> Result<()> {
     ensure!(out.status.success(), "table-memory: {}", String::from_utf8_lossy(&out.stderr));
     let taken: u64 = String::from_utf8_lossy(&out.stdout).trim().parse()?;
     let ratio = taken as f64 / content.len() as f64;
-    push(rows, Row {
-        what: format!("Catalog: memory of an installed table of {} rows", Header::read(content)?.rows()),
-        figure: format!("{taken} bytes"),
-        yardstick: Some(format!("{} bytes of content", content.len())),
-        ratio: Some(ratio),
-        goal: "≤ 200 %".into(),
-        met: Some(ratio <= 2.0),
-    });
+    push(
+        rows,
+        Row {
+            what: format!("Catalog: memory of an installed table of {} rows", Header::read(content)?.rows()),
+            figure: format!("{taken} bytes"),
+            yardstick: Some(format!("{} bytes of content", content.len())),
+            ratio: Some(ratio),
+            goal: "≤ 200 %".into(),
+            met: Some(ratio <= 2.0),
+        },
+    );
     Ok(())
 }
 

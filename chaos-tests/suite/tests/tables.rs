@@ -28,6 +28,7 @@ fn versions_travel_by_difference_are_carried_healed_and_collected() {
     let scenario = |fed: &Federation| -> Result<()> {
         a_node_stopped_through_five_publications_takes_what_changed_and_names_a_peer_with_wrong_bytes(fed)?;
         a_flipped_bit_is_found_and_healed_from_a_peer(fed)?;
+        a_clock_that_is_ahead_makes_nothing_effective_early_and_is_named(fed)?;
         a_rollback_costs_nothing_and_a_retired_version_gives_its_disk_back(fed)?;
         a_bundle_carries_a_version_to_a_site_without_a_line(fed)
     };
@@ -38,7 +39,12 @@ fn versions_travel_by_difference_are_carried_healed_and_collected() {
 /// A table of 20 000 rows, of which every hundredth depends on the salt.
 fn quays(fed: &Federation, salt: u32) -> Result<String> {
     let rows: String = (0..20_000u32)
-        .map(|n| format!("Q{n:05},quay {n},{}\n", n.wrapping_mul(2_654_435_761) ^ if n % 100 == 7 { salt } else { 0 }))
+        .map(|n| {
+            format!(
+                "Q{n:05},quay {n},{}\n",
+                n.wrapping_mul(2_654_435_761) ^ if n % 100 == 7 { salt } else { 0 }
+            )
+        })
         .collect();
     let path = file(fed, &format!("quays-{salt}.csv"), format!("code,name,mark\n{rows}"))?;
     Ok(path.to_string_lossy().into_owned())
@@ -100,7 +106,9 @@ fn a_node_stopped_through_five_publications_takes_what_changed_and_names_a_peer_
     ensure!(me["seconds"].as_f64() > Some(0.0), "{status}");
     fed.wait_status("gz-a-2", "the peer with wrong bytes named", |s| {
         let warnings = s["warnings"].as_array().cloned().unwrap_or_default();
-        warnings.iter().any(|w| w["code"] == "EP4050" && w["text"].as_str().is_some_and(|t| t.contains("gz-a-1")))
+        warnings
+            .iter()
+            .any(|w| w["code"] == "EP4050" && w["text"].as_str().is_some_and(|t| t.contains("gz-a-1")))
     })?;
     drop(armed);
     for version in 1..=6u32 {
@@ -126,6 +134,30 @@ fn a_flipped_bit_is_found_and_healed_from_a_peer(fed: &Federation) -> Result<()>
     ensure!(again["damaged"] == json!([]) && again["whole"] == true, "{again}");
     let row = fed.eport_at("sz-a-1", &["table", "get", "quays", "Q19999"])?.ok_json()?;
     ensure!(row["fields"]["name"] == "quay 19999", "{row}");
+    Ok(())
+}
+
+fn a_clock_that_is_ahead_makes_nothing_effective_early_and_is_named(fed: &Federation) -> Result<()> {
+    let path = file(fed, "tides.csv", "code,name\nT1,low\n")?.to_string_lossy().into_owned();
+    let import = ["table", "import", &path, "--name", "tides", "--key", "code"];
+    fed.eport(&import)?.expect(0, "tides")?;
+    file(fed, "tides.csv", "code,name\nT1,high\n")?;
+    let at = time::OffsetDateTime::now_utc() + time::Duration::minutes(20);
+    let at = at.format(&time::format_description::well_known::Rfc3339)?;
+    fed.eport(&[&import[..], &["--effective", &at]].concat())?.expect(0, "tides of the future")?;
+    fed.shift_clock("gz-c-1", 30 * 60_000)?;
+    fed.wait_status("gz-a-1", "the clock of gz-c-1 named", |s| {
+        let warnings = s["warnings"].as_array().cloned().unwrap_or_default();
+        warnings.iter().any(|w| w["code"] == "EP4054" && w["text"].as_str().is_some_and(|t| t.contains("gz-c-1")))
+    })?;
+    let early = fed.eport_at("gz-c-1", &["table", "get", "tides", "T1"])?.ok_json()?;
+    ensure!(early["fields"]["name"] == "low" && early["version"] == 1, "{early}");
+    fed.shift_clock("gz-c-1", 0)?;
+    // Taken back before its instant: as if it had never been.
+    let back = fed.eport(&["table", "retire", "tides", "2", "--reason", "wrong file"])?.ok_json()?;
+    ensure!(back["state"] == "withdrawn", "{back}");
+    let later = fed.eport(&["table", "get", "tides", "T1", "--as-of", "2099-01-01T00:00:00+08:00"])?.ok_json()?;
+    ensure!(later["fields"]["name"] == "low", "{later}");
     Ok(())
 }
 

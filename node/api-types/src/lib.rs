@@ -64,8 +64,9 @@ pub use status::{
     PlatformKind, PlatformState, PlatformStatus, SlotStatus, TableSummary, Warning,
 };
 pub use tables::{
-    BundleAnswer, BundleItem, CatalogAnswer, ChangedRow, FieldChange, ImportAnswer, ImportProblem, RetireRequest, RollbackAnswer, RollbackRequest,
-    TableDiff, TableDoc, TableNode, TableRow, TableStatus, TableVerification, TableVersionItem,
+    BundleAnswer, BundleItem, CatalogAnswer, ChangedRow, FieldChange, ImportAnswer, ImportProblem,
+    RetireRequest, RollbackAnswer, RollbackRequest, TableDiff, TableDoc, TableNode, TableRow, TableStatus,
+    TableVerification, TableVersionItem,
 };
 pub use tail_import::{Place, TailImport, TailProgress};
 pub use tails::{TailCounts, TailDetail, TailDiscard, TailItem, TailRecord, TailResubmit, TailResubmitted};

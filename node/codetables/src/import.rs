@@ -8,7 +8,8 @@ use crate::problem::{Findings, Kind, Note, NoteKind, Place, Problem, shown};
 use crate::report::ImportReport;
 use crate::scan::{Field, Scanner, Start, place_from};
 use eport_catalog::{
-    COLUMNS_MAX, Counts, DiffError, FIELD_LEN_MAX, Header, Repeat, RowBuffer, Schema, TableName, compare, root_of,
+    COLUMNS_MAX, Counts, DiffError, FIELD_LEN_MAX, Header, Repeat, RowBuffer, Schema, TableName, compare,
+    root_of,
 };
 use eport_identity::Digest;
 use eport_model::codes::{TABLE_ENCODING, TABLE_GUARD, TABLE_IMPORT_REFUSED};

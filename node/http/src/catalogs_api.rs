@@ -36,7 +36,9 @@ pub struct Options {
 fn resolve(api: &Api, text: &str) -> Result<CatalogId, ApiError> {
     let id = CatalogId::parse(text, api.agent.home().province()).map_err(|e| ApiError::bad(e.to_string()))?;
     match id.kind {
-        CatalogKind::Table => Err(ApiError::bad("tables are under /v1/tables; pack: or directory: is needed")),
+        CatalogKind::Table => {
+            Err(ApiError::bad("tables are under /v1/tables; pack: or directory: is needed"))
+        }
         CatalogKind::Pack | CatalogKind::Directory => Ok(id),
     }
 }
@@ -74,7 +76,10 @@ pub async fn content(
     let content = tokio::task::spawn_blocking(move || tables.content(&read)).await;
     let content = content.map_err(|e| ApiError::new(codes::INTERNAL, e.to_string()))??;
     let Some(bytes) = blob_bytes(&content) else {
-        return Err(ApiError::new(codes::TABLE_DAMAGED, format!("version {} of {id} is rows", version.version)));
+        return Err(ApiError::new(
+            codes::TABLE_DAMAGED,
+            format!("version {} of {id} is rows", version.version),
+        ));
     };
     let headers = [
         (header::CONTENT_TYPE, "application/octet-stream".to_owned()),

@@ -3,11 +3,10 @@
 use crate::problem::ApiError;
 use crate::state::Api;
 use crate::{
-    access_api, backup_api, backup_sets, catalogs_api, certificates_api, custody_api, documents_api, drills_api, enrol_api,
-    erasures_api, est, examine_api, gate, hosting_api, join_api, journal_api, openapi, operators_api,
-    plan_api, platforms_api, recovery_api, session_api, signing, status_api, system, tables_api, tables_life,
-    tail_import_api, tails_api,
-    trust_api, users_api,
+    access_api, backup_api, backup_sets, catalogs_api, certificates_api, custody_api, documents_api,
+    drills_api, enrol_api, erasures_api, est, examine_api, gate, hosting_api, join_api, journal_api, openapi,
+    operators_api, plan_api, platforms_api, recovery_api, session_api, signing, status_api, system,
+    tables_api, tables_life, tail_import_api, tails_api, trust_api, users_api,
 };
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
@@ -133,7 +132,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/tables/{name}/status", get(tables_api::status))
         .route("/v1/tables/{name}/verify", post(tables_life::verify))
         .route("/v1/tables/{name}/bundle", get(tables_life::export))
-        .route("/v1/bundles", post(tables_life::import))
+        .route("/v1/bundles", put(tables_life::import))
         .route("/v1/catalogs/{name}", get(catalogs_api::content))
         .route("/v1/catalogs/{name}/versions", get(catalogs_api::versions).post(catalogs_api::publish))
         .route("/v1/tables/{name}/rollback", post(tables_life::rollback))

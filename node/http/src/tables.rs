@@ -96,7 +96,14 @@ impl TableService {
     /// A service; bare names mean `province`'s tables.
     pub fn new(agent: Agent, province: RegionCode) -> Arc<Self> {
         let (registry, objects) = (agent.registry().clone(), agent.objects().clone());
-        Arc::new(Self { agent, registry, objects, province, names: RwLock::default(), open: Mutex::default() })
+        Arc::new(Self {
+            agent,
+            registry,
+            objects,
+            province,
+            names: RwLock::default(),
+            open: Mutex::default(),
+        })
     }
 
     /// Reads `OWNER/NAME` or a bare name.
@@ -108,7 +115,8 @@ impl TableService {
     /// The versions of a table, newest last: those of the registry, and those a bundle brought that it does not name yet.
     /// An unknown table is an error.
     pub fn versions(&self, id: &TableId) -> Result<Vec<TableVersion>, Error> {
-        let mut versions: Vec<TableVersion> = self.registry.state().state.table_versions(id).cloned().collect();
+        let mut versions: Vec<TableVersion> =
+            self.registry.state().state.table_versions(id).cloned().collect();
         versions.extend(self.agent.carried().into_iter().filter(|v| v.table == *id));
         versions.sort_by_key(|v| v.version);
         if versions.is_empty() { Err(Error::NotFound(format!("table {id}"))) } else { Ok(versions) }
@@ -189,7 +197,9 @@ impl TableService {
         }
         let mut by_name = HashMap::new();
         let mut ids: std::collections::BTreeSet<&TableId> = view.state.tables().collect();
-        ids.extend(carried.iter().map(|v| &v.table).filter(|id| id.kind == eport_registry::CatalogKind::Table));
+        ids.extend(
+            carried.iter().map(|v| &v.table).filter(|id| id.kind == eport_registry::CatalogKind::Table),
+        );
         for id in ids {
             let mut entries: Vec<Entry> = view
                 .state

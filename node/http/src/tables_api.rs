@@ -47,7 +47,7 @@ pub struct AsOf {
 fn instant(api: &Api, text: Option<&str>) -> Result<Timestamp, ApiError> {
     match text {
         Some(text) => parse_instant(text).map_err(|e| ApiError::bad(format!("as_of: {e}"))),
-        None => Ok(api.now()),
+        None => Ok(crate::tables_watch::agreed_now(api)),
     }
 }
 
@@ -301,8 +301,11 @@ pub async fn publish(
     };
     // Compared with the version it takes over from, which is not always the newest: history may be added later.
     let compared = at.unwrap_or(Timestamp::from_millis(i64::MAX));
-    let before =
-        versions.iter().filter(|v| v.effective <= compared && v.keeps_content()).max_by_key(|v| (v.effective, v.version)).cloned();
+    let before = versions
+        .iter()
+        .filter(|v| v.effective <= compared && v.keeps_content())
+        .max_by_key(|v| (v.effective, v.version))
+        .cloned();
     let before = match before {
         Some(v) => Some(open(&api, v).await?),
         None => None,
@@ -340,8 +343,7 @@ pub async fn publish(
         };
         return Err(ApiError::of(&conflict));
     }
-    let staged =
-        crate::staging::stage(&api, &id, newest + 1, content.bytes.into(), options.force).await?;
+    let staged = crate::staging::stage(&api, &id, newest + 1, content.bytes.into(), options.force).await?;
     answer.lacking = staged.lacking.clone();
     let op = Op::PublishTable {
         table: id.clone(),

@@ -11,7 +11,9 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json as Answer};
 use eport_access::Action;
-use eport_api_types::{BundleAnswer, BundleItem, RetireRequest, RollbackAnswer, RollbackRequest, TableVerification, rfc3339};
+use eport_api_types::{
+    BundleAnswer, BundleItem, RetireRequest, RollbackAnswer, RollbackRequest, TableVerification, rfc3339,
+};
 use eport_model::codes;
 use eport_registry::{Op, Outcome, VersionState};
 use std::time::{Duration, Instant};
@@ -108,8 +110,11 @@ pub async fn rollback(
     }
     if request.version.is_some_and(|v| v != newest + 1) {
         let named = request.version.unwrap_or_default();
-        let conflict =
-            eport_registry::Refusal::VersionConflict { object: format!("table {table}"), named, current: newest };
+        let conflict = eport_registry::Refusal::VersionConflict {
+            object: format!("table {table}"),
+            named,
+            current: newest,
+        };
         return Err(ApiError::of(&conflict));
     }
     let op = Op::PublishTable {
@@ -152,7 +157,7 @@ pub async fn export(
     Ok(([(header::CONTENT_TYPE, "application/octet-stream")], bytes).into_response())
 }
 
-/// `POST /v1/bundles`: takes a bundle, judged by this node's own registry.
+/// `PUT /v1/bundles`: takes a bundle, judged by this node's own registry.
 pub async fn import(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,

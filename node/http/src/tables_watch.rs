@@ -30,7 +30,9 @@ pub(crate) fn warnings(api: &Api, heard: &Heard, chinese: bool) -> Vec<Warning> 
             say(
                 codes::CATALOG_WRONG_BYTES,
                 format!("{node} 从 {peer} 收到错误的 {catalog} 数据，十分钟内不再向其请求"),
-                format!("{node} got wrong bytes of {catalog} from {peer} and does not ask it again for ten minutes"),
+                format!(
+                    "{node} got wrong bytes of {catalog} from {peer} and does not ask it again for ten minutes"
+                ),
             );
         }
     }
@@ -81,6 +83,13 @@ fn clocks_off(heard: &Heard) -> Vec<(eport_model::NodeId, i64)> {
     off.filter(|(_, off)| off.abs() > SKEW_MAX_MS + 500).collect()
 }
 
+/// Now, as most nodes have it: a node whose clock is ahead answers nothing that is not in force yet.
+pub(crate) fn agreed_now(api: &Api) -> Timestamp {
+    let (own, me) = (api.now(), api.agent.me());
+    let ahead = clocks_off(&crate::federation::heard(api)).into_iter().find(|(n, off)| *n == me && *off > 0);
+    ahead.map_or(own, |(_, off)| own.plus_millis(-off))
+}
+
 /// Gauges of this node.
 pub(crate) fn metrics(api: &Api, registry: &mut Registry) {
     let soft = api.agent.soft_state().catalog;
@@ -92,7 +101,15 @@ pub(crate) fn metrics(api: &Api, registry: &mut Registry) {
     gauge("catalog_objects", "Chunks and index nodes stored here", soft.objects);
     gauge("catalog_bytes", "Bytes that they take on this disk", soft.bytes);
     gauge("catalog_damaged_total", "Objects found damaged; a rise means a bad disk", soft.damaged);
-    gauge("catalog_collected_total", "Objects that no version needs any more and that were removed", soft.collected);
-    gauge("catalog_wrong_bytes_total", "Peers that gave wrong bytes; any rise means a person must look", soft.wrong);
+    gauge(
+        "catalog_collected_total",
+        "Objects that no version needs any more and that were removed",
+        soft.collected,
+    );
+    gauge(
+        "catalog_wrong_bytes_total",
+        "Peers that gave wrong bytes; any rise means a person must look",
+        soft.wrong,
+    );
     gauge("catalog_scrubbed_objects", "Objects read by the last look through all of them", soft.scrubbed);
 }

@@ -626,5 +626,4 @@ impl Agent {
     pub(crate) fn tell_soon(&self) {
         self.inner.news.notify_one();
     }
-
 }

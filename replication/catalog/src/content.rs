@@ -62,10 +62,7 @@ pub fn prove(version: &TableVersion, content: &[u8]) -> Result<(), ContentError>
 }
 
 /// Puts a version's content together from its objects and proves it.
-pub fn assemble<S: ObjectSource>(
-    version: &TableVersion,
-    source: &S,
-) -> Result<Vec<u8>, WalkError<S::Error>> {
+pub fn assemble<S: ObjectSource>(version: &TableVersion, source: &S) -> Result<Vec<u8>, WalkError<S::Error>> {
     let content = join(source, &version.root)?;
     prove(version, &content)?;
     Ok(content)

@@ -122,10 +122,7 @@ fn cut_rows<E: From<DamageError>>(
     if rest.len() > begin { chunk(&rest[begin..], rows) } else { Ok(()) }
 }
 
-fn cut_bytes<E>(
-    mut content: &[u8],
-    chunk: &mut impl FnMut(&[u8], u64) -> Result<(), E>,
-) -> Result<(), E> {
+fn cut_bytes<E>(mut content: &[u8], chunk: &mut impl FnMut(&[u8], u64) -> Result<(), E>) -> Result<(), E> {
     let mut cutter = Cutter::default();
     while let Some(end) = cutter.bytes(content) {
         let (head, tail) = content.split_at(end);

@@ -194,7 +194,9 @@ impl Steps {
         self.step(CHANGE);
         let mut mask = vec![0u8; columns.div_ceil(8)];
         for column in 0..columns {
-            let (Some((a, old_rest)), Some((b, new_rest))) = (take_field(old), take_field(new)) else { break };
+            let (Some((a, old_rest)), Some((b, new_rest))) = (take_field(old), take_field(new)) else {
+                break;
+            };
             if a != b {
                 mask[column / 8] |= 1 << (column % 8);
                 varint::put(b.len() as u64, &mut self.values);
@@ -278,8 +280,14 @@ pub fn apply_delta<S: ObjectSource, K: ObjectSink<Error = S::Error>>(
     if front.schema().columns.len() != base.columns() {
         return Err(wrong("it has another number of columns"));
     }
-    let mut out =
-        Writer { sink, index: IndexBuilder::default(), cutter: Cutter::default(), chunk: Vec::new(), rows: 0, total: 0 };
+    let mut out = Writer {
+        sink,
+        index: IndexBuilder::default(),
+        cutter: Cutter::default(),
+        chunk: Vec::new(),
+        rows: 0,
+        total: 0,
+    };
     out.chunk.extend_from_slice(parts.front);
     out.end().map_err(DeltaError::Objects)?;
     let mut steps = parts.steps;
@@ -304,11 +312,13 @@ pub fn apply_delta<S: ObjectSource, K: ObjectSink<Error = S::Error>>(
             _ => {
                 let len = base.row_len()?.ok_or(wrong("it goes on behind the last row"))?;
                 if kind == CHANGE {
-                    let (mask, rest) =
-                        steps.split_at_checked(base.columns().div_ceil(8)).ok_or(wrong("a mask is cut off"))?;
+                    let (mask, rest) = steps
+                        .split_at_checked(base.columns().div_ceil(8))
+                        .ok_or(wrong("a mask is cut off"))?;
                     steps = rest;
                     row.clear();
-                    values = merge(base.row(len), mask, values, &mut row).ok_or(wrong("a value is cut off"))?;
+                    values =
+                        merge(base.row(len), mask, values, &mut row).ok_or(wrong("a value is cut off"))?;
                     out.row(&row).map_err(DeltaError::Objects)?;
                 }
                 base.at += len;

@@ -73,9 +73,9 @@ impl Node {
 
     /// Bytes and rows below it; `None` when they are beyond all numbers.
     pub fn total(&self) -> Option<(u64, u64)> {
-        self.children.iter().try_fold((0u64, 0u64), |(b, r), c| {
-            Some((b.checked_add(c.bytes)?, r.checked_add(c.rows)?))
-        })
+        self.children
+            .iter()
+            .try_fold((0u64, 0u64), |(b, r), c| Some((b.checked_add(c.bytes)?, r.checked_add(c.rows)?)))
     }
 }
 
@@ -242,7 +242,11 @@ pub fn node_at<S: ObjectSource>(
 }
 
 /// A node from its proven bytes, held against what its parent says.
-pub fn check_node(bytes: &[u8], digest: &Digest, parent: Option<(u64, &Child)>) -> Result<Node, ContentError> {
+pub fn check_node(
+    bytes: &[u8],
+    digest: &Digest,
+    parent: Option<(u64, &Child)>,
+) -> Result<Node, ContentError> {
     let wrong = |what| ContentError::Metadata { root: *digest, what };
     let node = Node::decode(bytes).ok_or_else(|| wrong("it is no index node"))?;
     let total = node.total().ok_or_else(|| wrong("its sizes are beyond all numbers"))?;

@@ -35,8 +35,8 @@ pub use delta::{DELTA_LEN_MAX, DeltaError, apply_delta, make_delta};
 pub use diff::{Change, Changed, Counts, Difference, compare, diff};
 pub use error::{ContentError, DamageError, DiffError, EffectiveError, EncodeError, SchemaError};
 pub use index::{
-    Child, IndexBuilder, NODE_LEN_MAX, Node, ObjectSink, ObjectSource, StoreError, WalkError, check_node, chunks, node_at,
-    root_of, store_content, walk,
+    Child, IndexBuilder, NODE_LEN_MAX, Node, ObjectSink, ObjectSource, StoreError, WalkError, check_node,
+    chunks, node_at, root_of, store_content, walk,
 };
 pub use instant::{SHANGHAI_OFFSET_MS, civil_date, parse_instant, rfc3339, start_of_day};
 pub use keeper::{Keeper, Staging};

@@ -77,7 +77,8 @@ fn schema(columns: usize) -> Schema {
 type Rows = BTreeMap<String, Vec<String>>;
 
 fn table(columns: usize, rows: &Rows) -> Vec<u8> {
-    let rows = rows.iter().map(|(k, v)| std::iter::once(k.clone()).chain(v.iter().cloned()).collect::<Vec<_>>());
+    let rows =
+        rows.iter().map(|(k, v)| std::iter::once(k.clone()).chain(v.iter().cloned()).collect::<Vec<_>>());
     encode_table(&schema(columns), rows).unwrap()
 }
 
@@ -118,7 +119,11 @@ fn chunks_are_bounded_joined_they_are_the_content_and_equal_content_has_one_root
         assert_eq!(rows, Header::read(&content).unwrap().rows());
         for (i, c) in chunks.iter().enumerate().skip(1) {
             let bounds = (CHUNK_LEN_MIN as u64)..(CHUNK_LEN_MAX + 200) as u64;
-            assert!(bounds.contains(&c.bytes) || i + 1 == chunks.len(), "seed {seed}: a chunk of {} bytes", c.bytes);
+            assert!(
+                bounds.contains(&c.bytes) || i + 1 == chunks.len(),
+                "seed {seed}: a chunk of {} bytes",
+                c.bytes
+            );
         }
     }
     // Content without rows is cut at its bytes, and comes back as well.
@@ -169,7 +174,11 @@ fn a_delta_rebuilds_any_version_from_any_other_and_costs_what_changed() {
         here.borrow_mut().put.clear();
         apply_delta(&Shared(&here), &mut Into(&here), (&from, &to), &delta).unwrap();
         assert_eq!(join(&here.into_inner(), &to).unwrap(), after, "seed {seed}");
-        assert!(delta.len() as u64 <= 400 + edits * (columns as u64 * 50 + 20), "seed {seed}: {} for {edits}", delta.len());
+        assert!(
+            delta.len() as u64 <= 400 + edits * (columns as u64 * 50 + 20),
+            "seed {seed}: {} for {edits}",
+            delta.len()
+        );
         // And back again.
         let back = make_delta(&Shared(&holder), &to, &from).unwrap();
         let there = RefCell::new(Memory::default());
@@ -214,7 +223,10 @@ fn a_damaged_delta_never_panics_and_never_gives_another_root() {
     for at in 0..delta.len() {
         let mut cut = RefCell::new(Memory::default());
         put(&cut, &before);
-        assert!(apply_delta(&Shared(&cut), &mut Into(&cut), (&from, &to), &delta[..at]).is_err(), "cut at {at}");
+        assert!(
+            apply_delta(&Shared(&cut), &mut Into(&cut), (&from, &to), &delta[..at]).is_err(),
+            "cut at {at}"
+        );
         let mut bad = delta.clone();
         bad[at] ^= 1 << dice.next(8);
         let done = apply_delta(&Shared(&cut), &mut Into(&cut), (&from, &to), &bad);
@@ -407,5 +419,8 @@ fn collection_beside_publication_and_fetch_never_takes_what_a_live_version_needs
         swept += world.swept;
         found_here += world.found_here;
     }
-    assert!(swept > 1_000 && found_here > 1_000, "the world was too quiet: {swept} swept, {found_here} shared");
+    assert!(
+        swept > 1_000 && found_here > 1_000,
+        "the world was too quiet: {swept} swept, {found_here} shared"
+    );
 }

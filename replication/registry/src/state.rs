@@ -169,10 +169,12 @@ impl State {
             }
             Op::StageTable { .. } | Op::PublishTable { .. } => {
                 let over = |d: &&crate::Draft| {
-                    let published = self.tables.get(&d.catalog).is_some_and(|v| v.values().any(|v| v.root == d.root));
+                    let published =
+                        self.tables.get(&d.catalog).is_some_and(|v| v.values().any(|v| v.root == d.root));
                     published || command.at.as_millis() - d.at.as_millis() > crate::DRAFT_LIFE_MS
                 };
-                let old: Vec<_> = self.drafts.values().filter(over).map(|d| (d.catalog.clone(), d.root)).collect();
+                let old: Vec<_> =
+                    self.drafts.values().filter(over).map(|d| (d.catalog.clone(), d.root)).collect();
                 gone.extend(old.iter().filter_map(|key| self.drafts.remove(key)).map(Row::Draft));
             }
             Op::AddDelegation(mandate) => {

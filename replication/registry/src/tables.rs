@@ -41,13 +41,14 @@ impl CatalogKind {
 impl FromStr for CatalogKind {
     type Err = ParseError;
     fn from_str(s: &str) -> Result<Self, ParseError> {
-        [CatalogKind::Table, CatalogKind::Pack, CatalogKind::Directory].into_iter().find(|k| k.word() == s).ok_or_else(
-            || ParseError {
+        [CatalogKind::Table, CatalogKind::Pack, CatalogKind::Directory]
+            .into_iter()
+            .find(|k| k.word() == s)
+            .ok_or_else(|| ParseError {
                 what: "kind of catalog",
                 input: s.chars().take(64).collect(),
                 reason: "table, pack or directory is needed",
-            },
-        )
+            })
     }
 }
 

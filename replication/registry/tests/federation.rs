@@ -138,7 +138,11 @@ fn a_draft_is_staged_by_a_member_and_gone_once_it_is_published_or_an_hour_old() 
     assert_eq!(pack.to_string(), "pack:440000/ports");
     let other = Op::StageTable { table: pack.clone(), version: 1, root: Digest::of(b"pack") };
     w.by_node(node("gz-a-1"), other).unwrap();
-    assert_eq!(w.state.drafts().map(|d| d.catalog.clone()).collect::<Vec<_>>(), [pack], "old ones are forgotten");
+    assert_eq!(
+        w.state.drafts().map(|d| d.catalog.clone()).collect::<Vec<_>>(),
+        [pack],
+        "old ones are forgotten"
+    );
     let rebuilt = State::from_rows(w.state.rows()).unwrap();
     assert_eq!(rebuilt.digest(), w.state.digest());
 }

@@ -323,7 +323,8 @@ fn publishes(o: &mut Office, who: &Person, n: u64) -> Result<Outcome, Refusal> {
 }
 
 #[test]
-fn a_publishers_key_revoked_for_compromise_withdraws_what_is_not_in_force_yet_and_any_other_reason_does_not() {
+fn a_publishers_key_revoked_for_compromise_withdraws_what_is_not_in_force_yet_and_any_other_reason_does_not()
+{
     let mut o = Office::new();
     let pub_a = o.person("pub");
     let table: eport_registry::TableId = "440000/ports".parse().unwrap();

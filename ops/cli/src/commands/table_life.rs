@@ -132,7 +132,9 @@ async fn retire(client: &Client, name: &str, version: u64, reason: &str, out: Ou
     let statement = statement::retire_table(&table_id(&known)?, version, reason);
     let url = format!("{}/versions/{version}/retirement", path(name));
     let done: Value = client.give(Method::POST, &url, &json!({ "reason": reason }), &statement).await?;
-    out.result(&done, || format!("{} {}: {}\n", cell(&done, "name"), cell(&done, "version"), cell(&done, "state")));
+    out.result(&done, || {
+        format!("{} {}: {}\n", cell(&done, "name"), cell(&done, "version"), cell(&done, "state"))
+    });
     Ok(())
 }
 
@@ -154,12 +156,18 @@ async fn export(
 
 async fn import(client: &Client, file: &std::path::Path, out: Out) -> Result<(), Error> {
     let bytes = std::fs::read(file).map_err(Error::file(file))?;
-    let taken: Value = client.upload("/v1/bundles", bytes.into(), Repeat::Safe).await?;
+    let taken: Value = client.upload("/v1/bundles", &[], bytes.into()).await?;
     out.result(&taken, || {
         let mut table = Table::new(["table", ">version", "effective", "root", "known"]);
         for item in taken["items"].as_array().into_iter().flatten() {
             let root: String = cell(item, "root").chars().take(12).collect();
-            table.row([cell(item, "name"), cell(item, "version"), cell(item, "effective"), root, cell(item, "known")]);
+            table.row([
+                cell(item, "name"),
+                cell(item, "version"),
+                cell(item, "effective"),
+                root,
+                cell(item, "known"),
+            ]);
         }
         table.render()
     });

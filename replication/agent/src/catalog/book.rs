@@ -107,7 +107,9 @@ mod tests {
         let (mut book, now) = (Book::default(), Instant::now());
         let node: NodeId = "gz-a-1".parse().unwrap();
         book.quarantine(node, "440000/ports", now);
-        assert!(book.is_quarantined(node, "440000/ports", now) && !book.is_quarantined(node, "440000/hs", now));
+        assert!(
+            book.is_quarantined(node, "440000/ports", now) && !book.is_quarantined(node, "440000/hs", now)
+        );
         assert!(!book.is_quarantined(node, "440000/ports", now + QUARANTINE));
         for n in 0..1_000 {
             book.quarantine(node, &format!("440000/t{n}"), now);

@@ -85,7 +85,8 @@ impl Agent {
             return Vec::new();
         }
         let view = self.registry().state();
-        let unknown = |v: &&TableVersion| !view.state.table_versions(&v.table).any(|k| k.version == v.version);
+        let unknown =
+            |v: &&TableVersion| !view.state.table_versions(&v.table).any(|k| k.version == v.version);
         carried.iter().filter(unknown).cloned().collect()
     }
 
@@ -104,11 +105,8 @@ impl Agent {
         let mut known: HashSet<Digest> = base.into_iter().collect();
         let mut versions = Vec::new();
         for v in kept.into_iter().filter(|v| since.is_none_or(|n| v.version > n)) {
-            let content = if known.contains(&v.root) {
-                Content::Known
-            } else {
-                content(self.objects(), base, v.root)?
-            };
+            let content =
+                if known.contains(&v.root) { Content::Known } else { content(self.objects(), base, v.root)? };
             known.insert(v.root);
             base = Some(v.root);
             versions.push((v, content));
@@ -130,8 +128,10 @@ impl Agent {
         if Digest::of(body) != Digest::from_bytes(*end) {
             return Err(refused("it is damaged: its digest does not hold"));
         }
-        let body = body.strip_prefix(MAGIC.as_slice()).ok_or_else(|| refused("it is no bundle of this form"))?;
-        let bundle: Bundle = codec::decode_with_limit(body, BUNDLE_LEN_MAX).map_err(|e| refused(e.to_string()))?;
+        let body =
+            body.strip_prefix(MAGIC.as_slice()).ok_or_else(|| refused("it is no bundle of this form"))?;
+        let bundle: Bundle =
+            codec::decode_with_limit(body, BUNDLE_LEN_MAX).map_err(|e| refused(e.to_string()))?;
         if bundle.lineage != self.lineage() {
             return Err(refused(format!("it is of the federation {}", bundle.lineage)));
         }
@@ -174,7 +174,10 @@ impl Agent {
         let fits = match asked {
             Some(asked) => asked == v.effective,
             // Not asked for: the commit and the lead, and the commit lies near the signature.
-            None => (v.effective.as_millis() - signed_at.as_millis() - lead).abs() <= eport_registry::SIGNATURE_WINDOW_MS,
+            None => {
+                (v.effective.as_millis() - signed_at.as_millis() - lead).abs()
+                    <= eport_registry::SIGNATURE_WINDOW_MS
+            }
         };
         if !fits {
             return Err(refused(format!("{} does not take effect when its publisher said", name())));
@@ -234,7 +237,12 @@ fn content(store: &ObjectStore, base: Option<Digest>, root: Digest) -> Result<Co
     Ok(Content::Objects(objects))
 }
 
-fn install(store: &ObjectStore, batch: &mut Batch, root: Digest, content: &Content) -> Result<(), BundleError> {
+fn install(
+    store: &ObjectStore,
+    batch: &mut Batch,
+    root: Digest,
+    content: &Content,
+) -> Result<(), BundleError> {
     if store.has(&root) {
         return Ok(batch.install(&root)?);
     }
@@ -244,7 +252,8 @@ fn install(store: &ObjectStore, batch: &mut Batch, root: Digest, content: &Conte
             if !store.has(base) {
                 return Err(refused(format!("content {} is not here, on which it builds", base.short())));
             }
-            let delta = unpack_delta(packed, eport_catalog::DELTA_LEN_MAX + (1 << 20)).map_err(|e| refused(e.to_string()))?;
+            let delta = unpack_delta(packed, eport_catalog::DELTA_LEN_MAX + (1 << 20))
+                .map_err(|e| refused(e.to_string()))?;
             apply_delta(store, batch, (base, &root), &delta).map_err(|e| refused(e.to_string()))?;
         }
         Content::Objects(objects) => {

@@ -94,7 +94,8 @@ impl Fetcher<'_> {
         loop {
             let ask = Ask::Delta { base, root, offset: packed.len() as u64 };
             let Answer::Part { total, bytes } = self.ask(node, &ask).await? else { return Err(Why::Absent) };
-            if total > PACKED_LEN_MAX || bytes.is_empty() || packed.len() as u64 + bytes.len() as u64 > total {
+            if total > PACKED_LEN_MAX || bytes.is_empty() || packed.len() as u64 + bytes.len() as u64 > total
+            {
                 return Err(Why::Wrong(format!("a delta of {total} bytes in parts of {}", bytes.len())));
             }
             packed.extend_from_slice(&bytes);
@@ -110,11 +111,13 @@ impl Fetcher<'_> {
             match apply_delta(&store, &mut batch, (&base, &root), &delta) {
                 Ok(()) => Ok(batch.install(&root).map(|()| true)?),
                 Err(DeltaError::Wrong(what)) => Err(Why::Wrong(what.to_owned())),
-                Err(DeltaError::Objects(error) | DeltaError::Base(WalkError::Objects(error))) => match error {
-                    // Damage in the base is given up by the store; the content then comes by objects.
-                    Error::Damaged { .. } | Error::NoObject { .. } => Ok(false),
-                    error => Err(error.into()),
-                },
+                Err(DeltaError::Objects(error) | DeltaError::Base(WalkError::Objects(error))) => {
+                    match error {
+                        // Damage in the base is given up by the store; the content then comes by objects.
+                        Error::Damaged { .. } | Error::NoObject { .. } => Ok(false),
+                        error => Err(error.into()),
+                    }
+                }
                 Err(DeltaError::Base(_) | DeltaError::NotComparable | DeltaError::TooLong) => Ok(false),
             }
         };
@@ -164,7 +167,12 @@ impl Fetcher<'_> {
     }
 
     /// The plain bytes of nodes, from here or from the holder.
-    async fn nodes(&mut self, node: NodeId, digests: &[Digest], batch: &mut Batch) -> Result<Vec<Vec<u8>>, Why> {
+    async fn nodes(
+        &mut self,
+        node: NodeId,
+        digests: &[Digest],
+        batch: &mut Batch,
+    ) -> Result<Vec<Vec<u8>>, Why> {
         let store = self.agent.objects().clone();
         let mut found: std::collections::BTreeMap<Digest, Vec<u8>> = std::collections::BTreeMap::new();
         for digest in digests {

@@ -31,7 +31,12 @@ pub(crate) struct Offers {
 
 impl Offers {
     /// The offer for a pair, made by the first who asks; `None` when it cannot be made.
-    pub(super) async fn get(&self, objects: &ObjectStore, base: Option<Digest>, root: Digest) -> Option<Offer> {
+    pub(super) async fn get(
+        &self,
+        objects: &ObjectStore,
+        base: Option<Digest>,
+        root: Digest,
+    ) -> Option<Offer> {
         let cell = self.cell((base, root));
         let store = objects.clone();
         let made = cell.get_or_init(|| async move {
@@ -64,7 +69,9 @@ impl Offers {
 
     fn trim(&self) {
         let mut pairs = self.lock();
-        let len = |cell: &Cell| cell.get().and_then(Option::as_ref).and_then(|o| o.delta.as_ref()).map_or(0, Bytes::len);
+        let len = |cell: &Cell| {
+            cell.get().and_then(Option::as_ref).and_then(|o| o.delta.as_ref()).map_or(0, Bytes::len)
+        };
         while pairs.len() > PAIRS_MAX || pairs.iter().map(|(_, c)| len(c)).sum::<usize>() > BYTES_MAX {
             pairs.pop_front();
         }

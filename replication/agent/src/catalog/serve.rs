@@ -38,7 +38,8 @@ async fn answer(agent: &Agent, ask: Ask) -> Answer {
             if !objects.has(&root) || !objects.has(&base) {
                 return Answer::Missing;
             }
-            let Some(delta) = agent.offers().get(&objects, Some(base), root).await.and_then(|o| o.delta) else {
+            let Some(delta) = agent.offers().get(&objects, Some(base), root).await.and_then(|o| o.delta)
+            else {
                 return Answer::Missing;
             };
             let total = delta.len() as u64;

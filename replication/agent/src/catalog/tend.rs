@@ -49,7 +49,12 @@ async fn collect(agent: &Agent) {
     match tokio::task::spawn_blocking(run).await {
         Ok(Ok(Some(done))) => {
             if done.objects > 0 {
-                info!(objects = done.objects, before = done.bytes.0, after = done.bytes.1, "catalog objects collected");
+                info!(
+                    objects = done.objects,
+                    before = done.bytes.0,
+                    after = done.bytes.1,
+                    "catalog objects collected"
+                );
             }
             let named = live_here(agent);
             let mut book = agent.book();

@@ -115,7 +115,9 @@ pub(super) fn withdrawn(state: &State, c: &Command, rows: &[Row]) -> Vec<Row> {
     let compromised: Vec<&str> = rows
         .iter()
         .filter_map(|row| match row {
-            Row::Revocation(r) if r.reason.to_ascii_lowercase().contains("compromise") => Some(r.serial.as_str()),
+            Row::Revocation(r) if r.reason.to_ascii_lowercase().contains("compromise") => {
+                Some(r.serial.as_str())
+            }
             _ => None,
         })
         .collect();

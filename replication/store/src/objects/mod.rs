@@ -190,7 +190,9 @@ impl ObjectStore {
             let read = segment::read(&path, place.offset, place.len);
             let opened = match read {
                 Ok(None) => continue,
-                Ok(Some(packed)) => pack::unpack_object(&path, digest, &packed, OBJECT_LEN_MAX).map(|b| (packed, b)),
+                Ok(Some(packed)) => {
+                    pack::unpack_object(&path, digest, &packed, OBJECT_LEN_MAX).map(|b| (packed, b))
+                }
                 Err(error) => Err(error),
             };
             return match opened {

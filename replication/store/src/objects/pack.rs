@@ -28,10 +28,19 @@ pub(super) fn pack_object(bytes: &[u8]) -> Result<Vec<u8>, Error> {
 }
 
 /// The bytes of a packed object, which must hash to its name.
-pub(super) fn unpack_object(path: &Path, digest: &Digest, packed: &[u8], len_max: u64) -> Result<Vec<u8>, Error> {
+pub(super) fn unpack_object(
+    path: &Path,
+    digest: &Digest,
+    packed: &[u8],
+    len_max: u64,
+) -> Result<Vec<u8>, Error> {
     let bytes = unpack(path, packed, len_max, "object")?;
     if Digest::of(&bytes) != *digest {
-        return Err(Error::damaged(path, None, "the content does not have the digest it is named by".to_owned()));
+        return Err(Error::damaged(
+            path,
+            None,
+            "the content does not have the digest it is named by".to_owned(),
+        ));
     }
     Ok(bytes)
 }

@@ -36,7 +36,10 @@ pub struct Scrubbed {
 impl ObjectStore {
     /// Removes what no live root needs. `live` is asked after the round has begun; `None` from it gives the round up. Objects of
     /// batches stay. `None`: another round is under way, or nothing could be decided.
-    pub fn collect(&self, live: impl FnOnce() -> Option<BTreeSet<Digest>>) -> Result<Option<Collected>, Error> {
+    pub fn collect(
+        &self,
+        live: impl FnOnce() -> Option<BTreeSet<Digest>>,
+    ) -> Result<Option<Collected>, Error> {
         {
             let mut state = self.lock();
             if !state.keeper.open_round() {

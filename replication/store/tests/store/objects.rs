@@ -93,7 +93,10 @@ fn bytes_that_are_not_what_they_are_named_by_are_refused() {
         let mut bad = packed.to_vec();
         bad[at] ^= 0x04;
         if let Err(error) = batch.put_packed(&root, &bad) {
-            assert!([codes::RECORD_DAMAGED, codes::OBJECT_TOO_LARGE].contains(&error.code()), "byte {at}: {error}");
+            assert!(
+                [codes::RECORD_DAMAGED, codes::OBJECT_TOO_LARGE].contains(&error.code()),
+                "byte {at}: {error}"
+            );
         }
         assert!(batch.put_packed(&Digest::of(b"another"), &packed).is_err());
     }
@@ -141,7 +144,11 @@ fn what_was_not_installed_is_not_visible_after_a_crash_but_its_objects_stay_for_
         // The process dies here: the open segment is left half written.
         std::mem::forget(batch);
     }
-    let partial = || std::fs::read_dir(dir.path()).unwrap().any(|e| e.unwrap().path().extension().is_some_and(|e| e == "partial"));
+    let partial = || {
+        std::fs::read_dir(dir.path())
+            .unwrap()
+            .any(|e| e.unwrap().path().extension().is_some_and(|e| e == "partial"))
+    };
     assert!(partial());
     let store = ObjectStore::open(dir.path()).unwrap();
     assert!(!partial() && !store.has(&root));
@@ -153,7 +160,8 @@ fn what_was_not_installed_is_not_visible_after_a_crash_but_its_objects_stay_for_
 fn a_segment_that_cannot_be_read_is_set_aside_and_its_contents_are_given_up() {
     let dir = tempfile::tempdir().unwrap();
     let store = ObjectStore::open(dir.path()).unwrap();
-    let (root, apart) = (store.put(&version(5_000, 0)).unwrap(), store.put(&table([(1, "x".into())])).unwrap());
+    let (root, apart) =
+        (store.put(&version(5_000, 0)).unwrap(), store.put(&table([(1, "x".into())])).unwrap());
     let (path, ..) = store.place_of(&root).unwrap();
     drop(store);
     let len = std::fs::metadata(&path).unwrap().len();
@@ -176,7 +184,9 @@ fn a_collection_frees_the_disk_and_takes_nothing_that_lives_or_is_on_its_way() {
     let store = ObjectStore::open(dir.path()).unwrap();
     let versions: Vec<Vec<u8>> = (0..6).map(|salt| version(20_000, salt)).collect();
     let roots: Vec<Digest> = versions.iter().map(|v| store.put(v).unwrap()).collect();
-    let alien = store.put(&table((0..9_000).map(|n: u32| (n, format!("{:x}", n.wrapping_mul(2_654_435_761)))))).unwrap();
+    let alien = store
+        .put(&table((0..9_000).map(|n: u32| (n, format!("{:x}", n.wrapping_mul(2_654_435_761))))))
+        .unwrap();
     let before = bytes_of(dir.path());
     let mut batch = store.batch();
     let staged = batch.put_content(&version(20_000, 77)).unwrap();
@@ -189,7 +199,9 @@ fn a_collection_frees_the_disk_and_takes_nothing_that_lives_or_is_on_its_way() {
         assert_eq!(store.has(root), live.contains(root), "version {n}");
     }
     assert!(!store.has(&alien) && store.has(&staged));
-    for (root, content) in [(roots[0], &versions[0]), (roots[5], &versions[5]), (staged, &version(20_000, 77))] {
+    for (root, content) in
+        [(roots[0], &versions[0]), (roots[5], &versions[5]), (staged, &version(20_000, 77))]
+    {
         assert_eq!(&store.content(&root).unwrap()[..], &content[..]);
     }
     // The draft is given up: the next round takes it, and what is left is exactly what lives, also after a restart.
