@@ -170,7 +170,7 @@ fn a_rollback_costs_nothing_and_a_retired_version_gives_its_disk_back(fed: &Fede
     ensure!(back["version"] == 7 && back["published"] == true, "{back}");
     let status = installed(fed, "quays")?;
     ensure!(status["root"] == back["root"] && status["version"] == 7, "{status}");
-    ensure!(bytes_of(&objects_of(fed, "sz-a-1")?) == before, "an old root again took space");
+    ensure!(bytes_of(&objects_of(fed, "sz-a-1")?) <= before, "an old root again took space");
     fed.eport(&["table", "retire", "quays", "7", "--reason", "test"])?;
     for version in ["2", "3", "4", "5", "6"] {
         let gone = fed.eport(&["table", "retire", "quays", version, "--reason", "test"])?.ok_json()?;
