@@ -21,6 +21,7 @@ mod page;
 mod plan;
 mod problem;
 mod recovery;
+mod removal;
 mod status;
 mod tables;
 mod tail_import;
@@ -59,6 +60,7 @@ pub use page::Page;
 pub use plan::{BackupPlan, PlatformAdvice, PlatformLossDoc, ProposedBackup, SiteDoc, SiteLoss, SiteRequest};
 pub use problem::{CliError, CliErrorBody, Problem, Redirect};
 pub use recovery::{AdoptPlan, AdoptRequest, JournalCopy, LineageItem, NodeRequest};
+pub use removal::{NodeObstacle, NodeRemoval, NodeRemoved};
 pub use status::{
     BackupStatus, BootstrapStatus, DurabilityNow, FederationStatus, Mode, NodeState, NodeStatus,
     PlatformKind, PlatformState, PlatformStatus, SlotStatus, TableSummary, Warning,

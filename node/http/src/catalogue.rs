@@ -83,6 +83,11 @@ pub const ROUTES: &[Route] = &[
         JSON,
         "Let a node give its duties away, or undo it: {\"drain\": true|false}",
     ),
+    post(
+        "/v1/nodes/{node}/removal",
+        JSON,
+        "Remove a node for good and revoke its certificate, or tell what stands against it: {\"dry_run\", \"tail_lost\"}",
+    ),
     get("/v1/sites", &[], "Sites with what they share and the room they have"),
     Route {
         method: "put",

@@ -72,6 +72,7 @@ pub const DEMANDS: &[Demand] = &[
     // An invited node is no member yet: its invitation is what counts.
     in_person(post("/v1/nodes:join", OWN_PROOF)),
     post("/v1/nodes/{node}/drain", SYSTEM),
+    in_person(post("/v1/nodes/{node}/removal", SYSTEM)),
     get("/v1/sites", FEDERATION),
     put("/v1/sites/{site}", SYSTEM),
     get("/v1/approvals", INSPECT),

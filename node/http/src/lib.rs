@@ -47,6 +47,7 @@ mod plan_api;
 mod platforms_api;
 mod problem;
 mod recovery_api;
+mod removal_api;
 mod router;
 mod session_api;
 mod shelf;

@@ -5,8 +5,8 @@ use crate::state::Api;
 use crate::{
     access_api, backup_api, backup_sets, catalogs_api, certificates_api, custody_api, documents_api,
     drills_api, enrol_api, erasures_api, est, examine_api, gate, hosting_api, join_api, journal_api, openapi,
-    operators_api, plan_api, platforms_api, recovery_api, session_api, signing, status_api, system,
-    tables_api, tables_life, tail_import_api, tails_api, trust_api, users_api,
+    operators_api, plan_api, platforms_api, recovery_api, removal_api, session_api, signing, status_api,
+    system, tables_api, tables_life, tail_import_api, tails_api, trust_api, users_api,
 };
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
@@ -41,6 +41,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/nodes", get(system::nodes).post(recovery_api::add_node))
         .route("/v1/nodes:join", post(join_api::join))
         .route("/v1/nodes/{node}/drain", post(system::drain))
+        .route("/v1/nodes/{node}/removal", post(removal_api::remove))
         .route("/v1/sites", get(plan_api::sites))
         .route("/v1/sites/{site}", put(plan_api::put_site))
         .route("/v1/plan/backups", get(plan_api::backups))

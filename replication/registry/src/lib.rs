@@ -24,6 +24,7 @@ mod placement;
 mod quota;
 mod records;
 pub mod recover;
+mod removal;
 mod rows;
 mod signed;
 mod state;
@@ -56,6 +57,7 @@ pub use placement::{
 pub use quota::{Quota, QuotaLimits};
 pub use records::{Head, NumberBlock, Tail, TailState};
 pub use recover::{LineageRecord, Parentage};
+pub use removal::RemovalObstacle;
 pub use rows::{RowChange, RowError};
 pub use signed::{
     APPROVAL_LIFE_MS, OPERATOR_SIGNATURES, Proof, SIGNATURE_WINDOW_MS, SignatureFault, TWO_PERSONS, guards,

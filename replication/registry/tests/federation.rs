@@ -53,6 +53,59 @@ fn a_node_with_duties_is_not_removed_and_a_removed_id_is_never_used_again() {
 }
 
 #[test]
+fn with_a_node_goes_its_certificate_but_not_the_only_key_of_a_ca_nor_records_that_nobody_decided_on() {
+    let remove = |id| Op::SetNodeState { node: node(id), state: NodeState::Removed };
+    // The certificate.
+    let mut w = World::with_platform();
+    let change = NodeChange { cert_serial: Some("01ab".into()), ..NodeChange::default() };
+    w.operator(Op::UpdateNode { node: node("gz-a-2"), change }).unwrap();
+    w.operator(remove("gz-a-2")).unwrap();
+    assert!(w.state.revocation("01ab").is_some());
+    assert_eq!(w.state.node(node("gz-a-2")).unwrap().state, NodeState::Removed);
+    // A failover leaves the old primary behind; once no placement names it, what it holds is still unknown.
+    let mut w = World::with_platform();
+    let version = w.version();
+    let moved = move_id(&w.reserve(version, None, false).unwrap());
+    w.commit_failover(moved, "gz-a-1", at(1, 9), &["gz-a-1", "gz-c-1"]).unwrap();
+    w.set_policy(policy(DurabilityMode::Async, 0), vec![]).unwrap();
+    let old = node("sz-a-1");
+    let against = w.state.removal_obstacles(old);
+    let unknown =
+        RemovalObstacle::TailUnknown { region: region("440300"), epoch: eport_model::Epoch::from_u64(1) };
+    assert_eq!(against, [unknown.clone()], "an operator may declare that lost");
+    assert!(unknown.may_be_declared_lost());
+    let tail = Tail {
+        region: region("440300"),
+        epoch: eport_model::Epoch::from_u64(1),
+        fork: at(1, 9),
+        last: at(1, 12),
+        node: old,
+        digest: eport_model::Digest::of(b"tail"),
+        state: TailState::Exported,
+        discarded: vec![],
+        at: eport_model::Timestamp::from_millis(0),
+    };
+    w.operator(Op::RecordTail(tail.clone())).unwrap();
+    assert_eq!(w.state.removal_obstacles(old), [RemovalObstacle::TailWaits(tail.id())]);
+    assert!(matches!(w.operator(remove("sz-a-1")), Err(Refusal::NodeInUse { .. })));
+    w.operator(Op::SetTailState { tail: tail.id(), state: TailState::Resolved }).unwrap();
+    // The last node of a region whose CA has its key there alone.
+    let issuer = Issuer {
+        key_id: eport_model::Digest::of(b"ca").to_string(),
+        name: "city".into(),
+        platform: Some(region("440300")),
+        certificate: vec![1],
+        state: IssuerState::Active,
+        since_epoch: eport_model::Epoch::from_u64(1),
+    };
+    w.operator(Op::PutIssuer(issuer.clone())).unwrap();
+    assert_eq!(w.state.removal_obstacles(old), [RemovalObstacle::CaKey(region("440300"))]);
+    w.operator(Op::PutIssuer(Issuer { state: IssuerState::Retired, ..issuer })).unwrap();
+    assert_eq!(w.state.removal_obstacles(old), []);
+    w.operator(remove("sz-a-1")).unwrap();
+}
+
+#[test]
 fn a_node_whose_certificate_is_revoked_is_no_member_until_it_has_another() {
     let mut w = World::with_platform();
     let change = NodeChange { cert_serial: Some("01ab".into()), ..NodeChange::default() };

@@ -35,6 +35,7 @@ pub mod publish;
 pub mod quorum;
 pub mod quota;
 pub mod rejoin;
+mod removal;
 pub mod role;
 pub mod rotate;
 pub mod session;
