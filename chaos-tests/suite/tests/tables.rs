@@ -32,6 +32,7 @@ fn versions_travel_by_difference_are_carried_healed_and_collected() {
     let scenario = |fed: &Federation| -> Result<()> {
         a_node_stopped_through_five_publications_takes_what_changed_and_names_a_peer_with_wrong_bytes(fed)?;
         a_flipped_bit_is_found_and_healed_from_a_peer(fed)?;
+        a_clock_that_is_ahead_makes_nothing_effective_early_and_is_named(fed)?;
         a_rollback_costs_nothing_and_a_retired_version_gives_its_disk_back(fed)?;
         a_bundle_carries_a_version_to_a_site_without_a_line(fed)
     };
@@ -39,9 +40,9 @@ fn versions_travel_by_difference_are_carried_healed_and_collected() {
     scenario(&fed).unwrap();
 }
 
-/// A table of 20 000 rows, of which every hundredth depends on the salt.
+/// A table of 10 000 rows, of which every hundredth depends on the salt.
 fn quays(fed: &Federation, salt: u32) -> Result<String> {
-    let rows: String = (0..20_000u32)
+    let rows: String = (0..10_000u32)
         .map(|n| {
             format!(
                 "Q{n:05},quay {n},{}\n",
@@ -74,13 +75,13 @@ fn a_node_stopped_through_five_publications_takes_what_changed_and_names_a_peer_
     fed: &Federation,
 ) -> Result<()> {
     let first = publish_quays(fed, 0)?;
-    ensure!(first["published"] == true && first["rows"] == 20_000, "{first}");
+    ensure!(first["published"] == true && first["rows"] == 10_000, "{first}");
     installed(fed, "quays")?;
     let whole = bytes_of(&objects_of(fed, "gz-a-1")?);
     fed.dev("kill", "gz-a-2")?;
     for salt in 1..=5 {
         let next = publish_quays(fed, salt)?;
-        ensure!(next["changed"] == 200 && next["published"] == true, "{next}");
+        ensure!(next["changed"] == 100 && next["published"] == true, "{next}");
     }
     // It dies in the middle of an install: nothing of it is visible afterwards, and it goes on.
     let dies = fed.arm("gz-a-2", "objects.install.before", "stop")?;
@@ -105,7 +106,7 @@ fn a_node_stopped_through_five_publications_takes_what_changed_and_names_a_peer_
     let me = me.context("gz-a-2")?;
     let fetched = me["bytes_fetched"].as_u64().context("bytes")?;
     ensure!(me["version"] == 6 && fetched > 0, "{status}");
-    ensure!(fetched * 20 < whole, "{fetched} bytes for a version with 1 % changed of {whole}");
+    ensure!(fetched * 10 < whole, "{fetched} bytes for a version with 1 % changed of {whole}");
     ensure!(me["seconds"].as_f64() > Some(0.0), "{status}");
     fed.wait_status("gz-a-2", "the peer with wrong bytes named", |s| {
         let warnings = s["warnings"].as_array().cloned().unwrap_or_default();
@@ -119,7 +120,7 @@ fn a_node_stopped_through_five_publications_takes_what_changed_and_names_a_peer_
         let v = version.to_string();
         let diff = fed.eport_at("gz-a-2", &["table", "diff", "quays", &v, "6"])?.ok_json()?;
         let changed = diff["changed"].as_array().context("changed")?.len();
-        ensure!(changed == if version == 6 { 0 } else { 200 }, "{version}: {changed}");
+        ensure!(changed == if version == 6 { 0 } else { 100 }, "{version}: {changed}");
     }
     Ok(())
 }
@@ -135,8 +136,35 @@ fn a_flipped_bit_is_found_and_healed_from_a_peer(fed: &Federation) -> Result<()>
     ensure!(seen["damaged"].as_array().is_some_and(|d| d.len() == 1) && seen["whole"] == true, "{seen}");
     let again = fed.eport_at("sz-a-1", &["table", "verify", "quays"])?.ok_json()?;
     ensure!(again["damaged"] == json!([]) && again["whole"] == true, "{again}");
-    let row = fed.eport_at("sz-a-1", &["table", "get", "quays", "Q19999"])?.ok_json()?;
-    ensure!(row["fields"]["name"] == "quay 19999", "{row}");
+    let row = fed.eport_at("sz-a-1", &["table", "get", "quays", "Q09999"])?.ok_json()?;
+    ensure!(row["fields"]["name"] == "quay 9999", "{row}");
+    Ok(())
+}
+
+fn a_clock_that_is_ahead_makes_nothing_effective_early_and_is_named(fed: &Federation) -> Result<()> {
+    let path = file(fed, "tides.csv", "code,name\nT1,low\n")?.to_string_lossy().into_owned();
+    let import = ["table", "import", &path, "--name", "tides", "--key", "code"];
+    fed.eport(&import)?.expect(0, "tides")?;
+    file(fed, "tides.csv", "code,name\nT1,high\n")?;
+    let at = time::OffsetDateTime::now_utc() + time::Duration::minutes(20);
+    let at = at.format(&time::format_description::well_known::Rfc3339)?;
+    fed.eport(&[&import[..], &["--force", "--effective", &at]].concat())?.expect(0, "tides of the future")?;
+    fed.shift_clock("gz-c-1", 30 * 60_000)?;
+    fed.wait_status("gz-a-1", "the clock of gz-c-1 named", |s| {
+        let warnings = s["warnings"].as_array().cloned().unwrap_or_default();
+        warnings
+            .iter()
+            .any(|w| w["code"] == "EP4054" && w["text"].as_str().is_some_and(|t| t.contains("gz-c-1")))
+    })?;
+    let early = fed.eport_at("gz-c-1", &["table", "get", "tides", "T1"])?.ok_json()?;
+    ensure!(early["fields"]["name"] == "low" && early["version"] == 1, "{early}");
+    fed.shift_clock("gz-c-1", 0)?;
+    // Taken back before its instant: as if it had never been.
+    let back = fed.eport(&["table", "retire", "tides", "2", "--reason", "wrong file"])?.ok_json()?;
+    ensure!(back["state"] == "withdrawn", "{back}");
+    let later =
+        fed.eport(&["table", "get", "tides", "T1", "--as-of", "2099-01-01T00:00:00+08:00"])?.ok_json()?;
+    ensure!(later["fields"]["name"] == "low", "{later}");
     Ok(())
 }
 
@@ -146,7 +174,7 @@ fn a_rollback_costs_nothing_and_a_retired_version_gives_its_disk_back(fed: &Fede
     ensure!(back["version"] == 7 && back["published"] == true, "{back}");
     let status = installed(fed, "quays")?;
     ensure!(status["root"] == back["root"] && status["version"] == 7, "{status}");
-    ensure!(bytes_of(&objects_of(fed, "sz-a-1")?) == before, "an old root again took space");
+    ensure!(bytes_of(&objects_of(fed, "sz-a-1")?) <= before, "an old root again took space");
     fed.eport(&["table", "retire", "quays", "7", "--reason", "test"])?;
     for version in ["2", "3", "4", "5", "6"] {
         let gone = fed.eport(&["table", "retire", "quays", version, "--reason", "test"])?.ok_json()?;
@@ -170,7 +198,7 @@ fn a_bundle_carries_a_version_to_a_site_without_a_line(fed: &Federation) -> Resu
     let bundle = fed.scratch().join("quays.eptu").to_string_lossy().into_owned();
     fed.eport(&["table", "bundle", "export", "quays", "--since", "7", "--out", &bundle])?.ok_json()?;
     let size = std::fs::metadata(&bundle)?.len();
-    ensure!(size < 30_000, "a bundle of {size} bytes for 200 changed rows");
+    ensure!(size < 30_000, "a bundle of {size} bytes for 100 changed rows");
     let mut bad = std::fs::read(&bundle)?;
     let middle = bad.len() / 2;
     bad[middle] ^= 1;

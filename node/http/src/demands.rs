@@ -179,7 +179,7 @@ pub const DEMANDS: &[Demand] = &[
     get("/v1/catalogs/{name}", TABLES),
     get("/v1/catalogs/{name}/versions", TABLES),
     post("/v1/catalogs/{name}/versions", &[Action::PublishTable]),
-    post("/v1/bundles", &[Action::PublishTable]),
+    put("/v1/bundles", &[Action::PublishTable]),
     post("/v1/tables/{name}/verify", &[Action::PublishTable]),
     post("/v1/tables/{name}/rollback", &[Action::PublishTable]),
     post("/v1/tables/{name}/versions/{version}/retirement", &[Action::PublishTable]),

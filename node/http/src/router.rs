@@ -135,7 +135,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/tables/{name}/status", get(tables_api::status))
         .route("/v1/tables/{name}/verify", post(tables_life::verify))
         .route("/v1/tables/{name}/bundle", get(tables_life::export))
-        .route("/v1/bundles", post(tables_life::import))
+        .route("/v1/bundles", put(tables_life::import))
         .route("/v1/catalogs/{name}", get(catalogs_api::content))
         .route("/v1/catalogs/{name}/versions", get(catalogs_api::versions).post(catalogs_api::publish))
         .route("/v1/tables/{name}/rollback", post(tables_life::rollback))

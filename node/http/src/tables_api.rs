@@ -48,7 +48,7 @@ pub struct AsOf {
 fn instant(api: &Api, text: Option<&str>) -> Result<Timestamp, ApiError> {
     match text {
         Some(text) => parse_instant(text).map_err(|e| ApiError::bad(format!("as_of: {e}"))),
-        None => Ok(api.now()),
+        None => Ok(crate::tables_watch::agreed_now(api)),
     }
 }
 
