@@ -4,7 +4,7 @@ use crate::world::Way;
 use eport_catalog::TableName;
 use eport_codetables::{Encoding, Options, import, read_csv};
 use eport_documents::json::Node;
-use eport_documents::{Document, InForce, Lookup, Pack, Packs, Refusal, TableVersion, Tables};
+use eport_documents::{Document, InForce, Lookup, Pack, Packs, Refusal, TableRow, TableVersion, Tables};
 use eport_model::Timestamp;
 use std::sync::LazyLock;
 
@@ -32,6 +32,16 @@ impl Tables for Everything {
             (InForce::Version(version), 1) => Lookup::Missing(version),
             (InForce::Version(version), _) => Lookup::Found(version),
             _ => Lookup::NotPublished,
+        }
+    }
+
+    fn cell(&self, table: &str, key: &[&str], column: Option<&str>, at: Timestamp) -> TableRow {
+        let len: usize = key.iter().map(|part| part.len()).sum();
+        match (self.in_force(table, at), len % 4) {
+            (InForce::Version(version), 1) => TableRow::Missing(version),
+            (InForce::Version(version), 2) => TableRow::Unlike(version),
+            (InForce::Version(version), _) => TableRow::Found(version, column.map(str::to_owned)),
+            _ => TableRow::NotPublished,
         }
     }
 
