@@ -66,6 +66,7 @@ pub enum PackCommand {
         /// Folders or files
         #[arg(required = true)]
         packs: Vec<String>,
+        /// When and how
         #[command(flatten)]
         options: PublishOptions,
     },
@@ -74,6 +75,7 @@ pub enum PackCommand {
         /// Names
         #[arg(required = true)]
         packs: Vec<String>,
+        /// When and how
         #[command(flatten)]
         options: PublishOptions,
     },
