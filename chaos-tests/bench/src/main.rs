@@ -8,6 +8,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod acceptance;
+mod authority;
 mod catalog;
 mod documents;
 mod fairness;

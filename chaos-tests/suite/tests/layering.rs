@@ -314,8 +314,72 @@ fn every_error_code_has_its_page() {
     }
 }
 
+/// Every Rust file of the workspace's folders.
+fn every_source() -> Vec<PathBuf> {
+    let mut dirs: Vec<PathBuf> = FOLDERS.iter().map(|f| root().join(f)).collect();
+    let mut out = Vec::new();
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() && !path.ends_with("target") {
+                dirs.push(path);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                out.push(path);
+            }
+        }
+    }
+    out
+}
+
+/// Functions that are tests or stand in a folder of tests, by name.
+fn tests_and_their_steps() -> BTreeSet<String> {
+    let mut out = BTreeSet::new();
+    for path in every_source() {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let of_tests = path.components().any(|c| c.as_os_str() == "tests");
+        let mut marked = false;
+        for line in text.lines().map(str::trim_start) {
+            let line = line.strip_prefix("pub ").unwrap_or(line);
+            let line = line.strip_prefix("async ").unwrap_or(line);
+            if let Some(rest) = line.strip_prefix("fn ") {
+                let name: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+                if of_tests || marked {
+                    out.insert(name);
+                }
+            }
+            marked = line.starts_with("#[test]")
+                || line.starts_with("#[tokio::test")
+                || (marked && line.starts_with("#["));
+        }
+    }
+    out
+}
+
+#[test]
+fn every_threat_names_tests_that_are_there() {
+    let text = std::fs::read_to_string(root().join("docs/reference/threats.md")).unwrap();
+    let known = tests_and_their_steps();
+    let rows: Vec<Vec<&str>> = text
+        .lines()
+        .filter(|l| l.starts_with("| ") && l.as_bytes()[2].is_ascii_digit())
+        .map(|l| l.trim_matches('|').split('|').map(str::trim).collect())
+        .collect();
+    let numbers: Vec<String> = rows.iter().map(|r| r[0].to_owned()).collect();
+    assert_eq!(numbers, (1..=25).map(|n| n.to_string()).collect::<Vec<_>>());
+    let mut missing = Vec::new();
+    for row in &rows {
+        assert_eq!(row.len(), 5, "{row:?}");
+        let proofs: Vec<&str> = row[4].split('`').skip(1).step_by(2).collect();
+        assert!(!proofs.is_empty(), "threat {} is proven by nothing", row[0]);
+        missing
+            .extend(proofs.into_iter().filter(|p| !known.contains(*p)).map(|p| format!("{}: {p}", row[0])));
+    }
+    assert!(missing.is_empty(), "no such tests: {missing:#?}");
+}
+
 /// Clients that lodge documents of a type somebody has to name: the demo, the load of drills and tests, the canary.
-const CLIENTS: &[&str] = &["ops/cli/src/load/documents.rs", "ops/cli/src/drill/canary.rs", "ops/cli/src/demo/story.rs"];
+const CLIENTS: &[&str] =
+    &["ops/cli/src/load/documents.rs", "ops/cli/src/drill/canary.rs", "ops/cli/src/demo/story.rs"];
 
 /// Names that only packs may know: document types, agencies, rules and tables.
 fn words_of_packs() -> BTreeSet<String> {

@@ -3,7 +3,7 @@
 // A benchmark measures time.
 #![allow(clippy::disallowed_methods)]
 
-use eport_documents::{TableRow, Document, InForce, Lookup, Packs, TableVersion, Tables};
+use eport_documents::{Document, InForce, Lookup, Packs, TableRow, TableVersion, Tables};
 use eport_model::Timestamp;
 use std::time::Instant;
 

@@ -6,7 +6,7 @@
 
 use crate::json::Node;
 use crate::pack::{LifeCycle, Packs, ReceiptStep};
-use crate::tables::{TableRow, InForce, Lookup, TableVersion, Tables};
+use crate::tables::{InForce, Lookup, TableRow, TableVersion, Tables};
 use crate::{Document, Failure, Refusal};
 use eport_expression::parse_instant;
 use eport_model::Timestamp;
@@ -92,7 +92,9 @@ impl Tables for ExampleTables {
         };
         match (rows.iter().find(same), column) {
             (None, _) => TableRow::Missing(version),
-            (Some(Row::Columns(columns)), Some(column)) => TableRow::Found(version, columns.get(column).cloned()),
+            (Some(Row::Columns(columns)), Some(column)) => {
+                TableRow::Found(version, columns.get(column).cloned())
+            }
             (Some(Row::Key(_)), Some(_)) => TableRow::Unlike(version),
             (Some(_), None) => TableRow::Found(version, None),
         }
@@ -169,9 +171,8 @@ pub fn run(folder: Folder, text: &[u8], packs: &Packs, tables: &dyn Tables) -> R
 
 fn same(expected: &[(String, String)], found: &[Failure]) -> Result<(), String> {
     let found: Vec<(String, String)> = found.iter().map(|f| (f.path.clone(), f.code.clone())).collect();
-    let listed = |of: &[(String, String)]| {
-        of.iter().map(|(p, c)| format!("{p} {c}")).collect::<Vec<_>>().join(", ")
-    };
+    let listed =
+        |of: &[(String, String)]| of.iter().map(|(p, c)| format!("{p} {c}")).collect::<Vec<_>>().join(", ");
     match found == expected {
         true => Ok(()),
         false => Err(format!("expected [{}], found [{}]", listed(expected), listed(&found))),
@@ -208,7 +209,8 @@ fn course(course: &Course, packs: &Packs) -> Result<(), String> {
     let cycle: &LifeCycle = kind.life_cycle.as_ref().ok_or("the type has no states")?;
     let mut state = cycle.start.clone();
     for (n, (receipt, expected)) in course.steps.iter().enumerate() {
-        let (agency, code) = receipt.split_once(':').ok_or_else(|| format!("{receipt:?} is no AGENCY:CODE"))?;
+        let (agency, code) =
+            receipt.split_once(':').ok_or_else(|| format!("{receipt:?} is no AGENCY:CODE"))?;
         let found = match cycle.step(&state, agency, code) {
             ReceiptStep::Moved(to) => {
                 state.clone_from(&to);

@@ -25,10 +25,11 @@ pub use failure::{Failure, Refusal};
 pub use field::{Characters, Field, Kind, Normalise, Presence, TableRule, TextRules};
 pub use key::{BusinessKey, VersionStep};
 pub use number::{DocId, NUMBER_MAX};
-pub use projection::Projection;
 pub use pack::{
-    BUILTIN, DocumentType, FailureCodes, FunctionCodes, Pack, PackError, PackHead, Packs, Problem, ProblemCode, Title,
+    BUILTIN, DocumentType, FailureCodes, FunctionCodes, Pack, PackError, PackHead, Packs, Problem,
+    ProblemCode, Title,
 };
+pub use projection::Projection;
 pub use state::State;
 pub use tables::{InForce, Lookup, TableRow, TableVersion, Tables};
 pub use validate::Document;

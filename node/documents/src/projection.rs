@@ -70,7 +70,8 @@ fn value_of<'n>(field: &Field, value: &'n Node<'_>, recipient: &Recipient) -> Op
         (Kind::Object(fields), value) => part(fields, value, recipient),
         (Kind::List { item, .. }, Node::List(items)) => match &item.kind {
             Kind::Object(_) => {
-                let items: Vec<Node<'n>> = items.iter().filter_map(|i| value_of(item, i, recipient)).collect();
+                let items: Vec<Node<'n>> =
+                    items.iter().filter_map(|i| value_of(item, i, recipient)).collect();
                 (!items.is_empty()).then_some(Node::List(items))
             }
             _ => gets(field, recipient).then(|| copy(value)),

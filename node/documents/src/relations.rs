@@ -6,7 +6,7 @@
 use crate::checks::Rule;
 use crate::json::Node;
 use crate::pack::{DocumentType, Scope};
-use crate::tables::{TableRow, InForce, Tables};
+use crate::tables::{InForce, TableRow, Tables};
 use crate::{Failure, TableVersion};
 use eport_expression::{Expression, Frame, Host, Source, Stop};
 use eport_model::Timestamp;

@@ -287,7 +287,9 @@ impl Judge<'_> {
                     known += 1;
                     self.value(here, field, node);
                 }
-                None if field.presence == Presence::Always => self.fail(here, &self.kind.pack.codes.required, "it is missing"),
+                None if field.presence == Presence::Always => {
+                    self.fail(here, &self.kind.pack.codes.required, "it is missing")
+                }
                 None => {}
             }
         }

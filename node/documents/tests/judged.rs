@@ -11,7 +11,8 @@ use std::sync::Arc;
 const NOTE: &str = include_str!("../../packs/clearance_note/pack.toml");
 const GOODS: &str = include_str!("../../packs/goods_declaration/pack.toml");
 const EXAMPLE: &str = include_str!("../../packs/clearance_note/examples/valid/import_note.json");
-const IMPORT: &str = include_str!("../../packs/goods_declaration/examples/valid/bulk_import_with_licence_and_note.json");
+const IMPORT: &str =
+    include_str!("../../packs/goods_declaration/examples/valid/bulk_import_with_licence_and_note.json");
 
 /// No table is published; or every table is, and is not here.
 struct Bare(bool);
@@ -52,7 +53,10 @@ fn a_table_that_a_rule_asks_is_part_of_what_the_judgement_rests_on() {
     let tables = ExampleTables::parse(tables, &packs).unwrap();
     let document = Document::judge(text.as_bytes(), &packs, &tables, LAST).unwrap();
     let used: Vec<String> = document.versions().map(|v| v.table.to_string()).collect();
-    assert!(used.contains(&"440000/hs_licences".to_owned()) && used.contains(&"440000/hs_codes".to_owned()), "{used:?}");
+    assert!(
+        used.contains(&"440000/hs_licences".to_owned()) && used.contains(&"440000/hs_codes".to_owned()),
+        "{used:?}"
+    );
     assert!(document.holds_at(&tables, LAST) && !document.holds_at(&Bare(false), LAST));
     // Without the optional tables the same document passes; with a version that is not here it is not judged by another.
     assert!(Document::judge(text.as_bytes(), &packs, &Bare(false), LAST).is_ok());
@@ -62,11 +66,15 @@ fn a_table_that_a_rule_asks_is_part_of_what_the_judgement_rests_on() {
 
 #[test]
 fn a_table_that_a_rule_cannot_do_without_is_told_once() {
-    let needed = GOODS.replace("columns = [\"kinds\", \"prohibited\"]\nif_published = true", "columns = [\"kinds\", \"prohibited\"]");
+    let needed = GOODS.replace(
+        "columns = [\"kinds\", \"prohibited\"]\nif_published = true",
+        "columns = [\"kinds\", \"prohibited\"]",
+    );
     assert_ne!(needed, GOODS);
     let packs = packs(&[&needed]);
     let example: serde_json::Value = serde_json::from_str(IMPORT).unwrap();
-    let error = Document::judge(example["document"].to_string().as_bytes(), &packs, &Bare(false), LAST).unwrap_err();
+    let error =
+        Document::judge(example["document"].to_string().as_bytes(), &packs, &Bare(false), LAST).unwrap_err();
     let found: Vec<(String, String)> = error.failures().into_iter().map(|f| (f.code, f.detail)).collect();
     assert_eq!(found, [("E-TBL-KEY".to_owned(), "no version of table hs_licences is in force".to_owned())]);
 }

@@ -202,7 +202,10 @@ fn two_packs_do_not_define_one_type_and_keys_of_comparisons_name_fields_of_the_o
     assert_eq!(twice.problems[0].code.as_str(), "P-TWICE");
     let text = SMALL.replacen("keys = { flow = \"lines.unit\" }", "keys = { flow = \"lines.colour\" }", 1);
     let unmatched = Packs::new([Pack::parse(&text).unwrap()]).unwrap_err();
-    assert_eq!(unmatched.problems[0].to_string(), "small/pack.toml:72:1: P-REFERENCE: small_document has no field \"lines.colour\"");
+    assert_eq!(
+        unmatched.problems[0].to_string(),
+        "small/pack.toml:72:1: P-REFERENCE: small_document has no field \"lines.colour\""
+    );
 }
 
 #[test]
@@ -211,7 +214,11 @@ fn what_the_expressions_of_a_document_cost_together_is_bounded() {
     let dear = SMALL.replacen("no == index(this)", costly, 1);
     assert_eq!(problems(&dear), ["49:10 P-EXPR-COST"]);
     let costly = "all(l in lines: all(m in lines: l.no + m.no + no > 0 and l.no * m.no > 0))";
-    assert_eq!(problems(&SMALL.replacen("no == index(this)", costly, 1)), ["49:9 P-SIZE"], "fifty times over");
+    assert_eq!(
+        problems(&SMALL.replacen("no == index(this)", costly, 1)),
+        ["49:9 P-SIZE"],
+        "fifty times over"
+    );
 }
 
 #[test]
@@ -248,8 +255,12 @@ fn two_versions_differ_in_what_was_changed_and_it_is_said_what_may_refuse_docume
         ("length = [0, 50]", "length = [0, 99]", format!("{field}/lines/length"), false),
         ("required_if = \"flow == 'I'\"", "required = true", format!("{field}/day/required"), true),
         ("required_if = \"flow == 'I'\"", "required = false", format!("{field}/day/required"), false),
-        ("each = \"lines\"\naccount", "each = \"lines\"\nunit = \"unit\"\naccount",
-            "documents/small_document/ledgers/book.reserve/unit".into(), false),
+        (
+            "each = \"lines\"\naccount",
+            "each = \"lines\"\nunit = \"unit\"\naccount",
+            "documents/small_document/ledgers/book.reserve/unit".into(),
+            false,
+        ),
         ("code = \"E-NO\"", "code = \"W-NO\"", "documents/small_document/rules/R-1/code".into(), true),
         ("limit = \"1.05\"", "limit = \"1.03\"", "numbers/limit".into(), true),
     ] {

@@ -6,7 +6,9 @@ use crate::names::{Facts, Found, Names, Scope};
 use crate::number::digits_of;
 use crate::steps::{Arithmetic, Op, Relation, Set};
 use crate::value::parse_date;
-use crate::{Clock, DIGITS_MAX, Digits, Environment, ErrorCode, ExpressionError, Kind, Shape, Value, decimal};
+use crate::{
+    Clock, DIGITS_MAX, Digits, Environment, ErrorCode, ExpressionError, Kind, Shape, Value, decimal,
+};
 
 pub(crate) struct Checked {
     pub(crate) op: Op,
@@ -121,8 +123,12 @@ impl Checker<'_> {
         let Found { place, shape, optional } = self.names.find(ast.at, path, facts)?;
         match shape {
             Shape::Value(kind) => Ok(Typed { op: Op::Read(place, *kind), kind: *kind, optional }),
-            Shape::List { .. } => Err(fault(ast, ErrorCode::Type, "a list is used only in folds and length(…)")),
-            Shape::Record(_) => Err(fault(ast, ErrorCode::Type, "a record is no value: name one of its fields")),
+            Shape::List { .. } => {
+                Err(fault(ast, ErrorCode::Type, "a list is used only in folds and length(…)"))
+            }
+            Shape::Record(_) => {
+                Err(fault(ast, ErrorCode::Type, "a record is no value: name one of its fields"))
+            }
         }
     }
 
@@ -272,7 +278,9 @@ impl Checker<'_> {
                 };
                 solid(Op::Length(found.place, *max), Kind::Number(Digits::whole(10)))
             }
-            ("index", [Ast { kind: AstKind::Path(path), .. }]) if path.len() == 1 => self.index(ast, &path[0]),
+            ("index", [Ast { kind: AstKind::Path(path), .. }]) if path.len() == 1 => {
+                self.index(ast, &path[0])
+            }
             ("date", [Ast { kind: AstKind::Text(text), .. }]) => match parse_date(text) {
                 Some(date) => solid(Op::Constant(Value::Date(date)), Kind::Date),
                 None => Err(fault(&arguments[0], ErrorCode::Type, "a date like '2018-04-20' is needed")),
@@ -306,7 +314,14 @@ impl Checker<'_> {
         }
     }
 
-    fn table(&mut self, ast: &Ast, table: &Ast, column: Option<&Ast>, keys: &[Ast], facts: &Facts) -> Outcome {
+    fn table(
+        &mut self,
+        ast: &Ast,
+        table: &Ast,
+        column: Option<&Ast>,
+        keys: &[Ast],
+        facts: &Facts,
+    ) -> Outcome {
         let named = |ast: &Ast| match &ast.kind {
             AstKind::Text(name) => Ok(name.clone()),
             _ => Err(fault(ast, ErrorCode::Type, "a name between single quotes is needed")),
@@ -323,7 +338,8 @@ impl Checker<'_> {
             return Err(fault(place, ErrorCode::Name, detail));
         }
         if keys.len() != shape.keys {
-            let detail = format!("table {name:?} has a key of {} columns, {} are given", shape.keys, keys.len());
+            let detail =
+                format!("table {name:?} has a key of {} columns, {} are given", shape.keys, keys.len());
             return Err(fault(ast, ErrorCode::Type, detail));
         }
         let mut ops = Vec::with_capacity(keys.len());
@@ -377,7 +393,13 @@ impl Checker<'_> {
             "days_between" => (Function::DaysBetween, 0),
             "add_minutes" => (Function::AddMinutes, 0),
             "minutes_between" => (Function::MinutesBetween, 0),
-            _ => return Err(fault(ast, ErrorCode::Name, format!("no function of this form is named {name:?}"))),
+            _ => {
+                return Err(fault(
+                    ast,
+                    ErrorCode::Name,
+                    format!("no function of this form is named {name:?}"),
+                ));
+            }
         };
         match function {
             Function::Today => self.clock = self.clock.max(Clock::Day),

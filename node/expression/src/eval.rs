@@ -177,7 +177,8 @@ impl<S> Run<'_, S> {
         let Some(list) = self.find(place) else {
             return if place.always { Err(Stop::Unknown) } else { Ok(None) };
         };
-        let items = list.items().filter(|n| u64::try_from(*n).is_ok_and(|n| n <= max)).ok_or(Stop::Unknown)?;
+        let items =
+            list.items().filter(|n| u64::try_from(*n).is_ok_and(|n| n <= max)).ok_or(Stop::Unknown)?;
         Ok(Some((list, items)))
     }
 

@@ -30,7 +30,10 @@ pub const FUNCTIONS: &[(&str, &str)] = &[
     ("days_between(a, b)", "days from a to b"),
     ("add_minutes(instant, n), minutes_between(a, b)", "the same for instants; whole minutes, rounded down"),
     ("exists('table', key…)", "the key is in the version of the table in force"),
-    ("column('table', 'column', key…)", "the text of a column; absent when the key is not there or the column is empty"),
+    (
+        "column('table', 'column', key…)",
+        "the text of a column; absent when the key is not there or the column is empty",
+    ),
     ("valid('RULE', text)", "the check rule passes; warnings pass"),
 ];
 

@@ -156,7 +156,11 @@ impl Expression {
     }
 
     /// Evaluates a condition.
-    pub fn holds<'a, S: Source<'a>>(&'a self, frames: &[Frame<S>], host: &mut dyn Host) -> Result<bool, Stop> {
+    pub fn holds<'a, S: Source<'a>>(
+        &'a self,
+        frames: &[Frame<S>],
+        host: &mut dyn Host,
+    ) -> Result<bool, Stop> {
         match self.evaluate(frames, host)? {
             Value::Bool(holds) => Ok(holds),
             _ => Err(Stop::Unknown),

@@ -52,9 +52,18 @@ impl<'e> Names<'e> {
     }
 
     /// What a path names.
-    pub(crate) fn find(&self, at: usize, path: &[String], facts: &Facts) -> Result<Found<'e>, ExpressionError> {
+    pub(crate) fn find(
+        &self,
+        at: usize,
+        path: &[String],
+        facts: &Facts,
+    ) -> Result<Found<'e>, ExpressionError> {
         let unknown = |name: &str| {
-            ExpressionError::new(at, ErrorCode::Name, format!("no field, item or parameter is named {name:?}"))
+            ExpressionError::new(
+                at,
+                ErrorCode::Name,
+                format!("no field, item or parameter is named {name:?}"),
+            )
         };
         let Some((frame, skip)) = self.begin(path) else {
             return Err(unknown(path.first().map_or("", String::as_str)));

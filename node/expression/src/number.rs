@@ -117,9 +117,13 @@ mod tests {
 
     #[test]
     fn a_half_is_rounded_away_from_zero_on_both_sides() {
-        for (value, scale, expected) in
-            [("2.345", 2, "2.35"), ("-2.345", 2, "-2.35"), ("2.344999", 2, "2.34"), ("0.5", 0, "1"), ("-0.5", 0, "-1")]
-        {
+        for (value, scale, expected) in [
+            ("2.345", 2, "2.35"),
+            ("-2.345", 2, "-2.35"),
+            ("2.344999", 2, "2.34"),
+            ("0.5", 0, "1"),
+            ("-0.5", 0, "-1"),
+        ] {
             assert_eq!(round(&d(value), scale), d(expected), "{value}");
         }
     }
@@ -147,7 +151,9 @@ mod tests {
         for good in ["0", "105000.000000", "0.00005", "999999999999999999", "12345678901234567890.12345"] {
             assert_eq!(decimal(good), Some(d(good)), "{good}");
         }
-        for bad in ["", ".", "1.", ".5", "-1", "+1", "1e9", "1e1000000000", "１", "1 ", "1.2.3", &"9".repeat(129)] {
+        for bad in
+            ["", ".", "1.", ".5", "-1", "+1", "1e9", "1e1000000000", "１", "1 ", "1.2.3", &"9".repeat(129)]
+        {
             assert_eq!(decimal(bad), None, "{bad}");
         }
     }

@@ -28,7 +28,9 @@ impl fmt::Display for Kind {
         match self {
             Kind::Bool => f.write_str("true or false"),
             Kind::Text { .. } => f.write_str("a text"),
-            Kind::Number(d) => write!(f, "a number ({} digits, {} behind the point)", d.whole + d.fraction, d.fraction),
+            Kind::Number(d) => {
+                write!(f, "a number ({} digits, {} behind the point)", d.whole + d.fraction, d.fraction)
+            }
             Kind::Date => f.write_str("a date"),
             Kind::Instant => f.write_str("an instant"),
         }

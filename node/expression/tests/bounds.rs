@@ -14,12 +14,72 @@ use support::{Fixed, Node, body, document, environment};
 
 /// Pieces that make well-formed expressions likely.
 const PIECES: &[&str] = &[
-    "gross", "net", "paid", "from", "to", "at", "direction", "owner.code", "items", "boxes", "i.qty", "i.no", "b",
-    "param.tolerance", "param.modes", "body", "this", "1", "0.005", "99999999999999999999", "'I'", "''", "true", "and", "or",
-    "not", "implies", "if", "then", "else", "in", "==", "<=", "<", "+", "-", "*", "??", "(", ")", "[", "]", ",", ":", ".",
-    "sum(i in items:", "all(b in boxes:", "count(i in items:", "distinct(i in items:", "largest(i in items:", "present(",
-    "length(", "round(", "divide(", "add_days(", "add_months(", "today()", "now()", "exists('hs',", "column('hs','unit1',",
-    "index(i)", "number(", "slice(", "§", "\u{0}", "长",
+    "gross",
+    "net",
+    "paid",
+    "from",
+    "to",
+    "at",
+    "direction",
+    "owner.code",
+    "items",
+    "boxes",
+    "i.qty",
+    "i.no",
+    "b",
+    "param.tolerance",
+    "param.modes",
+    "body",
+    "this",
+    "1",
+    "0.005",
+    "99999999999999999999",
+    "'I'",
+    "''",
+    "true",
+    "and",
+    "or",
+    "not",
+    "implies",
+    "if",
+    "then",
+    "else",
+    "in",
+    "==",
+    "<=",
+    "<",
+    "+",
+    "-",
+    "*",
+    "??",
+    "(",
+    ")",
+    "[",
+    "]",
+    ",",
+    ":",
+    ".",
+    "sum(i in items:",
+    "all(b in boxes:",
+    "count(i in items:",
+    "distinct(i in items:",
+    "largest(i in items:",
+    "present(",
+    "length(",
+    "round(",
+    "divide(",
+    "add_days(",
+    "add_months(",
+    "today()",
+    "now()",
+    "exists('hs',",
+    "column('hs','unit1',",
+    "index(i)",
+    "number(",
+    "slice(",
+    "§",
+    "\u{0}",
+    "长",
 ];
 
 fn text(rng: &mut ChaCha8Rng) -> String {
@@ -42,7 +102,13 @@ fn number(rng: &mut ChaCha8Rng, depth: u32, items: u32) -> String {
     match if depth == 0 { rng.random_range(0..3) } else { rng.random_range(0..11) } {
         0 => "gross".into(),
         1 => format!("{}.{}", rng.random_range(0..10_000), rng.random_range(0..1_000)),
-        2 => if items > 0 { format!("i{}.qty", items - 1) } else { "net".into() },
+        2 => {
+            if items > 0 {
+                format!("i{}.qty", items - 1)
+            } else {
+                "net".into()
+            }
+        }
         3 => format!("({} + {})", deeper(rng), deeper(rng)),
         4 => format!("({} - {})", deeper(rng), deeper(rng)),
         5 => format!("({} * {})", deeper(rng), deeper(rng)),
@@ -68,7 +134,15 @@ fn condition(rng: &mut ChaCha8Rng, depth: u32, items: u32) -> String {
 /// A document damaged somewhere.
 fn damaged(rng: &mut ChaCha8Rng) -> Json {
     let mut document = document();
-    let values = [Json::Null, "".into(), "-1".into(), "1e5".into(), 7.into(), true.into(), Json::Array(vec![7.into(); 60])];
+    let values = [
+        Json::Null,
+        "".into(),
+        "-1".into(),
+        "1e5".into(),
+        7.into(),
+        true.into(),
+        Json::Array(vec![7.into(); 60]),
+    ];
     let keys = ["gross", "net", "paid", "from", "to", "items", "boxes", "owner", "direction"];
     for _ in 0..rng.random_range(0..3) {
         let value = values.choose(rng).unwrap().clone();

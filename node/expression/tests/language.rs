@@ -171,10 +171,8 @@ fn names_begin_in_the_innermost_record_and_positions_are_known() {
     let text = "no == index(this) and net <= gross and body.direction == 'I' and qty > 0";
     let expression = Expression::condition(text, &[&outer, &inner], &environment()).unwrap();
     let document = document();
-    let frames = [
-        Frame { value: Node(&document), index: 0 },
-        Frame { value: Node(&document["items"][1]), index: 1 },
-    ];
+    let frames =
+        [Frame { value: Node(&document), index: 0 }, Frame { value: Node(&document["items"][1]), index: 1 }];
     assert_eq!(expression.holds(&frames, &mut Fixed), Ok(true));
     let wrong = [frames[0], Frame { index: 0, ..frames[1] }];
     assert_eq!(expression.holds(&wrong, &mut Fixed), Ok(false));

@@ -41,6 +41,7 @@ mod lists;
 mod lockout;
 mod metrics;
 mod observe;
+mod ocsp;
 mod openapi;
 mod operators_api;
 mod packs;

@@ -112,7 +112,7 @@ pub fn router(api: Api) -> Router {
         .route("/.well-known/est/simpleenroll", post(est::simpleenroll))
         .route("/.well-known/est/simplereenroll", post(est::simplereenroll))
         .route("/v1/crl/{name}", get(status_api::crl))
-        .route("/ocsp", post(status_api::ocsp))
+        .route("/ocsp", post(crate::ocsp::ocsp))
         .route("/v1/tails", get(tails_api::all))
         .route("/v1/platforms/{region}/tails", get(tails_api::list).post(tail_import_api::announce))
         .route("/v1/platforms/{region}/tails/{id}", get(tails_api::show))

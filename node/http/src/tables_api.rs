@@ -21,8 +21,8 @@ use eport_api_types::{
     rfc3339,
 };
 use eport_catalog::{Schema, TableName, parse_instant};
-use eport_documents::pack::CATALOGUE;
 use eport_codetables::{ImportReport, Options, Refusal, Table, import};
+use eport_documents::pack::CATALOGUE;
 use eport_model::{Code, Coded, NodeId, Timestamp, codes};
 use eport_registry::{Op, Outcome, TableId, TableVersion};
 use serde::Deserialize;

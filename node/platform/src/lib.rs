@@ -39,7 +39,7 @@ mod usage;
 
 pub use adoption::TAIL_CERTIFICATES_MAX;
 pub use answer::SubmitAnswer;
-pub use certificates::{CertificateRow, CertificateState, LedgerError};
+pub use certificates::{CertificateRow, CertificateState, DELEGATE_PROFILE, LedgerError};
 pub use config::Config;
 pub use custody::{KEPT_MAX as WRAPPED_KEPT_MAX, WrappedRow};
 pub use enrolments::{Claim, Grant};

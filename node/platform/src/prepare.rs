@@ -64,8 +64,7 @@ impl Prepared {
         ring: &KeyRing,
     ) -> Result<Self, Box<SubmitAnswer>> {
         let judged = packs.at(at).and_then(|packs| Document::judge(raw, &packs, &**tables, at));
-        let mut document = judged
-            .map_err(|refusal| Box::new(SubmitAnswer::from(refusal)))?;
+        let mut document = judged.map_err(|refusal| Box::new(SubmitAnswer::from(refusal)))?;
         let key = BusinessKey {
             lodged_by: caller.lodged_by.clone(),
             doc_type: document.kind.doc_type.to_string(),

@@ -221,8 +221,7 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
     };
     let hosting = Hosting::new(std::thread::available_parallelism().map_or(2, usize::from));
     let packs = packs(tables.clone())?;
-    let factory =
-        factory(config, packs.clone(), tables.clone(), keeper.clone(), clock, hosting.clone());
+    let factory = factory(config, packs.clone(), tables.clone(), keeper.clone(), clock, hosting.clone());
     let desk = eport_http::Desk::open(&desk_dir, config.node.id.as_str()).map_err(|e| Exit {
         code: codes::ACCESS_LOG_FAILED,
         detail: format!("{}: {e}", desk_dir.display()),

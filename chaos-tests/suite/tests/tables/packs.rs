@@ -15,8 +15,11 @@ fn changed() -> String {
     let field = "\n  { name = \"seal_no\", zh = \"封志号\", en = \"Seal\", type = \"an..35\" },\n]\n\n[[document.recipient]]";
     let rule = "\n[[document.rule]]\nid = \"AR-R01\"\nzh = \"封志号至少三位\"\nen = \"a seal has three characters\"\n\
                 when = \"present(seal_no)\"\ncheck = \"length(seal_no ?? '') >= 3\"\ncode = \"E-AR-SEAL\"\nat = \"seal_no\"\n";
-    PACK.replacen("version = \"1.0.0\"", "version = \"2.0.0\"", 1).replacen("\n]\n\n[[document.recipient]]", field, 1)
-        + rule
+    PACK.replacen("version = \"1.0.0\"", "version = \"2.0.0\"", 1).replacen(
+        "\n]\n\n[[document.recipient]]",
+        field,
+        1,
+    ) + rule
 }
 
 /// Lodges an arrival report, perhaps with a seal, at a node: the answer or the problem.
@@ -53,11 +56,17 @@ pub fn a_pack_changes_without_code_and_documents_keep_their_version(fed: &Federa
     let broken = file(fed, "broken.toml", changed().replacen("present(seal_no)", "present(sael_no)", 1))?;
     let broken = broken.to_string_lossy().into_owned();
     let told = fed.eport(&["pack", "validate", &broken])?.expect(1, "a misspelt field")?.json()?;
-    ensure!(told["problems"][0]["code"] == "P-EXPR-NAME" && told["problems"][0]["line"].as_u64() > Some(1), "{told}");
+    ensure!(
+        told["problems"][0]["code"] == "P-EXPR-NAME" && told["problems"][0]["line"].as_u64() > Some(1),
+        "{told}"
+    );
     // Past the program's own check, the node refuses it too: a catalogue is only ever published whole and right.
-    let row = |text: &str| format!("name,version,text\narrival_report,2.0.0,\"{}\"\n", text.replace('"', "\"\""));
-    let table = file(fed, "packs.csv", row(&std::fs::read_to_string(&broken)?))?.to_string_lossy().into_owned();
-    fed.eport(&["table", "import", &table, "--name", "packs", "--key", "name"])?.expect(1, "a broken pack")?;
+    let row =
+        |text: &str| format!("name,version,text\narrival_report,2.0.0,\"{}\"\n", text.replace('"', "\"\""));
+    let table =
+        file(fed, "packs.csv", row(&std::fs::read_to_string(&broken)?))?.to_string_lossy().into_owned();
+    fed.eport(&["table", "import", &table, "--name", "packs", "--key", "name"])?
+        .expect(1, "a broken pack")?;
 
     fed.eport(&["pack", "publish", &path])?.expect(0, "publish")?;
     installed(fed, "packs")?;

@@ -61,13 +61,17 @@ impl Rule {
         ("ID-18", |v, _| shapes::permit(v)),
         ("ID-19", |v, _| shapes::hs_code(v)),
         ("ID-20", |v, _| shapes::handbook(v)),
-        ("ID-21", |v, _| shapes::fits(v, "A99XXXXXXXXX9999", "a letter, two digits, nine characters, four digits")),
+        ("ID-21", |v, _| {
+            shapes::fits(v, "A99XXXXXXXXX9999", "a letter, two digits, nine characters, four digits")
+        }),
         ("ID-22", |v, _| numbers::duty_bill(v)),
         ("ID-23", |v, _| numbers::rebate_line(v)),
         ("ID-24", |v, _| shapes::fits(v, "9999999999999999", "16 digits are needed")),
         ("ID-25", |v, _| numbers::inspection(v)),
         ("ID-26", |v, _| shapes::place(v)),
-        ("ID-27", |v, _| shapes::fits(v, "99-XX-999999", "two digits, two characters, six digits, with hyphens")),
+        ("ID-27", |v, _| {
+            shapes::fits(v, "99-XX-999999", "two digits, two characters, six digits, with hyphens")
+        }),
         ("ID-28", |v, _| shapes::fits(v, "9999", "four digits are needed")),
     ];
 
@@ -107,7 +111,11 @@ fn organisation(value: &[u8]) -> Option<Finding> {
     let shape = value.len() == 9
         && value[..8].iter().all(|b| b.is_ascii_digit() || b.is_ascii_uppercase())
         && (value[8].is_ascii_digit() || value[8] == b'X');
-    if shape { organisation_code(value) } else { format("eight digits or capitals and a check character are needed") }
+    if shape {
+        organisation_code(value)
+    } else {
+        format("eight digits or capitals and a check character are needed")
+    }
 }
 
 /// ID-03: Σ value · 3^(i−1) mod 31 over 17 characters; the check character completes it to 31. Its organisation code has a
@@ -344,7 +352,7 @@ mod tests {
             ("ID-20", "B57603100001", ""),
             ("ID-20", "Z57600A00001", ""),
             ("ID-20", "557603100001", "E-ID-FORMAT"),
-            ("ID-21", "G18440012345000"  , "E-ID-FORMAT"),
+            ("ID-21", "G18440012345000", "E-ID-FORMAT"),
             ("ID-21", "G184400123450001", ""),
             ("ID-22", "530120181010000123-L01", ""),
             ("ID-22", "530120181010000123*A01", ""),

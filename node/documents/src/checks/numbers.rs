@@ -63,7 +63,8 @@ pub(super) fn wagon(value: &str) -> Option<Finding> {
 
 /// ID-15: two letters, eight digits, weights 8 6 4 2 3 5 9 7, the check digit, a country.
 pub(super) fn postal_item(value: &str) -> Option<Finding> {
-    if let Some(wrong) = fits(value, "AA999999999AA", "two capitals, nine digits and two capitals are needed") {
+    if let Some(wrong) = fits(value, "AA999999999AA", "two capitals, nine digits and two capitals are needed")
+    {
         return Some(wrong);
     }
     let digits = &value.as_bytes()[2..11];

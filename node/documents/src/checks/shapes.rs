@@ -45,7 +45,9 @@ pub(super) fn hs_code(value: &str) -> Option<Finding> {
         return Some(wrong);
     }
     match &value[..2] {
-        "00" | "77" | "99" => Some(Finding { code: "E-ID-SEMANTIC", detail: "chapters are 01 to 76 and 78 to 98" }),
+        "00" | "77" | "99" => {
+            Some(Finding { code: "E-ID-SEMANTIC", detail: "chapters are 01 to 76 and 78 to 98" })
+        }
         _ => None,
     }
 }

@@ -64,10 +64,15 @@ fn compile(spec: PackSpec, problems: &mut Problems<'_>) -> Pack {
         problems.add(&spec.utc_offset_minutes.span(), ProblemCode::Field, detail);
     }
     if spec.document.is_empty() || spec.document.len() > DOCUMENTS_MAX {
-        problems.add(&spec.name.span(), ProblemCode::Size, format!("a pack has 1 to {DOCUMENTS_MAX} documents"));
+        problems.add(
+            &spec.name.span(),
+            ProblemCode::Size,
+            format!("a pack has 1 to {DOCUMENTS_MAX} documents"),
+        );
     }
     let (environment, optional_tables) = environment(&spec, problems);
-    let keys = |t: &toml::Spanned<super::spec::TableSpec>| (t.get_ref().name.clone(), t.get_ref().key.clone());
+    let keys =
+        |t: &toml::Spanned<super::spec::TableSpec>| (t.get_ref().name.clone(), t.get_ref().key.clone());
     let head = Arc::new(PackHead {
         table_keys: spec.table.iter().map(keys).collect(),
         name: spec.name.into_inner().into(),
@@ -174,7 +179,11 @@ fn envelope(spec: &DocumentSpec, span: &Range<usize>, problems: &mut Problems<'_
         problems.add(span, ProblemCode::Field, detail);
     }
     if *spec.bytes_max.get_ref() > crate::DOCUMENT_LEN_MAX {
-        problems.add(&spec.bytes_max.span(), ProblemCode::Size, "bytes_max is above what any document may have");
+        problems.add(
+            &spec.bytes_max.span(),
+            ProblemCode::Size,
+            "bytes_max is above what any document may have",
+        );
     }
 }
 

@@ -94,7 +94,9 @@ fn breaks(path: &[String], before: &Value, after: &Value) -> bool {
         ["documents", _, "rules", _] => after["code"].as_str().is_some_and(|c| c.starts_with("E-")),
         ["documents", _, "rules", _, "title", ..] => false,
         ["documents", _, "rules", ..] => true,
-        ["documents", _, "bytes_max" | "version_max" | "client_ref_length_max"] => after.as_u64() < before.as_u64(),
+        ["documents", _, "bytes_max" | "version_max" | "client_ref_length_max"] => {
+            after.as_u64() < before.as_u64()
+        }
         ["documents", _, "function_codes", _] => !contains(after, before),
         ["documents", _, "states", _] => after.is_null(),
         ["documents", _, "states", _, "receipts" | "next"] => !contains(after, before),

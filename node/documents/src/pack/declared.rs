@@ -248,9 +248,14 @@ impl Compiler<'_, '_> {
         let mut out: Vec<(Range<usize>, Recipient)> = Vec::with_capacity(specs.len());
         for spec in specs {
             let (span, spec) = (spec.span(), spec.into_inner());
-            let (full, key): (BTreeSet<char>, BTreeSet<char>) = (spec.full.chars().collect(), spec.key.chars().collect());
+            let (full, key): (BTreeSet<char>, BTreeSet<char>) =
+                (spec.full.chars().collect(), spec.key.chars().collect());
             if !is_agency(&spec.agency) {
-                self.problems.add(&span, ProblemCode::Recipient, format!("{:?} is no agency code", spec.agency));
+                self.problems.add(
+                    &span,
+                    ProblemCode::Recipient,
+                    format!("{:?} is no agency code", spec.agency),
+                );
             }
             if full.is_empty() && key.is_empty() {
                 self.problems.add(&span, ProblemCode::Recipient, "it gets nothing: full or key is needed");
@@ -265,7 +270,8 @@ impl Compiler<'_, '_> {
                 self.problems.add(&span, ProblemCode::Twice, format!("{} is named twice", spec.agency));
             }
             let when = self.when(spec.when.as_ref());
-            let recipient = Recipient { agency: spec.agency, role: spec.role, full, key, when, after: spec.after };
+            let recipient =
+                Recipient { agency: spec.agency, role: spec.role, full, key, when, after: spec.after };
             out.push((span, recipient));
         }
         out
@@ -284,12 +290,21 @@ impl Compiler<'_, '_> {
             self.field(&spec.subject, &opened, &span);
             if let Some(time) = &spec.time
                 && self.field(time, &opened, &span)
-                && !matches!(super::shape::at(self.body, time), Some(Shape::Value(Kind::Instant | Kind::Date)))
+                && !matches!(
+                    super::shape::at(self.body, time),
+                    Some(Shape::Value(Kind::Instant | Kind::Date))
+                )
             {
                 self.problems.add(&span, ProblemCode::Reference, format!("{time:?} is no time"));
             }
             let when = self.when(spec.when.as_ref());
-            out.push(Milestone { code: spec.code, state: spec.state, time: spec.time, subject: spec.subject, when });
+            out.push(Milestone {
+                code: spec.code,
+                state: spec.state,
+                time: spec.time,
+                subject: spec.subject,
+                when,
+            });
         }
         out
     }
@@ -322,7 +337,11 @@ impl Compiler<'_, '_> {
         out
     }
 
-    pub(super) fn ledgers(&mut self, specs: Vec<Spanned<LedgerSpec>>, cycle: Option<&LifeCycle>) -> Vec<Ledger> {
+    pub(super) fn ledgers(
+        &mut self,
+        specs: Vec<Spanned<LedgerSpec>>,
+        cycle: Option<&LifeCycle>,
+    ) -> Vec<Ledger> {
         let mut out = Vec::with_capacity(specs.len());
         for spec in specs {
             let (span, spec) = (spec.span(), spec.into_inner());
@@ -378,7 +397,11 @@ impl Compiler<'_, '_> {
         out
     }
 
-    pub(super) fn sharing(&mut self, specs: Vec<Spanned<SharingSpec>>, cycle: Option<&LifeCycle>) -> Vec<Sharing> {
+    pub(super) fn sharing(
+        &mut self,
+        specs: Vec<Spanned<SharingSpec>>,
+        cycle: Option<&LifeCycle>,
+    ) -> Vec<Sharing> {
         let mut out = Vec::with_capacity(specs.len());
         for spec in specs {
             let (span, spec) = (spec.span(), spec.into_inner());
@@ -411,4 +434,3 @@ impl Compiler<'_, '_> {
         out
     }
 }
-

@@ -47,7 +47,8 @@ impl DocumentType {
         for field in &self.fields {
             self.field(field, "", &mut fields);
         }
-        let rules: Map<String, Value> = self.rules.iter().map(|r| (rule_key(r, &self.rules), rule(r))).collect();
+        let rules: Map<String, Value> =
+            self.rules.iter().map(|r| (rule_key(r, &self.rules), rule(r))).collect();
         let groups: Map<String, Value> = self.groups.iter().map(|(g, t)| (g.to_string(), title(t))).collect();
         json!({
             "title": title(&self.title),

@@ -13,14 +13,18 @@ const SET_MAX: usize = 2_000;
 pub(super) fn environment(spec: &PackSpec, problems: &mut Problems<'_>) -> (Environment, Vec<String>) {
     let mut env = Environment::default();
     for (name, text) in &spec.numbers {
-        let read = text.get_ref().strip_prefix('-').map_or_else(
-            || decimal(text.get_ref()),
-            |digits| decimal(digits).map(|n| -n),
-        );
+        let read = text
+            .get_ref()
+            .strip_prefix('-')
+            .map_or_else(|| decimal(text.get_ref()), |digits| decimal(digits).map(|n| -n));
         match read {
             Some(number) if is_name(name) => drop(env.numbers.insert(name.clone(), number)),
             Some(_) => problems.add(&text.span(), ProblemCode::Name, format!("{name:?} is no name")),
-            None => problems.add(&text.span(), ProblemCode::Shape, "plain digits with at most one point are needed"),
+            None => problems.add(
+                &text.span(),
+                ProblemCode::Shape,
+                "plain digits with at most one point are needed",
+            ),
         }
     }
     for (name, set) in &spec.sets {

@@ -121,7 +121,11 @@ impl<'p, 't> Builder<'p, 't> {
                 self.problems.add(&to.span(), ProblemCode::Field, "a field goes to at least one group");
             }
             for unknown in letters.iter().filter(|l| !self.groups.contains_key(l)) {
-                self.problems.add(&to.span(), ProblemCode::Reference, format!("there is no group {unknown:?}"));
+                self.problems.add(
+                    &to.span(),
+                    ProblemCode::Reference,
+                    format!("there is no group {unknown:?}"),
+                );
             }
             own.groups = Some(letters);
         }
@@ -151,7 +155,9 @@ impl<'p, 't> Builder<'p, 't> {
             self.problems.add(span, ProblemCode::Field, format!("{what} is needed"));
         };
         match notation {
-            Notation::Text { min, max, characters } => Kind::Text(self.text(spec, span, min, max, characters)),
+            Notation::Text { min, max, characters } => {
+                Kind::Text(self.text(spec, span, min, max, characters))
+            }
             Notation::Identifier => {
                 if spec.rule.is_none() {
                     need("rule");

@@ -22,8 +22,8 @@ mod states;
 
 pub use compare::{Difference, compare, numbered};
 pub use declared::{
-    CheckPoint, CrossCheck, Ledger, LedgerEntry, Mask, Milestone, Recipient, Relation, Role, Sharing, SharingAction,
-    Statistic,
+    CheckPoint, CrossCheck, Ledger, LedgerEntry, Mask, Milestone, Recipient, Relation, Role, Sharing,
+    SharingAction, Statistic,
 };
 pub use problem::{PROBLEMS_MAX, PackError, Problem, ProblemCode};
 pub use rules::{Requirement, RuleOf, Scope};

@@ -33,7 +33,8 @@ impl Notation {
             _ => {}
         }
         if let Some(inside) = text.strip_prefix("dec(").and_then(|t| t.strip_suffix(')')) {
-            return decimal(inside).ok_or_else(|| format!("{text:?}: dec(digits,fraction) with 1 to 38 digits"));
+            return decimal(inside)
+                .ok_or_else(|| format!("{text:?}: dec(digits,fraction) with 1 to 38 digits"));
         }
         let letters = text.bytes().take_while(u8::is_ascii_lowercase).count();
         let (kind, length) = text.split_at(letters);
@@ -45,7 +46,9 @@ impl Notation {
         };
         let (fixed, digits) = length.strip_prefix("..").map_or((true, length), |rest| (false, rest));
         match digits.parse::<usize>() {
-            Ok(max @ 1..=TEXT_MAX) => Ok(Notation::Text { min: if fixed { max } else { 1 }, max, characters }),
+            Ok(max @ 1..=TEXT_MAX) => {
+                Ok(Notation::Text { min: if fixed { max } else { 1 }, max, characters })
+            }
             _ => Err(format!("{text:?}: a length from 1 to {TEXT_MAX} is needed")),
         }
     }
@@ -72,7 +75,9 @@ mod tests {
         assert_eq!(Notation::read("a2"), text(2, 2, Letters));
         assert_eq!(Notation::read("dec(19,5)"), Ok(Notation::Decimal { whole: 14, fraction: 5 }));
         assert_eq!(Notation::read("instant"), Ok(Notation::Instant));
-        for bad in ["", "an", "an..", "an0", "b5", "n..-1", "dec(5,5)", "dec(39,5)", "dec(5)", "an99999999", "text"] {
+        for bad in
+            ["", "an", "an..", "an0", "b5", "n..-1", "dec(5,5)", "dec(39,5)", "dec(5)", "an99999999", "text"]
+        {
             assert!(Notation::read(bad).is_err(), "{bad}");
         }
     }

@@ -130,7 +130,10 @@ impl<'p> Compiler<'p, '_> {
             Ok(expression) => {
                 self.cost = self.cost.saturating_add(opened.times.saturating_mul(expression.cost()));
                 if self.cost > COST_MAX {
-                    let detail = format!("the expressions up to here may take {} steps, {COST_MAX} are allowed", self.cost);
+                    let detail = format!(
+                        "the expressions up to here may take {} steps, {COST_MAX} are allowed",
+                        self.cost
+                    );
                     self.problems.add(&text.span(), ProblemCode::Size, detail);
                     // One report is enough: what follows is counted anew.
                     self.cost = 0;

@@ -87,7 +87,10 @@ impl LifeCycle {
         let Some(now) = self.states.get(state) else { return Step::Unknown };
         // A state that was left out on the way does not hold the document back; one that lies behind does not take it back.
         let ahead = now.next.contains(&target.name) || now.after.contains(&target.name);
-        if now.name != target.name && ahead && !(target.after.contains(&now.name) && !now.next.contains(&target.name)) {
+        if now.name != target.name
+            && ahead
+            && !(target.after.contains(&now.name) && !now.next.contains(&target.name))
+        {
             Step::Moved(target.name.clone())
         } else {
             Step::Late
@@ -100,7 +103,8 @@ impl LifeCycle {
         problems: &mut Problems<'_>,
     ) -> Option<Self> {
         let first = specs.first()?.span();
-        let mut cycle = LifeCycle { start: String::new(), states: BTreeMap::new(), receipts: BTreeMap::new() };
+        let mut cycle =
+            LifeCycle { start: String::new(), states: BTreeMap::new(), receipts: BTreeMap::new() };
         if specs.len() > STATES_MAX {
             problems.add(&first, ProblemCode::Size, format!("more than {STATES_MAX} states"));
             return None;
@@ -159,7 +163,9 @@ impl LifeCycle {
             self.start.clone_from(&spec.name);
         }
         for receipt in &spec.receipts {
-            let Some((agency, code)) = receipt.split_once(':').filter(|(a, c)| !a.is_empty() && !c.is_empty()) else {
+            let Some((agency, code)) =
+                receipt.split_once(':').filter(|(a, c)| !a.is_empty() && !c.is_empty())
+            else {
                 problems.add(span, ProblemCode::State, format!("{receipt:?}: AGENCY:CODE is needed"));
                 continue;
             };

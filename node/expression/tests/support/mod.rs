@@ -1,7 +1,8 @@
 //! A small document shape, JSON as a source, and a host with fixed tables.
 
 use eport_expression::{
-    Digits, Environment, Expression, Frame, Host, Kind, Member, Shape, Source, Stop, TableShape, Value, decimal,
+    Digits, Environment, Expression, Frame, Host, Kind, Member, Shape, Source, Stop, TableShape, Value,
+    decimal,
 };
 use eport_model::Timestamp;
 use serde_json::Value as Json;
@@ -85,7 +86,11 @@ pub fn body() -> Shape {
         value("at", false, Kind::Instant),
         Member { name: "owner".into(), always: false, shape: owner },
         Member { name: "items".into(), always: true, shape: list(item(), 50) },
-        Member { name: "boxes".into(), always: false, shape: list(Shape::Value(Kind::Text { max: 11 }), 999) },
+        Member {
+            name: "boxes".into(),
+            always: false,
+            shape: list(Shape::Value(Kind::Text { max: 11 }), 999),
+        },
     ])
 }
 

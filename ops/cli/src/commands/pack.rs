@@ -146,7 +146,13 @@ fn list_table(items: &[Value], lang: Lang) -> Table {
     };
     for item in items {
         let title = lang.pick((plain(&item["title"]["en"]), plain(&item["title"]["zh"])));
-        table.row([plain(&item["name"]), plain(&item["version"]), title, joined(&item["systems"]), joined(&item["documents"])]);
+        table.row([
+            plain(&item["name"]),
+            plain(&item["version"]),
+            title,
+            joined(&item["systems"]),
+            joined(&item["documents"]),
+        ]);
     }
     table
 }
@@ -323,7 +329,9 @@ fn test(folders: &[PathBuf], out: Out) -> Result<(), Error> {
                 count += 1;
                 let text = read(&file, eport_documents::DOCUMENT_LEN_MAX * 2)?;
                 if let Err(detail) = run_example(folder, text.as_bytes(), &packs, &tables) {
-                    wrong.push(json!({ "file": file.display().to_string(), "code": "P-EXAMPLE", "detail": detail }));
+                    wrong.push(
+                        json!({ "file": file.display().to_string(), "code": "P-EXAMPLE", "detail": detail }),
+                    );
                 }
             }
         }

@@ -69,7 +69,10 @@ pub async fn publish(
     }
     let published: Vec<Published> = rows
         .iter()
-        .map(|(name, (_, text))| Published { name: name.clone(), text: (!text.is_empty()).then(|| text.clone()) })
+        .map(|(name, (_, text))| Published {
+            name: name.clone(),
+            text: (!text.is_empty()).then(|| text.clone()),
+        })
         .collect();
     eport_documents::pack::overlay(&published)
         .and_then(eport_documents::Packs::new)
@@ -83,7 +86,11 @@ pub async fn publish(
     if let Some(effective) = &options.effective {
         settings["effective"] = effective.clone().into();
     }
-    let file = TableFile { file_name: format!("{CATALOGUE}.csv"), content: csv.into_bytes().into(), options: settings };
+    let file = TableFile {
+        file_name: format!("{CATALOGUE}.csv"),
+        content: csv.into_bytes().into(),
+        options: settings,
+    };
     let answer = publish::import(client, CATALOGUE, file).await?;
     out.result(&answer, || match answer["published"].as_bool() {
         Some(true) => {

@@ -138,7 +138,7 @@ pub(super) async fn import(client: &Client, file: &Path, out: Out) -> Result<(),
         }
         let (from, query) =
             (at.bytes, [("offset", at.bytes.to_string()), ("bytes", head.segment.bytes.to_string())]);
-        at = client.put_octets(&path, &query, bytes.into()).await?;
+        at = client.put_bytes(&path, &query, bytes.into()).await?;
         if !at.held && at.bytes <= from {
             let detail = format!("tail {}: nothing is taken beyond byte {from}", at.id);
             return Err(Error::coded(codes::TAIL_NOT_TAKEN, detail));
