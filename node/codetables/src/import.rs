@@ -196,8 +196,9 @@ pub struct Imported {
 pub struct Beside<'a> {
     /// The version before, if there is one.
     pub before: Option<Table>,
-    /// Tables that its columns refer to, as they are in force when the version takes effect; by the name in the rules.
-    pub references: BTreeMap<String, Reading>,
+    /// Tables that its columns refer to, as they are in force when the version takes effect; by the name in the rules. None:
+    /// what columns refer to is not looked at.
+    pub references: Option<BTreeMap<String, Reading>>,
     /// What uses codes of the table: asked with the keys that go.
     pub users: Option<&'a mut dyn FnMut(&[String]) -> Vec<Use>>,
 }
@@ -205,7 +206,7 @@ pub struct Beside<'a> {
 /// Reads a file for a table and compares it with the content of the version before, if there is one.
 pub fn import(table: &TableName, file: &[u8], options: &Options, beside: Beside<'_>) -> Imported {
     let mut report = ImportReport::new(table);
-    let outcome = match read_with(file, options, &beside.references) {
+    let outcome = match read_with(file, options, beside.references.as_ref()) {
         Ok(parsed) => {
             report.describe(&parsed);
             judge(parsed.content, options, beside, &mut report)

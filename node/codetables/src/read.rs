@@ -18,19 +18,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Reads a file. All or nothing. What its columns refer to is not looked at.
 pub fn read(file: &[u8], options: &Options) -> Result<Parsed, Refusal> {
-    read_as(file, options, None)
+    read_with(file, options, None)
 }
 
 /// Reads a file whose columns may refer to other tables, which are handed in by the names of the rules.
 pub(crate) fn read_with(
-    file: &[u8],
-    options: &Options,
-    references: &BTreeMap<String, Reading>,
-) -> Result<Parsed, Refusal> {
-    read_as(file, options, Some(references))
-}
-
-fn read_as(
     file: &[u8],
     options: &Options,
     references: Option<&BTreeMap<String, Reading>>,

@@ -232,7 +232,7 @@ fn values_parents_days_and_references_are_judged_with_their_places() {
     let at = eport_catalog::parse_instant("2018-01-01").unwrap();
     let units = Reading::new(units, std::sync::Arc::new(Rules::default()), at);
     let run = |references: Vec<(String, Reading)>| {
-        let beside = Beside { references: references.into_iter().collect(), ..Beside::default() };
+        let beside = Beside { references: Some(references.into_iter().collect()), ..Beside::default() };
         let imported = import(&"440000/x".parse().unwrap(), file.as_bytes(), &options, beside);
         imported.report.problems.iter().map(|p| (p.kind, p.line, p.column, p.field.clone().unwrap_or_default())).collect::<Vec<_>>()
     };

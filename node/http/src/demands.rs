@@ -167,7 +167,14 @@ pub const DEMANDS: &[Demand] = &[
     get("/v1/tables/{name}/rows", TABLES),
     get("/v1/tables/{name}/rows/{key}", TABLES),
     get("/v1/tables/{name}/versions", TABLES),
+    get("/v1/tables/{name}/rows/{key}/parents", TABLES),
+    get("/v1/tables/{name}/rows/{key}/children", TABLES),
+    get("/v1/tables/{name}/roots", TABLES),
     get("/v1/tables/{name}/diff", TABLES),
+    get("/v1/tables/{name}/changes", TABLES),
+    // They name documents of all lodgers.
+    get("/v1/tables/{name}/versions/{version}/impact", &[Action::PublishTable]),
+    get("/v1/tables/{name}/late", &[Action::PublishTable]),
     get("/v1/tables/{name}/status", TABLES),
     post("/v1/tables/{name}/versions", &[Action::PublishTable]),
 ];

@@ -56,6 +56,8 @@ mod status_api;
 mod system;
 mod tables;
 mod tables_api;
+mod tables_reading;
+mod tables_usage;
 mod tails_api;
 mod trust_api;
 mod users_api;

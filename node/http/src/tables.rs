@@ -4,7 +4,7 @@
 //! `NotHere`, never another version. Content is opened at first use and kept while it is used.
 
 use eport_catalog::{ContentError, TableName};
-use eport_codetables::Table;
+use eport_codetables::{Reading, Rules, Table, TableSchema};
 use eport_consensus::Registry;
 use eport_documents::{InForce, Lookup, TableVersion as Used, Tables};
 use eport_model::{Code, Coded, Digest, RegionCode, Timestamp, codes};
@@ -57,6 +57,12 @@ impl Coded for Error {
 struct Entry {
     version: TableVersion,
     used: Used,
+    rules: Arc<Rules>,
+}
+
+/// The rules of a version. Text that cannot be read, from a newer release perhaps, says nothing.
+fn rules_of(version: &TableVersion) -> Arc<Rules> {
+    Arc::new(TableSchema::parse(&version.schema).map(|s| s.rules).unwrap_or_default())
 }
 
 /// The registry's tables by every name that documents may use.
@@ -77,12 +83,20 @@ pub struct TableService {
     province: RegionCode,
     names: RwLock<Arc<Names>>,
     open: Mutex<Opened>,
+    importing: tokio::sync::Semaphore,
 }
 
 impl TableService {
     /// A service; bare names mean `province`'s tables.
     pub fn new(registry: Registry, objects: ObjectStore, province: RegionCode) -> Arc<Self> {
-        Arc::new(Self { registry, objects, province, names: RwLock::default(), open: Mutex::default() })
+        let (names, open) = (RwLock::default(), Mutex::default());
+        let importing = tokio::sync::Semaphore::new(1);
+        Arc::new(Self { registry, objects, province, names, open, importing })
+    }
+
+    /// Waits for the right to read a file; held while it is read.
+    pub(crate) async fn import_turn(&self) -> Option<tokio::sync::SemaphorePermit<'_>> {
+        self.importing.acquire().await.ok()
     }
 
     /// Reads `OWNER/NAME` or a bare name.
@@ -134,6 +148,17 @@ impl TableService {
         Ok(table)
     }
 
+    /// The content of a version as it reads at an instant.
+    pub fn reading(&self, version: &TableVersion, at: Timestamp) -> Result<Reading, Error> {
+        Ok(Reading::new(self.open(version)?, rules_of(version), at))
+    }
+
+    /// The version of a table in force at an instant, by the name that rules and packs use, as it reads then.
+    pub fn reading_at(&self, name: &str, at: Timestamp) -> Result<Reading, Error> {
+        let version = self.version_at(&self.resolve(name)?, at)?;
+        self.reading(&version, at)
+    }
+
     fn opened(&self, root: &Digest) -> Option<Table> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.0 += 1;
@@ -168,6 +193,7 @@ impl TableService {
                         table: Arc::from(id.to_string()),
                         version: Arc::from(format!("{}:{}", v.version, v.root)),
                     },
+                    rules: rules_of(v),
                     version: v.clone(),
                 })
                 .collect();
@@ -191,10 +217,18 @@ impl TableService {
     }
 }
 
+/// Whether a row of this key counts at an instant.
+fn holds(content: Table, entry: &Entry, key: &str, at: Timestamp) -> bool {
+    match entry.rules.has_validity() {
+        true => Reading::new(content, entry.rules.clone(), at).contains(key),
+        false => content.contains(key),
+    }
+}
+
 impl Tables for TableService {
     fn lookup(&self, table: &str, key: &str, at: Timestamp) -> Lookup {
         let judged = self.entry(table, at, |e| match self.open(&e.version) {
-            Ok(content) if content.contains(key) => Lookup::Found(e.used.clone()),
+            Ok(content) if holds(content, e, key, at) => Lookup::Found(e.used.clone()),
             Ok(_) => Lookup::Missing(e.used.clone()),
             Err(_) => Lookup::NotHere,
         });

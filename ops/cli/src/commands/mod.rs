@@ -42,6 +42,7 @@ pub mod simple;
 pub mod site;
 pub mod status;
 pub mod table;
+pub mod table_read;
 pub mod tail;
 pub mod user;
 pub mod verify;
