@@ -244,6 +244,8 @@ fn judge(
     if let Some(users) = beside.users
         && !going.is_empty()
     {
+        // Keys of several columns order otherwise as text.
+        going.sort_unstable();
         report.impact = Impact::of(users(&going));
     }
     if !options.force {

@@ -15,6 +15,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 /// Opened tables kept in memory; beyond it, those not asked for last are dropped and opened again when needed.
 const OPEN_MAX: usize = 128;
+/// Files that are read or wait for it; each is in memory.
+const IMPORTS_WAITING_MAX: usize = 4;
 
 /// Why a table cannot be answered.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -84,19 +86,22 @@ pub struct TableService {
     names: RwLock<Arc<Names>>,
     open: Mutex<Opened>,
     importing: tokio::sync::Semaphore,
+    waiting: tokio::sync::Semaphore,
 }
 
 impl TableService {
     /// A service; bare names mean `province`'s tables.
     pub fn new(registry: Registry, objects: ObjectStore, province: RegionCode) -> Arc<Self> {
         let (names, open) = (RwLock::default(), Mutex::default());
-        let importing = tokio::sync::Semaphore::new(1);
-        Arc::new(Self { registry, objects, province, names, open, importing })
+        let (importing, waiting) =
+            (tokio::sync::Semaphore::new(1), tokio::sync::Semaphore::new(IMPORTS_WAITING_MAX));
+        Arc::new(Self { registry, objects, province, names, open, importing, waiting })
     }
 
-    /// Waits for the right to read a file; held while it is read.
-    pub(crate) async fn import_turn(&self) -> Option<tokio::sync::SemaphorePermit<'_>> {
-        self.importing.acquire().await.ok()
+    /// Waits for the right to read a file, behind few others; held while it is read. `None` when too many wait.
+    pub(crate) async fn import_turn(&self) -> Option<[tokio::sync::SemaphorePermit<'_>; 2]> {
+        let place = self.waiting.try_acquire().ok()?;
+        Some([place, self.importing.acquire().await.ok()?])
     }
 
     /// Reads `OWNER/NAME` or a bare name.
@@ -218,9 +223,9 @@ impl TableService {
 }
 
 /// Whether a row of this key counts at an instant.
-fn holds(content: Table, entry: &Entry, key: &str, at: Timestamp) -> bool {
+fn holds(content: &Table, entry: &Entry, key: &str, at: Timestamp) -> bool {
     match entry.rules.has_validity() {
-        true => Reading::new(content, entry.rules.clone(), at).contains(key),
+        true => Reading::new(content.clone(), entry.rules.clone(), at).contains(key),
         false => content.contains(key),
     }
 }
@@ -228,7 +233,7 @@ fn holds(content: Table, entry: &Entry, key: &str, at: Timestamp) -> bool {
 impl Tables for TableService {
     fn lookup(&self, table: &str, key: &str, at: Timestamp) -> Lookup {
         let judged = self.entry(table, at, |e| match self.open(&e.version) {
-            Ok(content) if holds(content, e, key, at) => Lookup::Found(e.used.clone()),
+            Ok(content) if holds(&content, e, key, at) => Lookup::Found(e.used.clone()),
             Ok(_) => Lookup::Missing(e.used.clone()),
             Err(_) => Lookup::NotHere,
         });

@@ -300,7 +300,9 @@ pub async fn publish(
     let import_options = import_options(&options, &before_rules, before.as_ref())?;
     let table = TableName::new(id.owner, &id.name).map_err(|e| ApiError::bad(e.to_string()))?;
     // Reading takes several times the bytes of the file: one at a time.
-    let _turn = api.tables.import_turn().await;
+    let _turn = api.tables.import_turn().await.ok_or_else(|| {
+        ApiError::new(codes::OVERLOADED, "other files are being read; ask again in a while")
+    })?;
     let (inside, of, in_force) = (api.clone(), id.clone(), at.unwrap_or(api.now()));
     let judged = tokio::task::spawn_blocking(move || {
         let references = usage::references(&inside, &import_options.rules, in_force);

@@ -242,6 +242,7 @@ pub async fn impact(
             }
             going.len() < usage::GOING_MAX
         })?;
+        going.sort_unstable();
         answer.removed = going.len() as u64;
         let (found, platforms) = usage::users(&inside, &id, &going, effective);
         let impact = Impact::of(found);

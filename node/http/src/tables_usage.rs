@@ -1,6 +1,6 @@
 //! What uses a code table: other tables whose columns refer to it, and documents of the platforms that this node keeps.
 //!
-//! What always holds: a look reads at most `DOCUMENTS_MAX` documents of a platform and says so when there are more; which
+//! What always holds: a look reads at most `DOCUMENTS_MAX` documents and says so when there are more; which
 //! fields of which documents hold codes of a table is data of the packs, and nothing here knows a type or a table by name.
 
 use crate::state::Api;
@@ -15,8 +15,8 @@ use std::collections::BTreeMap;
 
 /// Keys that go, looked up in what uses the table.
 pub(crate) const GOING_MAX: usize = 1_000_000;
-/// Documents looked at in one platform.
-const DOCUMENTS_MAX: u64 = 20_000;
+/// Documents looked at in one platform, and in all together.
+const DOCUMENTS_MAX: (u64, u64) = (20_000, 100_000);
 /// Documents listed as late.
 const LATE_MAX: usize = 1_000;
 /// Documents of one round.
@@ -110,7 +110,7 @@ fn documents(
     id: &TableId,
     mut see: impl FnMut(&str, &[Vec<String>], &DocumentDetail),
 ) -> Vec<PlatformLook> {
-    let mut looks = Vec::new();
+    let (mut looks, mut left) = (Vec::new(), DOCUMENTS_MAX.1);
     for handle in api.agent.platforms() {
         let Some(platform) = api.platform(handle.region()) else { continue };
         let region = platform.region().to_string();
@@ -120,16 +120,24 @@ fn documents(
             let mut fields = Vec::new();
             bound(&doc_type.fields, &is, &[], &mut fields);
             if !fields.is_empty() {
-                of_type(&platform, &doc_type.doc_type, &mut look, |detail| see(&region, &fields, detail));
+                let most = left.min(DOCUMENTS_MAX.0);
+                of_type(&platform, &doc_type.doc_type, most, &mut look, |d| see(&region, &fields, d));
             }
         }
+        left = left.saturating_sub(look.documents);
         looks.push(look);
     }
     looks
 }
 
 /// Documents of one type. What cannot be read, without the platform's keys for example, makes the look incomplete.
-fn of_type(platform: &Platform, doc_type: &str, look: &mut PlatformLook, mut see: impl FnMut(&DocumentDetail)) {
+fn of_type(
+    platform: &Platform,
+    doc_type: &str,
+    most: u64,
+    look: &mut PlatformLook,
+    mut see: impl FnMut(&DocumentDetail),
+) {
     let mut query =
         DocumentQuery { doc_type: Some(doc_type.to_owned()), limit: Some(ROUND), ..DocumentQuery::default() };
     loop {
@@ -138,7 +146,7 @@ fn of_type(platform: &Platform, doc_type: &str, look: &mut PlatformLook, mut see
             return;
         };
         for item in page.items {
-            if look.documents >= DOCUMENTS_MAX {
+            if look.documents >= most {
                 look.complete = false;
                 return;
             }
