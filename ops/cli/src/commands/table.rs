@@ -89,6 +89,17 @@ pub enum TableCommand {
         #[arg(long, value_name = "TIME")]
         as_of: Option<String>,
     },
+    /// Write all rows to a CSV file
+    Export {
+        /// Table
+        name: String,
+        /// File to write
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// Instant to look at, RFC 3339; default now
+        #[arg(long, value_name = "TIME")]
+        as_of: Option<String>,
+    },
     /// Print what a copy of the table has to take over, and the token to go on with
     Changes {
         /// Table
@@ -199,14 +210,17 @@ pub async fn run(args: TableArgs, global: &Global, out: Out) -> Result<(), Error
         TableCommand::Children { name, key, as_of } => {
             table_read::children(&client, &name, key.as_deref(), as_of, out).await
         }
+        TableCommand::Export { name, out: file, as_of } => {
+            table_read::export(&client, &name, &file, as_of, out).await
+        }
         TableCommand::Changes { name, after, limit } => {
             table_read::changes(&client, &name, after, limit, out).await
         }
         TableCommand::Impact { name, version } => table_read::impact(&client, &name, version, out).await,
         TableCommand::Late { name } => table_read::late(&client, &name, out).await,
-        TableCommand::Status { name } => status(&client, &name, out).await,
+        TableCommand::Status { name } => table_read::status(&client, &name, out).await,
         TableCommand::Diff { name, from, to } => diff(&client, &name, from, to, out).await,
-        TableCommand::Versions { name } => versions(&client, &name, out).await,
+        TableCommand::Versions { name } => table_read::versions(&client, &name, out).await,
     }
 }
 
@@ -401,25 +415,6 @@ async fn get(client: &Client, name: &str, key: &str, as_of: Option<String>, out:
     Ok(())
 }
 
-async fn status(client: &Client, name: &str, out: Out) -> Result<(), Error> {
-    let answer: Value = client.get(&format!("{}/status", path(name)), &[]).await?;
-    out.result(&answer, || {
-        let mut table = Table::new(["node", ">version", "root", ">bytes", ">seconds"]);
-        for n in answer["nodes"].as_array().into_iter().flatten() {
-            let root: String = cell(n, "root").chars().take(12).collect();
-            table.row([
-                cell(n, "node"),
-                cell(n, "version"),
-                root,
-                cell(n, "bytes_fetched"),
-                cell(n, "seconds"),
-            ]);
-        }
-        format!("{} version {}\n{}", cell(&answer, "name"), cell(&answer, "version"), table.render())
-    });
-    Ok(())
-}
-
 async fn diff(client: &Client, name: &str, from: u64, to: u64, out: Out) -> Result<(), Error> {
     let mut query = vec![("from", from.to_string()), ("to", to.to_string())];
     let mut answer = json!({ "added": [], "removed": [], "changed": [] });
@@ -453,26 +448,6 @@ fn diff_text(answer: &Value) -> String {
         }
     }
     text
-}
-
-async fn versions(client: &Client, name: &str, out: Out) -> Result<(), Error> {
-    let items = client.list(&format!("{}/versions", path(name)), &[]).await?;
-    out.items(&items, || {
-        let mut table = Table::new([">version", ">rows", "effective", "published", "by", "root"]);
-        for v in &items {
-            let root: String = cell(v, "root").chars().take(12).collect();
-            table.row([
-                cell(v, "version"),
-                cell(v, "rows"),
-                cell(v, "effective"),
-                cell(v, "published_at"),
-                cell(v, "published_by"),
-                root,
-            ]);
-        }
-        table
-    });
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! `eport table find|parents|children|changes|impact|late`: looking into a table, and at what depends on it.
+//! `eport table status|versions|find|parents|children|export|changes|impact|late`: looking into a table, and at what depends on it.
 
 use super::table::{as_of_query, path, rows_table};
 use crate::error::Error;
@@ -6,6 +6,8 @@ use crate::output::{Out, cell};
 use crate::table::Table;
 use eport_client::{Client, path_segment};
 use serde_json::{Value, json};
+use std::io::Write;
+use std::path::Path;
 
 /// Rows with the columns of their table.
 async fn print_rows(
@@ -71,6 +73,64 @@ pub async fn children(
     };
     let items = client.list(&at, &as_of_query(as_of.clone())).await?;
     print_rows(client, name, as_of, json!({ "items": items }), out).await
+}
+
+/// `table export`: every row of one version as CSV, page by page into a file that replaces another only when it is whole.
+pub async fn export(
+    client: &Client,
+    name: &str,
+    file: &Path,
+    as_of: Option<String>,
+    out: Out,
+) -> Result<(), Error> {
+    let document: Value = client.get(&path(name), &as_of_query(as_of.clone())).await?;
+    let columns: Vec<&str> =
+        document["columns"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let part = file.with_extension("part");
+    let failed = |e| Error::file(&part)(e);
+    let mut csv = std::io::BufWriter::new(std::fs::File::create(&part).map_err(failed)?);
+    writeln!(csv, "{}", line(columns.iter().copied())).map_err(failed)?;
+    let (mut rows, mut token) = (0u64, None::<String>);
+    loop {
+        let mut query = as_of_query(as_of.clone());
+        query.push(("limit", "1000".to_owned()));
+        query.extend(token.take().map(|t| ("page_token", t)));
+        let page: Value = client.get(&format!("{}/rows", path(name)), &query).await?;
+        for row in page["items"].as_array().into_iter().flatten() {
+            let fields = columns.iter().map(|c| row["fields"][*c].as_str().unwrap_or_default());
+            writeln!(csv, "{}", line(fields)).map_err(failed)?;
+            rows += 1;
+        }
+        token = page["next_page_token"].as_str().map(str::to_owned);
+        if token.is_none() {
+            break;
+        }
+    }
+    let whole = csv.into_inner().map_err(|e| failed(e.into_error()))?;
+    whole.sync_all().map_err(failed)?;
+    std::fs::rename(&part, file).map_err(Error::file(file))?;
+    let answer = json!({
+        "name": document["name"], "version": document["version"], "root": document["root"], "rows": rows,
+        "file": file.display().to_string(),
+    });
+    out.result(&answer, || {
+        let (version, file) = (cell(&answer, "version"), file.display());
+        out.lang.pick((
+            format!("{rows} rows of version {version} in {file}\n"),
+            format!("版本 {version} 的 {rows} 行已写入 {file}\n"),
+        ))
+    });
+    Ok(())
+}
+
+/// A line of CSV.
+fn line<'f>(fields: impl Iterator<Item = &'f str>) -> String {
+    let quoted = |f: &str| match f.contains([',', '"', '\n', '\r']) || f.is_empty() {
+        // An empty field in quotes, so that a table of one column has no blank line.
+        true => format!("\"{}\"", f.replace('"', "\"\"")),
+        false => f.to_owned(),
+    };
+    fields.map(quoted).collect::<Vec<_>>().join(",")
 }
 
 /// `table changes`
@@ -165,4 +225,70 @@ pub async fn late(client: &Client, name: &str, out: Out) -> Result<(), Error> {
         table.render() + &looks_text(&answer, out)
     });
     Ok(())
+}
+
+/// `table status`
+pub async fn status(client: &Client, name: &str, out: Out) -> Result<(), Error> {
+    let answer: Value = client.get(&format!("{}/status", path(name)), &[]).await?;
+    out.result(&answer, || {
+        let mut table = Table::new(["node", ">version", "root", ">bytes", ">seconds"]);
+        for n in answer["nodes"].as_array().into_iter().flatten() {
+            let root: String = cell(n, "root").chars().take(12).collect();
+            table.row([
+                cell(n, "node"),
+                cell(n, "version"),
+                root,
+                cell(n, "bytes_fetched"),
+                cell(n, "seconds"),
+            ]);
+        }
+        format!("{} version {}\n{}", cell(&answer, "name"), cell(&answer, "version"), table.render())
+    });
+    Ok(())
+}
+
+/// `table versions`
+pub async fn versions(client: &Client, name: &str, out: Out) -> Result<(), Error> {
+    let items = client.list(&format!("{}/versions", path(name)), &[]).await?;
+    out.items(&items, || {
+        let mut table = Table::new([">version", ">rows", "effective", "published", "by", "root"]);
+        for v in &items {
+            let root: String = cell(v, "root").chars().take(12).collect();
+            table.row([
+                cell(v, "version"),
+                cell(v, "rows"),
+                cell(v, "effective"),
+                cell(v, "published_at"),
+                cell(v, "published_by"),
+                root,
+            ]);
+        }
+        table
+    });
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lang::Lang;
+
+    #[test]
+    fn an_exported_line_is_read_back_as_the_same_fields() {
+        let fields = ["a", "", "x,y", "say \"so\"", "two\nlines", "广州"];
+        let file = format!("code,b,c,d,e,f\n{}\n", line(fields.into_iter()));
+        let read = eport_codetables::read(file.as_bytes(), &eport_codetables::Options::with_key(["code"]));
+        let table = read.unwrap().content.open().unwrap();
+        assert_eq!(table.row(0).unwrap().fields().collect::<Vec<_>>(), fields);
+    }
+
+    #[test]
+    fn uses_of_a_code_are_one_line_with_the_first_places() {
+        let uses = json!([{"key": "pc", "kind": "table", "user": "440000/tariff", "field": "unit", "count": 12,
+            "places": ["0102", "0103", "0104", "0105"]}]);
+        let out = Out { json: false, lang: Lang::En, yes: false };
+        let text = uses_text(&uses, out);
+        assert!(text.contains("440000/tariff") && text.contains("12") && text.contains("0102 0103 0104"), "{text}");
+        assert!(!text.contains("0105") && uses_text(&json!([]), out).is_empty());
+    }
 }
