@@ -240,7 +240,8 @@ impl World {
             // Two lines of defence: what a node knows of itself, and what others know of it. Only without both is a promise broken.
             return false;
         }
-        let epoch = self.registry.placement().epoch;
-        self.board.get(&(epoch, from)).is_some_and(|acked| *acked > last.index)
+        let (epoch, start) = (self.registry.placement().epoch, self.registry.placement().start.index);
+        let older = |acked: &JournalIndex| last.epoch < epoch && *acked > start;
+        self.board.get(&(epoch, from)).is_some_and(|acked| *acked > last.index || older(acked))
     }
 }

@@ -27,6 +27,7 @@ fn a_city_cut_off_with_writes_on_both_sides_loses_nothing() {
         let local = alone_in_the_city(fed)?;
         let before = ledger.len();
         let taken = the_other_side_takes_over(fed, &mut ledger)?;
+        the_tail_can_be_carried(fed)?;
         cut(fed, false)?;
         let id = the_old_primary_returns_and_follows(fed)?;
         proof_of_equality(fed, CITY, 3)?;
@@ -109,6 +110,42 @@ fn the_other_side_takes_over(fed: &Federation, ledger: &mut Ledger) -> Result<BT
         ledger.note(reference, id)?;
     }
     Ok(taken)
+}
+
+/// While the city is still cut off its stopped node's tail is exported from the disk and brought to the province on another way, twice;
+/// what is no tail, or does not verify, is refused.
+fn the_tail_can_be_carried(fed: &Federation) -> Result<()> {
+    let (out, stopped) = (fed.scratch().join("carried"), fed.node_dir(NODE));
+    let (folder, dir) = (out.to_string_lossy(), stopped.to_string_lossy());
+    let export = ["tail", "export", CITY, "--offline", &dir, "--out", &folder];
+    let busy = fed.eport_at(ELSEWHERE, &export)?;
+    ensure!(busy.code == 5 || busy.code == 4, "a running node's data is not read: {busy:?}");
+    fed.dev("kill", NODE)?;
+    let exported = fed.eport_at(ELSEWHERE, &export)?.expect(0, "tail export")?.json()?;
+    ensure!(exported["documents"] == 60, "{exported}");
+    let file = text(&exported, "file");
+    let at_the_end = exported["last"].to_string();
+    let nothing = [&export[..], &["--after", &at_the_end]].concat();
+    fed.eport_at(ELSEWHERE, &nothing)?.expect(4, "nothing lies after the end")?;
+    let records = file.replace(".json", ".eps");
+    let whole = std::fs::read(&records)?;
+    let mut damaged = whole.clone();
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 1;
+    std::fs::write(&records, &damaged)?;
+    fed.eport_at(ELSEWHERE, &["tail", "import", &file])?.expect(1, "a flipped bit")?;
+    std::fs::write(&records, &whole[..middle])?;
+    fed.eport_at(ELSEWHERE, &["tail", "import", &file])?.expect(11, "half a file")?;
+    std::fs::write(&records, &whole)?;
+    for _ in 0..2 {
+        let held = fed.eport_at(ELSEWHERE, &["tail", "import", &file])?.expect(0, "tail import")?.json()?;
+        ensure!(held["held"] == true && held["documents"] == 60, "{held}");
+    }
+    let listed = fed.eport_at(ELSEWHERE, &["tail", "list"])?.expect(0, "tail list")?.json()?;
+    let known = listed["items"].as_array().into_iter().flatten().filter(|t| t["node"] == NODE).count();
+    ensure!(known == 1, "one tail, however often it is brought: {listed}");
+    fed.dev("restart", NODE)?;
+    Ok(())
 }
 
 /// The tail is recorded, handed over, rewound, and the old primary is a backup like any other.

@@ -23,6 +23,7 @@ mod problem;
 mod recovery;
 mod status;
 mod tables;
+mod tail_import;
 mod tails;
 mod trust;
 mod users;
@@ -67,6 +68,7 @@ pub use tables::{
     TableChange, TableChanges, TableDiff, TableDoc, TableImpact, TableNode, TableRow, TableStatus, TableUse,
     TableVersionItem,
 };
+pub use tail_import::{Place, TailImport, TailProgress};
 pub use tails::{TailCounts, TailDetail, TailDiscard, TailItem, TailRecord, TailResubmit, TailResubmitted};
 pub use trust::{
     IssuerRequest, LedgerHead, RootListItem, RotationItem, RotationMaterial, RotationRequest, TrustCa,

@@ -413,6 +413,20 @@ pub const ROUTES: &[Route] = &[
         "Certificates that were given away in the tail and are in no ledger: adopt (certificates:import) or revoke them",
     ),
     post(
+        "/v1/platforms/{region}/tails",
+        JSON,
+        "Make a tail known that is carried here on a disk: {\"node\", \"fork\", \"last\", \"digest\", \"documents\"}",
+    ),
+    Route {
+        method: "put",
+        path: "/v1/platforms/{region}/tails/{id}/content",
+        open: Open::Certificate,
+        summary: "The next part of its record file, at most 1 MiB; the answer says where to go on",
+        query: &["offset", "bytes"],
+        body: "application/octet-stream",
+        answer: JSON,
+    },
+    post(
         "/v1/platforms/{region}/tails/{id}/resubmit",
         JSON,
         "Submit its clean documents again: {\"records\": [index…]}; none for all",

@@ -154,6 +154,8 @@ pub const DEMANDS: &[Demand] = &[
     get("/v1/tails", INSPECT),
     get("/v1/platforms/{region}/tails", INSPECT),
     get("/v1/platforms/{region}/tails/{id}", INSPECT),
+    post("/v1/platforms/{region}/tails", PLATFORM),
+    put("/v1/platforms/{region}/tails/{id}/content", PLATFORM),
     post("/v1/platforms/{region}/tails/{id}/resubmit", PLATFORM),
     post("/v1/platforms/{region}/tails/{id}/discard", PLATFORM),
     get("/v1/platforms/{region}/data-keys", FEDERATION),

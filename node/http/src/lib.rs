@@ -58,6 +58,7 @@ mod tables;
 mod tables_api;
 mod tables_reading;
 mod tables_usage;
+mod tail_import_api;
 mod tails_api;
 mod trust_api;
 mod users_api;

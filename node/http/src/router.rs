@@ -6,7 +6,7 @@ use crate::{
     access_api, backup_api, backup_sets, certificates_api, custody_api, documents_api, drills_api, enrol_api,
     erasures_api, est, examine_api, gate, hosting_api, join_api, journal_api, openapi, operators_api,
     plan_api, platforms_api, recovery_api, session_api, signing, status_api, system, tables_api,
-    tables_reading, tails_api,
+    tables_reading, tail_import_api, tails_api,
     trust_api, users_api,
 };
 use axum::Router;
@@ -114,8 +114,9 @@ pub fn router(api: Api) -> Router {
         .route("/v1/crl/{name}", get(status_api::crl))
         .route("/ocsp", post(status_api::ocsp))
         .route("/v1/tails", get(tails_api::all))
-        .route("/v1/platforms/{region}/tails", get(tails_api::list))
+        .route("/v1/platforms/{region}/tails", get(tails_api::list).post(tail_import_api::announce))
         .route("/v1/platforms/{region}/tails/{id}", get(tails_api::show))
+        .route("/v1/platforms/{region}/tails/{id}/content", put(tail_import_api::content))
         .route("/v1/platforms/{region}/tails/{id}/certificates", get(tails_api::certificates))
         .route("/v1/platforms/{region}/tails/{id}/resubmit", post(tails_api::resubmit))
         .route("/v1/platforms/{region}/tails/{id}/discard", post(tails_api::discard))
@@ -168,6 +169,7 @@ async fn guard(State(api): State<Api>, request: Request, next: Next) -> Response
     let limit = match route.as_str() {
         "/v1/platforms/{region}/documents:batch" | "/v1/tables/{name}/versions" => api.config.body_len_max,
         "/v1/platforms/{region}/documents" | "/v1/platforms/{region}/documents:check" => DOCUMENT_BODY,
+        "/v1/platforms/{region}/tails/{id}/content" => crate::tail_import_api::PART_LEN_MAX,
         // Every issuing CA of a province under a new root.
         "/v1/trust/rotation" => DOCUMENT_BODY,
         _ => SMALL_BODY,

@@ -5,6 +5,7 @@ use crate::{Client, Error, Repeat};
 use bytes::Bytes;
 use eport_signature::Statement;
 use reqwest::Method;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::time::Duration;
 
@@ -123,6 +124,17 @@ impl Client {
             signature: self.signature(statement).await?,
         };
         decode(&path, self.call(call).await?)
+    }
+
+    /// Puts bytes where the path says and reads the answer. Only for what may be repeated.
+    pub async fn upload<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+        bytes: Bytes,
+    ) -> Result<T, Error> {
+        let (method, body, repeat) = (Method::PUT, Body::Octets(bytes), Repeat::Safe);
+        decode(path, self.call(Call { method, path, query, body, repeat, signature: None }).await?)
     }
 
     /// The bytes of a file that the API serves.

@@ -183,7 +183,7 @@ async fn work(agent: &Agent, region: RegionCode, move_id: MoveId, case: &mut Cas
 /// An answer of a node that has less than its old primary knew it to have acknowledged proves nothing: an old copy of its data
 /// was put back there, or it lost its disk. It counts like no answer.
 fn drop_forgetful(agent: &Agent, region: RegionCode, observed: &mut Observed<'_>) {
-    let Some(epoch) = observed.state.placement(region).map(|p| p.epoch) else { return };
+    let Some((epoch, start)) = observed.state.placement(region).map(|p| (p.epoch, p.start)) else { return };
     let mut known: BTreeMap<NodeId, eport_model::JournalIndex> = BTreeMap::new();
     for (_, (_, soft)) in agent.board().all() {
         let told = soft.platforms.into_iter().filter(|p| p.region == region && p.epoch == epoch);
@@ -194,7 +194,9 @@ fn drop_forgetful(agent: &Agent, region: RegionCode, observed: &mut Observed<'_>
     }
     observed.sealed.retain(|node, fact| {
         let acked = known.get(node).copied().unwrap_or_default();
-        let holds = fact.last.index >= acked;
+        // It acknowledged records of this epoch: a journal that ends in an earlier one lacks them, however long it is.
+        let older = fact.last.epoch < epoch && acked > start.index;
+        let holds = fact.last.index >= acked && !older;
         if !holds {
             warn!(%region, %node, last = %fact.last, %acked, code = %eport_model::codes::ROLLED_BACK, "answer of a node that has lost records");
         }

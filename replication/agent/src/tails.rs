@@ -11,7 +11,7 @@ use eport_consensus::Registry;
 use eport_journal::Role;
 use eport_model::{Epoch, JournalIndex, NodeId, Position, RegionCode, codec};
 use eport_registry::{Op, PlacementState, Tail, TailState};
-use eport_store::{Received, TailHead, TailInbox, tail_file_name};
+use eport_store::{Received, SegmentEntry, TailHead, TailInbox, tail_file_name};
 use eport_transport::Transport;
 use eport_wire::Purpose;
 use serde::{Deserialize, Serialize};
@@ -193,6 +193,43 @@ impl Agent {
     /// The manifest of a tail that the registry knows, if this node holds the whole tail.
     pub fn tail_manifest(&self, tail: &Tail) -> Option<PathBuf> {
         self.tails().manifest(self.me(), tail)
+    }
+
+    /// Takes a part of a tail that an operator brings, at the end of what is here; an empty one asks how much that is. `bytes` is the
+    /// length of the whole record file. Blocks on the disk.
+    ///
+    /// # Errors
+    /// In words: the space is too small, or what came does not verify. What does not verify is thrown away.
+    pub fn take_carried_tail(
+        &self,
+        tail: &Tail,
+        bytes: u64,
+        offset: u64,
+        part: Bytes,
+    ) -> Result<Received, String> {
+        let name = tail_file_name(tail.region, &tail.fork, &tail.last).replace(".json", ".eps");
+        let segment = SegmentEntry {
+            file: name,
+            first: tail.first(),
+            last: tail.last.index,
+            records: tail.records(),
+            bytes,
+            sha256: tail.digest,
+        };
+        let lineage = self.lineage();
+        let head = TailHead { lineage, region: tail.region, after: tail.fork, last: tail.last, segment };
+        if tail.node == self.me() || self.tail_manifest(tail).is_some() {
+            return Ok(Received::Whole);
+        }
+        if offset == 0 && self.free_bytes().is_some_and(|free| free < bytes.saturating_add(FREE_MIN)) {
+            return Err("too little space is free".to_owned());
+        }
+        match self.tails().take(tail.node, &head, Some((offset, part)).filter(|(_, p)| !p.is_empty())) {
+            Answer::Held => Ok(Received::Whole),
+            Answer::Have(bytes) => Ok(Received::Bytes(bytes)),
+            Answer::NotNow(reason) => Err(reason),
+            Answer::Rows { .. } | Answer::Verification(_) => Err("no answer about a tail".to_owned()),
+        }
     }
 
     /// Records that nothing of a tail waits for a decision any more.

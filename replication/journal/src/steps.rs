@@ -63,7 +63,9 @@ impl Replica {
         }
         let joining = view.backups.iter().filter(|b| !b.in_sync && b.wants_sync && !b.leaving);
         for backup in joining {
-            if ship.caught_up(backup.node) >= CAUGHT_UP_BEATS && ship.is_whole(backup.node) {
+            // The registry takes it for granted from now on that it has held the first record of this epoch.
+            let holds_epoch = ship.durable_of(backup.node) >= primary.epoch_start;
+            if holds_epoch && ship.caught_up(backup.node) >= CAUGHT_UP_BEATS && ship.is_whole(backup.node) {
                 return Some(RegistryStep::InSyncAdd { version, node: backup.node });
             }
         }

@@ -157,7 +157,13 @@ pub fn next_step(observed: &Observed<'_>, move_id: MoveId, limits: FailoverLimit
     if movement.state != MoveState::Running {
         return finished;
     }
-    let ours = |n: &NodeId, s: &SealedFact| s.epoch == epoch && s.move_id == move_id && placement.names(*n);
+    // Who shows less than the registry knows that it had proves nothing, and is chosen only where a loss is accepted.
+    let heeded = |n: &NodeId, s: &SealedFact| {
+        movement.accept_data_loss || observed.state.may_witness(placement, *n, &s.last)
+    };
+    let ours = |n: &NodeId, s: &SealedFact| {
+        s.epoch == epoch && s.move_id == move_id && placement.names(*n) && heeded(n, s)
+    };
     let sealed = observed.sealed.iter().filter(|(n, s)| ours(n, s)).map(|(n, s)| (*n, *s)).collect();
     Case { observed, limits, placement, movement, epoch, sealed }.decide()
 }

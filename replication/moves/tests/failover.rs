@@ -81,6 +81,19 @@ fn every_reachable_candidate_is_sealed_before_anything_is_chosen() {
     );
 }
 
+/// An old copy of the data of a backup that was in sync counts like no answer, and is chosen only where a loss is accepted.
+#[test]
+fn an_answer_that_shows_nothing_of_the_epoch_in_which_its_node_was_in_sync_counts_for_nothing() {
+    let scene = |loss| {
+        let scene = Scene::reserved(World::with_platform(), None, loss).reach(&["gz-a-1"]);
+        scene.seal("gz-a-1", at(1, 9)).seal("gz-c-1", at(0, 30)).at(150)
+    };
+    let wait = Step::WaitSeals { have: 1, need: 2, missing: nodes(&["gz-c-1", "sz-a-1"]) };
+    assert_eq!(scene(false).step(), wait);
+    let named = |n: &str| matches!(scene(true).reach(&["gz-a-1", "gz-c-1"]).step(), Step::Copy { orders, .. } if orders.iter().any(|o| o.laggard == node(n)));
+    assert!(named("gz-c-1"), "where a loss is accepted anything that is left may be used");
+}
+
 #[test]
 fn too_few_answers_are_waited_for_and_named() {
     let scene =

@@ -75,6 +75,9 @@ pub struct Backup {
     pub role: Role,
     /// Recorded as holding what a failover must find.
     pub in_sync: bool,
+    /// The primary of the present epoch has taken it in sync: it has held this epoch's first record. What it shows in a failover
+    /// must too, or it is an old copy of its data and proves nothing.
+    pub level: bool,
     /// The policy no longer counts it, but it stays in sync until the primary has proven that the others suffice. With
     /// role `sync` it then leaves the placement, with role `async` it stays as a follower.
     pub leaving: bool,

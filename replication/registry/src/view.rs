@@ -170,10 +170,22 @@ impl State {
         policy.durability == DurabilityMode::AutoSync && policy.isolation == Isolation::Degrade
     }
 
-    /// True when the primary still has to show that it knows the policy, or that nothing is left of what a former policy let
-    /// it answer alone.
+    /// True when the primary still has to show that it knows the policy and the in-sync set, or that nothing is left of what a
+    /// former one let it answer alone.
     pub fn awaits_primary(&self, placement: &Placement) -> bool {
-        !placement.seen || (placement.degrade_k > 0 && !self.may_degrade(placement))
+        !placement.seen || placement.degrade_k > crate::decide::degrade_k(self, placement)
+    }
+
+    /// True when `last`, as a node shows it in a failover, agrees with what the registry knows that it had. A backup that was taken
+    /// in sync in the present epoch, or a primary that has opened it, and shows nothing of it, is an old copy of its data.
+    pub fn may_witness(&self, placement: &Placement, node: NodeId, last: &Position) -> bool {
+        let shows_epoch = last.epoch >= placement.epoch;
+        if node == placement.primary {
+            let head = self.newest_head(placement.region, placement.epoch);
+            let opened = head != Position::ZERO || placement.backups.iter().any(|b| b.in_sync && b.level);
+            return !opened || (shows_epoch && last.index >= head.index);
+        }
+        shows_epoch || !placement.backup(node).is_some_and(|b| b.in_sync && b.level)
     }
 
     /// True when these answers prove that no acknowledged record is lost by a failover: the old primary's own, or a seal

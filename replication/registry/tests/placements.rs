@@ -4,7 +4,7 @@
 
 mod common;
 use common::*;
-use eport_model::NodeId;
+use eport_model::{NodeId, Position};
 use eport_registry::*;
 
 #[test]
@@ -207,6 +207,58 @@ fn a_policy_is_seen_by_a_step_of_the_primary_and_what_it_answered_alone_outlives
     let step = op(&w, true);
     w.by_node(node("sz-a-1"), step).unwrap();
     assert_eq!(w.placement().degrade_k, 0);
+}
+
+/// A shrink can be carried out after the primary that asked for it has gone on alone: two backups were waited for when it did, so
+/// that a fresh acknowledgement of the one that is left proves nothing about it.
+#[test]
+fn a_late_shrink_asks_no_fewer_proofs_before_the_primary_shows_that_it_knows_of_it() {
+    let mut w = World::with_platform();
+    let degrade = Policy { isolation: Isolation::Degrade, ..policy(DurabilityMode::AutoSync, 2) };
+    w.set_policy(degrade, sync(&["gz-a-1", "gz-c-1"])).unwrap();
+    let (region, primary, left) = (region("440300"), node("sz-a-1"), node("gz-a-1"));
+    let shrink = |w: &mut World, nodes: Vec<NodeId>, whole| {
+        let version = w.version();
+        w.by_node(primary, Op::Shrink { region, version, nodes, whole }).unwrap();
+    };
+    shrink(&mut w, vec![], true);
+    let version = w.version();
+    w.by_node(primary, Op::Proven { region, version, k: 2 }).unwrap();
+    assert_eq!((w.placement().degrade_k, w.state.awaits_primary(w.placement())), (2, false));
+    shrink(&mut w, vec![node("gz-c-1")], false);
+    assert_eq!(w.state.effective_k(w.placement()), 1);
+    assert!(!w.state.proves(w.placement(), |n| n == left, |n| n == left), "it may have degraded under k = 2");
+    assert!(w.state.awaits_primary(w.placement()), "the primary is asked to show that it knows");
+    shrink(&mut w, vec![], false);
+    assert!(!w.state.proves(w.placement(), |n| n == left, |n| n == left), "and that nothing is left of it");
+    shrink(&mut w, vec![], true);
+    assert!(w.state.proves(w.placement(), |n| n == left, |n| n == left));
+    assert!(!w.state.awaits_primary(w.placement()));
+}
+
+/// A backup's journal that shows nothing of the epoch in which it was taken in sync is an old copy, whatever its length.
+#[test]
+fn who_was_taken_in_sync_in_this_epoch_and_shows_nothing_of_it_is_no_witness() {
+    let mut w = World::with_platform();
+    let version = w.version();
+    let moved = move_id(&w.reserve(version, None, false).unwrap());
+    let (region, version) = (region("440300"), w.version());
+    let both = vec![node("gz-a-1"), node("gz-c-1")];
+    let commit = |start, sealed: &[NodeId], version| Op::CommitFailover {
+        region,
+        version,
+        move_id: moved,
+        primary: node("gz-a-1"),
+        start,
+        in_sync: vec![],
+        sealed: sealed.to_vec(),
+        fresh: vec![],
+    };
+    let refused = w.by_node(node("gz-c-1"), commit(Position::ZERO, &both, version));
+    assert!(matches!(refused, Err(Refusal::SealQuorum { have: 0, .. })), "{refused:?}");
+    w.by_node(node("gz-c-1"), commit(at(1, 9), &both, version)).unwrap();
+    let p = w.placement();
+    assert!(w.state.may_witness(p, node("gz-c-1"), &at(1, 9)), "nobody was taken in sync in the new epoch yet");
 }
 
 #[test]

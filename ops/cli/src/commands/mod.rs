@@ -44,5 +44,6 @@ pub mod status;
 pub mod table;
 pub mod table_read;
 pub mod tail;
+mod tail_offline;
 pub mod user;
 pub mod verify;

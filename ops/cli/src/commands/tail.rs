@@ -53,6 +53,14 @@ pub enum TailCommand {
         #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
     },
+    /// Export the tail of a stopped node that is removed or cut off for good, from its data
+    Export(super::tail_offline::ExportArgs),
+    /// Bring an exported tail to the platform's primary, which verifies it; goes on where an earlier attempt ended
+    Import {
+        /// The manifest that tail export wrote
+        #[arg(value_name = "FILE")]
+        file: std::path::PathBuf,
+    },
     /// Discard what is left of a tail, with a reason for the audit
     Discard {
         /// Tail
@@ -68,8 +76,14 @@ pub enum TailCommand {
 
 /// Runs the group.
 pub async fn run(args: TailArgs, global: &Global, out: Out) -> Result<(), Error> {
+    let command = match args.command {
+        TailCommand::Export(args) => return super::tail_offline::export(args, global, out).await,
+        command => command,
+    };
     let client = connect::client(global)?;
-    match args.command {
+    match command {
+        TailCommand::Export(_) => unreachable!("an export asks no node before it has to"),
+        TailCommand::Import { file } => super::tail_offline::import(&client, &file, out).await,
         TailCommand::List => {
             let items = client.list("/v1/tails", &[]).await?;
             out.items(&items, || list(&items, out.lang));

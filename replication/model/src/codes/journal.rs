@@ -43,4 +43,12 @@ codes! { JOURNAL_CODES {
         "A diverged tail waits for a decision" / "有分叉尾部等待处理",
         "A failover left records behind that had been answered; they are exported and not yet submitted again, found present or discarded." / "故障切换遗留了已应答的记录；这些记录已导出，但尚未重新提交、确认已存在或弃置。",
         "Run tail show and tail resubmit with the id named; decide what is left with tail discard --reason." / "请用所列编号运行 tail show 与 tail resubmit；其余记录用 tail discard --reason 处理。";
+    TAIL_FOREIGN = 3014, 409, 4, false,
+        "The tail does not begin in this journal" / "该尾部不接续此日志",
+        "The record before the tail is not in the platform's journal, or the tail's last record is: it belongs to another platform or history, or nothing of it was left behind." / "尾部之前的记录不在该平台日志中，或尾部最后一条记录已在其中：它属于其他平台或历史，或并无遗留。",
+        "Export it again with tail export while the federation can be asked, so that it begins where the histories part." / "请在可访问联邦时用 tail export 重新导出，使其从历史分叉处开始。";
+    TAIL_NOT_TAKEN = 3015, 422, 1, false,
+        "A part of the tail was not taken" / "尾部的一部分未被接收",
+        "The primary has too little space, or what came does not verify and was thrown away." / "主节点空间不足，或收到的内容校验失败并已丢弃。",
+        "Read the detail: make room on the primary, or copy the exported files again, and repeat tail import; it goes on where it ended." / "请查看详情：在主节点腾出空间，或重新拷贝导出文件，再次执行 tail import；将从中断处继续。";
 } }

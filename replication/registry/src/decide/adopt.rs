@@ -51,7 +51,7 @@ pub(super) fn adopt(
     };
     placement.backups.retain(|b| b.node != node && state.is_member(b.node));
     for backup in &mut placement.backups {
-        (backup.in_sync, backup.leaving) = (false, false);
+        (backup.in_sync, backup.level, backup.leaving) = (false, false, false);
     }
     placement.history.push(EpochRecord {
         epoch,

@@ -72,11 +72,11 @@ fn backups_after(old: &Placement, new: &NewEpoch<'_>) -> Vec<Backup> {
         if b.leaving && !in_sync && b.role == Role::Sync {
             continue;
         }
-        out.push(Backup { in_sync, leaving: b.leaving && in_sync, ..*b });
+        out.push(Backup { in_sync, level: false, leaving: b.leaving && in_sync, ..*b });
     }
     if old.primary != new.primary {
         let in_sync = new.old_in_sync && slot == Role::Sync;
-        out.push(Backup { node: old.primary, role: slot, in_sync, leaving: false });
+        out.push(Backup { node: old.primary, role: slot, in_sync, level: false, leaving: false });
     }
     out.sort_by_key(|b| b.node);
     out

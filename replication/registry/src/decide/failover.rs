@@ -206,10 +206,12 @@ fn check_found(
     {
         return Err(Refusal::Rule(format!("the move names {to} as new primary, not {}", found.primary)));
     }
-    if loss || state.proves(placement, |n| found.sealed.contains(&n), |n| found.fresh.contains(&n)) {
+    // Nobody's report lies beyond the start that was chosen.
+    let witness = |n: NodeId| found.sealed.contains(&n) && state.may_witness(placement, n, &found.start);
+    if loss || state.proves(placement, witness, |n| found.fresh.contains(&n)) {
         return Ok(());
     }
-    let have = state.in_sync_counted(placement).filter(|b| found.sealed.contains(&b.node)).count();
+    let have = state.in_sync_counted(placement).filter(|b| witness(b.node)).count();
     let need = state.seal_quorum(placement);
     if have < need {
         return Err(Refusal::SealQuorum { region: placement.region, have, need });

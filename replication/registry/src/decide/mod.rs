@@ -19,6 +19,8 @@ mod tables;
 mod trust;
 mod users;
 
+pub(crate) use sync::degrade_k;
+
 use crate::rows::Row;
 use crate::{Command, Op, Outcome, Refusal, State};
 

@@ -100,7 +100,7 @@ fn finish_create(state: &State, placement: Placement) -> Decision {
 }
 
 fn fresh(named: &PolicyBackup) -> Backup {
-    Backup { node: named.node, role: named.role, in_sync: false, leaving: false }
+    Backup { node: named.node, role: named.role, in_sync: false, level: false, leaving: false }
 }
 
 /// A policy that the federation can keep, with `k` set to 0 under `async`.

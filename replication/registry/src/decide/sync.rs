@@ -14,19 +14,19 @@ pub(super) fn decide(state: &State, c: &Command) -> Decision {
     match &c.op {
         Op::InSyncAdd { region, version, node } => {
             let placement = guarded(state, c, *region, *version)?;
-            add(state, placement, *node)
+            add(state, &placement, *node)
         }
         Op::InSyncRemove { region, version, node } => {
             let placement = guarded(state, c, *region, *version)?;
-            remove(state, placement, *node)
+            remove(state, &placement, *node)
         }
         Op::Shrink { region, version, nodes, whole } => {
             let placement = guarded(state, c, *region, *version)?;
-            shrink(state, placement, nodes, *whole)
+            shrink(state, &placement, nodes, *whole)
         }
         Op::Proven { region, version, k } => {
             let placement = guarded(state, c, *region, *version)?;
-            proven(state, placement, *k)
+            proven(state, &placement, *k)
         }
         _ => Err(Refusal::Rule("not a command about an in-sync set".to_owned())),
     }
@@ -43,17 +43,20 @@ fn guarded(state: &State, c: &Command, region: RegionCode, version: u64) -> Resu
 
 /// A step of the primary at the current version: it knows the policy. What a former policy let it answer alone is over only
 /// when it says that the backups hold that too.
-fn stepped(state: &State, mut placement: Placement, whole: bool) -> Decision {
-    placement.seen = true;
-    if whole || state.may_degrade(&placement) {
-        placement.degrade_k = degrade_k(state, &placement);
-    }
-    placed(placement)
+///
+/// The primary goes by the placement that the step names until it learns of what the step made of it, and may degrade by it
+/// meanwhile: as many proofs as that takes are needed until its next step shows that it knows.
+fn stepped(state: &State, before: &Placement, mut after: Placement, whole: bool) -> Decision {
+    after.seen = true;
+    let known = degrade_k(state, before);
+    let former = if whole { known } else { before.degrade_k.max(known) };
+    after.degrade_k = former.max(degrade_k(state, &after));
+    placed(after)
 }
 
 /// Proofs that a failover needs against a primary that may degrade under the placement's policy: it degrades only when fewer
 /// than the acknowledgements an answer needs were heard.
-pub(super) fn degrade_k(state: &State, placement: &Placement) -> usize {
+pub(crate) fn degrade_k(state: &State, placement: &Placement) -> usize {
     if state.may_degrade(placement) { state.effective_k(placement) } else { 0 }
 }
 
@@ -66,8 +69,9 @@ fn entry(placement: &mut Placement, node: NodeId) -> Result<&mut Backup, Refusal
     placement.backups.iter_mut().find(|b| b.node == node).ok_or_else(|| check::not_found("backup", node))
 }
 
-fn add(state: &State, mut placement: Placement, node: NodeId) -> Decision {
+fn add(state: &State, before: &Placement, node: NodeId) -> Decision {
     check::fit(state, node)?;
+    let mut placement = before.clone();
     let region = placement.region;
     let backup = entry(&mut placement, node)?;
     if backup.role != Role::Sync {
@@ -83,11 +87,12 @@ fn add(state: &State, mut placement: Placement, node: NodeId) -> Decision {
         let outcome = Outcome::Placed { version: placement.version, epoch: placement.epoch };
         return Ok((outcome, vec![]));
     }
-    backup.in_sync = true;
-    stepped(state, placement, false)
+    (backup.in_sync, backup.level) = (true, true);
+    stepped(state, before, placement, false)
 }
 
-fn remove(state: &State, mut placement: Placement, node: NodeId) -> Decision {
+fn remove(state: &State, before: &Placement, node: NodeId) -> Decision {
+    let mut placement = before.clone();
     let backup = *entry(&mut placement, node)?;
     if !backup.in_sync {
         return Err(Refusal::Rule(format!("backup {node} is not in sync")));
@@ -99,8 +104,7 @@ fn remove(state: &State, mut placement: Placement, node: NodeId) -> Decision {
         placement.backups.retain(|b| b.node != node);
     } else {
         let kept = entry(&mut placement, node)?;
-        kept.in_sync = false;
-        kept.leaving = false;
+        (kept.in_sync, kept.level, kept.leaving) = (false, false, false);
     }
     let counted = state.in_sync_counted(&placement).count();
     let held = state.counted(&placement, node);
@@ -114,11 +118,12 @@ fn remove(state: &State, mut placement: Placement, node: NodeId) -> Decision {
         DurabilityMode::AutoSync => placement.proven_k = placement.proven_k.min(staying(state, &placement)),
         DurabilityMode::Sync | DurabilityMode::Async => {}
     }
-    stepped(state, placement, false)
+    stepped(state, before, placement, false)
 }
 
 /// Backups that the primary no longer waits for stop counting all at once; they stay backups and may come back.
-fn shrink(state: &State, mut placement: Placement, nodes: &[NodeId], whole: bool) -> Decision {
+fn shrink(state: &State, before: &Placement, nodes: &[NodeId], whole: bool) -> Decision {
+    let mut placement = before.clone();
     if !nodes.is_empty() && placement.policy.durability != DurabilityMode::AutoSync {
         return Err(Refusal::Rule("only under auto_sync are silent backups dropped".to_owned()));
     }
@@ -127,17 +132,18 @@ fn shrink(state: &State, mut placement: Placement, nodes: &[NodeId], whole: bool
         if !backup.in_sync || backup.leaving {
             return Err(Refusal::Rule(format!("backup {node} is not waited for")));
         }
-        backup.in_sync = false;
+        (backup.in_sync, backup.level) = (false, false);
     }
     if !nodes.is_empty() {
         let left = staying(state, &placement);
         placement.proven_k = placement.proven_k.min(left);
         placement.start_k = placement.start_k.min(left);
     }
-    stepped(state, placement, whole)
+    stepped(state, before, placement, whole)
 }
 
-fn proven(state: &State, mut placement: Placement, k: usize) -> Decision {
+fn proven(state: &State, before: &Placement, k: usize) -> Decision {
+    let mut placement = before.clone();
     if k <= placement.proven_k {
         let outcome = Outcome::Placed { version: placement.version, epoch: placement.epoch };
         return Ok((outcome, vec![]));
@@ -150,5 +156,5 @@ fn proven(state: &State, mut placement: Placement, k: usize) -> Decision {
         return Err(Refusal::Rule(format!("at most {most} can be proven now, not {k}")));
     }
     placement.proven_k = k;
-    stepped(state, placement, false)
+    stepped(state, before, placement, false)
 }

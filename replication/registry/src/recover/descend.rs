@@ -140,7 +140,7 @@ fn descend_platform(state: &mut State, d: &Descent<'_>, region: RegionCode) -> O
     raise_numbers(state, &placement);
     placement.backups.retain(|b| b.node == d.founder);
     for backup in &mut placement.backups {
-        (backup.in_sync, backup.leaving) = (false, false);
+        (backup.in_sync, backup.level, backup.leaving) = (false, false, false);
     }
     // Nothing is proven about copies whose holders are gone: no failover may conclude from it that nothing is lost.
     (placement.proven_k, placement.start_k, placement.degrade_k) = (0, 0, 0);

@@ -52,7 +52,7 @@ impl Op {
             Op::DecideApproval { approval, digest, approve } => decide_approval(*approval, *digest, *approve),
             Op::Found(Federation { .. }) => self.whole("federation.found"),
             Op::FailMove { .. } => self.whole("platform.move-fail"),
-            Op::RecordTail(_) => self.whole("tail.record"),
+            Op::RecordTail(tail) => record_tail(tail),
             Op::InSyncAdd { .. } => self.whole("step.in-sync-add"),
             Op::InSyncRemove { .. } => self.whole("step.in-sync-remove"),
             Op::Proven { .. } => self.whole("step.proven"),

@@ -8,7 +8,7 @@ use crate::{
     Backup, CaCustody, CommandId, DrillFigures, DrillPlatform, DrillSchedule, DrillVerdict, DurabilityMode,
     EraseTarget, FailoverMode, HolderName, Isolation, Issuer, IssuerState, Mandate, MoveKind, Node,
     NodeChange, NodeState, OldPrimary, OperatorRole, Policy, PolicyBackup, QuotaLimits, Role, RotationStep,
-    Site, TableId, TailState,
+    Site, TableId, Tail, TailState,
 };
 use eport_model::{Digest, Epoch, JournalIndex, MoveId, NodeId, Position, RegionCode, Subject, Timestamp};
 pub use eport_signature::Statement;
@@ -259,6 +259,13 @@ pub fn revoke(serial: &str, reason: &str) -> Statement {
 /// End a move before its commit.
 pub fn abort_move(region: RegionCode, version: u64, move_id: MoveId) -> Statement {
     Statement::new("platform.move-abort").with("region", region).with("move", move_id).on_version(version)
+}
+
+/// Make a tail known. What becomes of it is decided later and is no part of this.
+pub fn record_tail(tail: &Tail) -> Statement {
+    let statement = Statement::new("tail.record").with("tail", tail.id()).with("platform", tail.region);
+    let statement = statement.with("node", tail.node).with("fork", tail.fork).with("last", tail.last);
+    statement.with("digest", tail.digest).with("waits", tail.state == TailState::Exported)
 }
 
 /// Record what became of a tail.

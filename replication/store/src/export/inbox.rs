@@ -32,6 +32,11 @@ pub struct TailHead {
 }
 
 impl TailManifest {
+    /// Reads a manifest.
+    pub fn read(manifest: &Path) -> Result<Self, Error> {
+        super::tail::read_manifest(manifest)
+    }
+
     /// What a receiver needs to know of the tail.
     pub fn head(&self) -> TailHead {
         TailHead {
@@ -126,7 +131,7 @@ impl TailInbox {
         fs::rename(part, &target).map_err(|e| Error::io("rename tail", &target, e))?;
         let TailHead { lineage, region, after, last, segment } = head.clone();
         let segment = SegmentEntry { file: name, ..segment };
-        let manifest = TailManifest { format: FORMAT, lineage, region, after, last, segment, documents };
+        let manifest = TailManifest { format: FORMAT, lineage, region, after, last, segment, documents, node: None };
         let text = serde_json::to_vec_pretty(&manifest).expect("a manifest has only plain fields");
         durable::write_file(&self.dir.join(manifest.file_name()), &text)
     }

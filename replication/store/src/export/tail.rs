@@ -6,7 +6,7 @@
 use super::segment::{Frame, SegmentReader, SegmentWriter};
 use super::{FORMAT, SegmentEntry};
 use crate::{Error, PlatformStore, durable};
-use eport_model::{Digest, Epoch, JournalIndex, Lineage, Position, Record, RegionCode, Timestamp};
+use eport_model::{Digest, Epoch, JournalIndex, Lineage, NodeId, Position, Record, RegionCode, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::Path;
@@ -50,6 +50,9 @@ pub struct TailManifest {
     pub segment: SegmentEntry,
     /// Every request in it, in order.
     pub documents: Vec<TailDocument>,
+    /// Whose journal it was, where it was exported to be carried away; else its folder tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<NodeId>,
 }
 
 impl TailManifest {
@@ -72,6 +75,16 @@ impl PlatformStore {
     /// Exports every record after `after` with its manifest, verified while it is written, durable when this returns.
     /// The caller keeps appends away meanwhile. Repeating it writes the same files again.
     pub fn export_tail(&self, after: JournalIndex, dir: &Path) -> Result<TailManifest, Error> {
+        self.export_tail_of(None, after, dir)
+    }
+
+    /// The same, to be carried away: the manifest names the node.
+    pub fn export_tail_of(
+        &self,
+        node: Option<NodeId>,
+        after: JournalIndex,
+        dir: &Path,
+    ) -> Result<TailManifest, Error> {
         durable::create_dir(dir)?;
         let last = self.last();
         let after = self.position(after.min(last.index))?.ok_or(Error::NoRecord { index: after })?;
@@ -107,6 +120,7 @@ impl PlatformStore {
             last,
             segment,
             documents,
+            node,
         };
         let text = serde_json::to_vec_pretty(&manifest).expect("a manifest has only plain fields");
         durable::write_file(&dir.join(manifest.file_name()), &text)?;
