@@ -59,7 +59,8 @@ impl FromStr for Token {
             return s.parse().map(Token::At).map_err(|_| bad());
         };
         let (from, to) = versions.split_once('-').ok_or_else(bad)?;
-        let from = if from.is_empty() { None } else { Some(from.parse().map_err(|_| bad())?) };
+        // Versions count from 1.
+        let from = Some(from.parse().map_err(|_| bad())?).filter(|from| *from > 0);
         Ok(Token::Within { from, to: to.parse().map_err(|_| bad())?, key: key.to_owned() })
     }
 }
@@ -69,7 +70,7 @@ impl fmt::Display for Token {
         match self {
             Token::At(version) => write!(f, "{version}"),
             Token::Within { from: Some(from), to, key } => write!(f, "{from}-{to}~{key}"),
-            Token::Within { from: None, to, key } => write!(f, "-{to}~{key}"),
+            Token::Within { from: None, to, key } => write!(f, "0-{to}~{key}"),
         }
     }
 }

@@ -214,7 +214,7 @@ fn a_copy_that_follows_the_feed_becomes_the_version_in_force() {
     let next = |token: &str| feed::next(&versions, Some(&token.parse().unwrap()), day("2020-01-01"));
     assert_eq!(next("2").unwrap(), None);
     assert!(next("9").is_err() && next("4").is_err() && next("1-9~A").is_err());
-    for bad in ["", "x", "1~A", "1-~A", "-~"] {
+    for bad in ["", "x", "1~A", "1-~A", "-~", "-1~A"] {
         assert!(bad.parse::<feed::Token>().is_err(), "{bad}");
     }
 }
