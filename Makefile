@@ -5,7 +5,7 @@ SEED ?= 1
 N ?= 10000
 export RUST_BACKTRACE ?= 1
 
-.PHONY: demo test deps verify fix bench sim build matrix dist
+.PHONY: demo test deps verify fix bench sim build matrix dist fuzz
 
 # Installs what is missing, builds, runs the whole story on this machine and prints the report.
 demo: deps build
@@ -54,6 +54,11 @@ sim: deps
 MINUTES ?= 20
 matrix: deps build
 	@.ci/matrix --minutes $(MINUTES)
+
+# Hostile bytes for every parser: make fuzz MINUTES=10 ONLY=ca; by coverage where cargo-fuzz and a nightly compiler are.
+ONLY ?=
+fuzz: deps build
+	@.ci/fuzz $(MINUTES) $(ONLY)
 
 # The two programs alone: without failpoints, which the script proves by looking into them.
 dist: deps

@@ -9,7 +9,6 @@ use eport_authority::{
 use eport_identity::{Epoch, Subject};
 use eport_tls::{Identity, Revocations, Serial, Tls, TrustBundle};
 use std::hint::black_box;
-use std::time::Instant;
 use time::{Duration, OffsetDateTime};
 
 const ROUNDS: u32 = 5_000;
@@ -45,6 +44,9 @@ fn main() {
     let answers: Vec<_> = asked.into_iter().map(|a| (a, OcspStatus::Good)).collect();
     let signed = rate(|| drop(black_box(ca.ocsp_answer(&answers, now, Duration::hours(24)).unwrap())));
     println!("OCSP answers signed afresh: {signed:.0}/s a core");
+    let delegate = ca.sign_delegate(ca.prepare_delegate(epoch, now, rand::random()).unwrap()).unwrap();
+    let signed = rate(|| drop(black_box(delegate.answer(&answers, now, Duration::hours(24)).unwrap())));
+    println!("OCSP answers signed by a delegate: {signed:.0}/s a core");
     let node = ca.issue_node(region, "gz-a-1".parse().unwrap(), &names, Key::Generate, epoch, life).unwrap();
     let identity =
         Identity::from_pem(node.chain_pem.as_bytes(), node.key_pem.as_ref().unwrap().as_bytes()).unwrap();
@@ -65,9 +67,15 @@ fn main() {
     }
 }
 
+/// Nanoseconds that this thread was on a processor: on a busy machine the clock of the wall would measure the others.
+fn on_processor() -> f64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    text.split(' ').next().unwrap().parse().unwrap()
+}
+
 fn rate(mut work: impl FnMut()) -> f64 {
     work();
-    let start = Instant::now();
+    let start = on_processor();
     (0..ROUNDS).for_each(|_| work());
-    f64::from(ROUNDS) / start.elapsed().as_secs_f64()
+    f64::from(ROUNDS) * 1e9 / (on_processor() - start)
 }

@@ -11,6 +11,7 @@ pub mod ceremony;
 mod command_key;
 mod crl;
 mod cross;
+mod delegate;
 mod error;
 mod facts;
 mod files;
@@ -30,6 +31,7 @@ mod wrapped;
 pub use authority::{Authority, Issued, IssuingSpec, bundle_pem};
 pub use command_key::CommandKey;
 pub use crl::{CrlContent, CrlEntry, CrlNumber, Reason, read_crl};
+pub use delegate::{DelegateTbs, OcspDelegate};
 pub use eport_identity::CaPurpose;
 pub use error::Error;
 pub use facts::{
@@ -40,7 +42,9 @@ pub use files::{KEY_MODE, read_key, write_certificate, write_key};
 pub use key::{Key, REQUEST_LEN_MAX, RequestFacts, certificate_request, read_request, request_of_key};
 pub use keystore::{KeyAlgorithm, KeyStore, SoftKey};
 pub use node_key::{NodeKey, PUBLIC_KEY_LEN, PublicKey, Unwrap, WRAPPED_LEN, new_data_key, wrap_key};
-pub use ocsp::{OCSP_ASKED_MAX, OCSP_REQUEST_LEN_MAX, OcspAsked, OcspError, OcspStatus, read_ocsp_request};
+pub use ocsp::{
+    OCSP_ASKED_MAX, OCSP_REQUEST_LEN_MAX, OcspAsked, OcspError, OcspStatus, ocsp_request, read_ocsp_request,
+};
 pub use pkcs7::{base64_bytes, base64_lines, certs_only, request_of_body};
 pub use profile::{LeafNames, LifeDays, NOT_BEFORE_SLACK, Validity};
 pub use seal::{PASSPHRASE_LEN_MIN, SALT_LEN, Seal};

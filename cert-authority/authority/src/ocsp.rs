@@ -1,13 +1,15 @@
-//! OCSP (RFC 6960, in the lightweight manner of RFC 5019): a request read with bounds, an answer signed by the CA itself.
+//! OCSP (RFC 6960, in the lightweight manner of RFC 5019): a request read with bounds, an answer signed by a delegate of the CA, or by
+//! the CA itself.
 //!
 //! Nonces are ignored, so an answer can be given again until it is stale. A certificate that the CA's ledger does not know is
 //! `unknown`, never `good`.
 
 use crate::authority::Authority;
-use crate::spec::certificate;
-use crate::{Error, Reason, serial};
+use crate::spec::write_algorithm;
+use crate::{Error, KeyStore, Reason, serial};
 use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 use time::{Duration, OffsetDateTime};
+use x509_parser::prelude::{FromDer, X509Certificate};
 use yasna::models::{GeneralizedTime, ObjectIdentifier};
 use yasna::{ASN1Error, ASN1ErrorKind, ASN1Result, BERReader, DERWriter, Tag};
 
@@ -84,6 +86,17 @@ impl OcspAsked {
         yasna::construct_der(|w| self.write(w))
     }
 
+    /// The usual question about a certificate of a CA: by SHA-1, as most clients ask.
+    pub fn usual(authority: &Authority, serial: &str) -> Option<Self> {
+        let hash = Hash::Sha1;
+        Some(Self {
+            hash,
+            name_hash: hash.of(authority.distinguished_name()),
+            key_hash: hash.of(authority.key().public_point()),
+            serial: serial::bytes(serial)?,
+        })
+    }
+
     /// Whether a CA issued what is asked about.
     pub fn is_of(&self, authority: &Authority) -> bool {
         self.name_hash == self.hash.of(authority.distinguished_name())
@@ -114,6 +127,28 @@ impl Hash {
         };
         digest(algorithm, bytes).as_ref().to_vec()
     }
+}
+
+/// A request about one certificate of a CA (DER), as a client makes it.
+pub fn ocsp_request(ca: &[u8], serial: &str) -> Result<Vec<u8>, Error> {
+    let refuse = |reason: &str| Error::Refused { subject: "OCSP request".into(), reason: reason.into() };
+    let (_, ca) = X509Certificate::from_der(ca).map_err(|_| refuse("its issuer is not a certificate"))?;
+    let hash = Hash::Sha1;
+    let asked = OcspAsked {
+        hash,
+        name_hash: hash.of(ca.subject().as_raw()),
+        key_hash: hash.of(&ca.public_key().subject_public_key.data),
+        serial: serial::bytes(serial).ok_or_else(|| refuse("it is not a serial"))?,
+    };
+    Ok(yasna::construct_der(|w| {
+        w.write_sequence(|w| {
+            w.next().write_sequence(|w| {
+                w.next().write_sequence(|w| {
+                    w.next().write_sequence(|w| asked.write(w.next()));
+                });
+            });
+        });
+    }))
 }
 
 /// Reads a request: what it asks about, in its order. Signatures and extensions of requests are not looked at.
@@ -167,44 +202,70 @@ fn read_single(r: BERReader<'_, '_>) -> ASN1Result<OcspAsked> {
 }
 
 impl Authority {
-    /// The signed answer, valid from `now` for `life`.
+    /// The signed answer by the CA itself, valid from `now` for `life`.
     pub fn ocsp_answer(
         &self,
         answers: &[(OcspAsked, OcspStatus)],
         now: OffsetDateTime,
         life: Duration,
     ) -> Result<Vec<u8>, Error> {
-        let content = yasna::construct_der(|w| {
-            w.write_sequence(|w| {
-                // The responder by the SHA-1 of its key, as RFC 6960 has it.
-                let key = Hash::Sha1.of(self.key().public_point());
-                w.next().write_tagged(Tag::context(2), |w| w.write_bytes(&key));
-                write_time(w.next(), now);
-                w.next().write_sequence(|w| {
-                    for (asked, status) in answers {
-                        w.next().write_sequence(|w| {
-                            asked.write(w.next());
-                            write_status(w.next(), *status);
-                            write_time(w.next(), now);
-                            w.next().write_tagged(Tag::context(0), |w| write_time(w, now + life));
-                        });
-                    }
+        signed_answer(&**self.key(), None, answers, now, life)
+    }
+}
+
+/// An answer in the name of the key's owner; `delegate` is its certificate, which comes along.
+pub(crate) fn signed_answer(
+    key: &dyn KeyStore,
+    delegate: Option<&[u8]>,
+    answers: &[(OcspAsked, OcspStatus)],
+    now: OffsetDateTime,
+    life: Duration,
+) -> Result<Vec<u8>, Error> {
+    let content = yasna::construct_der(|w| {
+        w.write_sequence(|w| {
+            // The responder by the SHA-1 of its key, as RFC 6960 has it.
+            let own = Hash::Sha1.of(key.public_point());
+            w.next().write_tagged(Tag::context(2), |w| w.write_bytes(&own));
+            write_time(w.next(), now);
+            w.next().write_sequence(|w| {
+                for (asked, status) in answers {
+                    w.next().write_sequence(|w| {
+                        asked.write(w.next());
+                        write_status(w.next(), *status);
+                        write_time(w.next(), now);
+                        w.next().write_tagged(Tag::context(0), |w| write_time(w, now + life));
+                    });
+                }
+            });
+        });
+    });
+    let basic = signed(&content, key, delegate)?;
+    Ok(yasna::construct_der(|w| {
+        w.write_sequence(|w| {
+            w.next().write_enum(0);
+            w.next().write_tagged(Tag::context(0), |w| {
+                w.write_sequence(|w| {
+                    w.next().write_oid(&ObjectIdentifier::from_slice(&BASIC));
+                    w.next().write_bytes(&basic);
                 });
             });
         });
-        let basic = certificate(&content, &**self.key())?;
-        Ok(yasna::construct_der(|w| {
-            w.write_sequence(|w| {
-                w.next().write_enum(0);
-                w.next().write_tagged(Tag::context(0), |w| {
-                    w.write_sequence(|w| {
-                        w.next().write_oid(&ObjectIdentifier::from_slice(&BASIC));
-                        w.next().write_bytes(&basic);
-                    });
-                });
-            });
-        }))
-    }
+    }))
+}
+
+/// Content, algorithm, signature and, of a delegate, its certificate.
+fn signed(content: &[u8], key: &dyn KeyStore, delegate: Option<&[u8]>) -> Result<Vec<u8>, Error> {
+    let signature = key.sign(content)?;
+    Ok(yasna::construct_der(|w| {
+        w.write_sequence(|w| {
+            w.next().write_der(content);
+            write_algorithm(w.next(), key.algorithm());
+            w.next().write_bitvec_bytes(&signature, signature.len() * 8);
+            if let Some(der) = delegate {
+                w.next().write_tagged(Tag::context(0), |w| w.write_sequence(|w| w.next().write_der(der)));
+            }
+        });
+    }))
 }
 
 fn write_status(w: DERWriter<'_>, status: OcspStatus) {

@@ -223,10 +223,7 @@ impl Authority {
         w.next().write_bigint_bytes(&spec.serial, true);
         write_algorithm(w.next(), self.key().algorithm());
         w.next().write_der(self.distinguished_name());
-        w.next().write_sequence(|w| {
-            write_time(w.next(), spec.validity.not_before);
-            write_time(w.next(), spec.validity.not_after);
-        });
+        write_validity(w.next(), &spec.validity);
         w.next().write_sequence(|w| {
             write_name(w.next(), &[2, 5, 4, 10], &spec.organization);
             write_name(w.next(), &[2, 5, 4, 3], &spec.common_name);
@@ -292,11 +289,11 @@ impl Trial {
     }
 }
 
-fn whole_second(t: OffsetDateTime) -> OffsetDateTime {
+pub(crate) fn whole_second(t: OffsetDateTime) -> OffsetDateTime {
     t - Duration::nanoseconds(i64::from(t.nanosecond()))
 }
 
-fn key_id(spki: &[u8]) -> Vec<u8> {
+pub(crate) fn key_id(spki: &[u8]) -> Vec<u8> {
     // RFC 7093, method 1: the leftmost 160 bits of the SHA-256 of the key.
     Digest::of(spki).as_bytes()[..20].to_vec()
 }
@@ -331,12 +328,19 @@ pub(crate) fn extension(w: DERWriter<'_>, oid: &[u64], critical: bool, value: im
     });
 }
 
-fn write_name(w: DERWriter<'_>, oid: &[u64], value: &str) {
+pub(crate) fn write_name(w: DERWriter<'_>, oid: &[u64], value: &str) {
     w.write_set(|w| {
         w.next().write_sequence(|w| {
             w.next().write_oid(&ObjectIdentifier::from_slice(oid));
             w.next().write_utf8_string(value);
         });
+    });
+}
+
+pub(crate) fn write_validity(w: DERWriter<'_>, validity: &Validity) {
+    w.write_sequence(|w| {
+        write_time(w.next(), validity.not_before);
+        write_time(w.next(), validity.not_after);
     });
 }
 

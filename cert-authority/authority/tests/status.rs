@@ -101,6 +101,9 @@ fn openssl_takes_lists_and_ocsp_answers_and_sees_a_revocation_in_both() {
     assert!(ok, "{text}");
     let (ok, text) = verify("bad.pem").unwrap();
     assert!(!ok && text.contains("revoked"), "{text}");
+    let tbs = f.city.prepare_delegate(Epoch::INITIAL, second(), [5; 12]).unwrap();
+    assert!(tbs.serial.starts_with("0100000001"), "{}", tbs.serial);
+    let delegate = f.city.sign_delegate(tbs).unwrap();
     for (issued, status, word) in [
         (&good, OcspStatus::Good, ": good"),
         (&bad, OcspStatus::Revoked { at: second(), reason: Reason::KeyCompromise }, ": revoked"),
@@ -115,24 +118,28 @@ fn openssl_takes_lists_and_ocsp_answers_and_sees_a_revocation_in_both() {
             assert!(request[0].is_of(&f.city) && !request[0].is_of(&f.province));
             assert_eq!(request[0].serial(), issued.serial);
             let answers: Vec<_> = request.into_iter().map(|asked| (asked, status)).collect();
-            write("resp.der", &f.city.ocsp_answer(&answers, second(), Duration::hours(24)).unwrap());
-            let read = [
-                "ocsp",
-                hash,
-                "-issuer",
-                "ca.pem",
-                "-cert",
-                "asked.pem",
-                "-respin",
-                "resp.der",
-                "-CAfile",
-                "root.pem",
-                "-verify_other",
-                "ca.pem",
-                "-no_nonce",
-            ];
-            let (_, text) = openssl(dir.path(), &read).unwrap();
-            assert!(text.contains("Response verify OK") && text.contains(word), "{hash} {word}: {text}");
+            let by_ca = f.city.ocsp_answer(&answers, second(), Duration::hours(24)).unwrap();
+            let by_delegate = delegate.answer(&answers, second(), Duration::hours(24)).unwrap();
+            for answer in [by_ca, by_delegate] {
+                write("resp.der", &answer);
+                let read = [
+                    "ocsp",
+                    hash,
+                    "-issuer",
+                    "ca.pem",
+                    "-cert",
+                    "asked.pem",
+                    "-respin",
+                    "resp.der",
+                    "-CAfile",
+                    "root.pem",
+                    "-verify_other",
+                    "ca.pem",
+                    "-no_nonce",
+                ];
+                let (_, text) = openssl(dir.path(), &read).unwrap();
+                assert!(text.contains("Response verify OK") && text.contains(word), "{hash} {word}: {text}");
+            }
         }
     }
 }
@@ -167,4 +174,38 @@ fn hostile_ocsp_requests_are_malformed_and_never_a_panic() {
         }
     }
     assert!(read_ocsp_request(&vec![0x30; 1 << 20]).is_err());
+}
+
+#[test]
+fn a_delegate_answers_for_its_ca_and_is_nobody_to_a_peer() {
+    let f = Federation::new();
+    let now = second();
+    let delegate =
+        f.city.sign_delegate(f.city.prepare_delegate(Epoch::INITIAL, now, [5; 12]).unwrap()).unwrap();
+    assert_eq!(delegate.not_after(), now + Duration::days(14));
+    assert!(!delegate.is_due(now + Duration::days(6)) && delegate.is_due(now + Duration::days(8)));
+    assert!(f.root.prepare_delegate(Epoch::INITIAL, now, [5; 12]).is_err(), "a root has none");
+    let chain = [delegate.der().to_vec().into(), f.city.der().to_vec().into()];
+    let judge = f.node_tls("gz-a-1");
+    for usage in [eport_tls::Usage::Client, eport_tls::Usage::Server] {
+        let verdict = judge.peer_at(&chain, usage, rustls_pki_types::UnixTime::now());
+        assert!(verdict.is_err(), "{verdict:?}");
+    }
+    // Another CA's question, and an answer that would outlive the delegate.
+    let asked = eport_authority::OcspAsked::usual(&f.city, "0100000001aa").unwrap();
+    assert!(asked.is_of(&f.city) && !asked.is_of(&f.province));
+    let request = eport_authority::ocsp_request(f.city.der(), "0100000001aa").unwrap();
+    assert_eq!(read_ocsp_request(&request).unwrap(), std::slice::from_ref(&asked));
+    let late = delegate.not_after() - Duration::hours(1);
+    let answers = [(asked, OcspStatus::Good)];
+    let (short, day) = (
+        delegate.answer(&answers, late, Duration::hours(24)).unwrap(),
+        delegate.answer(&answers, now, Duration::hours(24)).unwrap(),
+    );
+    let end = |t: OffsetDateTime| {
+        let (y, m, d) = (t.year(), u8::from(t.month()), t.day());
+        format!("{y:04}{m:02}{d:02}{:02}{:02}{:02}Z", t.hour(), t.minute(), t.second()).into_bytes()
+    };
+    let says = |answer: &[u8], t: OffsetDateTime| answer.windows(15).any(|w| w == end(t));
+    assert!(says(&short, delegate.not_after()) && says(&day, now + Duration::hours(24)));
 }

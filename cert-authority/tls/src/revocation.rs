@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A certificate serial in lower-case hex, as `cert list` prints it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -64,6 +65,7 @@ impl fmt::Debug for Serial {
 pub struct Revocations {
     serials: Arc<ArcSwap<BTreeSet<Serial>>>,
     rules: Arc<ArcSwap<BTreeSet<Distrust>>>,
+    changes: Arc<AtomicU64>,
 }
 
 impl Revocations {
@@ -77,6 +79,7 @@ impl Revocations {
     /// Replaces the set by the registry's newest.
     pub fn replace(&self, serials: impl IntoIterator<Item = Serial>) {
         self.serials.store(Arc::new(serials.into_iter().collect()));
+        self.changed();
     }
 
     /// Adds one serial.
@@ -86,6 +89,7 @@ impl Revocations {
             set.insert(serial.clone());
             set
         });
+        self.changed();
     }
 
     /// Whether a serial is revoked.
@@ -93,9 +97,20 @@ impl Revocations {
         self.serials.load().contains(serial)
     }
 
+    /// The revoked serials as they are now.
+    pub fn serials(&self) -> Arc<BTreeSet<Serial>> {
+        self.serials.load_full()
+    }
+
+    /// Another value after every change: tells whether there is something new to look at.
+    pub fn mark(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
     /// Replaces the rules by the registry's newest.
     pub fn replace_rules(&self, rules: impl IntoIterator<Item = Distrust>) {
         self.rules.store(Arc::new(rules.into_iter().collect()));
+        self.changed();
     }
 
     /// Adds one rule.
@@ -105,6 +120,12 @@ impl Revocations {
             rules.insert(rule.clone());
             rules
         });
+        self.changed();
+    }
+
+    /// After the set is in place, so that whoever hears of it sees it.
+    fn changed(&self) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Whether a rule takes the trust from a certificate.

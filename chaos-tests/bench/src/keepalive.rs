@@ -55,6 +55,19 @@ impl KeepAlive {
         Ok((status, &self.buffer[begin..begin + len]))
     }
 
+    /// Waits until the node ends the connection.
+    pub async fn closed(&mut self) -> Result<()> {
+        let mut rest = [0; 256];
+        // An end without a farewell is an end, too.
+        while self.stream.read(&mut rest).await.unwrap_or(0) > 0 {}
+        Ok(())
+    }
+
+    /// True when the node ends the connection at once: TLS 1.3 tells a client of a refused certificate only after its handshake.
+    pub async fn closed_soon(&mut self) -> bool {
+        tokio::time::timeout(std::time::Duration::from_secs(2), self.closed()).await.is_ok()
+    }
+
     async fn fill(&mut self) -> Result<()> {
         if self.buffer.len() > ANSWER_LEN_MAX {
             bail!("the answer is longer than {ANSWER_LEN_MAX} bytes");

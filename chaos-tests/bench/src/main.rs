@@ -8,6 +8,8 @@
 #![allow(clippy::disallowed_methods)]
 
 mod acceptance;
+mod authority;
+mod catalog;
 mod documents;
 mod fairness;
 mod federation;
@@ -46,6 +48,9 @@ fn main() -> Result<()> {
     let mut args = std::env::args().skip(1).peekable();
     if args.next_if(|a| a == "flood").is_some() {
         return fairness::flood(args);
+    }
+    if args.next_if(|a| a == "table-memory").is_some() {
+        return catalog::table_memory(args.next());
     }
     let plan = Plan::from_args(args)?;
     std::fs::create_dir_all(&plan.dir).with_context(|| plan.dir.display().to_string())?;

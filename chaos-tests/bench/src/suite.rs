@@ -102,6 +102,14 @@ pub async fn run(plan: &Plan) -> Result<Vec<Row>> {
         let done = rejoin(plan, &mut rows).await;
         keep("Return with a tail", done, &mut rows);
     }
+    if plan.wants("ca") {
+        let done = crate::authority::measure(plan, &mut rows).await;
+        keep("Certificate authority", done, &mut rows);
+    }
+    if plan.wants("catalog") {
+        let done = crate::catalog::measure(&plan.dir, &mut rows);
+        keep("Catalog", done, &mut rows);
+    }
     if plan.wants("start") {
         let done = start(plan, &mut rows).await;
         keep("Start to ready", done, &mut rows);
@@ -411,6 +419,9 @@ pub fn notes() -> Vec<String> {
             .into(),
         "Failover: the primary is killed under load; counted from the start of the command, 500 ms later, to the first \
          acknowledgement in the load's log."
+            .into(),
+        "Certificate authority: a node's own cost by its processor time, the clients' left out; a revocation counts from the moment its \
+         command is sent to the end of an HTTPS connection that stood and the refusal of the next, on every node."
             .into(),
         hosted::note(),
         "Start: from spawning the process to the first 200 of `/readyz`, asked every 5 ms.".into(),

@@ -14,11 +14,13 @@ fn certificates_are_issued_through_the_ledger_and_a_revocation_is_felt_everywher
     with_federation(&[], |fed| {
         what_was_issued_before_the_ledger_is_imported(fed)?;
         let li = an_operator_is_issued_and_openssl_takes_the_chain(fed)?;
+        let yesterday = a_backup_of_the_registry(fed)?;
         requests_that_break_a_rule_are_refused(fed)?;
         the_list_of_a_subject_shows_its_many_certificates(fed)?;
         a_revoked_certificate_is_refused_everywhere_and_its_open_connection_ends(fed, &li)?;
         outsiders_see_the_revocation_in_list_and_ocsp(fed, &li)?;
-        a_revoked_node_is_cut_off_at_once_and_stays_so_after_a_restart(fed)
+        a_revoked_node_is_cut_off_at_once_and_stays_so_after_a_restart(fed)?;
+        yesterdays_registry_forgets_no_revocation(fed, &yesterday, &li)
     });
 }
 
@@ -452,5 +454,89 @@ fn a_revoked_node_is_cut_off_at_once_and_stays_so_after_a_restart(fed: &Federati
     fed.wait_status("gz-c-1", "the restarted node serves and refuses", |s| {
         silent(s) && s["leader"].is_string()
     })?;
+    Ok(())
+}
+
+/// The registry of every node as it lies on its disk, node by node: each is stopped for it.
+fn a_backup_of_the_registry(fed: &Federation) -> Result<PathBuf> {
+    let to = fed.scratch().join("yesterday");
+    for node in fed.nodes() {
+        fed.dev("kill", &node.node)?;
+    }
+    for node in fed.nodes() {
+        copy_dir(&fed.node_dir(&node.node).join("data/registry"), &to.join(&node.node))?;
+    }
+    for node in fed.nodes() {
+        fed.dev("restart", &node.node)?;
+    }
+    fed.wait_platform("gz-a-1", "440000", "is active with its backups", |p| {
+        p["state"] == "active" && p["durability_now"] == "replicated"
+    })?;
+    Ok(to)
+}
+
+fn copy_dir(from: &Path, to: &Path) -> Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from).with_context(|| from.display().to_string())? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_dir(&entry.path(), &target)?;
+        } else {
+            std::fs::copy(entry.path(), &target)?;
+        }
+    }
+    Ok(())
+}
+
+/// The whole registry is set back to before any revocation. What was revoked stays revoked for every verifier, list and OCSP, and the
+/// CA's next list brings the registry to know it again.
+fn yesterdays_registry_forgets_no_revocation(fed: &Federation, yesterday: &Path, li: &Person) -> Result<()> {
+    for node in fed.nodes() {
+        fed.dev("kill", &node.node)?;
+    }
+    for node in fed.nodes() {
+        let registry = fed.node_dir(&node.node).join("data/registry");
+        std::fs::remove_dir_all(&registry)?;
+        copy_dir(&yesterday.join(&node.node), &registry)?;
+    }
+    let others = ["gz-a-1", "gz-a-2", "gz-c-1"];
+    for node in others {
+        fed.dev("restart", node)?;
+    }
+    fed.wait_status("gz-a-1", "the registry of yesterday has a leader", |s| s["leader"].is_string())?;
+    let http = as_person(fed, li)?;
+    for node in others {
+        let url = format!("{}/v1/federation", fed.api(node)?);
+        ensure!(http.get(&url).is_err(), "{node} takes the revoked certificate again");
+    }
+    // The registry had forgotten it; the CA says it again, by a list that the registry takes.
+    wait_for("the revocation in the registry again", Duration::from_secs(60), || {
+        let shown = fed.eport(&["cert", "show", &li.serial]).and_then(|r| r.ok_json());
+        let shown = shown.map_err(|e| format!("{e:#}"))?;
+        let rows = fed.http().and_then(|h| h.get(&format!("{}/v1/registry/rows", fed.api("gz-a-1")?)));
+        let rows = rows.map_err(|e| format!("{e:#}"))?.text();
+        let entered = rows.contains(&format!("/{}", li.serial));
+        (shown["state"] == "revoked" && entered).then_some(()).ok_or_else(|| format!("{shown} {entered}"))
+    })?;
+    let der =
+        eport_authority::certificate_of_pem(&std::fs::read_to_string(fed.home().join("ca/440000.crt"))?)?;
+    let key =
+        fed.eport(&["cert", "show", &li.serial])?.ok_json()?["issuer"].as_str().context("issuer")?.to_owned();
+    let nobody = Http::new(&fed.home().join("ca/bundle.pem"), None)?;
+    let list = nobody.get(&format!("{}/v1/crl/{key}.crl", fed.api("gz-a-1")?))?;
+    ensure!(
+        eport_authority::read_crl(&list.body, &der)?.entries.contains_key(&li.serial),
+        "the list forgot it"
+    );
+    let request = eport_authority::ocsp_request(&der, &li.serial)?;
+    let reply =
+        nobody.send("POST", &format!("{}/ocsp", fed.api("gz-a-1")?), "application/ocsp-request", request)?;
+    // A revoked status is the context tag 1, a good one the tag 0 without content.
+    ensure!(
+        reply.status == 200 && !reply.body.windows(2).any(|w| w == [0x80, 0]),
+        "OCSP says good: {:02x?}",
+        reply.body
+    );
     Ok(())
 }

@@ -15,12 +15,15 @@ const PROVINCE: &str = "440000";
 const HOME: &str = "gz-a-1";
 /// Nodes that may take over: the sealed key lies there, and nobody has opened it.
 const STANDBYS: [&str; 2] = ["gz-c-1", "sz-a-1"];
+/// Has neither the CA's key nor its ledger.
+const APART: &str = "gz-a-2";
 
 #[test]
 fn a_node_that_takes_over_alone_cannot_sign_with_shares_and_epoch_it_can_and_a_stale_primary_cannot() {
     with_federation(&[], |fed| {
         starter(fed)?;
         nothing_of_a_key_lies_in_the_clear(fed)?;
+        without_the_ca(fed, APART)?;
         for node in STANDBYS {
             lock(fed, node)?;
         }
@@ -28,7 +31,8 @@ fn a_node_that_takes_over_alone_cannot_sign_with_shares_and_epoch_it_can_and_a_s
         shares_are_checked_one_by_one(fed, &shares)?;
         a_site_that_is_cut_off_revokes_at_once_and_its_list_reaches_the_others(fed)?;
         a_paused_primary_that_comes_back_cannot_issue(fed, &shares)?;
-        the_loss_of_the_cas_site_is_rehearsed(fed, &shares)
+        the_loss_of_the_cas_site_is_rehearsed(fed, &shares)?;
+        no_copy_of_the_cas_key_lies_on_any_disk(fed)
     });
 }
 
@@ -172,6 +176,7 @@ fn a_site_that_is_cut_off_revokes_at_once_and_its_list_reaches_the_others(fed: &
     for site in ["gz-c", "sz-a"] {
         fed.eport(&["dev", "cut", "gz-a", site])?.ok_json()?;
     }
+    news_held_back_stop_administration_and_not_reading(fed)?;
     let begun = Instant::now();
     let revoked =
         fed.eport_at(HOME, &["cert", "revoke", &li.serial, "--reason", "key-compromise"])?.ok_json()?;
@@ -211,8 +216,89 @@ fn a_site_that_is_cut_off_revokes_at_once_and_its_list_reaches_the_others(fed: &
         ensure!(known.lines().any(|l| l.ends_with(&li.serial)), "{node}: {known}");
     }
     eprintln!("cut off: revoked in {} ms", took.as_millis());
+    wait_for("administration with fresh news", Duration::from_secs(30), || {
+        let ran = fed.eport_at(APART, &["setting", "set", "revocation_news_max_ms", "300000"]);
+        ran.and_then(|r| r.ok_json()).map(|_| ()).map_err(|e| format!("{e:#}"))
+    })?;
     ensure!(took < Duration::from_secs(3), "it took {took:?}");
     level(fed).map(|_| ())
+}
+
+/// Takes the section of the CA from a node, and tells all what old news are.
+fn without_the_ca(fed: &Federation, node: &str) -> Result<()> {
+    let path = fed.node_dir(node).join("eportd.toml");
+    let config = std::fs::read_to_string(&path)?;
+    let mut inside = false;
+    let kept: String = config
+        .lines()
+        .filter(|line| {
+            inside = if line.starts_with('[') { *line == "[ca]" } else { inside };
+            !inside
+        })
+        .map(|l| format!("{l}\n"))
+        .collect();
+    ensure!(kept.len() < config.len(), "no section [ca]: {config}");
+    std::fs::write(&path, kept)?;
+    fed.dev("restart", node)?;
+    fed.eport(&["setting", "set", "revocation_news_max_ms", "3000"])?.ok_json().map(|_| ())
+}
+
+/// The site is cut off. Its node without the CA and its ledger cannot know what was revoked elsewhere: nothing is administered there, and
+/// what is only read goes on.
+fn news_held_back_stop_administration_and_not_reading(fed: &Federation) -> Result<()> {
+    wait_for("news that are too old", Duration::from_secs(30), || {
+        let ran = fed.eport_at(APART, &["node", "drain", APART]).map_err(|e| format!("{e:#}"))?;
+        (ran.error_code() == "EP4144").then_some(()).ok_or(ran.stdout)
+    })?;
+    let http = fed.http()?;
+    for path in ["/v1/tables", "/v1/federation"] {
+        let reply = http.get(&format!("{}{path}", fed.api(APART)?))?;
+        ensure!(reply.status == 200, "{path}: {} {}", reply.status, reply.text());
+    }
+    // Of the CA at home the news is always fresh there.
+    let ran = fed.eport_at(HOME, &["cert", "list", "--platform", PROVINCE])?;
+    ran.ok_json().map(|_| ())
+}
+
+fn files(dir: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
+    for entry in std::fs::read_dir(dir)?.flatten() {
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            files(&entry.path(), found)?;
+        } else if kind.is_file() {
+            found.push(entry.path());
+        }
+    }
+    Ok(())
+}
+
+/// Every file of every node, its data directories and logs among them: neither the key's bytes nor their hex nor its PEM.
+fn no_copy_of_the_cas_key_lies_on_any_disk(fed: &Federation) -> Result<()> {
+    let ca = fed.home().join("ca");
+    let certificate = std::fs::read_to_string(ca.join("440000.crt"))?;
+    let pem = eport_authority::open_key(&ca.join("440000.key"), &certificate)
+        .map_err(|e| anyhow::anyhow!("{e}"))?;
+    let lines: Vec<&str> = pem.lines().filter(|l| !l.starts_with("-----")).collect();
+    let der = eport_authority::base64_bytes(&lines.concat(), 4_096).context("the key")?;
+    // PKCS#8 of P-256: the scalar is an OCTET STRING of 32 bytes behind the version of the inner structure.
+    let at = der.windows(5).position(|w| w == [2, 1, 1, 4, 32]).context("the scalar")? + 5;
+    let scalar = der.get(at..at + 32).context("the scalar")?;
+    let hex: String = scalar.iter().map(|b| format!("{b:02x}")).collect();
+    let wanted = [scalar, hex.as_bytes(), lines[1].as_bytes()];
+    let mut all = Vec::new();
+    files(&fed.home(), &mut all)?;
+    ensure!(all.len() > 30, "{} files", all.len());
+    for path in all {
+        let bytes = std::fs::read(&path)?;
+        for (n, what) in wanted.iter().enumerate() {
+            ensure!(
+                !bytes.windows(what.len()).any(|w| w == *what),
+                "form {n} of the key in {}",
+                path.display()
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Asks one node alone, which must refuse; answers with which code.

@@ -17,8 +17,51 @@ fn tokens_are_used_once_requests_wait_and_standard_clients_enrol() {
         let used = of_two_uses_of_a_token_at_once_one_wins(fed)?;
         standard_clients_enrol_and_renew(fed)?;
         the_new_primary_knows_what_was_used_and_what_waits(fed, &used, &spare, &filed)?;
-        withdrawn_bound_and_foreign_tokens_are_refused(fed)
+        withdrawn_bound_and_foreign_tokens_are_refused(fed)?;
+        a_node_leaves_for_good(fed)
     });
+}
+
+/// A backup is not removed; one that no placement names loses vote, certificate and membership by one command, for ever.
+fn a_node_leaves_for_good(fed: &Federation) -> Result<()> {
+    let (primary, _) = primary(fed)?;
+    let victim = if primary == "gz-a-2" { "gz-a-1" } else { "gz-a-2" };
+    let (asked, kept) = match primary.as_str() {
+        "gz-c-1" => ("gz-c-1", "gz-a-1"),
+        gone => (gone, "gz-c-1"),
+    };
+    let refused = fed.eport_at(asked, &["node", "remove", victim])?.expect(7, "a backup")?;
+    ensure!(format!("{refused:?}").contains("backup of platform 440000"), "{refused:?}");
+    let seen = fed.eport_at(asked, &["node", "remove", victim, "--dry-run"])?.ok_json()?;
+    ensure!(seen["removed"] == false && seen["obstacles"].as_array().is_some_and(|o| o.len() == 1), "{seen}");
+    let backup = format!("{kept}:sync");
+    fed.eport_at(asked, &["platform", "policy", "440000", "--backup", &backup])?.expect(0, "policy")?;
+    fed.wait_platform(asked, "440000", "no longer names it", |p| {
+        p["backups"].as_array().is_some_and(|b| b.len() == 1 && b[0]["node"] == kept)
+    })?;
+    for _ in 0..2 {
+        let done = fed.eport_at(asked, &["--timeout", "60s", "node", "remove", victim])?.ok_json()?;
+        ensure!(done["removed"] == true, "{done}");
+    }
+    let look = || fed.status_at(asked).map_err(|e| format!("{e:#}"));
+    wait_for("its vote is gone", Duration::from_secs(60), || {
+        let status = look()?;
+        let row = status["nodes"].as_array().into_iter().flatten().find(|n| n["node"] == victim).cloned();
+        let gone = row.as_ref().is_some_and(|n| n["state"] == "removed" && n["voter"] == false);
+        gone.then_some(()).ok_or_else(|| format!("{row:?}"))
+    })?;
+    fed.eport_at(asked, &["node", "drain", victim, "--undo"])?
+        .expect(7, "a removed id is never used again")?;
+    let listed = fed.eport_at(asked, &["cert", "list"])?.ok_json()?;
+    let of_node = |c: &&Value| c["node"] == victim;
+    let left: Vec<_> = listed["items"].as_array().into_iter().flatten().filter(of_node).collect();
+    ensure!(!left.is_empty() && left.iter().all(|c| c["state"] == "revoked"), "{left:?}");
+    // What it says is heard by nobody any more: the others answer its API certificate with a refusal.
+    fed.dev("restart", victim).ok();
+    let status = fed.status_at(asked)?;
+    let row = status["nodes"].as_array().into_iter().flatten().find(|n| n["node"] == victim).cloned();
+    ensure!(row.is_some_and(|n| n["state"] == "removed"), "it stays removed: {status}");
+    Ok(())
 }
 
 fn text(path: &Path) -> String {

@@ -3,6 +3,8 @@
 // Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
+#[path = "faults/listeners.rs"]
+mod listeners;
 #[path = "faults/surroundings.rs"]
 mod surroundings;
 
@@ -32,11 +34,13 @@ fn bad_callers_and_bad_input_get_coded_answers_and_change_nothing() {
     with_federation(&[], |fed| {
         starter(fed)?;
         without_a_certificate_only_the_open_routes_answer(fed)?;
+        listeners::every_socket_that_a_node_listens_on_wants_a_certificate_and_there_is_no_other(fed)?;
         certificates_that_are_expired_or_foreign_are_refused(fed)?;
         malformed_and_oversized_bodies_are_refused(fed)?;
         every_failure_of_a_document_is_listed_at_once(fed)?;
         one_bad_line_of_a_batch_stops_only_itself(fed)?;
         a_reference_with_other_content_is_a_conflict(fed)?;
+        listeners::no_log_and_no_metric_holds_a_secret(fed)?;
         no_node_has_panicked(fed)
     });
 }

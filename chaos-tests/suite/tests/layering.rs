@@ -313,3 +313,115 @@ fn every_error_code_has_its_page() {
         );
     }
 }
+
+/// Every Rust file of the workspace's folders.
+fn every_source() -> Vec<PathBuf> {
+    let mut dirs: Vec<PathBuf> = FOLDERS.iter().map(|f| root().join(f)).collect();
+    let mut out = Vec::new();
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() && !path.ends_with("target") {
+                dirs.push(path);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                out.push(path);
+            }
+        }
+    }
+    out
+}
+
+/// Functions that are tests or stand in a folder of tests, by name.
+fn tests_and_their_steps() -> BTreeSet<String> {
+    let mut out = BTreeSet::new();
+    for path in every_source() {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let of_tests = path.components().any(|c| c.as_os_str() == "tests");
+        let mut marked = false;
+        for line in text.lines().map(str::trim_start) {
+            let line = line.strip_prefix("pub ").unwrap_or(line);
+            let line = line.strip_prefix("async ").unwrap_or(line);
+            if let Some(rest) = line.strip_prefix("fn ") {
+                let name: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+                if of_tests || marked {
+                    out.insert(name);
+                }
+            }
+            marked = line.starts_with("#[test]")
+                || line.starts_with("#[tokio::test")
+                || (marked && line.starts_with("#["));
+        }
+    }
+    out
+}
+
+#[test]
+fn every_threat_names_tests_that_are_there() {
+    let text = std::fs::read_to_string(root().join("docs/reference/threats.md")).unwrap();
+    let known = tests_and_their_steps();
+    let rows: Vec<Vec<&str>> = text
+        .lines()
+        .filter(|l| l.starts_with("| ") && l.as_bytes()[2].is_ascii_digit())
+        .map(|l| l.trim_matches('|').split('|').map(str::trim).collect())
+        .collect();
+    let numbers: Vec<String> = rows.iter().map(|r| r[0].to_owned()).collect();
+    assert_eq!(numbers, (1..=25).map(|n| n.to_string()).collect::<Vec<_>>());
+    let mut missing = Vec::new();
+    for row in &rows {
+        assert_eq!(row.len(), 5, "{row:?}");
+        let proofs: Vec<&str> = row[4].split('`').skip(1).step_by(2).collect();
+        assert!(!proofs.is_empty(), "threat {} is proven by nothing", row[0]);
+        missing
+            .extend(proofs.into_iter().filter(|p| !known.contains(*p)).map(|p| format!("{}: {p}", row[0])));
+    }
+    assert!(missing.is_empty(), "no such tests: {missing:#?}");
+}
+
+/// Clients that lodge documents of a type somebody has to name: the demo, the load of drills and tests, the canary.
+const CLIENTS: &[&str] =
+    &["ops/cli/src/load/documents.rs", "ops/cli/src/drill/canary.rs", "ops/cli/src/demo/story.rs"];
+
+/// Names that only packs may know: document types, agencies, rules and tables.
+fn words_of_packs() -> BTreeSet<String> {
+    let mut words = BTreeSet::new();
+    let add = |words: &mut BTreeSet<String>, of: &serde_json::Value| {
+        words.extend(of.as_object().unwrap().keys().cloned());
+    };
+    for (name, text) in eport_documents::BUILTIN {
+        let pack = eport_documents::Pack::parse(text).unwrap_or_else(|e| panic!("{name}: {e}")).describe();
+        add(&mut words, &pack["tables"]);
+        add(&mut words, &pack["documents"]);
+        for document in pack["documents"].as_object().unwrap().values() {
+            add(&mut words, &document["recipients"]);
+            add(&mut words, &document["cross_checks"]);
+            // Several rules of one number are told apart by a point.
+            let rules = document["rules"].as_object().unwrap().keys();
+            words.extend(rules.map(|r| r.split('.').next().unwrap().to_owned()));
+            let fields = document["fields"].as_object().unwrap().values();
+            words.extend(fields.filter_map(|f| f["table"].as_str().map(str::to_owned)));
+        }
+    }
+    words
+}
+
+#[test]
+fn no_document_type_agency_rule_or_table_of_a_pack_stands_in_code() {
+    let words = words_of_packs();
+    for sample in ["arrival_report", "goods_declaration", "CUS", "GD-R04", "XC-10", "ports", "hs_codes"] {
+        assert!(words.contains(sample), "{sample} was read from the packs");
+    }
+    let mut faults = Vec::new();
+    for p in metadata().packages.iter().filter(|p| folder(p) != "chaos-tests") {
+        for path in sources(p) {
+            let shown = path.strip_prefix(root()).unwrap().display().to_string();
+            if CLIENTS.contains(&shown.as_str()) {
+                continue;
+            }
+            let code = code_without_tests(&path);
+            for word in words.iter().filter(|w| code.contains(&format!("\"{w}\""))) {
+                faults.push(format!("{shown}: {word:?}"));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{faults:#?}");
+}

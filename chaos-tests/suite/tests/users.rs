@@ -5,7 +5,7 @@
 
 use anyhow::{Context, Result, ensure};
 use eport_authority::{Authority, Key, Validity};
-use eport_cluster::{Federation, Http, Ran, wait_for, with_federation};
+use eport_cluster::{Federation, Http, Presented, Ran, wait_for, with_federation};
 use eport_model::Epoch;
 use eport_suite::document;
 use serde_json::{Value, json};
@@ -209,11 +209,86 @@ fn an_agent_acts_for_the_enterprise_and_no_other_until_the_delegation_ends(fed: 
     refused(wider, 6, "EP4164", "for an enterprise that gave nothing")?;
     let elsewhere = run(AGENT, FAR, both(&for_trader, &["doc", "list", "-p", "440000"]))?;
     refused(elsewhere, 6, "EP4164", "on a platform that is not in it")?;
+    whoever_is_not_meant_reads_nothing_of_a_document_by_any_route(fed)?;
     as_one(fed, TRADER, FAR, &["delegation", "remove", &id, "--reason", "moved"])?.ok_json()?;
     wait_for("the end of the delegation", SOON, || {
         let ran = run(AGENT, NEAR, both(&for_trader, &list)).map_err(|e| e.to_string())?;
         if ran.error_code() == "EP4164" { Ok(()) } else { Err(ran.stdout) }
     })
+}
+
+/// Every route that shows something of a document, for everybody who is not meant: another trader, an agency that is bound to
+/// another platform, an operator without the right, a node in its own name, nobody at all.
+fn whoever_is_not_meant_reads_nothing_of_a_document_by_any_route(fed: &Federation) -> Result<()> {
+    let authority = Authority::load(&fed.home().join("ca"), "440000").map_err(|e| anyhow::anyhow!("{e}"))?;
+    let life = Validity::days(OffsetDateTime::now_utc(), 10);
+    for (gateway, platform) in [("1", "440000"), ("2", R)] {
+        let issued = authority.issue_agency("CUS", gateway, Key::Generate, Epoch::from_u64(1), life);
+        let issued = issued.map_err(|e| anyhow::anyhow!("{e}"))?;
+        issued
+            .save(&fed.home().join("operator"), &format!("cus-{gateway}"))
+            .map_err(|e| anyhow::anyhow!("{e}"))?;
+        let agency = format!("agency/CUS/gw/{gateway}");
+        as_one(fed, "sec", NEAR, &["user", "add", &agency, "--platform", platform])?.ok_json()?;
+    }
+    let http = |id: &str| {
+        let (cert, key) = files(fed, id);
+        Http::new(&fed.home().join("ca/bundle.pem"), Some(Presented { cert: &cert, key: &key }))
+    };
+    let base = format!("{}/v1/platforms/{R}", fed.api(FAR)?);
+    let listed = http(TRADER)?.get(&format!("{base}/documents"))?.json()?;
+    let id = listed["items"][0]["doc_id"].as_str().context("the trader's document")?.to_owned();
+    let routes = [
+        "documents",
+        "documents:count",
+        &format!("documents/{id}"),
+        &format!("documents/{id}/versions"),
+        &format!("documents/{id}/receipts"),
+        &format!("documents/{id}/bodies"),
+        "events?after=0&wait=0",
+    ];
+    let node = fed.node_dir(NEAR).join("tls");
+    let node = Http::new(
+        &fed.home().join("ca/bundle.pem"),
+        Some(Presented { cert: &node.join("node.crt"), key: &node.join("node.key") }),
+    )?;
+    let nobody = nobody(fed)?;
+    let strangers = [
+        ("another trader", http(OTHER)?),
+        ("an agency of another platform", http("cus-1")?),
+        ("an administrator of the system", http("sys")?),
+        ("an auditor", http("aud")?),
+        ("a node", node),
+        ("nobody", nobody),
+    ];
+    for (who, caller) in &strangers {
+        for route in routes {
+            let reply = caller.get(&format!("{base}/{route}"))?;
+            let text = reply.text();
+            // A trader may list: his own, and the count of his own.
+            let empty = reply.status == 200
+                && (reply.json()?["items"] == json!([])
+                    || reply.json()?["count"] == 0
+                    || reply.json()?["total"] == 0);
+            let refused = matches!(reply.status, 401 | 403 | 404);
+            // Who looks after a platform sees which bodies a document has, to erase one by order: digests, and nothing in them.
+            let empty = empty || (*who == "an administrator of the system" && route.ends_with("/bodies"));
+            ensure!(refused || empty, "{who} {route}: {} {text}", reply.status);
+            ensure!(!text.contains(&id) || reply.status == 404, "{who} {route} names the document: {text}");
+            ensure!(!text.contains("AG-1"), "{who} {route} shows the reference: {text}");
+        }
+    }
+    // Who is meant does read: the matrix is no wall.
+    for who in [TRADER, "cus-2"] {
+        let reply = http(who)?.get(&format!("{base}/documents/{id}"))?;
+        ensure!(
+            reply.status == 200 && reply.text().contains("AG-1"),
+            "{who}: {} {}",
+            reply.status,
+            reply.text()
+        );
+    }
+    Ok(())
 }
 
 fn who_fails_too_often_waits_and_nobody_else_does(fed: &Federation) -> Result<()> {
@@ -288,7 +363,10 @@ fn the_access_log_is_read_by_auditors_alone_and_shows_every_change(fed: &Federat
     std::fs::write(&segment, &whole[..=ends[ends.len() - 15]])?;
     let ran = fed.eport(&["audit", "verify", &dir_text])?.expect(11, "a cut end")?;
     ensure!(ran.stdout.contains("was published"), "{}", ran.stdout);
-    ensure!(!fed.logs().contains("eport1."), "a token stands in a log");
+    for node in [NEAR, FAR] {
+        let log = std::fs::read_to_string(fed.node_dir(node).join("log"))?;
+        ensure!(!log.contains("eport1."), "a token stands in the log of {node}");
+    }
     ensure!(!String::from_utf8_lossy(&whole).contains("eport1."), "a token stands in the access log");
     Ok(())
 }

@@ -21,6 +21,7 @@ mod page;
 mod plan;
 mod problem;
 mod recovery;
+mod removal;
 mod status;
 mod tables;
 mod tail_import;
@@ -59,14 +60,16 @@ pub use page::Page;
 pub use plan::{BackupPlan, PlatformAdvice, PlatformLossDoc, ProposedBackup, SiteDoc, SiteLoss, SiteRequest};
 pub use problem::{CliError, CliErrorBody, Problem, Redirect};
 pub use recovery::{AdoptPlan, AdoptRequest, JournalCopy, LineageItem, NodeRequest};
+pub use removal::{NodeObstacle, NodeRemoval, NodeRemoved};
 pub use status::{
     BackupStatus, BootstrapStatus, DurabilityNow, FederationStatus, Mode, NodeState, NodeStatus,
     PlatformKind, PlatformState, PlatformStatus, SlotStatus, TableSummary, Warning,
 };
 pub use tables::{
-    ChangedRow, FieldChange, ImportAnswer, ImportProblem, LateDocument, LateDocuments, PlatformLook,
-    TableChange, TableChanges, TableDiff, TableDoc, TableImpact, TableNode, TableRow, TableStatus, TableUse,
-    TableVersionItem,
+    BundleAnswer, BundleItem, CatalogAnswer, ChangedRow, FieldChange, ImportAnswer, ImportProblem,
+    LateDocument, LateDocuments, PlatformLook, RetireRequest, RollbackAnswer, RollbackRequest, TableChange,
+    TableChanges, TableDiff, TableDoc, TableImpact, TableNode, TableRow, TableStatus, TableUse,
+    TableVerification, TableVersionItem,
 };
 pub use tail_import::{Place, TailImport, TailProgress};
 pub use tails::{TailCounts, TailDetail, TailDiscard, TailItem, TailRecord, TailResubmit, TailResubmitted};

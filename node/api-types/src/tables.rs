@@ -40,6 +40,9 @@ pub struct ImportAnswer {
     pub effective: String,
     /// True when the registry has it.
     pub published: bool,
+    /// Reachable nodes with a duty that do not have the content; only with force.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lacking: Vec<NodeId>,
     /// Code of the refusal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -271,4 +274,114 @@ pub struct TableVersionItem {
     pub published_at: String,
     /// By whom.
     pub published_by: String,
+    /// `published`, `withdrawn` or `retired`; whether it is in force is a matter of the instant.
+    #[serde(default)]
+    pub state: String,
+}
+
+/// What a look through the catalog objects of one node has shown.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct TableVerification {
+    /// `OWNER/NAME`.
+    pub name: String,
+    /// The node that looked.
+    pub node: NodeId,
+    /// Versions of the table that must be here.
+    pub versions: u64,
+    /// Objects read, of all catalogs.
+    pub objects: u64,
+    /// Their bytes on disk.
+    pub bytes: u64,
+    /// Objects that were damaged; they are fetched again.
+    pub damaged: Vec<Digest>,
+    /// True when every version of the table is here whole at the end.
+    pub whole: bool,
+}
+
+/// Why a version is retired.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct RetireRequest {
+    /// Why.
+    pub reason: String,
+}
+
+/// Roll a table back.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RollbackRequest {
+    /// The version whose content is published again.
+    pub to: u64,
+    /// The number that the new version must get; none: the next.
+    pub version: Option<u64>,
+    /// Say only what would be published.
+    pub dry_run: bool,
+}
+
+/// A version that was published again.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RollbackAnswer {
+    /// `OWNER/NAME`.
+    pub name: String,
+    /// Number of the new version.
+    pub version: u64,
+    /// The version whose content it has.
+    pub to: u64,
+    /// Its root.
+    pub root: Digest,
+    /// Its rows.
+    pub rows: u64,
+    /// Columns and key as JSON text, as they are signed.
+    pub schema: String,
+    /// When it takes effect; none before it is published.
+    pub effective: Option<String>,
+    /// True when the registry has it.
+    pub published: bool,
+}
+
+/// What a node took from a bundle.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct BundleAnswer {
+    /// The node.
+    pub node: NodeId,
+    /// Its versions.
+    pub items: Vec<BundleItem>,
+}
+
+/// One version of a bundle.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct BundleItem {
+    /// `OWNER/NAME`.
+    pub name: String,
+    /// Number.
+    pub version: u64,
+    /// Root digest.
+    pub root: Digest,
+    /// Since when it counts.
+    pub effective: String,
+    /// True when the registry of this node names it too.
+    pub known: bool,
+}
+
+/// A version of a catalog that is no table.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct CatalogAnswer {
+    /// `KIND:OWNER/NAME`.
+    pub name: String,
+    /// Number.
+    pub version: u64,
+    /// Root digest.
+    pub root: Digest,
+    /// Bytes of what it carries.
+    pub bytes: u64,
+    /// What its publisher says of it; signed.
+    pub note: String,
+    /// When it takes effect; none before it is published.
+    pub effective: Option<String>,
+    /// By whom.
+    pub published_by: String,
+    /// True when the registry has it.
+    pub published: bool,
+    /// Reachable nodes with a duty that do not have it; only with force.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lacking: Vec<NodeId>,
 }

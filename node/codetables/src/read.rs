@@ -11,8 +11,7 @@ use crate::reading::Reading;
 use crate::scan::{Field, Scanner, Start};
 use crate::sheet::{Sheet, SheetRows};
 use crate::whole;
-use eport_catalog::{Repeat, RowBuffer};
-use eport_identity::Digest;
+use eport_catalog::{Repeat, RowBuffer, root_of};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -277,8 +276,15 @@ fn finish<'t, R: Records<'t>>(
         fill(&mut again, head, &options.limits, &mut buffer, Some(&without), &mut quiet)?;
         sorted = sort(buffer?, findings)?;
     }
+    let root = match root_of(&sorted.content) {
+        Ok(root) => root,
+        Err(e) => {
+            findings.problem(Place { line: 1, column: 1 }, Kind::TooManyBytes, None, e.to_string());
+            return None;
+        }
+    };
     let content = Content {
-        root: Digest::of(&sorted.content),
+        root,
         bytes: sorted.content,
         schema,
         rules: options.rules.clone(),

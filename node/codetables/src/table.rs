@@ -37,7 +37,7 @@ pub struct Page<'t> {
 impl Table {
     /// Opens content that must hash to `root`.
     pub fn open(content: Bytes, root: Digest) -> Result<Table, ContentError> {
-        let found = Digest::of(&content);
+        let found = eport_catalog::root_of(&content)?;
         if found != root {
             return Err(ContentError::WrongDigest { wanted: root, found });
         }

@@ -1,13 +1,10 @@
-//! Fields of a document's body: how a pack describes them, and the checked form that validation runs on.
+//! Fields of a document's body, in the form that validation runs on.
 
 use crate::checks::Rule;
 use crate::classes::{LOWER, WIDE};
-use crate::pack::{PackError, Title};
-use serde::Deserialize;
+use crate::pack::Title;
+use std::collections::BTreeSet;
 use std::sync::Arc;
-
-/// Nesting of fields that a pack may describe.
-const FIELD_DEPTH_MAX: usize = 8;
 
 /// A field.
 #[derive(Debug)]
@@ -16,10 +13,42 @@ pub struct Field {
     pub name: String,
     /// Its name for people; absent for the item of a list.
     pub title: Option<Title>,
-    /// It must be there.
-    pub required: bool,
+    /// Whether it must be there.
+    pub presence: Presence,
     /// What it may hold.
     pub kind: Kind,
+    /// Groups of recipients it goes to; empty: all.
+    pub groups: BTreeSet<char>,
+    /// Recipients of key fields get it.
+    pub key: bool,
+    /// Classification: P, B, C, I, L or K.
+    pub class: char,
+}
+
+/// Whether a field must be there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Presence {
+    /// In every document.
+    Always,
+    /// Under a condition, which the document type keeps among its requirements.
+    Conditional,
+    /// It may be absent.
+    Optional,
+}
+
+impl Field {
+    /// A field that stands where a refused pack has none.
+    pub(crate) fn flag() -> Self {
+        Self {
+            name: String::new(),
+            title: None,
+            presence: Presence::Always,
+            kind: Kind::Flag,
+            groups: BTreeSet::new(),
+            key: false,
+            class: 'B',
+        }
+    }
 }
 
 /// What a field may hold.
@@ -43,8 +72,12 @@ pub enum Kind {
         /// Zero is not allowed.
         positive: bool,
     },
+    /// A local calendar date.
+    Date,
     /// An instant, RFC 3339; without offset it is local time of the pack.
     Instant,
+    /// True or false.
+    Flag,
     /// Items of one kind.
     List {
         /// Fewest.
@@ -58,7 +91,7 @@ pub enum Kind {
     Object(Vec<Field>),
 }
 
-/// Rules of a text, applied in this order: normalise, length, characters, rule, table.
+/// Rules of a text, applied in this order: normalise, length, characters, rule, values, table.
 #[derive(Debug)]
 pub struct TextRules {
     /// Normalisation of identifiers.
@@ -71,6 +104,8 @@ pub struct TextRules {
     pub characters: Characters,
     /// Check rule.
     pub rule: Option<Rule>,
+    /// What it may be, where the pack itself says so.
+    pub values: Option<BTreeSet<String>>,
     /// Table whose key it must be.
     pub table: Option<TableRule>,
 }
@@ -96,168 +131,15 @@ pub struct Normalise {
 }
 
 /// Characters a text may have.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Characters {
     /// Anything but control characters.
     #[default]
     Printable,
     /// ASCII digits.
     Digits,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Step {
-    HalfWidth,
-    Trim,
-    Upper,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum KindName {
-    Text,
-    Integer,
-    Decimal,
-    Instant,
-    List,
-    Object,
-}
-
-/// A field as the pack file writes it.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct FieldSpec {
-    #[serde(default)]
-    name: String,
-    title: Option<Title>,
-    r#type: KindName,
-    #[serde(default)]
-    required: bool,
-    length: Option<[usize; 2]>,
-    characters: Option<Characters>,
-    normalise: Option<Vec<Step>>,
-    rule: Option<Rule>,
-    table: Option<String>,
-    table_if_published: Option<String>,
-    range: Option<[i64; 2]>,
-    digits: Option<[usize; 2]>,
-    positive: Option<bool>,
-    item: Option<Box<FieldSpec>>,
-    field: Option<Vec<FieldSpec>>,
-}
-
-impl Field {
-    pub(crate) fn compile_all(specs: Vec<FieldSpec>, at: &str) -> Result<Vec<Field>, PackError> {
-        Self::members(specs, at, 0)
-    }
-
-    fn members(specs: Vec<FieldSpec>, at: &str, depth: usize) -> Result<Vec<Field>, PackError> {
-        let mut fields: Vec<Field> = Vec::with_capacity(specs.len());
-        for spec in specs {
-            let at = format!("{at}.{}", spec.name);
-            if spec.name.is_empty() || spec.title.is_none() || fields.iter().any(|f| f.name == spec.name) {
-                return Err(PackError::Rule {
-                    at,
-                    problem: "a field needs a title and a name of its own".into(),
-                });
-            }
-            fields.push(Self::compile(spec, &at, depth)?);
-        }
-        Ok(fields)
-    }
-
-    fn compile(mut spec: FieldSpec, at: &str, depth: usize) -> Result<Field, PackError> {
-        let fail = |problem: &str| PackError::Rule { at: at.to_owned(), problem: problem.to_owned() };
-        if depth >= FIELD_DEPTH_MAX {
-            return Err(fail("fields are nested too deep"));
-        }
-        let need = |what: &str| fail(&format!("{what} is needed"));
-        let kind = match spec.r#type {
-            KindName::Text => Kind::Text(TextRules::compile(&mut spec, at)?),
-            KindName::Integer => {
-                let [min, max] = spec.range.take().ok_or_else(|| need("range"))?;
-                if min > max {
-                    return Err(fail("range is empty"));
-                }
-                Kind::Integer { min, max }
-            }
-            KindName::Decimal => {
-                let [whole, fraction] = spec.digits.take().ok_or_else(|| need("digits"))?;
-                if whole == 0 || whole + fraction > 38 {
-                    return Err(fail("digits allow 1 to 38 digits in all, at least one before the point"));
-                }
-                Kind::Decimal { whole, fraction, positive: spec.positive.take().unwrap_or(false) }
-            }
-            KindName::Instant => Kind::Instant,
-            KindName::List => {
-                let [min, max] = spec.length.take().ok_or_else(|| need("length"))?;
-                let item = spec.item.take().ok_or_else(|| need("item"))?;
-                if min > max {
-                    return Err(fail("length is empty"));
-                }
-                Kind::List { min, max, item: Box::new(Self::compile(*item, &format!("{at}[]"), depth + 1)?) }
-            }
-            KindName::Object => {
-                Kind::Object(Self::members(spec.field.take().ok_or_else(|| need("field"))?, at, depth + 1)?)
-            }
-        };
-        if let Some(key) = spec.leftover() {
-            return Err(fail(&format!("{key} means nothing for this type")));
-        }
-        Ok(Field { name: spec.name, title: spec.title, required: spec.required, kind })
-    }
-}
-
-impl FieldSpec {
-    /// A setting that no arm of `compile` has taken: it belongs to another type of field.
-    fn leftover(&self) -> Option<&'static str> {
-        [
-            ("length", self.length.is_some()),
-            ("characters", self.characters.is_some()),
-            ("normalise", self.normalise.is_some()),
-            ("rule", self.rule.is_some()),
-            ("table", self.table.is_some()),
-            ("table_if_published", self.table_if_published.is_some()),
-            ("range", self.range.is_some()),
-            ("digits", self.digits.is_some()),
-            ("positive", self.positive.is_some()),
-            ("item", self.item.is_some()),
-            ("field", self.field.is_some()),
-        ]
-        .into_iter()
-        .find_map(|(name, set)| set.then_some(name))
-    }
-}
-
-impl TextRules {
-    fn compile(spec: &mut FieldSpec, at: &str) -> Result<Self, PackError> {
-        let fail = |problem: &str| PackError::Rule { at: at.to_owned(), problem: problem.to_owned() };
-        let rule = spec.rule.take();
-        let [min, max] = match spec.length.take() {
-            Some(length) => length,
-            // A check rule bounds its values by itself.
-            None if rule.is_some() => [0, usize::MAX],
-            None => return Err(fail("length is needed where no rule bounds the text")),
-        };
-        if min > max {
-            return Err(fail("length is empty"));
-        }
-        let table = match (spec.table.take(), spec.table_if_published.take()) {
-            (Some(_), Some(_)) => return Err(fail("table and table_if_published exclude each other")),
-            (Some(t), None) => Some(TableRule { table: t.into(), if_published: false }),
-            (None, Some(t)) => Some(TableRule { table: t.into(), if_published: true }),
-            (None, None) => None,
-        };
-        let steps = spec.normalise.take().unwrap_or_default();
-        let normalise = Normalise {
-            half_width: steps.contains(&Step::HalfWidth),
-            trim: steps.contains(&Step::Trim),
-            upper: steps.contains(&Step::Upper),
-        };
-        Ok(Self { normalise, min, max, characters: spec.characters.take().unwrap_or_default(), rule, table })
-    }
+    /// ASCII capitals.
+    Letters,
 }
 
 impl Normalise {

@@ -7,24 +7,31 @@
 
 pub mod checks;
 mod classes;
+pub mod example;
 mod failure;
 mod field;
 pub mod json;
 mod key;
 mod number;
-mod pack;
+pub mod pack;
 mod parse;
+mod projection;
+mod relations;
 mod state;
 mod tables;
 mod validate;
 
 pub use failure::{Failure, Refusal};
-pub use field::{Characters, Field, Kind, Normalise, TableRule, TextRules};
+pub use field::{Characters, Field, Kind, Normalise, Presence, TableRule, TextRules};
 pub use key::{BusinessKey, VersionStep};
 pub use number::{DocId, NUMBER_MAX};
-pub use pack::{BUILTIN, DocumentType, FailureCodes, FunctionCodes, Pack, PackError, PackHead, Packs, Title};
+pub use pack::{
+    BUILTIN, DocumentType, FailureCodes, FunctionCodes, Pack, PackError, PackHead, Packs, Problem,
+    ProblemCode, Title,
+};
+pub use projection::Projection;
 pub use state::State;
-pub use tables::{InForce, Lookup, TableVersion, Tables};
+pub use tables::{InForce, Lookup, TableRow, TableVersion, Tables};
 pub use validate::Document;
 
 /// Largest document of any type, in bytes as lodged. 1 MiB.

@@ -43,10 +43,28 @@ pub enum Lookup {
     NotHere,
 }
 
+/// What stands in a row of the version in force.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum TableRow {
+    /// The row is there: the text of the column that was asked, if one was.
+    Found(TableVersion, Option<String>),
+    /// No row has this key.
+    Missing(TableVersion),
+    /// The version has no such column, or its key has another number of columns.
+    Unlike(TableVersion),
+    /// No version is in force.
+    NotPublished,
+    /// A version is in force but not on this node.
+    NotHere,
+}
+
 /// Tables by bare name (the province's) or `OWNER/NAME`, at an instant.
 pub trait Tables {
     /// Whether `key` is in the version of `table` in force at `at`.
     fn lookup(&self, table: &str, key: &str, at: Timestamp) -> Lookup;
+
+    /// What stands in the row of `key`, whose columns are given in the order of the table's key, at `at`.
+    fn cell(&self, table: &str, key: &[&str], column: Option<&str>, at: Timestamp) -> TableRow;
 
     /// Which version of `table` is in force at `at`: tells cheaply whether an earlier lookup still holds.
     fn in_force(&self, table: &str, at: Timestamp) -> InForce;

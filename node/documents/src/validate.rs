@@ -3,12 +3,15 @@
 use crate::classes::{self, CONTROL, NO_DIGIT, WIDE};
 use crate::field::{Characters, Field, Kind, TextRules};
 use crate::json::Node;
-use crate::{DOCUMENT_LEN_MAX, DocumentType, Failure, InForce, Lookup, Packs, Refusal, TableVersion, Tables};
+use crate::relations::{self, Asked};
+use crate::{
+    DOCUMENT_LEN_MAX, DocumentType, Failure, InForce, Lookup, Packs, Presence, Refusal, TableVersion, Tables,
+};
+use eport_expression::{Clock, Source, local_date, parse_date, parse_instant};
 use eport_model::{Digest, Timestamp};
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
-use time::format_description::well_known::Rfc3339;
 
 type Members<'a> = Vec<(Cow<'a, str>, Node<'a>)>;
 
@@ -23,6 +26,8 @@ pub struct Document {
     pub client_ref: String,
     /// Add, amend, …
     pub function_code: String,
+    /// First letter of its number.
+    pub number_letter: char,
     /// What was lodged, in the canonical form of RFC 8785.
     pub canonical: Vec<u8>,
     /// SHA-256 of `canonical`.
@@ -33,6 +38,8 @@ pub struct Document {
     pub tables: Vec<(Arc<str>, InForce)>,
     /// Warnings, which do not refuse.
     pub warnings: Vec<Failure>,
+    /// When it was judged.
+    pub judged_at: Timestamp,
 }
 
 impl Document {
@@ -56,20 +63,16 @@ impl Document {
         }
         let mut canonical = Vec::with_capacity(raw.len());
         root = write_members(root, &mut canonical);
-        let mut judge = Judge {
-            kind: &kind,
-            lookups: tables,
-            at,
-            seen: Vec::new(),
-            failures: Vec::new(),
-            changed: false,
-            absent: None,
-        };
+        let mut judge =
+            Judge { kind: &kind, asked: Asked::new(&kind, tables, at), failures: Vec::new(), changed: false };
         let envelope = judge.envelope(&mut root);
+        let number_letter = number_letter(&root, &kind);
         judge.outcome(envelope).map(|(envelope, tables, warnings, changed)| Document {
             doc_version: envelope.doc_version,
             client_ref: envelope.client_ref,
             function_code: envelope.function_code,
+            number_letter,
+            judged_at: at,
             digest: Digest::of(&canonical),
             normalised: changed.then(|| {
                 let mut out = Vec::with_capacity(canonical.len());
@@ -83,9 +86,16 @@ impl Document {
         })
     }
 
-    /// True while every table version the judgement rests on is in force at `at`.
+    /// True while every table version the judgement rests on is in force at `at`, and no rule that looks at the clock could see
+    /// another time there.
     pub fn holds_at(&self, tables: &dyn Tables, at: Timestamp) -> bool {
-        self.tables.iter().all(|(table, then)| tables.in_force(table, at) == *then)
+        let offset = self.kind.pack.utc_offset_minutes;
+        let same_time = match self.kind.clock {
+            Clock::Never => true,
+            Clock::Day => local_date(self.judged_at, offset) == local_date(at, offset),
+            Clock::Instant => self.judged_at == at,
+        };
+        same_time && self.tables.iter().all(|(table, then)| tables.in_force(table, at) == *then)
     }
 
     /// Table versions the judgement rests on.
@@ -121,6 +131,13 @@ fn find_type(root: &Members<'_>, packs: &Packs) -> Result<Arc<DocumentType>, Ref
     }
 }
 
+/// The letter the type gives its numbers, or the one that the document itself says.
+fn number_letter(root: &Members<'_>, kind: &DocumentType) -> char {
+    let body = root.iter().find(|(k, _)| k == "body").map(|(_, body)| body);
+    let said = kind.number_letter_field.as_ref().and_then(|name| body?.member(name)?.text());
+    said.and_then(|text| text.chars().next()).filter(char::is_ascii_uppercase).unwrap_or(kind.number_letter)
+}
+
 /// Where a value stands; printed only when something is wrong with it.
 enum Place<'p> {
     Root,
@@ -152,12 +169,9 @@ type Judgement = (Envelope, Vec<(Arc<str>, InForce)>, Vec<Failure>, bool);
 
 struct Judge<'j> {
     kind: &'j DocumentType,
-    lookups: &'j dyn Tables,
-    at: Timestamp,
-    seen: Vec<(Arc<str>, InForce)>,
+    asked: Asked<'j>,
     failures: Vec<Failure>,
     changed: bool,
-    absent: Option<Arc<str>>,
 }
 
 impl Judge<'_> {
@@ -179,9 +193,9 @@ impl Judge<'_> {
         if !failures.is_empty() {
             return Err(Refusal::Rules { failures });
         }
-        match self.absent {
+        match self.asked.absent {
             Some(table) => Err(Refusal::TableNotHere { table: table.to_string() }),
-            None => Ok((envelope, self.seen, warnings, self.changed)),
+            None => Ok((envelope, self.asked.seen, warnings, self.changed)),
         }
     }
 
@@ -204,6 +218,9 @@ impl Judge<'_> {
                 (_, Node::Text(_)) => {}
                 (_, other) => self.wrong_type(place, "a string", other),
             }
+        }
+        if let Some((_, body @ Node::Object(_))) = root.iter().find(|(k, _)| k == "body") {
+            relations::judge(body, &mut self.asked, &mut self.failures);
         }
         self.function_code(&envelope, root);
         for (name, _) in root.iter().filter(|(k, _)| !MEMBERS.contains(&k.as_ref())) {
@@ -270,7 +287,9 @@ impl Judge<'_> {
                     known += 1;
                     self.value(here, field, node);
                 }
-                None if field.required => self.fail(here, &self.kind.pack.codes.required, "it is missing"),
+                None if field.presence == Presence::Always => {
+                    self.fail(here, &self.kind.pack.codes.required, "it is missing")
+                }
                 None => {}
             }
         }
@@ -300,8 +319,14 @@ impl Judge<'_> {
                     self.fail(place, &codes.decimal, detail);
                 }
             }
+            (Kind::Flag, Node::Bool(_)) => {}
+            (Kind::Date, Node::Text(text)) => {
+                if parse_date(text).is_none() {
+                    self.fail(place, &codes.instant, "a date like 2018-01-10 is needed");
+                }
+            }
             (Kind::Instant, Node::Text(text)) => {
-                if !is_instant(text) {
+                if parse_instant(text, 0).is_none() {
                     self.fail(place, &codes.instant, "an instant like 2018-01-10T08:30:00+08:00 is needed");
                 }
             }
@@ -319,7 +344,8 @@ impl Judge<'_> {
                 }
             }
             (Kind::Object(fields), Node::Object(members)) => self.members(place, fields, members),
-            (Kind::Text(_) | Kind::Instant, other) => self.wrong_type(place, "a string", other),
+            (Kind::Flag, other) => self.wrong_type(place, "true or false", other),
+            (Kind::Text(_) | Kind::Instant | Kind::Date, other) => self.wrong_type(place, "a string", other),
             (Kind::Decimal { .. }, other) => self.wrong_type(place, "a decimal in a string", other),
             (Kind::Integer { .. }, other) => self.wrong_type(place, "a whole number", other),
             (Kind::List { .. }, other) => self.wrong_type(place, "an array", other),
@@ -346,11 +372,13 @@ impl Judge<'_> {
         }
         let allowed = match rules.characters {
             Characters::Digits => classes & NO_DIGIT == 0,
+            Characters::Letters => text.bytes().all(|b| b.is_ascii_uppercase()),
             Characters::Printable => !has_control(text, classes),
         };
         if !allowed {
             let detail = match rules.characters {
                 Characters::Digits => "only digits are allowed",
+                Characters::Letters => "only capitals are allowed",
                 Characters::Printable => "control characters are not allowed",
             };
             return self.fail(place, &codes.format, detail);
@@ -361,13 +389,19 @@ impl Judge<'_> {
                 return;
             }
         }
+        if let Some(values) = rules.values.as_ref().filter(|v| !v.contains(&**text)) {
+            // A long list would make the answer long; who reads it has the pack.
+            let shown: Vec<&str> = values.iter().take(12).map(String::as_str).collect();
+            let more = if values.len() > shown.len() { ", …" } else { "" };
+            self.fail(place, &codes.table, format!("it is one of {}{more}", shown.join(", ")));
+        }
         if let Some(rule) = &rules.table {
             self.table(place, &rule.table, rule.if_published, text);
         }
     }
 
     fn table(&mut self, place: &Place<'_>, table: &Arc<str>, if_published: bool, key: &str) {
-        let found = self.lookups.lookup(table, key, self.at);
+        let found = self.asked.lookups.lookup(table, key, self.asked.at);
         let code = &self.kind.pack.codes.table;
         let state = match found {
             Lookup::Found(version) => InForce::Version(version),
@@ -386,13 +420,11 @@ impl Judge<'_> {
                 InForce::NotPublished
             }
             Lookup::NotHere => {
-                self.absent = Some(table.clone());
+                self.asked.absent = Some(table.clone());
                 InForce::NotHere
             }
         };
-        if !self.seen.iter().any(|(t, _)| t == table) {
-            self.seen.push((table.clone(), state));
-        }
+        self.asked.note(table, state);
     }
 }
 
@@ -414,19 +446,4 @@ fn decimal(text: &str, whole: usize, fraction: usize, positive: bool) -> Option<
     }
     let zero = text.bytes().all(|b| matches!(b, b'0' | b'.'));
     (positive && zero).then(|| "it must be greater than 0".into())
-}
-
-/// RFC 3339; a source without offset means local time of the pack and is accepted too.
-fn is_instant(text: &str) -> bool {
-    // Only the capital T stands between date and time, so that one instant has one spelling less.
-    if text.len() < 19 || text.len() > 40 || text.as_bytes()[10] != b'T' {
-        return false;
-    }
-    if time::OffsetDateTime::parse(text, &Rfc3339).is_ok() {
-        return true;
-    }
-    let mut zoned = String::with_capacity(text.len() + 1);
-    zoned.push_str(text);
-    zoned.push('Z');
-    time::OffsetDateTime::parse(&zoned, &Rfc3339).is_ok()
 }

@@ -2,7 +2,7 @@
 // Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
-use eport_documents::{Document, InForce, Lookup, Pack, PackError, Packs, Refusal, TableVersion, Tables};
+use eport_documents::{Document, InForce, Lookup, Packs, Refusal, TableRow, TableVersion, Tables};
 use eport_model::{Coded, Digest, Timestamp, codes};
 use std::cell::Cell;
 
@@ -35,6 +35,14 @@ impl Tables for Moving {
             InForce::Version(v) => Lookup::Missing(v),
             InForce::NotPublished => Lookup::NotPublished,
             InForce::NotHere => Lookup::NotHere,
+        }
+    }
+    fn cell(&self, table: &str, key: &[&str], _: Option<&str>, at: Timestamp) -> TableRow {
+        match self.lookup(table, key[0], at) {
+            Lookup::Found(v) => TableRow::Found(v, None),
+            Lookup::Missing(v) => TableRow::Missing(v),
+            Lookup::NotPublished => TableRow::NotPublished,
+            Lookup::NotHere => TableRow::NotHere,
         }
     }
     fn in_force(&self, table: &str, at: Timestamp) -> InForce {
@@ -149,30 +157,4 @@ fn cut_or_changed_bytes_never_panic() {
             let _ = Document::judge(&changed, &packs, &tables, Timestamp::from_millis(i64::MAX));
         }
     }
-}
-
-#[test]
-fn a_pack_that_contradicts_itself_is_refused_with_the_place() {
-    let good = include_str!("../../packs/arrival_report/pack.toml");
-    assert!(Pack::parse(good).is_ok());
-    let rule_error = |from: &str, to: &str| {
-        assert!(good.contains(from), "{from}");
-        Pack::parse(&good.replacen(from, to, 1)).unwrap_err()
-    };
-    assert_eq!(rule_error("format = 1", "format = 2"), PackError::Format { found: 2 });
-    for (from, to) in [
-        ("range = [1, 99999999]", "range = [9, 1]"),
-        ("range = [1, 99999999]", ""),
-        ("digits = [14, 5]", "digits = [40, 5]"),
-        ("type = \"instant\"", "type = \"instant\"\nlength = [1, 2]"),
-        ("name = \"voyage_no\"", "name = \"ship_id\""),
-        ("number_letter = \"E\"", "number_letter = \"e\""),
-        ("table = \"ports\"", "table = \"ports\"\ntable_if_published = \"ports\""),
-    ] {
-        assert!(matches!(rule_error(from, to), PackError::Rule { .. }), "{from} -> {to}");
-    }
-    assert!(matches!(rule_error("rule = \"ID-08\"", "rule = \"ID-99\""), PackError::Shape(_)));
-    assert!(matches!(rule_error("required = true", "required = true\ncolour = 1"), PackError::Shape(_)));
-    let twice = Packs::new([Pack::parse(good).unwrap(), Pack::parse(good).unwrap()]).unwrap_err();
-    assert_eq!(twice, PackError::Twice { doc_type: "arrival_report".into() });
 }

@@ -308,7 +308,11 @@ pub(crate) fn revocation_of(api: &Api, row: &CertificateRow) -> Option<(Timestam
         not_before: row.not_before.as_millis().div_euclid(1_000),
     };
     let found = view.state.revoked(&mark).map(|r| (r.at, r.reason.clone()));
-    found.or_else(|| api.lists.entry(&row.issuer, &row.serial).map(listed))
+    let found = found.or_else(|| api.lists.entry(&row.issuer, &row.serial).map(listed));
+    // What this node remembers of a registry that was set back. When and why are not known any more.
+    let set = api.tls.revocations();
+    let known = || set.distrusts(&mark) || row.serial.parse().is_ok_and(|s| set.contains(&s));
+    found.or_else(|| known().then(|| (row.at, String::new())))
 }
 
 /// When and why, by an entry of a CA's list.

@@ -72,6 +72,7 @@ pub const DEMANDS: &[Demand] = &[
     // An invited node is no member yet: its invitation is what counts.
     in_person(post("/v1/nodes:join", OWN_PROOF)),
     post("/v1/nodes/{node}/drain", SYSTEM),
+    in_person(post("/v1/nodes/{node}/removal", SYSTEM)),
     get("/v1/sites", FEDERATION),
     put("/v1/sites/{site}", SYSTEM),
     get("/v1/approvals", INSPECT),
@@ -164,6 +165,8 @@ pub const DEMANDS: &[Demand] = &[
     get("/v1/recovery-keys", FEDERATION),
     in_person(post("/v1/recovery-keys", SYSTEM)),
     in_person(get("/v1/registry/rows", RUN)),
+    get("/v1/packs", TABLES),
+    get("/v1/packs/{name}", TABLES),
     get("/v1/tables", TABLES),
     get("/v1/tables/{name}", TABLES),
     get("/v1/tables/{name}/rows", TABLES),
@@ -179,6 +182,14 @@ pub const DEMANDS: &[Demand] = &[
     get("/v1/tables/{name}/late", &[Action::PublishTable]),
     get("/v1/tables/{name}/status", TABLES),
     post("/v1/tables/{name}/versions", &[Action::PublishTable]),
+    get("/v1/tables/{name}/bundle", TABLES),
+    get("/v1/catalogs/{name}", TABLES),
+    get("/v1/catalogs/{name}/versions", TABLES),
+    post("/v1/catalogs/{name}/versions", &[Action::PublishTable]),
+    put("/v1/bundles", &[Action::PublishTable]),
+    post("/v1/tables/{name}/verify", &[Action::PublishTable]),
+    post("/v1/tables/{name}/rollback", &[Action::PublishTable]),
+    post("/v1/tables/{name}/versions/{version}/retirement", &[Action::PublishTable]),
 ];
 
 /// What a route demands.

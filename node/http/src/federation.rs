@@ -44,6 +44,7 @@ pub fn federation(api: &Api, chinese: bool) -> FederationStatus {
     warnings.extend(crate::drills_api::warnings(state, api.now(), chinese));
     warnings.extend(crate::expiry::warnings(api, &heard, chinese));
     warnings.extend(crate::desk::warnings(api, chinese));
+    warnings.extend(crate::tables_watch::warnings(api, &heard, chinese));
     FederationStatus {
         federation: state.federation().map(|f| f.name.clone()).unwrap_or_default(),
         lineage: api.agent.lineage(),

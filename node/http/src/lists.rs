@@ -193,6 +193,7 @@ fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 pub async fn follow(api: Api, stop: Arc<Notify>) {
     // Numbers of the lists that the registry knew to the end when this leader looked.
     let mut entered = BTreeMap::new();
+    let mut spoken = BTreeMap::new();
     let mut every = tokio::time::interval(LOOK_EVERY);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -204,9 +205,21 @@ pub async fn follow(api: Api, stop: Arc<Notify>) {
         api.agent.look_for_news();
         recall_all(&api);
         fetch(&api).await;
+        spoken = again(&api, spoken).await;
+        crate::ocsp::look_after(&api).await;
         api.agent.set_lists(api.lists.numbers());
         enter(&api, &mut entered).await;
     }
+}
+
+/// Off the async threads: it may read the ledger for every revocation.
+async fn again(api: &Api, mut spoken: BTreeMap<Digest, (usize, usize)>) -> BTreeMap<Digest, (usize, usize)> {
+    let at = api.clone();
+    let done = tokio::task::spawn_blocking(move || {
+        crate::status_api::say_again(&at, &mut spoken);
+        spoken
+    });
+    done.await.unwrap_or_default()
 }
 
 fn recall_all(api: &Api) {

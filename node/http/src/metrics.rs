@@ -96,6 +96,7 @@ pub fn page(api: &Api) -> String {
     crate::expiry::gauges(api, &mut registry);
     crate::desk::metrics(api, &mut registry);
     crate::verification::metrics(api, &mut registry);
+    crate::tables_watch::metrics(api, &mut registry);
     let mut text = String::new();
     // Writing into a string fails only when a label cannot be formatted; ours are plain text.
     if encode(&mut text, &registry).is_err() {

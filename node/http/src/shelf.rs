@@ -57,6 +57,8 @@ pub struct CaShelf {
     pub(crate) issuing: Semaphore,
     pub(crate) lists: Signed,
     pub(crate) answers: Signed,
+    /// Who answers OCSP in the place of the CAs.
+    pub(crate) delegates: crate::ocsp::Delegates,
     /// Wrong tokens by address, lately.
     pub(crate) wrong: Lockout,
 }
@@ -69,6 +71,7 @@ impl Default for CaShelf {
             issuing: Semaphore::new(ISSUING_MAX),
             lists: Mutex::default(),
             answers: Mutex::default(),
+            delegates: Default::default(),
             wrong: Lockout::default(),
         }
     }

@@ -4,6 +4,7 @@ use crate::chains::Chains;
 use crate::desk::Desk;
 use crate::lists::Lists;
 use crate::metrics::Counters;
+use crate::packs::PackService;
 use crate::shelf::CaShelf;
 use crate::tables::TableService;
 use eport_agent::{Agent, PlatformHandle};
@@ -58,6 +59,8 @@ pub struct Inner {
     pub tls: Tls,
     /// Code tables.
     pub tables: Arc<TableService>,
+    /// Packs by instant.
+    pub packs: Arc<PackService>,
     /// The CAs whose keys are on this node.
     pub cas: Arc<CaShelf>,
     /// When the API was put together.
@@ -99,6 +102,7 @@ impl Api {
         agent: Agent,
         tls: Tls,
         tables: Arc<TableService>,
+        packs: Arc<PackService>,
         cas: Arc<CaShelf>,
         lists: Arc<Lists>,
         ready: watch::Receiver<Result<(), String>>,
@@ -115,6 +119,7 @@ impl Api {
             agent,
             tls,
             tables,
+            packs,
             cas,
             started: Instant::now(),
             lists,

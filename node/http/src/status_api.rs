@@ -1,38 +1,29 @@
-//! What outsiders ask about certificates: revocation lists and OCSP, for the CAs whose keys are open on this node; and, from any
-//! node, the newest list that it has of any CA.
+//! Revocation lists for outsiders, of the CAs whose keys are open on this node; and, from any node, the newest list that it has of any
+//! CA. OCSP has a file of its own.
 //!
-//! Lists and answers are views of the registry's revocations and the platform's ledger; nothing about a revocation is stored
+//! Lists are views of the registry's revocations and the platform's ledger; nothing about a revocation is stored
 //! in them. A number rises with the epoch and, within it, with the registry's log. What was signed is kept until a
 //! revocation comes or it is old, at most a bounded number of them.
 
 use crate::ca::{close_former, moment, refused, revocation_of};
-use crate::extract::Raw;
 use crate::problem::ApiError;
 use crate::shelf::Signed;
 use crate::state::Api;
 use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use eport_authority::{
-    Authority, CrlContent, CrlEntry, CrlNumber, OcspAsked, OcspError, OcspStatus, Reason, read_ocsp_request,
-};
+use eport_authority::{Authority, CrlContent, CrlEntry, CrlNumber, Reason};
 use eport_model::{Digest, Distrust, Epoch, Timestamp, codes};
-use eport_platform::{CertificateState, Platform};
+use eport_platform::Platform;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 const CRL_MEDIA: &str = "application/pkix-crl";
-const OCSP_MEDIA: &str = "application/ocsp-response";
 /// A list is made again after an hour, and says that the next one comes within seven days.
 const LIST_LIFE: Duration = Duration::from_secs(3_600);
 const LIST_NEXT: time::Duration = time::Duration::days(7);
-/// An answer is signed again after 15 minutes, and good for a day.
-const ANSWER_LIFE: Duration = Duration::from_secs(900);
-const ANSWER_NEXT: time::Duration = time::Duration::hours(24);
-/// Signed answers kept; beyond it all are forgotten at once.
-const KEPT_MAX: usize = 8_192;
 /// Lists kept: 256 shards of some CAs.
 const LISTS_MAX: usize = 1_024;
 /// Shards of one list at most.
@@ -68,7 +59,10 @@ impl Wanted {
 }
 
 /// The CA with this key, at its platform's open primary.
-fn open(api: &Api, fits: impl Fn(&Authority) -> bool) -> Option<(Arc<Authority>, Platform, Epoch)> {
+pub(crate) fn open(
+    api: &Api,
+    fits: impl Fn(&Authority) -> bool,
+) -> Option<(Arc<Authority>, Platform, Epoch)> {
     close_former(api);
     let authority = api.cas.all().into_iter().map(|(a, _)| a).find(|a| fits(a))?;
     let platform = api.platform(authority.region()?)?;
@@ -77,13 +71,19 @@ fn open(api: &Api, fits: impl Fn(&Authority) -> bool) -> Option<(Arc<Authority>,
 }
 
 /// What was signed before and still holds.
-fn kept(signed: &Signed, key: &[u8], revoked: usize, epoch: Epoch, life: Duration) -> Option<Bytes> {
+pub(crate) fn kept(
+    signed: &Signed,
+    key: &[u8],
+    revoked: usize,
+    epoch: Epoch,
+    life: Duration,
+) -> Option<Bytes> {
     let signed = signed.lock().unwrap_or_else(PoisonError::into_inner);
     let (count, in_epoch, at, bytes) = signed.get(key)?;
     (*count == revoked && *in_epoch == epoch && at.elapsed() < life).then(|| bytes.clone())
 }
 
-fn keep(signed: &Signed, key: Vec<u8>, revoked: usize, epoch: Epoch, bytes: Bytes, max: usize) {
+pub(crate) fn keep(signed: &Signed, key: Vec<u8>, revoked: usize, epoch: Epoch, bytes: Bytes, max: usize) {
     let mut signed = signed.lock().unwrap_or_else(PoisonError::into_inner);
     if signed.len() >= max {
         signed.clear();
@@ -132,8 +132,8 @@ pub async fn crl(State(api): State<Api>, Path(name): Path<String>) -> Result<Res
 }
 
 /// How much is known of revocations: what was signed before it rose is made again.
-fn said(api: &Api) -> usize {
-    api.registry.state().state.revoked_count() + api.lists.count()
+pub(crate) fn said(api: &Api) -> usize {
+    api.registry.state().state.revoked_count() + api.lists.count() + api.tls.revocations().serials().len()
 }
 
 fn next_list(
@@ -211,6 +211,7 @@ fn render(
         }
     }
     ruled(api, &ca, platform, wanted, &mut entries)?;
+    remembered(api, &ca, platform, wanted, &mut entries)?;
     entries.extend(more);
     for intent in platform.open_intents(INTENTS_MAX).map_err(|e| ApiError::of(&e))? {
         if intent.issuer == authority.spki() && wanted.holds(&intent.serial) && stale(api, &intent, epoch) {
@@ -272,79 +273,63 @@ fn ruled(
 }
 
 /// An intent that no certificate will follow any more.
-fn stale(api: &Api, row: &eport_platform::CertificateRow, epoch: Epoch) -> bool {
+pub(crate) fn stale(api: &Api, row: &eport_platform::CertificateRow, epoch: Epoch) -> bool {
     row.epoch < epoch || api.now().as_millis() - row.at.as_millis() > INTENT_LIFE_MS
 }
 
-/// `POST /ocsp`
-pub async fn ocsp(State(api): State<Api>, Raw(body): Raw) -> Response {
-    let answer = |bytes: Bytes| (StatusCode::OK, [(header::CONTENT_TYPE, OCSP_MEDIA)], bytes).into_response();
-    let refuse = |error: OcspError| answer(error.answer().into());
-    let asked = match read_ocsp_request(&body) {
-        Ok(asked) => asked,
-        Err(error) => return refuse(error),
-    };
-    let first = &asked[0];
-    let Some((authority, platform, epoch)) = open(&api, |a| first.is_of(a)) else {
-        return refuse(OcspError::Unauthorized);
-    };
-    if !asked.iter().all(|a| a.is_of(&authority)) {
-        return refuse(OcspError::Unauthorized);
-    }
-    let revoked = said(&api);
-    // By what is asked alone: nonces would fill the memory with answers that nobody asks for again.
-    let key: Vec<u8> = asked.iter().flat_map(OcspAsked::id).collect();
-    if let Some(bytes) = kept(&api.cas.answers, &key, revoked, epoch, ANSWER_LIFE) {
-        return answer(bytes);
-    }
-    let mut answers = Vec::with_capacity(asked.len());
-    for one in asked {
-        match status(&api, &authority, &platform, epoch, &one) {
-            Ok(status) => answers.push((one, status)),
-            Err(_) => return refuse(OcspError::TryLater),
+/// Revocations of this CA's certificates that this node remembers and the registry does not know any more: it was set back.
+fn remembered(
+    api: &Api,
+    ca: &Digest,
+    platform: &Platform,
+    wanted: &Wanted,
+    entries: &mut BTreeMap<String, CrlEntry>,
+) -> Result<(), ApiError> {
+    for serial in api.tls.revocations().serials().iter().map(eport_tls::Serial::as_str) {
+        if entries.contains_key(serial) || !wanted.holds(serial) {
+            continue;
+        }
+        let row = platform.certificate(serial).map_err(|e| ApiError::of(&e))?;
+        if let Some(row) = row.filter(|r| r.issuer == *ca) {
+            // When it was is not known any more: from its beginning on.
+            let entry = CrlEntry { at: moment(row.at), reason: Reason::Unspecified };
+            entries.insert(row.serial, entry);
         }
     }
-    let Ok(signed) = authority.ocsp_answer(&answers, moment(api.now()), ANSWER_NEXT) else {
-        return refuse(OcspError::TryLater);
-    };
-    let signed = Bytes::from(signed);
-    // What is unknown now may be issued in a moment.
-    if answers.iter().all(|(_, status)| *status != OcspStatus::Unknown) {
-        keep(&api.cas.answers, key, revoked, epoch, signed.clone(), KEPT_MAX);
-    }
-    answer(signed)
+    Ok(())
 }
 
-fn status(
-    api: &Api,
-    authority: &Authority,
-    platform: &Platform,
-    epoch: Epoch,
-    asked: &OcspAsked,
-) -> Result<OcspStatus, eport_platform::Error> {
-    let (serial, view) = (asked.serial(), api.registry.state());
-    let row = platform.certificate(&serial)?.filter(|r| r.issuer == authority.spki());
-    let ca = authority.spki();
-    let revoked = match &row {
-        Some(row) => revocation_of(api, row),
-        // What an epoch issued behind the ledger's end is unknown to the ledger, and distrusted where a rule says so.
-        None => view
-            .state
-            .revoked_unknown(&ca, &serial)
-            .map(|r| (r.at, r.reason.clone()))
-            .or_else(|| api.lists.entry(&ca, &serial).map(crate::ca::listed)),
-    };
-    if let Some((at, reason)) = revoked {
-        return Ok(OcspStatus::Revoked { at: moment(at), reason: Reason::of_text(&reason) });
-    }
-    Ok(match row {
-        None => OcspStatus::Unknown,
-        Some(row) if row.state != CertificateState::Intent => OcspStatus::Good,
-        Some(row) if stale(api, &row, epoch) => {
-            OcspStatus::Revoked { at: moment(row.at), reason: Reason::CessationOfOperation }
+/// Whether this node, which has the CA's key, remembers revocations of its certificates that neither the registry nor the CA's last list
+/// names: then the CA says them again by its next list, which spreads and is entered like any other.
+pub(crate) fn say_again(api: &Api, spoken: &mut BTreeMap<Digest, (usize, usize)>) {
+    let state = (api.tls.revocations().serials().len(), api.registry.state().state.revoked_count());
+    for (authority, _) in api.cas.all() {
+        let ca = authority.spki();
+        if spoken.get(&ca) == Some(&state) {
+            continue;
         }
-        Some(_) => OcspStatus::Unknown,
-    })
+        let Some((authority, platform, epoch)) = open(api, |a| a.spki() == ca) else { continue };
+        let view = api.registry.state();
+        let forgotten = api.tls.revocations().serials().iter().any(|serial| {
+            let serial = serial.as_str();
+            view.state.revocation(serial).is_none()
+                && api.lists.entry(&ca, serial).is_none()
+                && platform.certificate(serial).is_ok_and(|row| row.is_some_and(|r| r.issuer == ca))
+        });
+        if forgotten {
+            let wanted = Wanted { key: ca.to_string(), shard: None };
+            match next_list(api, &authority, &platform, epoch, &wanted, "") {
+                Ok(_) => {
+                    tracing::warn!(key = %ca, "the registry was set back: the CA says again what was revoked")
+                }
+                Err(error) => {
+                    tracing::warn!(key = %ca, detail = ?error.problem.detail, "the CA cannot say again what was revoked");
+                    continue;
+                }
+            }
+        }
+        spoken.insert(ca, state);
+    }
 }
 
 #[cfg(test)]

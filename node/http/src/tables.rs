@@ -3,10 +3,11 @@
 //! Always holds: a version is answered from its own content or not at all; a version in force whose content is not here is
 //! `NotHere`, never another version. Content is opened at first use and kept while it is used.
 
-use eport_catalog::{ContentError, TableName};
+use eport_agent::Agent;
+use eport_catalog::{ContentError, Key, TableName};
 use eport_codetables::{Reading, Rules, Table, TableSchema};
 use eport_consensus::Registry;
-use eport_documents::{InForce, Lookup, TableVersion as Used, Tables};
+use eport_documents::{InForce, Lookup, TableRow, TableVersion as Used, Tables};
 use eport_model::{Code, Coded, Digest, RegionCode, Timestamp, codes};
 use eport_registry::{TableId, TableVersion};
 use eport_store::ObjectStore;
@@ -32,6 +33,14 @@ pub enum Error {
         /// The version.
         version: u64,
     },
+    /// The version's content was given up.
+    #[error("version {version} of {table} is retired")]
+    Retired {
+        /// The table.
+        table: String,
+        /// The version.
+        version: u64,
+    },
     /// The content here does not prove itself.
     #[error("content of {table} version {version}: {source}")]
     Damaged {
@@ -50,6 +59,7 @@ impl Coded for Error {
         match self {
             Error::NotFound(_) => codes::NOT_FOUND,
             Error::NotHere { .. } => codes::TABLE_NOT_HERE,
+            Error::Retired { .. } => codes::TABLE_RETIRED,
             Error::Damaged { .. } => codes::RECORD_DAMAGED,
         }
     }
@@ -71,6 +81,8 @@ fn rules_of(version: &TableVersion) -> Arc<Rules> {
 #[derive(Default)]
 struct Names {
     index: u64,
+    /// Versions that bundles brought.
+    carried: usize,
     /// Versions in the order in which they take over; the last one at or before an instant is in force.
     by_name: HashMap<String, Arc<Vec<Entry>>>,
 }
@@ -80,6 +92,7 @@ type Opened = (u64, HashMap<Digest, (u64, Table)>);
 
 /// Code tables of the federation on this node.
 pub struct TableService {
+    agent: Agent,
     registry: Registry,
     objects: ObjectStore,
     province: RegionCode,
@@ -91,11 +104,12 @@ pub struct TableService {
 
 impl TableService {
     /// A service; bare names mean `province`'s tables.
-    pub fn new(registry: Registry, objects: ObjectStore, province: RegionCode) -> Arc<Self> {
+    pub fn new(agent: Agent, province: RegionCode) -> Arc<Self> {
+        let (registry, objects) = (agent.registry().clone(), agent.objects().clone());
         let (names, open) = (RwLock::default(), Mutex::default());
         let (importing, waiting) =
             (tokio::sync::Semaphore::new(1), tokio::sync::Semaphore::new(IMPORTS_WAITING_MAX));
-        Arc::new(Self { registry, objects, province, names, open, importing, waiting })
+        Arc::new(Self { agent, registry, objects, province, names, open, importing, waiting })
     }
 
     /// Waits for the right to read a file, behind few others; held while it is read. `None` when too many wait.
@@ -107,25 +121,25 @@ impl TableService {
     /// Reads `OWNER/NAME` or a bare name.
     pub fn resolve(&self, text: &str) -> Result<TableId, Error> {
         let name = TableName::resolve(text, self.province).map_err(|e| Error::NotFound(e.to_string()))?;
-        Ok(TableId { owner: name.owner(), name: name.name().to_owned() })
+        Ok(TableId::table(name.owner(), name.name()))
     }
 
-    /// The versions of a table, newest last. An unknown table is an error.
+    /// The versions of a table, newest last: those of the registry, and those a bundle brought that it does not name yet.
+    /// An unknown table is an error.
     pub fn versions(&self, id: &TableId) -> Result<Vec<TableVersion>, Error> {
-        let versions: Vec<TableVersion> = self.registry.state().state.table_versions(id).cloned().collect();
+        let mut versions: Vec<TableVersion> =
+            self.registry.state().state.table_versions(id).cloned().collect();
+        versions.extend(self.agent.carried().into_iter().filter(|v| v.table == *id));
+        versions.sort_by_key(|v| v.version);
         if versions.is_empty() { Err(Error::NotFound(format!("table {id}"))) } else { Ok(versions) }
     }
 
     /// The version in force at an instant.
     pub fn version_at(&self, id: &TableId, at: Timestamp) -> Result<TableVersion, Error> {
-        let view = self.registry.state();
-        match view.state.table_as_of(id, at) {
-            Some(v) => Ok(v.clone()),
-            None if view.state.table_newest(id).is_some() => {
-                Err(Error::NotFound(format!("version of table {id} in force then")))
-            }
-            None => Err(Error::NotFound(format!("table {id}"))),
-        }
+        let versions = self.versions(id)?;
+        let begun = versions.into_iter().filter(|v| v.effective <= at && !v.is_withdrawn());
+        let found = begun.max_by_key(|v| (v.effective, v.version));
+        found.ok_or_else(|| Error::NotFound(format!("version of table {id} in force then")))
     }
 
     /// The content of a version.
@@ -134,13 +148,12 @@ impl TableService {
         if let Some(table) = self.opened(&root) {
             return Ok(table);
         }
-        let name = || version.table.to_string();
-        if !self.objects.has(&root) {
-            return Err(Error::NotHere { table: name(), version: version.version });
-        }
-        let damaged =
-            |source| Error::Damaged { table: name(), version: version.version, source: Arc::new(source) };
-        let content = self.objects.get(&root).map_err(|_| damaged(ContentError::Missing(root)))?;
+        let damaged = |source| Error::Damaged {
+            table: version.table.to_string(),
+            version: version.version,
+            source: Arc::new(source),
+        };
+        let content = self.content(version)?;
         let table = Table::open(content, root).map_err(damaged)?;
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if open.1.len() >= OPEN_MAX
@@ -164,6 +177,23 @@ impl TableService {
         self.reading(&version, at)
     }
 
+    /// The bytes of a version, of a catalog of any kind. Not kept in memory here.
+    pub fn content(&self, version: &TableVersion) -> Result<bytes::Bytes, Error> {
+        let (table, number) = (version.table.to_string(), version.version);
+        if !version.keeps_content() {
+            return Err(Error::Retired { table, version: number });
+        }
+        if !self.objects.has(&version.root) {
+            return Err(Error::NotHere { table, version: number });
+        }
+        // What turns out damaged is given up by the store and fetched again.
+        self.objects.content(&version.root).map_err(|_| Error::Damaged {
+            table,
+            version: number,
+            source: Arc::new(ContentError::Missing(version.root)),
+        })
+    }
+
     fn opened(&self, root: &Digest) -> Option<Table> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.0 += 1;
@@ -171,6 +201,22 @@ impl TableService {
         let (used, table) = open.1.get_mut(root)?;
         *used = tick;
         Some(table.clone())
+    }
+
+    /// The version of a table in force at an instant, and whatever version it has, for packs; cheap.
+    pub(crate) fn root_at(&self, table: &str, at: Timestamp) -> Option<TableVersion> {
+        self.entry(table, at, |e| e.version.clone())
+    }
+
+    /// The digest of the content in force at an instant.
+    pub(crate) fn digest_at(&self, table: &str, at: Timestamp) -> Option<Digest> {
+        self.entry(table, at, |e| e.version.root)
+    }
+
+    /// Every version of a table, in the order in which they take over.
+    pub(crate) fn all(&self, table: &str) -> Vec<TableVersion> {
+        let names = self.names();
+        names.by_name.get(table).map_or_else(Vec::new, |e| e.iter().map(|e| e.version.clone()).collect())
     }
 
     /// Whether a version's content can be answered from here.
@@ -181,18 +227,24 @@ impl TableService {
 
     /// Names and versions as of the registry index applied now.
     fn names(&self) -> Arc<Names> {
-        let view = self.registry.state();
+        let (view, carried) = (self.registry.state(), self.agent.carried());
         {
             let names = self.names.read().unwrap_or_else(PoisonError::into_inner);
-            if names.index == view.index && view.index > 0 {
+            if (names.index, names.carried) == (view.index, carried.len()) && view.index > 0 {
                 return names.clone();
             }
         }
         let mut by_name = HashMap::new();
-        for id in view.state.tables() {
+        let mut ids: std::collections::BTreeSet<&TableId> = view.state.tables().collect();
+        ids.extend(
+            carried.iter().map(|v| &v.table).filter(|id| id.kind == eport_registry::CatalogKind::Table),
+        );
+        for id in ids {
             let mut entries: Vec<Entry> = view
                 .state
                 .table_versions(id)
+                .chain(carried.iter().filter(|v| v.table == *id))
+                .filter(|v| !v.is_withdrawn())
                 .map(|v| Entry {
                     used: Used {
                         table: Arc::from(id.to_string()),
@@ -209,7 +261,7 @@ impl TableService {
             }
             by_name.insert(id.to_string(), entries);
         }
-        let fresh = Arc::new(Names { index: view.index, by_name });
+        let fresh = Arc::new(Names { index: view.index, carried: carried.len(), by_name });
         *self.names.write().unwrap_or_else(PoisonError::into_inner) = fresh.clone();
         fresh
     }
@@ -240,6 +292,14 @@ impl Tables for TableService {
         judged.unwrap_or(Lookup::NotPublished)
     }
 
+    fn cell(&self, table: &str, key: &[&str], column: Option<&str>, at: Timestamp) -> TableRow {
+        let judged = self.entry(table, at, |e| match self.open(&e.version) {
+            Ok(content) => cell(&content, key, column, e.used.clone()),
+            Err(_) => TableRow::NotHere,
+        });
+        judged.unwrap_or(TableRow::NotPublished)
+    }
+
     fn in_force(&self, table: &str, at: Timestamp) -> InForce {
         // Opened content answers by itself: no look at the disk for every document.
         let judged = self.entry(table, at, |e| match self.is_here(&e.version.root) {
@@ -247,5 +307,20 @@ impl Tables for TableService {
             false => InForce::NotHere,
         });
         judged.unwrap_or(InForce::NotPublished)
+    }
+}
+
+/// What stands in a row of a version's content.
+fn cell(content: &Table, key: &[&str], column: Option<&str>, used: Used) -> TableRow {
+    let schema = content.schema();
+    let known = column.is_none_or(|c| schema.columns.iter().any(|own| own.name == c));
+    if schema.key.len() != key.len() || !known {
+        return TableRow::Unlike(used);
+    }
+    let key = Key(key.iter().map(|part| (*part).to_owned()).collect());
+    match (content.get(&key), column) {
+        (None, _) => TableRow::Missing(used),
+        (Some(_), None) => TableRow::Found(used, None),
+        (Some(row), Some(column)) => TableRow::Found(used, row.get(column).map(str::to_owned)),
     }
 }

@@ -26,6 +26,7 @@ use eport_codetables::{
     Beside, ImportReport, Impact, Options, Query as Text, Reading, Refusal, Request, Table, TableSchema, Use,
     UserKind, import,
 };
+use eport_documents::pack::CATALOGUE;
 use eport_model::{Code, Coded, NodeId, Timestamp, codes};
 use eport_registry::{Op, Outcome, TableId, TableVersion};
 use serde::Deserialize;
@@ -59,7 +60,7 @@ impl AsOf {
 pub(crate) fn instant(api: &Api, text: Option<&str>) -> Result<Timestamp, ApiError> {
     match text {
         Some(text) => parse_instant(text).map_err(|e| ApiError::bad(format!("as_of: {e}"))),
-        None => Ok(api.now()),
+        None => Ok(crate::tables_watch::agreed_now(api)),
     }
 }
 
@@ -142,6 +143,7 @@ pub async fn versions(
         rows: v.rows,
         effective: rfc3339(v.effective),
         published_at: rfc3339(v.published_at),
+        state: crate::tables_life::state_word(&v).to_owned(),
         published_by: v.publisher,
     };
     Ok(Answer(Page::whole(api.tables.versions(&id)?.into_iter().map(item).collect())).into_response())
@@ -289,8 +291,11 @@ pub async fn publish(
     };
     // Compared with the version it takes over from, which is not always the newest: history may be added later.
     let compared = at.unwrap_or(Timestamp::from_millis(i64::MAX));
-    let before =
-        versions.iter().filter(|v| v.effective <= compared).max_by_key(|v| (v.effective, v.version)).cloned();
+    let before = versions
+        .iter()
+        .filter(|v| v.effective <= compared && v.keeps_content())
+        .max_by_key(|v| (v.effective, v.version))
+        .cloned();
     let before_rules = before.as_ref().and_then(|v| TableSchema::parse(&v.schema).ok()).map(|s| s.rules);
     let before = match before {
         Some(v) => Some(open(&api, v).await?),
@@ -304,6 +309,12 @@ pub async fn publish(
         ApiError::new(codes::OVERLOADED, "other files are being read; ask again in a while")
     })?;
     let (inside, of, in_force) = (api.clone(), id.clone(), at.unwrap_or(api.now()));
+    let (packs, earlier) = (is_packs(&api, &id).then(|| api.packs.clone()), before.clone());
+    let import_options = Options {
+        // Packs are few and large: what a change of one means is judged by its content, not by a share of rows.
+        force: import_options.force || packs.is_some(),
+        ..import_options
+    };
     let judged = tokio::task::spawn_blocking(move || {
         let references = usage::references(&inside, &import_options.rules, in_force);
         let mut users = |going: &[String]| usage::users(&inside, &of, going, in_force).0;
@@ -318,13 +329,17 @@ pub async fn publish(
         Err(refusal) => return Ok(refused(answer, &refusal)),
     };
     answer.schema = content.schema_text();
+    if let Some(packs) = packs {
+        let now = Table::open(content.bytes.clone().into(), content.root)?;
+        packs.judge(earlier.as_ref(), &now, options.force)?;
+    }
     if options.dry_run {
         answer.version = newest + 1;
         return Ok(Answer(answer).into_response());
     }
     let same = versions
         .iter()
-        .filter(|v| at.is_none_or(|at| v.effective == at))
+        .filter(|v| v.keeps_content() && at.is_none_or(|at| v.effective == at))
         .max_by_key(|v| (v.effective, v.version));
     if let Some(v) = same.filter(|v| v.root == content.root && v.schema == answer.schema) {
         // The same content again: nothing to publish, so a repeated command changes nothing.
@@ -339,9 +354,8 @@ pub async fn publish(
         };
         return Err(ApiError::of(&conflict));
     }
-    let (objects, bytes) = (api.agent.objects().clone(), content.bytes);
-    let stored = tokio::task::spawn_blocking(move || objects.put(&bytes)).await;
-    stored.map_err(|e| ApiError::new(codes::INTERNAL, e.to_string()))??;
+    let staged = crate::staging::stage(&api, &id, newest + 1, content.bytes.into(), options.force).await?;
+    answer.lacking = staged.lacking.clone();
     let op = Op::PublishTable {
         table: id.clone(),
         version: newest + 1,
@@ -359,6 +373,11 @@ pub async fn publish(
         Ok(other) => Err(ApiError::new(codes::INTERNAL, format!("the registry answered {other:?}"))),
         Err(error) => Err(error),
     }
+}
+
+/// Whether a table is the catalogue of packs, whose rows are judged before they are published.
+fn is_packs(api: &Api, id: &TableId) -> bool {
+    id.name == CATALOGUE && api.tables.resolve(CATALOGUE).is_ok_and(|own| own == *id)
 }
 
 /// A refused import: the same object with `published: false` and the code (interfaces §2).
@@ -436,6 +455,7 @@ fn answer(id: &TableId, report: &ImportReport, newest: u64) -> ImportAnswer {
         schema: String::new(),
         effective: String::new(),
         published: false,
+        lacking: Vec::new(),
         error: None,
     }
 }

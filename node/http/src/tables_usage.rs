@@ -6,6 +6,7 @@
 use crate::state::Api;
 use eport_api_types::{self as t, DocumentDetail, DocumentQuery, LateDocument, PlatformLook, from_rfc3339};
 use eport_codetables::{Reading, Rules, Tally, TableSchema, Use, UserKind, uses_in_table};
+use eport_documents::pack::Shelf;
 use eport_documents::{Field, Kind};
 use eport_model::Timestamp;
 use eport_platform::{Platform, Scope};
@@ -116,7 +117,12 @@ fn documents(
         let region = platform.region().to_string();
         let is = |name: &str| api.tables.resolve(name).is_ok_and(|named| named == *id);
         let mut look = PlatformLook { region: region.clone(), documents: 0, complete: true };
-        for doc_type in platform.packs().types() {
+        // The packs of today say where documents keep codes; without them nothing can be looked at.
+        let Ok(packs) = api.packs.at(api.now()) else {
+            looks.push(PlatformLook { complete: false, ..look });
+            continue;
+        };
+        for doc_type in packs.types() {
             let mut fields = Vec::new();
             bound(&doc_type.fields, &is, &[], &mut fields);
             if !fields.is_empty() {

@@ -49,13 +49,17 @@ async fn asked(
     let (outline, forwarded) = (Outline::of(&request), request.headers().contains_key(FORWARDED));
     let body = request.extract::<Raw, _>().await?.0;
     if body.len() > len_max {
-        return Err(ApiError::new(codes::BODY_TOO_LARGE, format!("at most {len_max} bytes are taken at once")));
+        return Err(ApiError::new(
+            codes::BODY_TOO_LARGE,
+            format!("at most {len_max} bytes are taken at once"),
+        ));
     }
     let primary = api.registry.state().state.placement(region).map(|p| p.primary);
     let primary = primary.ok_or_else(|| ApiError::not_found(format!("platform {region}")))?;
     if primary == api.agent.me() {
         let open = api.agent.platform(region).filter(|h| h.status().borrow().is_open());
-        let open = open.ok_or_else(|| ApiError::new(codes::FENCED, format!("platform {region} is not open")))?;
+        let open =
+            open.ok_or_else(|| ApiError::new(codes::FENCED, format!("platform {region} is not open")))?;
         return Ok(Asked::Here(open, body));
     }
     if forwarded {
@@ -157,9 +161,11 @@ async fn take(
     let slot = api.readers.clone().try_acquire_owned();
     let _slot = slot.map_err(|_| ApiError::new(codes::OVERLOADED, "too many reads at once"))?;
     let agent = api.agent.clone();
-    let taken = tokio::task::spawn_blocking(move || agent.take_carried_tail(&tail, bytes, offset, part)).await;
+    let taken =
+        tokio::task::spawn_blocking(move || agent.take_carried_tail(&tail, bytes, offset, part)).await;
     let taken = taken.map_err(|e| ApiError::new(codes::INTERNAL, e.to_string()))?;
-    let received = taken.map_err(|reason| ApiError::new(codes::TAIL_NOT_TAKEN, format!("tail {id}: {reason}")))?;
+    let received =
+        taken.map_err(|reason| ApiError::new(codes::TAIL_NOT_TAKEN, format!("tail {id}: {reason}")))?;
     let (bytes, held) = match received {
         Received::Whole => (bytes, true),
         Received::Bytes(here) => (here, false),

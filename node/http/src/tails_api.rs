@@ -235,7 +235,12 @@ pub async fn certificates(
     need(&api, &caller, Action::Inspect, Some(region))?;
     let tail = tail_of(&api, region, &id)?;
     let (platform, found) = (crate::ca::primary_here(&api, region)?, needed(&api, &tail)?);
-    let rows = blocking(&api, move || platform.tail_certificates(&found)).await?;
+    let looking = api.clone();
+    let rows = blocking(&api, move || {
+        // A revocation is a decision too.
+        platform.tail_certificates(&found, &|row| crate::ca::revocation_of(&looking, row).is_some())
+    })
+    .await?;
     let items: Vec<CertificateItem> = rows
         .iter()
         .map(|row| CertificateItem {

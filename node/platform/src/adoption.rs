@@ -3,7 +3,8 @@
 //! What always holds: what is listed was signed and recorded in the tail and is in no ledger here; nothing is taken in by looking. A
 //! person adopts a certificate, as an import that is verified again, or revokes it.
 
-use crate::certificates::{CertificateRow, CertificateState};
+use crate::Error;
+use crate::certificates::{CertificateRow, CertificateState, DELEGATE_PROFILE};
 use crate::platform::Platform;
 use crate::rows;
 use crate::tails::{TailError, TailSource};
@@ -14,35 +15,46 @@ use eport_store::read_tail;
 pub const TAIL_CERTIFICATES_MAX: usize = 1_000;
 
 impl Platform {
-    /// Certificates that were given away in a tail and that no ledger here knows.
-    pub fn tail_certificates(&self, tail: &TailSource) -> Result<Vec<CertificateRow>, TailError> {
+    /// Certificates that were given away in a tail, that no ledger here knows, and about which nobody has decided: those that
+    /// `decided` names are left out, so that the others come into view.
+    pub fn tail_certificates(
+        &self,
+        tail: &TailSource,
+        decided: &dyn Fn(&CertificateRow) -> bool,
+    ) -> Result<Vec<CertificateRow>, TailError> {
         let (mut found, mut failed) = (Vec::new(), None);
         read_tail(&tail.manifest, |record| {
-            if record.header.kind != RecordKind::CertIssued || found.len() >= TAIL_CERTIFICATES_MAX {
+            let full = found.len() >= TAIL_CERTIFICATES_MAX || failed.is_some();
+            if record.header.kind != RecordKind::CertIssued || full {
                 return Ok(());
             }
             for effect in &record.effects {
-                let Effect::Put { key, value } = effect else { continue };
-                if !key.starts_with(b"c/") {
-                    continue;
-                }
-                match rows::decode::<CertificateRow>(key, value) {
-                    Ok(row) => found.push(row),
+                match self.open_certificate(effect, decided) {
+                    Ok(row) => found.extend(row),
                     Err(error) => failed = Some(error),
                 }
             }
             Ok(())
         })?;
-        if let Some(error) = failed {
-            return Err(error.into());
+        failed.map_or(Ok(found), |error| Err(error.into()))
+    }
+
+    fn open_certificate(
+        &self,
+        effect: &Effect,
+        decided: &dyn Fn(&CertificateRow) -> bool,
+    ) -> Result<Option<CertificateRow>, Error> {
+        let Effect::Put { key, value } = effect else { return Ok(None) };
+        if !key.starts_with(b"c/") {
+            return Ok(None);
         }
-        let mut unknown = Vec::new();
-        for row in found {
-            let known = self.certificate(&row.serial)?;
-            if known.is_none_or(|k| k.state == CertificateState::Intent) {
-                unknown.push(row);
-            }
+        let row: CertificateRow = rows::decode(key, value)?;
+        // The key of a CA's delegate died with its process.
+        if row.profile == DELEGATE_PROFILE {
+            return Ok(None);
         }
-        Ok(unknown)
+        let known = self.certificate(&row.serial)?;
+        let open = known.is_none_or(|k| k.state == CertificateState::Intent) && !decided(&row);
+        Ok(open.then_some(row))
     }
 }

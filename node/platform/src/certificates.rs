@@ -13,6 +13,9 @@ use eport_journal::Role;
 use eport_model::{Code, Coded, Digest, Draft, Effect, Epoch, RecordKind, RequestRef, Timestamp, codes};
 use serde::{Deserialize, Serialize};
 
+/// Profile of the certificates of delegates that answer OCSP for a CA: their keys live in the memory of one process.
+pub const DELEGATE_PROFILE: &str = "ocsp-delegate";
+
 /// How far a certificate has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum CertificateState {

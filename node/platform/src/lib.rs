@@ -39,7 +39,7 @@ mod usage;
 
 pub use adoption::TAIL_CERTIFICATES_MAX;
 pub use answer::SubmitAnswer;
-pub use certificates::{CertificateRow, CertificateState, LedgerError};
+pub use certificates::{CertificateRow, CertificateState, DELEGATE_PROFILE, LedgerError};
 pub use config::Config;
 pub use custody::{KEPT_MAX as WRAPPED_KEPT_MAX, WrappedRow};
 pub use enrolments::{Claim, Grant};
@@ -47,7 +47,7 @@ pub use error::Error;
 pub use hosting::{Body, Counted, Gate, Hosting, Refused};
 pub use keys::Keys;
 pub use log::Log;
-pub use platform::{Clock, Platform, SharedTables};
+pub use platform::{Clock, Platform, SharedPacks, SharedTables};
 pub use prepare::Caller;
 pub use query::Scope;
 pub use tails::{TailError, TailSource};

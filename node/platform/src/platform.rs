@@ -9,7 +9,8 @@ use crate::prepare::{Caller, Prepared, not_encrypted};
 use crate::sequencer::{Sequencer, closed_answer};
 use bytes::Bytes;
 use eport_agent::PlatformStatus;
-use eport_documents::{Packs, Tables};
+use eport_documents::Tables;
+use eport_documents::pack::Shelf;
 use eport_journal::Role;
 use eport_model::{RegionCode, Timestamp, codes};
 use std::sync::Arc;
@@ -22,6 +23,9 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// The node's tables.
 pub type SharedTables = Arc<dyn Tables + Send + Sync>;
+
+/// The node's packs.
+pub type SharedPacks = Arc<dyn Shelf>;
 
 /// Documents of a batch that travel to the sequencer together: the next ones are judged while these wait for the disk.
 const CHUNK: usize = 256;
@@ -37,7 +41,7 @@ pub struct Platform {
 
 pub(crate) struct Inner {
     pub(crate) log: Arc<dyn Log>,
-    pub(crate) packs: Arc<Packs>,
+    pub(crate) packs: SharedPacks,
     pub(crate) tables: SharedTables,
     pub(crate) clock: Clock,
     pub(crate) config: Config,
@@ -61,7 +65,7 @@ impl Platform {
     /// Starts the platform's sequencer on the current runtime.
     pub fn start(
         log: Arc<dyn Log>,
-        packs: Arc<Packs>,
+        packs: SharedPacks,
         tables: SharedTables,
         clock: Clock,
         config: Config,
@@ -94,11 +98,6 @@ impl Platform {
     /// Watches role, placement and numbers of the replica.
     pub fn status(&self) -> watch::Receiver<PlatformStatus> {
         self.inner.log.status()
-    }
-
-    /// The document types that are understood here.
-    pub fn packs(&self) -> &Packs {
-        &self.inner.packs
     }
 
     /// Hands in one document.
@@ -196,7 +195,7 @@ impl Platform {
             Ok(ring) => ring,
             Err(error) => return Slot::Answered(not_encrypted(&error)),
         };
-        match Prepared::new(caller, raw, signature, packs, tables, clock(), &ring) {
+        match Prepared::new(caller, raw, signature, &**packs, tables, clock(), &ring) {
             Ok(prepared) => Slot::Judged(Arc::new(prepared)),
             Err(answer) => Slot::Answered(*answer),
         }

@@ -4,7 +4,8 @@ use crate::answer::SubmitAnswer;
 use crate::platform::SharedTables;
 use crate::{Error, keys, rows};
 use bytes::Bytes;
-use eport_documents::{BusinessKey, Document, Packs};
+use eport_documents::pack::Shelf;
+use eport_documents::{BusinessKey, Document};
 use eport_envelope::{Blind, KeyRing, Part};
 use eport_model::{Coded, Digest, Timestamp};
 
@@ -57,13 +58,13 @@ impl Prepared {
         caller: &Caller,
         raw: &[u8],
         signature: Option<Bytes>,
-        packs: &Packs,
+        packs: &dyn Shelf,
         tables: &SharedTables,
         at: Timestamp,
         ring: &KeyRing,
     ) -> Result<Self, Box<SubmitAnswer>> {
-        let mut document = Document::judge(raw, packs, &**tables, at)
-            .map_err(|refusal| Box::new(SubmitAnswer::from(refusal)))?;
+        let judged = packs.at(at).and_then(|packs| Document::judge(raw, &packs, &**tables, at));
+        let mut document = judged.map_err(|refusal| Box::new(SubmitAnswer::from(refusal)))?;
         let key = BusinessKey {
             lodged_by: caller.lodged_by.clone(),
             doc_type: document.kind.doc_type.to_string(),

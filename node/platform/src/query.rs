@@ -205,13 +205,13 @@ impl Platform {
 
     /// Index prefixes that together hold every match, in key order.
     fn prefixes(&self, filter: &Filter) -> Vec<Bytes> {
-        let types = || self.inner.packs.types().map(|t| &*t.doc_type);
+        let known = || self.inner.packs.types().into_iter();
         match (&filter.blind, &filter.doc_type) {
             (Some(reference), Some(t)) => vec![rows::references(t, reference)],
-            (Some(reference), None) => types().map(|t| rows::references(t, reference)).collect(),
+            (Some(reference), None) => known().map(|t| rows::references(&t, reference)).collect(),
             (None, Some(t)) => vec![rows::states(Some(t), filter.state)],
             (None, None) if filter.state.is_some() => {
-                types().map(|t| rows::states(Some(t), filter.state)).collect()
+                known().map(|t| rows::states(Some(&*t), filter.state)).collect()
             }
             (None, None) => vec![rows::states(None, None)],
         }

@@ -182,7 +182,7 @@ impl Platform {
         let caller = Caller { subject: request.caller.clone(), lodged_by: row.lodged_by.clone() };
         let (packs, tables) = (&self.inner.packs, &self.inner.tables);
         let signature = request.signature.clone();
-        let judged = Prepared::new(&caller, &plain, signature, packs, tables, request.accepted_at, &ring);
+        let judged = Prepared::new(&caller, &plain, signature, &**packs, tables, request.accepted_at, &ring);
         let mut prepared = judged.map_err(|answer| Conflict::of_answer(&answer))?;
         prepared.origin = Some(Origin {
             tail: tail.to_owned(),

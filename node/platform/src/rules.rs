@@ -6,12 +6,12 @@ use crate::Error;
 use crate::job::{Settled, Stored};
 use crate::log::Log;
 use crate::numbers::Numbers;
-use crate::platform::SharedTables;
+use crate::platform::{SharedPacks, SharedTables};
 use crate::prepare::Prepared;
 use crate::read;
 use crate::rows::{self, DocumentRow, ReferenceRow};
 use bytes::Bytes;
-use eport_documents::{DocId, Document, Failure, Packs, Refusal, State, VersionStep};
+use eport_documents::{DocId, Document, Failure, Refusal, State, VersionStep};
 use eport_model::{Draft, Durability, Effect, Epoch, JournalIndex, RecordKind, RequestRef, Timestamp};
 use std::sync::Arc;
 use tracing::{debug, warn};
@@ -50,7 +50,7 @@ pub(crate) enum Verdict {
 /// What the rules read, and where numbers come from.
 pub(crate) struct Rules {
     pub(crate) log: Arc<dyn Log>,
-    pub(crate) packs: Arc<Packs>,
+    pub(crate) packs: SharedPacks,
     pub(crate) tables: SharedTables,
     pub(crate) numbers: Numbers,
 }
@@ -119,12 +119,18 @@ impl Rules {
         if moment.promise.never && (moment.promise.demanded || p.document.kind.replicated) {
             return Ok(Verdict::Settle(Settled::Unpromisable));
         }
-        // Tables may have changed between the judgement and this record's time.
-        let again = if p.document.holds_at(&*self.tables, moment.time) {
+        let packs = match self.packs.at(moment.time) {
+            Ok(packs) => packs,
+            Err(refusal) => return Ok(Verdict::Settle(Settled::Refused(refusal))),
+        };
+        let kind = &p.document.kind;
+        let same_pack = packs.get(&kind.doc_type).is_some_and(|now| Arc::ptr_eq(now, kind));
+        // Tables, packs and the day may have changed between the judgement and this record's time.
+        let again = if same_pack && p.document.holds_at(&*self.tables, moment.time) {
             None
         } else {
-            debug!(key = %p.key, "judged again: a table changed");
-            match Document::judge(&p.plain, &self.packs, &*self.tables, moment.time) {
+            debug!(key = %p.key, "judged again: a table, a pack or the day changed");
+            match Document::judge(&p.plain, &packs, &*self.tables, moment.time) {
                 Ok(document) => Some(document),
                 Err(refusal) => return Ok(Verdict::Settle(Settled::Refused(refusal))),
             }
@@ -134,7 +140,7 @@ impl Rules {
             Some(row) => row.doc_id.parse().ok(),
             None => match self.numbers.take(&moment.blocks) {
                 Some(number) => DocId::new(
-                    document.kind.number_letter,
+                    document.number_letter,
                     moment.time,
                     document.kind.pack.utc_offset_minutes,
                     number,

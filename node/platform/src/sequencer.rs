@@ -15,7 +15,7 @@ use crate::served::Served;
 use crate::{Config, Error};
 use bytes::Bytes;
 use eport_agent::{Pending, PlatformStatus};
-use eport_documents::{DocId, Failure, Packs, State};
+use eport_documents::{DocId, Failure, State};
 use eport_journal::{Outcome, Role};
 use eport_model::{Draft, Durability, Epoch, JournalIndex, NodeId, RecordKind, Timestamp};
 use eport_registry::DurabilityMode;
@@ -72,7 +72,7 @@ pub(crate) struct Sequencer {
 impl Sequencer {
     pub(crate) fn new(
         log: Arc<dyn Log>,
-        packs: Arc<Packs>,
+        packs: crate::platform::SharedPacks,
         tables: SharedTables,
         clock: Clock,
         config: Config,

@@ -4,6 +4,7 @@
 //! present and re-submitted are final. A re-submission may be repeated at any time: what is decided is passed over, what is
 //! present is counted, and the business key lets nothing in twice, whichever tail or trader brings it.
 
+use crate::certificates::{CertificateRow, DELEGATE_PROFILE};
 use crate::job::Settled;
 use crate::platform::Platform;
 use crate::resubmit::{Conflict, TailDocument, alias_effect, tail_effect};
@@ -210,6 +211,10 @@ impl Platform {
     fn class_of_certificate(&self, record: &Record) -> Result<Class, Error> {
         let id = record.header.request.as_ref().map(|r| r.id.as_str()).unwrap_or_default();
         let serial = id.split('/').nth(1).unwrap_or_default();
+        // The key of a CA's delegate died with its process: nothing is left to decide.
+        if id.starts_with("certificate/") && of_delegate(record)? {
+            return Ok(Class::None);
+        }
         let detail = match (self.certificate(serial)?, &record.header.kind) {
             (Some(row), RecordKind::CertIssued) if !row.certificate.is_empty() => return Ok(Class::None),
             (_, RecordKind::CertIntent) => return Ok(Class::None),
@@ -434,6 +439,18 @@ impl Platform {
             self.write_own(draft, generation, "what was found is not confirmed by the backups yet").await;
         written.map_err(|(code, detail)| TailError::NotNow { code, detail })
     }
+}
+
+/// Whether a record of a CA's ledger is about a delegate that answers OCSP.
+fn of_delegate(record: &Record) -> Result<bool, Error> {
+    for effect in &record.effects {
+        if let Effect::Put { key, value } = effect
+            && key.starts_with(b"c/")
+        {
+            return Ok(rows::decode::<CertificateRow>(key, value)?.profile == DELEGATE_PROFILE);
+        }
+    }
+    Ok(false)
 }
 
 fn not_now(code: Code, detail: &str) -> TailError {

@@ -221,6 +221,8 @@ pub struct Shipping {
     pub bootstrap_rate_kib: u64,
     /// Backups that this node sends checkpoints to at the same time. 1–64, default 2.
     pub bootstrap_sends: usize,
+    /// Content of catalogs is fetched no faster than this, each catalog, in KiB a second; 0 for no limit. Default 65536.
+    pub catalog_rate_kib: u64,
     /// A slot keeps at most so many records for one backup. 1–10^12, default 1000000.
     pub slot_records: u64,
     /// A slot keeps at most so many MiB of records. 1–10^9, default 8192.
@@ -235,6 +237,7 @@ impl Default for Shipping {
             bootstrap_records: 10_000,
             bootstrap_rate_kib: 65_536,
             bootstrap_sends: 2,
+            catalog_rate_kib: 65_536,
             slot_records: 1_000_000,
             slot_mib: 8_192,
             slot_age_s: 86_400,
@@ -351,6 +354,7 @@ impl Config {
         within("shipping.bootstrap_records", s.bootstrap_records, 1, 1_000_000_000_000)?;
         within("shipping.bootstrap_rate_kib", s.bootstrap_rate_kib, 0, 1 << 30)?;
         within("shipping.bootstrap_sends", s.bootstrap_sends as u64, 1, 64)?;
+        within("shipping.catalog_rate_kib", s.catalog_rate_kib, 0, 1 << 30)?;
         within("shipping.slot_records", s.slot_records, 1, 1_000_000_000_000)?;
         within("shipping.slot_mib", s.slot_mib, 1, 1_000_000_000)?;
         within("shipping.slot_age_s", s.slot_age_s, 1, 1_000_000_000)?;

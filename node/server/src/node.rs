@@ -9,8 +9,7 @@ use crate::telemetry::Telemetry;
 use crate::{Exit, founding};
 use eport_agent::{Agent, Clock, Dispatcher, PlatformHandle};
 use eport_consensus::{Profile, Registry};
-use eport_documents::Packs;
-use eport_http::{Api, ApiConfig, Lists, Receiver, TableService};
+use eport_http::{Api, ApiConfig, Lists, PackService, Receiver, TableService};
 use eport_model::codes;
 use eport_platform::{Hosting, Platform};
 use eport_store::{Budget, DataDir, ObjectStore, RegistryStore, Shared};
@@ -26,8 +25,6 @@ use tracing::{error, info, warn};
 
 /// A node does not start with less free space than this: a full disk in the first minute helps nobody.
 const FREE_BYTES_MIN: u64 = 64 << 20;
-/// Largest content of a table.
-const OBJECT_LEN_MAX: u64 = 2 << 30;
 
 type Ready = Result<(), String>;
 
@@ -96,7 +93,7 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
     let bytes = config.limits.memory_mib << 20;
     let shared =
         Shared::new(Budget { cache_bytes: bytes / 4 * 3, buffer_bytes: bytes / 4, ..Budget::default() })?;
-    let objects = ObjectStore::open(&data.objects(), OBJECT_LEN_MAX)?;
+    let objects = ObjectStore::open(&data.objects())?;
     let registry_store = RegistryStore::open(&data.registry())?;
     // Listen before anything is announced, so that a taken port ends the start early.
     let api_listener = listen(config.listen.api).await?;
@@ -173,6 +170,7 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
             scrub_every: Duration::from_secs(config.verify.scrub_every_s),
             scrub_bytes_s: config.verify.scrub_mib_s << 20,
         },
+        catalog: eport_agent::CatalogSettings { fetch_bytes_s: config.shipping.catalog_rate_kib << 10 },
         signer: Some(signer),
     };
     let dir = data.path().to_owned();
@@ -184,7 +182,7 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
         agent_config,
         data,
         shared,
-        objects.clone(),
+        objects,
         registry.clone(),
         transport.clone(),
         dispatcher.board(),
@@ -208,7 +206,7 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
         None => None,
     };
     let archiver = config.archive.as_ref().map(|section| Archiver::start(section, agent.clone()));
-    let tables = TableService::new(registry.clone(), objects, config.node.region.province());
+    let tables = TableService::new(agent.clone(), config.node.region.province());
     let trust_pem = crate::trust::text(&trust)?;
     let trust_stop = Arc::new(tokio::sync::Notify::new());
     let follower =
@@ -222,7 +220,8 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
         registry_profile: config.registry.profile.clone(),
     };
     let hosting = Hosting::new(std::thread::available_parallelism().map_or(2, usize::from));
-    let factory = factory(config, built_in_packs()?, tables.clone(), keeper.clone(), clock, hosting.clone());
+    let packs = packs(tables.clone())?;
+    let factory = factory(config, packs.clone(), tables.clone(), keeper.clone(), clock, hosting.clone());
     let desk = eport_http::Desk::open(&desk_dir, config.node.id.as_str()).map_err(|e| Exit {
         code: codes::ACCESS_LOG_FAILED,
         detail: format!("{}: {e}", desk_dir.display()),
@@ -234,6 +233,7 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
         agent.clone(),
         tls.clone(),
         tables,
+        packs,
         Arc::new(crate::custody::cas(config)?),
         lists,
         ready,
@@ -354,16 +354,15 @@ fn mark_used_id(config: &Config) -> Result<(), Exit> {
 }
 
 /// A built-in pack that does not compile is our own mistake, shown at the start and not at the first document.
-fn built_in_packs() -> Result<Arc<Packs>, Exit> {
-    let packs = Packs::builtin()
-        .map_err(|e| Exit { code: codes::INTERNAL, detail: format!("built-in pack: {e}") })?;
-    Ok(Arc::new(packs))
+fn packs(tables: Arc<TableService>) -> Result<Arc<PackService>, Exit> {
+    PackService::new(tables)
+        .map_err(|e| Exit { code: codes::INTERNAL, detail: format!("built-in pack: {e}") })
 }
 
 /// Makes the business side of a platform, with the keys that the keeper puts and renews.
 fn factory(
     config: &Config,
-    packs: Arc<Packs>,
+    packs: Arc<PackService>,
     tables: Arc<TableService>,
     keeper: Arc<Keeper>,
     clock: Clock,

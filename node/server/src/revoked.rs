@@ -167,3 +167,78 @@ fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use eport_authority::{Authority, CaPurpose, IssuingSpec, Key, LeafNames, Validity, bundle_pem};
+    use eport_tls::{Identity, Revocations, TrustBundle};
+    use time::OffsetDateTime;
+
+    fn tls() -> Tls {
+        let (domain, now) = ("gd.eport.example".parse().unwrap(), OffsetDateTime::now_utc());
+        let (region, epoch) = ("440000".parse().unwrap(), eport_model::Epoch::INITIAL);
+        let root = Authority::create_root("gd", &domain, Validity::days(now, 100)).unwrap();
+        let spec = IssuingSpec { region, purpose: CaPurpose::Any, epoch, loopback: true };
+        let ca = root.create_issuing(spec, Validity::days(now, 90)).unwrap();
+        let (node, names) = ("gz-a-1".parse().unwrap(), LeafNames::default());
+        let issued =
+            ca.issue_node(region, node, &names, Key::Generate, epoch, Validity::days(now, 30)).unwrap();
+        let key = issued.key_pem.as_ref().unwrap();
+        let identity = Identity::from_pem(issued.chain_pem.as_bytes(), key.as_bytes()).unwrap();
+        let bundle = TrustBundle::from_pem(bundle_pem([&root, &ca]).as_bytes(), domain).unwrap();
+        Tls::new(&identity, bundle, Revocations::default()).unwrap()
+    }
+
+    fn entry(text: &str) -> Entry {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_registry_of_yesterday_takes_no_revocation_back_also_not_after_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let (first, rule) = (tls(), format!("key/{}", eport_model::Digest::of(b"stolen")));
+        let today = ["0100000001aa", "0100000001bb", &rule];
+        let mut revoked = Revoked::open(dir.path(), &first).unwrap();
+        assert!(revoked.unite(today.into_iter().map(entry), &first));
+        let holds = |tls: &Tls| {
+            let serials = today[..2].iter().all(|s| tls.revocations().contains(&s.parse().unwrap()));
+            let (key, other) = (eport_model::Digest::of(b"stolen"), eport_model::Digest::of(b"ca"));
+            let mark = eport_model::CertificateMark { serial: "07", key, issuer: other, not_before: 0 };
+            serials && tls.revocations().distrusts(&mark)
+        };
+        assert!(holds(&first));
+        // The registry was set back: it knows one of the three, and another that came later.
+        assert!(!revoked.unite([entry(today[0])].into_iter(), &first), "nothing is new");
+        assert!(holds(&first), "and nothing is gone");
+        drop(revoked);
+        // Killed in the middle of a line, started without any registry.
+        let path = dir.path().join(FILE);
+        let mut text = std::fs::read_to_string(&path).unwrap();
+        text.push_str("0100000001c");
+        std::fs::write(&path, text).unwrap();
+        let second = tls();
+        let mut revoked = Revoked::open(dir.path(), &second).unwrap();
+        assert!(holds(&second), "in force before anything else is known");
+        assert!(revoked.unite([entry("0100000001cc")].into_iter(), &second));
+        assert!(second.revocations().contains(&"0100000001cc".parse().unwrap()));
+        let lines = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(lines.lines().count(), 4, "{lines}");
+        assert!(today.iter().all(|t| lines.lines().any(|l| l == *t)));
+    }
+
+    #[test]
+    fn a_set_that_cannot_be_written_is_in_force_and_one_that_cannot_be_read_stops_the_start() {
+        let dir = tempfile::tempdir().unwrap();
+        let tls = tls();
+        let mut revoked = Revoked::open(dir.path(), &tls).unwrap();
+        std::fs::create_dir(dir.path().join(FILE)).unwrap();
+        assert!(revoked.unite([entry("01aa")].into_iter(), &tls));
+        assert!(tls.revocations().contains(&"01aa".parse().unwrap()));
+        std::fs::remove_dir(dir.path().join(FILE)).unwrap();
+        assert!(revoked.unite([entry("01aa")].into_iter(), &tls), "written at the next look");
+        assert_eq!(std::fs::read_to_string(dir.path().join(FILE)).unwrap(), "01aa\n");
+        std::fs::write(dir.path().join(FILE), "neither serial nor rule\n").unwrap();
+        assert!(Revoked::open(dir.path(), &tls).is_err(), "a set that is guessed at would be too small");
+    }
+}

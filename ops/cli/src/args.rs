@@ -2,7 +2,7 @@
 
 use crate::commands::{
     access_log, approval, backup, ca, cert, context, delegation, demo, dev, doc, drill, init, journal, node,
-    plan, platform, quorum, role, session, simple, site, status, table, tail, user,
+    pack, plan, platform, quorum, role, session, simple, site, status, table, tail, user,
 };
 use crate::lang::Lang;
 use clap::{Args, Parser, Subcommand};
@@ -107,6 +107,8 @@ pub enum Command {
     Tail(tail::TailArgs),
     /// Import and read code tables
     Table(table::TableArgs),
+    /// Read, check, test and compare standards packs
+    Pack(pack::PackArgs),
     /// Lodge and read documents
     Doc(doc::DocArgs),
     /// Verify, export and look at journals

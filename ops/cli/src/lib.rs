@@ -54,7 +54,7 @@ pub fn run(argv: Vec<OsString>) -> u8 {
 async fn dispatch(cli: Cli, out: Out) -> Result<(), Error> {
     use commands::{
         access_log, approval, backup, ca, cert, context, delegation, demo, dev, doc, drill, init, journal,
-        node, plan, platform, quorum, role, session, simple, site, status, table, tail, user,
+        node, pack, plan, platform, quorum, role, session, simple, site, status, table, tail, user,
     };
     let global = &cli.global;
     match cli.command {
@@ -68,6 +68,7 @@ async fn dispatch(cli: Cli, out: Out) -> Result<(), Error> {
         Command::Quorum(args) => quorum::run(args, global, out).await,
         Command::Status(args) => status::run(args, global, out).await,
         Command::Tail(args) => tail::run(args, global, out).await,
+        Command::Pack(args) => pack::run(args, global, out).await,
         Command::Table(args) => table::run(args, global, out).await,
         Command::Doc(args) => doc::run(args, global, out).await,
         Command::Journal(args) => journal::run(args, global, out).await,

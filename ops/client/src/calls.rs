@@ -127,7 +127,7 @@ impl Client {
     }
 
     /// Puts bytes where the path says and reads the answer. Only for what may be repeated.
-    pub async fn upload<T: DeserializeOwned>(
+    pub async fn put_bytes<T: DeserializeOwned>(
         &self,
         path: &str,
         query: &[(&str, String)],

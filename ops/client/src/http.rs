@@ -319,7 +319,9 @@ impl Client {
         let request = match &call.body {
             Body::None => request,
             Body::Json(bytes) => request.header("content-type", "application/json").body(bytes.clone()),
-            Body::Octets(bytes) => request.header("content-type", "application/octet-stream").body(bytes.clone()),
+            Body::Octets(bytes) => {
+                request.header("content-type", "application/octet-stream").body(bytes.clone())
+            }
             Body::Ndjson(bytes) => request.header("content-type", "application/x-ndjson").body(bytes.clone()),
             Body::Table(file) => request.multipart(file.form()?),
         };

@@ -27,12 +27,13 @@ mod tails;
 mod verification;
 mod view;
 
+pub use catalog::{BUNDLE_LEN_MAX, BundleError, Carried, CatalogSoft};
 pub use checkpoints::Bootstrap;
 pub use clock::Clock;
 pub use dispatch::{Dispatcher, ForwardHandler};
 pub use error::Error;
 pub use handle::{Pending, PlatformHandle, PlatformStatus, QueueFull, StateDigest};
-pub use node::{Agent, Config};
+pub use node::{Agent, CatalogSettings, Config};
 pub use platform::BootstrapSoft;
 pub use soft::{
     ArchiveSoft, BackupSetSoft, BackupSoft, KEPT, PlatformSoft, SlotSoft, SoftBoard, SoftState, TableSoft,

@@ -43,6 +43,19 @@ const HEADS_EVERY: Duration = Duration::from_secs(60);
 /// How long one command of the agent may take.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How catalog content is fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CatalogSettings {
+    /// Bytes fetched in a second at most, a catalog; 0: as fast as the line is. Default 64 MiB.
+    pub fetch_bytes_s: u64,
+}
+
+impl Default for CatalogSettings {
+    fn default() -> Self {
+        Self { fetch_bytes_s: 64 << 20 }
+    }
+}
+
 /// What the agent needs to know of its node.
 pub struct Config {
     /// This node.
@@ -63,6 +76,8 @@ pub struct Config {
     pub version: String,
     /// How often and how fast this node verifies what it keeps.
     pub verification: Verification,
+    /// How catalog content is fetched.
+    pub catalog: crate::CatalogSettings,
     /// Signs heads of journals. `None`: none are signed here.
     pub signer: Option<eport_consensus::StepSigner>,
 }
@@ -96,7 +111,10 @@ struct Inner {
     broken: Mutex<BTreeMap<RegionCode, String>>,
     /// Last records of journals that lie here without a duty.
     kept: Mutex<BTreeMap<RegionCode, Position>>,
-    fetched: Mutex<BTreeMap<eport_model::Digest, (u64, f64)>>,
+    book: Mutex<catalog::Book>,
+    offers: catalog::Offers,
+    scrub_asked: Notify,
+    carried: Mutex<Vec<eport_registry::TableVersion>>,
     /// What is told of the backups that this node makes by schedule.
     backup_set: Mutex<Option<crate::BackupSetSoft>>,
     reports: Arc<SealReports>,
@@ -151,7 +169,10 @@ impl Agent {
             hosted: watch::Sender::new(0),
             broken: Mutex::default(),
             kept: Mutex::default(),
-            fetched: Mutex::default(),
+            book: Mutex::default(),
+            offers: catalog::Offers::default(),
+            scrub_asked: Notify::new(),
+            carried: Mutex::default(),
             backup_set: Mutex::default(),
             reports: Arc::default(),
             desk: Arc::default(),
@@ -171,6 +192,7 @@ impl Agent {
         };
         let agent = Self { inner: Arc::new(inner) };
         tokio::task::block_in_place(|| agent.look_for_journals())?;
+        tokio::task::block_in_place(|| agent.load_carried());
         // Subscribed before the first look, so that no change falls between the two.
         let changes = agent.inner.registry.changes();
         agent.follow_registry_once().await?;
@@ -183,6 +205,7 @@ impl Agent {
         agent.spawn(agent.clone().keep_tails());
         agent.spawn(agent.clone().keep_checkpoints());
         agent.spawn(catalog::follow(agent.clone()));
+        agent.spawn(catalog::tend(agent.clone()));
         agent.spawn(coordinator::follow(agent.clone()));
         agent.spawn(lease::follow(agent.clone()));
         agent.spawn(crate::drills::follow(agent.clone()));
@@ -574,8 +597,33 @@ impl Agent {
         catalog::serve(self, payload).await
     }
 
-    pub(crate) fn note_fetched(&self, root: eport_model::Digest, bytes: u64, seconds: f64) {
-        self.inner.fetched.lock().unwrap_or_else(PoisonError::into_inner).insert(root, (bytes, seconds));
+    pub(crate) fn book_lock(&self) -> &Mutex<catalog::Book> {
+        &self.inner.book
+    }
+
+    pub(crate) fn carried_lock(&self) -> &Mutex<Vec<eport_registry::TableVersion>> {
+        &self.inner.carried
+    }
+
+    pub(crate) fn offers(&self) -> &catalog::Offers {
+        &self.inner.offers
+    }
+
+    pub(crate) fn catalog_settings(&self) -> crate::CatalogSettings {
+        self.inner.config.catalog
+    }
+
+    pub(crate) fn scrub_asked(&self) -> &Notify {
+        &self.inner.scrub_asked
+    }
+
+    /// Has this node look through its catalog objects now.
+    pub fn scrub_catalog(&self) {
+        self.inner.scrub_asked.notify_one();
+    }
+
+    /// Peers hear of this node at once.
+    pub(crate) fn tell_soon(&self) {
         self.inner.news.notify_one();
     }
 }

@@ -33,6 +33,8 @@ pub struct SoftState {
     pub platforms: Vec<PlatformSoft>,
     /// Table versions it can serve.
     pub tables: Vec<TableSoft>,
+    /// Its catalogs as a whole: staged contents, objects, troubles.
+    pub catalog: crate::CatalogSoft,
     /// Milliseconds since its newest news of the registry left a leader that a majority followed; `None` before the first.
     pub news_ms: Option<u64>,
     /// Numbers of the revocation lists that it has, by the CA's key.

@@ -3,7 +3,7 @@
 //! Rows are kept encoded in one buffer with an offset each, so the memory is that of the content itself and 16 bytes a row.
 
 use crate::rows::{MAGIC, key_cmp};
-use crate::{CONTENT_LEN_MAX, EncodeError, FIELD_LEN_MAX, Schema, varint};
+use crate::{CONTENT_LEN_MAX, EncodeError, FIELD_LEN_MAX, ROW_LEN_MAX, Schema, varint};
 use std::cmp::Ordering;
 
 /// Two rows with one key, by the marks their caller gave them.
@@ -92,6 +92,10 @@ impl RowBuffer {
         }
         if found != self.schema.columns.len() {
             return Err(EncodeError::Width { row: mark, found, columns: self.schema.columns.len() });
+        }
+        let len = self.bytes.len() - start;
+        if len > ROW_LEN_MAX {
+            return Err(EncodeError::RowTooLong { row: mark, len });
         }
         let offset = |n: usize| u32::try_from(n).map_err(|_| EncodeError::TooLarge);
         let entry = Entry { start: offset(start)?, end: offset(self.bytes.len())?, mark };

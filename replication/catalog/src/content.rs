@@ -1,48 +1,54 @@
-//! The content of a version as objects: one a version now, chunks under an index later.
-//!
-//! Whoever fetches objects asks `objects` what a version consists of, and `assemble` to prove what came.
+//! The content of a version, put together from its objects and proven.
 
-use crate::{ContentError, Header, TableVersion};
+use crate::index::{ObjectSource, WalkError, chunks};
+use crate::{CONTENT_LEN_MAX, ContentError, Header, TableVersion, root_of};
 use eport_identity::Digest;
 
-/// One digest-addressed piece of a version's content.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct ContentObject {
-    /// Digest of the object's bytes before any compression.
-    pub digest: Digest,
-    /// Their number.
-    pub len: u64,
+/// First bytes of content that is no table: a pack, a directory, anything that is used as a whole.
+const BLOB: &[u8; 5] = b"EPBL\x01";
+
+/// The content that carries these bytes as they are.
+pub fn blob(bytes: &[u8]) -> Vec<u8> {
+    [BLOB.as_slice(), bytes].concat()
 }
 
-/// A place that keeps objects by digest. Compression, files and caches are its own matter.
-pub trait ContentStore {
-    /// What can go wrong in keeping and reading.
-    type Error;
-    /// Keeps bytes and gives their digest; keeping what is kept already changes nothing.
-    fn put(&self, bytes: &[u8]) -> Result<Digest, Self::Error>;
-    /// The bytes of a digest, verified; `None` when they are not here.
-    fn get(&self, digest: &Digest) -> Result<Option<Vec<u8>>, Self::Error>;
-    /// True when the object is here.
-    fn has(&self, digest: &Digest) -> Result<bool, Self::Error>;
+/// The bytes that a content carries; `None` for a table, and for what is no content.
+pub fn blob_bytes(content: &[u8]) -> Option<&[u8]> {
+    content.strip_prefix(BLOB.as_slice())
 }
 
-/// The objects a version's content consists of.
-pub fn objects(version: &TableVersion) -> Vec<ContentObject> {
-    vec![ContentObject { digest: version.root, len: version.bytes }]
+/// Joins the chunks of a root. The source proves each object; the index proves their order and number.
+pub fn join<S: ObjectSource>(source: &S, root: &Digest) -> Result<Vec<u8>, WalkError<S::Error>> {
+    let chunks = chunks(source, root)?;
+    let total: u64 = chunks.iter().map(|c| c.bytes).fold(0, u64::saturating_add);
+    let wrong = |what| WalkError::Content(ContentError::Metadata { root: *root, what });
+    if total > CONTENT_LEN_MAX as u64 {
+        return Err(wrong("it is larger than a content may be"));
+    }
+    let mut content = Vec::new();
+    for chunk in chunks {
+        let bytes = source.get(&chunk.digest).map_err(WalkError::Objects)?;
+        let bytes = bytes.ok_or(ContentError::Missing(chunk.digest))?;
+        if bytes.len() as u64 != chunk.bytes {
+            return Err(wrong("the length of a chunk"));
+        }
+        if content.capacity() == 0 {
+            // The first chunk is there: the claim is worth believing, in steps.
+            content.reserve_exact(usize::try_from(total).unwrap_or(0).min(64 << 20));
+        }
+        content.extend_from_slice(&bytes);
+    }
+    Ok(content)
 }
 
-/// Puts a version's content together from its objects and proves it: digests, order of rows, schema and row count.
-pub fn assemble(
-    version: &TableVersion,
-    mut object: impl FnMut(&Digest) -> Option<Vec<u8>>,
-) -> Result<Vec<u8>, ContentError> {
-    let content = object(&version.root).ok_or(ContentError::Missing(version.root))?;
-    let found = Digest::of(&content);
+/// Holds a content against what is published of it: root, order of rows, schema, number of rows and bytes.
+pub fn prove(version: &TableVersion, content: &[u8]) -> Result<(), ContentError> {
+    let found = root_of(content)?;
     if found != version.root {
         return Err(ContentError::WrongDigest { wanted: version.root, found });
     }
-    let header = Header::read(&content)?;
-    for row in header.walk(&content) {
+    let header = Header::read(content)?;
+    for row in header.walk(content) {
         row?;
     }
     let mismatch = |what| Err(ContentError::Metadata { root: version.root, what });
@@ -52,5 +58,12 @@ pub fn assemble(
     if header.rows() != version.rows || content.len() as u64 != version.bytes {
         return mismatch("number of rows or bytes");
     }
+    Ok(())
+}
+
+/// Puts a version's content together from its objects and proves it.
+pub fn assemble<S: ObjectSource>(version: &TableVersion, source: &S) -> Result<Vec<u8>, WalkError<S::Error>> {
+    let content = join(source, &version.root)?;
+    prove(version, &content)?;
     Ok(content)
 }

@@ -62,6 +62,14 @@ pub enum EncodeError {
         /// Bytes of the field.
         len: usize,
     },
+    /// A row over the limit.
+    #[error("row {row} has {len} bytes; {max} are allowed", max = crate::ROW_LEN_MAX)]
+    RowTooLong {
+        /// The caller's mark of the row.
+        row: u64,
+        /// Bytes of the row.
+        len: usize,
+    },
     /// The content would be over the limit.
     #[error("the table needs more than {max} bytes", max = crate::CONTENT_LEN_MAX)]
     TooLarge,

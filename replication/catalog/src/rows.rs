@@ -4,7 +4,7 @@
 //! A row is its fields in column order, each a length and UTF-8 bytes. Lengths are shortest-form varints, so a table has
 //! exactly one encoding. Keys compare field by field, by bytes. `Rows` proves all of this while it walks.
 
-use crate::{DamageError, FIELD_LEN_MAX, Schema, varint};
+use crate::{DamageError, FIELD_LEN_MAX, ROW_LEN_MAX, Schema, varint};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -24,6 +24,22 @@ pub struct Header {
 impl Header {
     /// Reads the front of a content. The claimed number of rows is held against the bytes that are there.
     pub fn read(content: &[u8]) -> Result<Self, DamageError> {
+        let header = Self::front(content)?;
+        // Every field takes at least its length byte.
+        let least = header.rows.saturating_mul(header.schema.columns.len() as u64);
+        if least > (content.len() - header.start) as u64 {
+            let what = "more rows are claimed than the bytes can hold";
+            return Err(DamageError { offset: header.start, what });
+        }
+        Ok(header)
+    }
+
+    /// Reads the front alone, without the rows behind it; `None` when it is none.
+    pub(crate) fn read_front(front: &[u8]) -> Option<Self> {
+        Self::front(front).ok()
+    }
+
+    fn front(content: &[u8]) -> Result<Self, DamageError> {
         let fail = |offset, what| Err(DamageError { offset, what });
         let Some(rest) = content.strip_prefix(MAGIC.as_slice()) else {
             return fail(0, "not table content of a known layout");
@@ -35,10 +51,6 @@ impl Header {
         let Some((rows, rest)) = varint::take(rest) else {
             return fail(at, "the number of rows is malformed");
         };
-        // Every field takes at least its length byte.
-        if rows.saturating_mul(schema.columns.len() as u64) > rest.len() as u64 {
-            return fail(at, "more rows are claimed than the bytes can hold");
-        }
         Ok(Header { key: schema.key_places(), schema, rows, start: content.len() - rest.len() })
     }
 
@@ -50,6 +62,16 @@ impl Header {
     /// Number of rows.
     pub fn rows(&self) -> u64 {
         self.rows
+    }
+
+    /// Where the rows begin.
+    pub(crate) fn start(&self) -> usize {
+        self.start
+    }
+
+    /// Places of the key columns.
+    pub(crate) fn key_places(&self) -> &[usize] {
+        &self.key
     }
 
     /// Walks the rows of the content this header was read from.
@@ -170,9 +192,18 @@ impl<'a> RowRef<'a> {
     }
 }
 
-fn take_field(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(crate) fn take_field(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (len, rest) = varint::take(bytes)?;
     rest.split_at_checked(usize::try_from(len).ok()?)
+}
+
+/// Bytes of the row in front; `None` when it is cut off.
+pub(crate) fn row_len(bytes: &[u8], columns: usize) -> Option<usize> {
+    let mut rest = bytes;
+    for _ in 0..columns {
+        rest = take_field(rest)?.1;
+    }
+    Some(bytes.len() - rest.len())
 }
 
 fn nth_field(mut bytes: &[u8], n: usize) -> &[u8] {
@@ -220,6 +251,9 @@ impl<'a> Rows<'a> {
             tail = after;
         }
         let bytes = &rest[..rest.len() - tail.len()];
+        if bytes.len() > ROW_LEN_MAX {
+            return Err(DamageError { offset: self.at, what: "a row is over the limit" });
+        }
         let key = &self.header.key;
         if let Some(previous) = self.previous
             && key_cmp(previous, key, bytes, key) != Ordering::Less

@@ -369,6 +369,24 @@ pub enum Op {
         /// Blocks of this epoch that the primary knows of; a stale count is refused.
         have: usize,
     },
+    /// A node brings a content to the others before it is published.
+    StageTable {
+        /// The catalog.
+        table: TableId,
+        /// The version it is meant to become.
+        version: u64,
+        /// Digest of its content.
+        root: Digest,
+    },
+    /// Give up the content of a version that is not in force any more, or take back one that is not in force yet.
+    RetireTable {
+        /// The catalog.
+        table: TableId,
+        /// The version.
+        version: u64,
+        /// Why.
+        reason: String,
+    },
     /// Publish a version of a table.
     PublishTable {
         /// The table.

@@ -24,6 +24,7 @@ mod placement;
 mod quota;
 mod records;
 pub mod recover;
+mod removal;
 mod rows;
 mod signed;
 mod state;
@@ -56,13 +57,16 @@ pub use placement::{
 pub use quota::{Quota, QuotaLimits};
 pub use records::{Head, NumberBlock, Tail, TailState};
 pub use recover::{LineageRecord, Parentage};
+pub use removal::RemovalObstacle;
 pub use rows::{RowChange, RowError};
 pub use signed::{
     APPROVAL_LIFE_MS, OPERATOR_SIGNATURES, Proof, SIGNATURE_WINDOW_MS, SignatureFault, TWO_PERSONS, guards,
     statement,
 };
 pub use state::{APPROVALS_KEPT, AUDIT_KEPT, Applied, OUTCOMES_KEPT, State};
-pub use tables::{TableId, TableVersion};
+pub use tables::{
+    CatalogId, CatalogKind, DRAFT_LIFE_MS, Draft, PublisherProof, TableId, TableVersion, VersionState,
+};
 pub use trust::{Material, RootList, Rotation, RotationPhase, RotationStep, TRUST_FIRST, Trust, TrustAck};
 pub use users::{
     ACCESS_LOG_ANCHOR_MS, ACCESS_LOG_DAYS, AccessHead, DELEGATION_LIFE_MAX_MS, DELEGATIONS_MAX,

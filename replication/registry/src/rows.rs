@@ -93,6 +93,7 @@ pub(crate) enum Row {
     SessionEnd(crate::SessionEnd),
     AccessHead(crate::AccessHead),
     Custody(crate::CaCustody),
+    Draft(crate::Draft),
 }
 
 const FEDERATION: u8 = 1;
@@ -126,6 +127,7 @@ const DELEGATION: u8 = 82;
 const SESSION_END: u8 = 83;
 const ACCESS_HEAD: u8 = 84;
 const CUSTODY: u8 = 92;
+const DRAFT: u8 = 100;
 
 fn key(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
     let mut out = vec![kind];
@@ -150,7 +152,7 @@ impl Row {
                 TABLE,
                 &[
                     &t.table.owner.as_u32().to_be_bytes(),
-                    t.table.name.as_bytes(),
+                    t.table.full_name().as_bytes(),
                     b"/",
                     &t.version.to_be_bytes(),
                 ],
@@ -183,6 +185,15 @@ impl Row {
             Row::User(u) => key(USER, &[u.subject.to_string().as_bytes()]),
             Row::Delegation(d) => key(DELEGATION, &[&d.id.0]),
             Row::SessionEnd(e) => key(SESSION_END, &[e.serial.as_bytes()]),
+            Row::Draft(d) => key(
+                DRAFT,
+                &[
+                    &d.catalog.owner.as_u32().to_be_bytes(),
+                    d.catalog.full_name().as_bytes(),
+                    b"/",
+                    d.root.as_bytes(),
+                ],
+            ),
             Row::AccessHead(h) => key(ACCESS_HEAD, &[h.node.as_str().as_bytes()]),
         }
     }
@@ -221,6 +232,7 @@ impl Row {
             Row::SessionEnd(v) => codec::encode(v),
             Row::AccessHead(v) => codec::encode(v),
             Row::Custody(v) => codec::encode(v),
+            Row::Draft(v) => codec::encode(v),
         }
     }
 
@@ -259,6 +271,7 @@ impl Row {
             SESSION_END => Row::SessionEnd(read(kind, value)?),
             ACCESS_HEAD => Row::AccessHead(read(kind, value)?),
             CUSTODY => Row::Custody(read(kind, value)?),
+            DRAFT => Row::Draft(read(kind, value)?),
             other => return Err(RowError::Kind(Some(other))),
         };
         if row.key() == key { Ok(row) } else { Err(RowError::Key(kind)) }

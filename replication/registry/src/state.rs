@@ -33,6 +33,7 @@ pub struct State {
     pub(crate) tails: BTreeMap<String, Tail>,
     pub(crate) numbers: BTreeMap<RegionCode, BTreeMap<u64, NumberBlock>>,
     pub(crate) tables: BTreeMap<TableId, BTreeMap<u64, TableVersion>>,
+    pub(crate) drafts: BTreeMap<(TableId, Digest), crate::Draft>,
     pub(crate) issuers: BTreeMap<String, Issuer>,
     pub(crate) revocations: BTreeMap<String, Revocation>,
     pub(crate) holders: BTreeMap<HolderName, Holder>,
@@ -166,6 +167,18 @@ impl State {
                 let old: Vec<_> = old.map(|(serial, _)| serial.clone()).collect();
                 gone.extend(old.iter().filter_map(|s| self.session_ends.remove(s)).map(Row::SessionEnd));
             }
+            Op::StageTable { .. } | Op::PublishTable { .. } => {
+                let over = |d: &&crate::Draft| {
+                    let published = self
+                        .tables
+                        .get(&d.catalog)
+                        .is_some_and(|v| v.values().any(|v| v.keeps_content() && v.root == d.root));
+                    published || command.at.as_millis() - d.at.as_millis() > crate::DRAFT_LIFE_MS
+                };
+                let old: Vec<_> =
+                    self.drafts.values().filter(over).map(|d| (d.catalog.clone(), d.root)).collect();
+                gone.extend(old.iter().filter_map(|key| self.drafts.remove(key)).map(Row::Draft));
+            }
             Op::AddDelegation(mandate) => {
                 let Some(given) = self.delegations_by.get_mut(&mandate.enterprise) else { return Vec::new() };
                 while given.len() > DELEGATIONS_MAX {
@@ -254,6 +267,7 @@ impl State {
         let trust = trust.chain(self.session_ends.values().cloned().map(Row::SessionEnd));
         let trust = trust.chain(self.access_heads.values().copied().map(Row::AccessHead));
         let trust = trust.chain(self.custodies.values().cloned().map(Row::Custody));
+        let trust = trust.chain(self.drafts.values().cloned().map(Row::Draft));
         first.chain(members).chain(placed).chain(moved).chain(heads).chain(numbers).chain(tables).chain(trust)
     }
 
@@ -269,6 +283,7 @@ impl State {
             Row::Tail(v) => drop(self.tails.insert(v.id(), v)),
             Row::Numbers(v) => drop(self.numbers.entry(v.region).or_default().insert(v.start, v)),
             Row::Table(v) => drop(self.tables.entry(v.table.clone()).or_default().insert(v.version, v)),
+            Row::Draft(v) => drop(self.drafts.insert((v.catalog.clone(), v.root), v)),
             Row::Issuer(v) => drop(self.issuers.insert(v.key_id.clone(), v)),
             Row::Revocation(v) => drop(self.revocations.insert(v.serial.clone(), v)),
             Row::Holder(v) => drop(self.holders.insert(v.name.clone(), v)),

@@ -279,7 +279,15 @@ impl State {
 
     /// All tables by id.
     pub fn tables(&self) -> impl Iterator<Item = &TableId> {
-        self.tables.keys()
+        self.tables.keys().filter(|id| id.kind == crate::CatalogKind::Table)
+    }
+
+    /// All catalogs by id, of every kind, also those of which there are only drafts.
+    pub fn catalogs(&self) -> impl Iterator<Item = &TableId> {
+        let known = self.tables.keys();
+        let drafted = self.drafts.keys().map(|(id, _)| id).filter(|id| !self.tables.contains_key(*id));
+        let mut before = None;
+        known.chain(drafted.filter(move |id| before.replace(*id) != Some(*id)))
     }
 
     /// Versions of a table, oldest first.
@@ -287,14 +295,30 @@ impl State {
         self.tables.get(table).into_iter().flat_map(|v| v.values())
     }
 
+    /// Versions of a catalog of any kind, oldest first.
+    pub fn catalog_versions(&self, id: &TableId) -> impl DoubleEndedIterator<Item = &TableVersion> {
+        self.table_versions(id)
+    }
+
+    /// Contents that are being brought to the nodes.
+    pub fn drafts(&self) -> impl Iterator<Item = &crate::Draft> {
+        self.drafts.values()
+    }
+
+    /// The draft of a content.
+    pub fn draft(&self, id: &TableId, root: &eport_model::Digest) -> Option<&crate::Draft> {
+        self.drafts.get(&(id.clone(), *root))
+    }
+
     /// The newest version of a table, in force or not yet.
     pub fn table_newest(&self, table: &TableId) -> Option<&TableVersion> {
         self.table_versions(table).next_back()
     }
 
-    /// The version in force at an instant: the latest effective one, of equal ones the newest.
+    /// The version in force at an instant: the latest effective one, of equal ones the newest; what was withdrawn never was.
     pub fn table_as_of(&self, table: &TableId, at: Timestamp) -> Option<&TableVersion> {
-        self.table_versions(table).filter(|v| v.effective <= at).max_by_key(|v| (v.effective, v.version))
+        let known = self.table_versions(table).filter(|v| v.effective <= at && !v.is_withdrawn());
+        known.max_by_key(|v| (v.effective, v.version))
     }
 
     /// All operators by id.

@@ -53,6 +53,59 @@ fn a_node_with_duties_is_not_removed_and_a_removed_id_is_never_used_again() {
 }
 
 #[test]
+fn with_a_node_goes_its_certificate_but_not_the_only_key_of_a_ca_nor_records_that_nobody_decided_on() {
+    let remove = |id| Op::SetNodeState { node: node(id), state: NodeState::Removed };
+    // The certificate.
+    let mut w = World::with_platform();
+    let change = NodeChange { cert_serial: Some("01ab".into()), ..NodeChange::default() };
+    w.operator(Op::UpdateNode { node: node("gz-a-2"), change }).unwrap();
+    w.operator(remove("gz-a-2")).unwrap();
+    assert!(w.state.revocation("01ab").is_some());
+    assert_eq!(w.state.node(node("gz-a-2")).unwrap().state, NodeState::Removed);
+    // A failover leaves the old primary behind; once no placement names it, what it holds is still unknown.
+    let mut w = World::with_platform();
+    let version = w.version();
+    let moved = move_id(&w.reserve(version, None, false).unwrap());
+    w.commit_failover(moved, "gz-a-1", at(1, 9), &["gz-a-1", "gz-c-1"]).unwrap();
+    w.set_policy(policy(DurabilityMode::Async, 0), vec![]).unwrap();
+    let old = node("sz-a-1");
+    let against = w.state.removal_obstacles(old);
+    let unknown =
+        RemovalObstacle::TailUnknown { region: region("440300"), epoch: eport_model::Epoch::from_u64(1) };
+    assert_eq!(against, [unknown.clone()], "an operator may declare that lost");
+    assert!(unknown.may_be_declared_lost());
+    let tail = Tail {
+        region: region("440300"),
+        epoch: eport_model::Epoch::from_u64(1),
+        fork: at(1, 9),
+        last: at(1, 12),
+        node: old,
+        digest: eport_model::Digest::of(b"tail"),
+        state: TailState::Exported,
+        discarded: vec![],
+        at: eport_model::Timestamp::from_millis(0),
+    };
+    w.operator(Op::RecordTail(tail.clone())).unwrap();
+    assert_eq!(w.state.removal_obstacles(old), [RemovalObstacle::TailWaits(tail.id())]);
+    assert!(matches!(w.operator(remove("sz-a-1")), Err(Refusal::NodeInUse { .. })));
+    w.operator(Op::SetTailState { tail: tail.id(), state: TailState::Resolved }).unwrap();
+    // The last node of a region whose CA has its key there alone.
+    let issuer = Issuer {
+        key_id: eport_model::Digest::of(b"ca").to_string(),
+        name: "city".into(),
+        platform: Some(region("440300")),
+        certificate: vec![1],
+        state: IssuerState::Active,
+        since_epoch: eport_model::Epoch::from_u64(1),
+    };
+    w.operator(Op::PutIssuer(issuer.clone())).unwrap();
+    assert_eq!(w.state.removal_obstacles(old), [RemovalObstacle::CaKey(region("440300"))]);
+    w.operator(Op::PutIssuer(Issuer { state: IssuerState::Retired, ..issuer })).unwrap();
+    assert_eq!(w.state.removal_obstacles(old), []);
+    w.operator(remove("sz-a-1")).unwrap();
+}
+
+#[test]
 fn a_node_whose_certificate_is_revoked_is_no_member_until_it_has_another() {
     let mut w = World::with_platform();
     let change = NodeChange { cert_serial: Some("01ab".into()), ..NodeChange::default() };
@@ -113,6 +166,60 @@ fn table_versions_rise_without_gaps() {
     publish(&mut w, 1, None).unwrap();
     assert!(matches!(publish(&mut w, 1, None), Err(Refusal::VersionConflict { .. })));
     publish(&mut w, 2, None).unwrap();
+}
+
+#[test]
+fn a_draft_is_staged_by_a_member_and_gone_once_it_is_published_or_an_hour_old() {
+    let mut w = World::with_platform();
+    let table: TableId = "440000/ports".parse().unwrap();
+    let stage = |version: u64| Op::StageTable {
+        table: table.clone(),
+        version,
+        root: Digest::of(&version.to_be_bytes()),
+    };
+    assert!(w.operator(stage(1)).is_err(), "only a node has the content");
+    assert!(w.by_node(node("gz-a-1"), stage(2)).is_err(), "only the next version");
+    w.by_node(node("gz-a-1"), stage(1)).unwrap();
+    assert_eq!(w.state.drafts().next().unwrap().by, node("gz-a-1"));
+    assert_eq!(w.state.catalogs().collect::<Vec<_>>(), [&table], "a catalog of drafts is one too");
+    publish(&mut w, 1, None).unwrap();
+    assert_eq!(w.state.drafts().count(), 0);
+    assert_eq!(w.state.table_newest(&table).unwrap().origin, Some(node("gz-a-1")));
+    w.by_node(node("gz-a-1"), stage(2)).unwrap();
+    w.now += 3_700_000;
+    let pack: TableId = "pack:440000/ports".parse().unwrap();
+    assert_eq!(pack.to_string(), "pack:440000/ports");
+    let other = Op::StageTable { table: pack.clone(), version: 1, root: Digest::of(b"pack") };
+    w.by_node(node("gz-a-1"), other).unwrap();
+    assert_eq!(
+        w.state.drafts().map(|d| d.catalog.clone()).collect::<Vec<_>>(),
+        [pack],
+        "old ones are forgotten"
+    );
+    let rebuilt = State::from_rows(w.state.rows()).unwrap();
+    assert_eq!(rebuilt.digest(), w.state.digest());
+}
+
+#[test]
+fn a_version_in_force_stays_a_coming_one_is_taken_back_and_a_former_one_gives_up_its_content() {
+    let mut w = World::founded(Mode::Production);
+    let table: TableId = "440000/ports".parse().unwrap();
+    let now = w.now;
+    publish(&mut w, 1, Some(now - 1_000)).unwrap();
+    publish(&mut w, 2, Some(now - 500_000)).unwrap();
+    publish(&mut w, 3, None).unwrap();
+    let mut retire = |version| {
+        w.operator(Op::RetireTable { table: "440000/ports".parse().unwrap(), version, reason: "test".into() })
+    };
+    assert!(retire(1).is_err(), "it is in force");
+    assert!(matches!(retire(9), Err(Refusal::NotFound { .. })));
+    retire(2).unwrap();
+    retire(3).unwrap();
+    retire(3).unwrap();
+    let at = |ms| w.state.table_as_of(&table, Timestamp::from_millis(ms)).unwrap();
+    assert_eq!(at(now + 10 * 86_400_000).version, 1, "what was taken back never takes effect");
+    let former = at(now - 400_000);
+    assert_eq!((former.version, former.keeps_content()), (2, false), "no other version answers for it");
 }
 
 #[test]

@@ -308,6 +308,48 @@ fn roles_come_from_the_registry_and_a_city_ca_speaks_for_its_city_only() {
     o.by(&local, op).unwrap();
 }
 
+/// Publishes version `n` of a table, in force in an hour, under one person's certificate.
+fn publishes(o: &mut Office, who: &Person, n: u64) -> Result<Outcome, Refusal> {
+    let op = Op::PublishTable {
+        table: "440000/ports".parse().unwrap(),
+        version: n,
+        root: eport_model::Digest::of(&n.to_be_bytes()),
+        rows: 1,
+        effective: Some(Timestamp::from_millis(o.w.now + 3_600_000)),
+        schema: "{}".into(),
+        report: "{}".into(),
+    };
+    o.by(who, op)
+}
+
+#[test]
+fn a_publishers_key_revoked_for_compromise_withdraws_what_is_not_in_force_yet_and_any_other_reason_does_not()
+{
+    let mut o = Office::new();
+    let pub_a = o.person("pub");
+    let table: eport_registry::TableId = "440000/ports".parse().unwrap();
+    publishes(&mut o, &pub_a, 1).unwrap();
+    o.w.now += 3_700_000;
+    let (pub_c, pub_d) = (o.person("pub"), o.person("pub"));
+    publishes(&mut o, &pub_c, 2).unwrap();
+    publishes(&mut o, &pub_d, 3).unwrap();
+    let later = Timestamp::from_millis(o.w.now + 7_200_000);
+    let ada = o.person("ada");
+    // Superseded: the version takes effect all the same.
+    o.by(&ada, Op::Revoke { serial: pub_d.serial.clone(), reason: "superseded".into() }).unwrap();
+    assert_eq!(o.w.state.table_as_of(&table, later).unwrap().version, 3);
+    // Compromised: what its key signed and is not in force yet is as if it had never been.
+    o.by(&ada, Op::Revoke { serial: pub_c.serial.clone(), reason: "key-compromise".into() }).unwrap();
+    let state = |n: u64| o.w.state.table_versions(&table).find(|v| v.version == n).unwrap().state.clone();
+    assert!(matches!(state(2), VersionState::Withdrawn { .. }) && state(3) == VersionState::Published);
+    o.by(&ada, Op::Revoke { serial: pub_a.serial.clone(), reason: "key-compromise".into() }).unwrap();
+    let first = o.w.state.table_versions(&table).next().unwrap();
+    assert_eq!(first.state, VersionState::Published, "a version in force stays");
+    assert!(first.signed.is_some(), "what the publisher signed is kept");
+    let now = Timestamp::from_millis(o.w.now);
+    assert_eq!(o.w.state.table_as_of(&table, now).unwrap().version, 1);
+}
+
 #[test]
 fn a_suspended_operator_may_nothing_until_the_suspension_ends() {
     let mut o = Office::new();

@@ -258,7 +258,10 @@ fn who_was_taken_in_sync_in_this_epoch_and_shows_nothing_of_it_is_no_witness() {
     assert!(matches!(refused, Err(Refusal::SealQuorum { have: 0, .. })), "{refused:?}");
     w.by_node(node("gz-c-1"), commit(at(1, 9), &both, version)).unwrap();
     let p = w.placement();
-    assert!(w.state.may_witness(p, node("gz-c-1"), &at(1, 9)), "nobody was taken in sync in the new epoch yet");
+    assert!(
+        w.state.may_witness(p, node("gz-c-1"), &at(1, 9)),
+        "nobody was taken in sync in the new epoch yet"
+    );
 }
 
 #[test]

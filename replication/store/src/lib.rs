@@ -32,7 +32,9 @@ pub use export::{
     tail_file_name, verify_export,
 };
 pub use log::{ClosedJournal, FileReport, Gap};
-pub use objects::{ObjectInfo, ObjectStore};
+pub use objects::{
+    Batch, Collected, OBJECT_LEN_MAX, ObjectFigures, ObjectStore, Scrubbed, pack_delta, unpack_delta,
+};
 pub use platform::{Archived, PlatformStore, Recovered, RewindMark, StateDigest, StateSnapshot};
 pub use platform::{RowsLook, ScrubPlace};
 pub use registry::RegistryStore;

@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use eport_agent::{Pending, PlatformStatus, QueueFull};
-use eport_documents::{InForce, Lookup, Packs, TableVersion, Tables};
+use eport_documents::{InForce, Lookup, Packs, TableRow, TableVersion, Tables};
 use eport_envelope::{DataKey, KeyId, KeyRing};
 use eport_journal::{Outcome, Role, Ticket};
 use eport_model::{
@@ -310,6 +310,15 @@ impl Tables for Ports {
             _ => Lookup::NotPublished,
         }
     }
+    fn cell(&self, table: &str, key: &[&str], column: Option<&str>, at: Timestamp) -> TableRow {
+        match (self.lookup(table, key[0], at), column) {
+            (Lookup::Found(v), None) => TableRow::Found(v, None),
+            (Lookup::Found(v), Some(_)) => TableRow::Unlike(v),
+            (Lookup::Missing(v), _) => TableRow::Missing(v),
+            (Lookup::NotPublished, _) => TableRow::NotPublished,
+            (Lookup::NotHere, _) => TableRow::NotHere,
+        }
+    }
     fn in_force(&self, table: &str, at: Timestamp) -> InForce {
         if table != "ports" {
             return InForce::NotPublished;
@@ -361,7 +370,7 @@ pub fn restart(log: Arc<Fake>, config: Config) -> Harness {
         let now = now.clone();
         Arc::new(move || Timestamp::from_millis(now.load(Ordering::SeqCst)))
     };
-    let packs = Arc::new(Packs::builtin().unwrap());
+    let packs = Arc::new(Arc::new(Packs::builtin().unwrap()));
     let platform = Platform::start(log.clone(), packs, tables.clone(), clock, config);
     Harness { log, tables, now, platform }
 }

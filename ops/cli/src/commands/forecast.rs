@@ -73,7 +73,9 @@ fn forecast(cas: &[Vec<u8>], leaves: &[Value], status: &Value, now: i64, days: i
         add("ca", &name, &json!(region), &facts.serial, from, to);
     }
     let mut newest: BTreeMap<&str, &Value> = BTreeMap::new();
-    for item in leaves.iter().filter(|i| matches!(i["state"].as_str(), Some("valid" | "expired"))) {
+    let lives = |i: &&Value| matches!(i["state"].as_str(), Some("valid" | "expired"));
+    // Delegates that answer OCSP are replaced by the CA itself and end with their process.
+    for item in leaves.iter().filter(lives).filter(|i| i["profile"] != "ocsp-delegate") {
         let subject = item["subject"].as_str().unwrap_or_default();
         let later = newest.get(subject).is_none_or(|known| ms(known, "not_after") < ms(item, "not_after"));
         if later {

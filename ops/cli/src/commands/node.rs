@@ -37,6 +37,8 @@ pub enum NodeCommand {
         #[arg(long)]
         undo: bool,
     },
+    /// Remove a node for good: its vote goes to another, its certificate is revoked, its id is never used again
+    Remove(super::removal::RemoveArgs),
     /// Invite a node: make the one-time token with which it joins; the text is shown once
     Token(super::join::NodeTokenArgs),
     /// Join a federation with a token: on the new node's own machine, which needs no certificate yet
@@ -85,6 +87,7 @@ pub async fn run(args: NodeArgs, global: &Global, out: Out) -> Result<(), Error>
     let client = connect::client(global)?;
     match args.command {
         NodeCommand::Join(_) | NodeCommand::Clock(_) => {}
+        NodeCommand::Remove(args) => super::removal::remove(args, &client, out).await?,
         NodeCommand::Token(args) => super::join::token(&args, &client, out).await?,
         NodeCommand::Rejoin(args) => super::rejoin::rejoin(&args, &client, out).await?,
         NodeCommand::List => {

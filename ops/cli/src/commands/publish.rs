@@ -60,7 +60,7 @@ fn statement_of(file: &TableFile, found: &Value) -> Result<Statement, Error> {
     let name = found["name"].as_str().unwrap_or_default();
     let (owner, short) = name.split_once('/').ok_or_else(|| bad(format!("{name:?} is not OWNER/NAME")))?;
     let owner = owner.parse().map_err(|e: eport_model::ParseError| bad(e.to_string()))?;
-    let table = TableId { owner, name: short.to_owned() };
+    let table = TableId::table(owner, short);
     let text = found["schema"].as_str().unwrap_or_default();
     let schema = TableSchema::parse(text).map_err(|e| bad(e.to_string()))?;
     let request: Request = serde_json::from_value(file.options.clone()).map_err(|e| bad(e.to_string()))?;

@@ -142,6 +142,9 @@ pub enum TableCommand {
         /// Table
         name: String,
     },
+    /// What becomes of versions after their publication
+    #[command(flatten)]
+    Life(super::table_life::LifeCommand),
 }
 
 /// Arguments of `eport table import`.
@@ -221,6 +224,7 @@ pub async fn run(args: TableArgs, global: &Global, out: Out) -> Result<(), Error
         TableCommand::Status { name } => table_read::status(&client, &name, out).await,
         TableCommand::Diff { name, from, to } => diff(&client, &name, from, to, out).await,
         TableCommand::Versions { name } => table_read::versions(&client, &name, out).await,
+        TableCommand::Life(command) => super::table_life::run(command, &client, out).await,
     }
 }
 

@@ -136,8 +136,9 @@ pub(super) async fn import(client: &Client, file: &Path, out: Out) -> Result<(),
             let detail = format!("the record file beside {} ends at byte {}", file.display(), at.bytes);
             return Err(Error::coded(codes::JOURNAL_CORRUPT, detail));
         }
-        let (from, query) = (at.bytes, [("offset", at.bytes.to_string()), ("bytes", head.segment.bytes.to_string())]);
-        at = client.upload(&path, &query, bytes.into()).await?;
+        let (from, query) =
+            (at.bytes, [("offset", at.bytes.to_string()), ("bytes", head.segment.bytes.to_string())]);
+        at = client.put_bytes(&path, &query, bytes.into()).await?;
         if !at.held && at.bytes <= from {
             let detail = format!("tail {}: nothing is taken beyond byte {from}", at.id);
             return Err(Error::coded(codes::TAIL_NOT_TAKEN, detail));

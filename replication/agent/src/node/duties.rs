@@ -19,7 +19,6 @@ impl Agent {
             .collect();
         platforms.extend(self.broken().iter().map(|(region, why)| PlatformSoft::broken(*region, why)));
         platforms.extend(self.kept().iter().map(|(region, last)| PlatformSoft::kept(*region, *last)));
-        let fetched = self.inner.fetched.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut tables = Vec::new();
         let now = self.inner.clock.wall();
         for table in view.state.tables() {
@@ -28,7 +27,7 @@ impl Agent {
             let in_force = view.state.table_as_of(table, now).filter(here);
             let held = in_force.or_else(|| view.state.table_versions(table).rev().find(here));
             if let Some(v) = held {
-                let (bytes_fetched, seconds) = fetched.get(&v.root).copied().unwrap_or_default();
+                let (bytes_fetched, seconds) = self.fetched(&v.root);
                 tables.push(TableSoft {
                     name: table.to_string(),
                     version: v.version,
@@ -50,6 +49,7 @@ impl Agent {
             lists: self.inner.lists.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             platforms,
             tables,
+            catalog: self.catalog_soft(),
             backup_set: self.backup_set(),
         }
     }

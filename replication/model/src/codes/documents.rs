@@ -23,4 +23,8 @@ codes! { DOCUMENTS_CODES {
         "No document numbers are left" / "单证编号已用尽",
         "The number block of this epoch is used up and the registry could not be asked for another." / "本纪元的号段已用完，且无法向注册中心申请新号段。",
         "Restore the link to the registry." / "请恢复与注册中心的链路。";
+    PACK_REFUSED = 5020, 422, 1, false,
+        "The pack is refused" / "标准包被拒绝",
+        "The pack contradicts itself, names something that is not there, or its examples are not judged as they say; every problem is listed with file, line and column." / "标准包自相矛盾、引用不存在的内容，或其示例判定结果与声明不符；全部问题均注明文件、行、列。",
+        "Correct the places named and validate again." / "请更正所指位置后重新校验。";
 } }

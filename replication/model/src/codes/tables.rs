@@ -43,4 +43,28 @@ codes! { TABLES_CODES {
         "Codes are dropped that are still used" / "将删除仍在使用的代码",
         "Other tables or open documents use codes that the new version drops; impact lists them." / "其他码表或未办结单证仍在使用新版本将删除的代码，见 impact。",
         "Keep the codes, or bound them by validity dates; publish with --force if it is meant." / "请保留这些代码，或用有效期限定；确属本意则用 --force 发布。";
+    CATALOG_WRONG_BYTES = 4050, 502, 11, true,
+        "A node gave wrong bytes of a catalog" / "节点提供了错误的目录数据",
+        "What the named node sent does not hash to the published root; nothing of it was installed, and it is not asked for this catalog for ten minutes." / "所列节点发送的数据与发布的根摘要不符；未安装任何内容，十分钟内不再向其请求该目录。",
+        "Look at the disk and software of the node named; run table verify there." / "请检查所列节点的磁盘与软件，并在该节点运行 table verify。";
+    TABLE_NOT_STAGED = 4051, 409, 7, true,
+        "Not every node has the new version yet" / "并非所有节点都已取得新版本",
+        "A version is published when every reachable primary and in-sync backup holds it; the nodes that lack it are named." / "新版本须由所有可达的主节点与同步备份取得后才能发布；缺少的节点已列出。",
+        "Repeat the command, mend the nodes named, or publish with --force." / "请重试、修复所列节点，或用 --force 发布。";
+    TABLE_WITHDRAWN = 4052, 409, 7, false,
+        "A version was withdrawn before it took effect" / "版本在生效前被撤回",
+        "The publisher's key was revoked for compromise, or an operator took the version back; the former version stays in force." / "发布者密钥因泄露被吊销，或操作员撤回了该版本；原版本继续有效。",
+        "Publish the version again under a key that is trusted." / "请使用可信密钥重新发布该版本。";
+    TABLE_RETIRED = 4053, 410, 3, false,
+        "The version is retired" / "该版本已停用",
+        "It was in force then, but its content was given up." / "该版本当时有效，但其内容已清除。",
+        "Import the content again as history if it is needed." / "如仍需要，请将其内容作为历史版本重新导入。";
+    TABLE_CLOCK = 4054, 503, 5, true,
+        "A clock is off while a version is about to take effect" / "版本即将生效而时钟有偏差",
+        "The clock of the node named differs from those of its peers: a version would take effect there at another moment." / "所列节点的时钟与其他节点不一致：版本将在该节点的另一时刻生效。",
+        "Set the clock; the node is not ready until it agrees." / "请校准时钟；一致之前该节点不就绪。";
+    BUNDLE_REFUSED = 4055, 422, 1, false,
+        "The bundle was refused" / "数据包被拒绝",
+        "It is damaged, of another federation, or signed by nobody who may publish; nothing was installed." / "数据包已损坏、属于其他联合体，或并非由有权发布者签名；未安装任何内容。",
+        "Export it again; the detail names what does not hold." / "请重新导出；详情说明不符之处。";
 } }

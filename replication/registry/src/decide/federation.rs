@@ -28,7 +28,7 @@ pub(super) fn decide(state: &State, c: &Command) -> Decision {
                 Op::SetSetting(setting) => set_setting(state, setting),
                 Op::PutSite(site) => put_site(state, site),
                 Op::AddNode(node) => add_node(state, c, node),
-                Op::SetNodeState { node, state: to } => set_node_state(state, *node, *to),
+                Op::SetNodeState { node, state: to } => set_node_state(state, c, *node, *to),
                 Op::PutIssuer(issuer) => put_issuer(issuer),
                 Op::Revoke { serial, reason } => revoke(state, c, serial, reason),
                 _ => Err(Refusal::Rule("not a command about the federation".to_owned())),
@@ -194,7 +194,7 @@ fn update_node(state: &State, c: &Command, id: NodeId, change: &NodeChange) -> D
     done(vec![Row::Node(node)])
 }
 
-fn set_node_state(state: &State, id: NodeId, to: NodeState) -> Decision {
+fn set_node_state(state: &State, c: &Command, id: NodeId, to: NodeState) -> Decision {
     let node = check::node(state, id)?;
     if node.state == to {
         return done(vec![]);
@@ -203,7 +203,10 @@ fn set_node_state(state: &State, id: NodeId, to: NodeState) -> Decision {
         return Err(Refusal::Rule(format!("node {id} is removed; its id is never used again")));
     }
     match to {
-        NodeState::Removed => free_of_duties(state, id)?,
+        NodeState::Removed => {
+            free_of_duties(state, id)?;
+            return removed(state, c, node);
+        }
         NodeState::Up if state.revocation(&node.cert_serial).is_some() => {
             return Err(Refusal::Rule(format!(
                 "the certificate of node {id} is revoked; give it a new one first"
@@ -214,19 +217,25 @@ fn set_node_state(state: &State, id: NodeId, to: NodeState) -> Decision {
     done(vec![Row::Node(Node { state: to, ..node.clone() })])
 }
 
-/// A node named by a placement may hold the last copy of something.
-fn free_of_duties(state: &State, node: NodeId) -> Result<(), Refusal> {
-    for p in state.placements() {
-        let duty = if p.primary == node {
-            "primary"
-        } else if p.backup(node).is_some() {
-            "backup"
-        } else {
-            continue;
-        };
-        return Err(Refusal::NodeInUse { node, duty: format!("{duty} of platform {}", p.region) });
+/// Its certificate goes with it: who finds the disk is nobody.
+fn removed(state: &State, c: &Command, node: &Node) -> Decision {
+    let gone = Row::Node(Node { state: NodeState::Removed, ..node.clone() });
+    if node.cert_serial.is_empty() {
+        return done(vec![gone]);
     }
-    Ok(())
+    let (outcome, rows) = revoke(state, c, &node.cert_serial, &format!("node {} was removed", node.id))?;
+    let others = rows.into_iter().filter(|r| !matches!(r, Row::Node(n) if n.id == node.id));
+    Ok((outcome, others.chain([gone]).collect()))
+}
+
+/// A node that goes may hold the last copy of something. That its disk is lost is for an operator to say.
+fn free_of_duties(state: &State, node: NodeId) -> Result<(), Refusal> {
+    let against = state.removal_obstacles(node).into_iter().filter(|o| !o.may_be_declared_lost());
+    let duties: Vec<String> = against.map(|o| o.to_string()).collect();
+    match duties.is_empty() {
+        true => Ok(()),
+        false => Err(Refusal::NodeInUse { node, duty: duties.join("; ") }),
+    }
 }
 
 fn put_issuer(issuer: &Issuer) -> Decision {

@@ -29,6 +29,13 @@ pub(crate) type Decision = Result<(Outcome, Vec<Row>), Refusal>;
 
 /// Judges a command against the state.
 pub(crate) fn decide(state: &State, c: &Command) -> Decision {
+    let (outcome, mut rows) = judge(state, c)?;
+    let withdrawn = tables::withdrawn(state, c, &rows);
+    rows.extend(withdrawn);
+    Ok((outcome, rows))
+}
+
+fn judge(state: &State, c: &Command) -> Decision {
     check::bounded("reason", &c.reason)?;
     check::bounded("by", &c.by)?;
     if let Op::Found(federation) = &c.op {
@@ -71,6 +78,8 @@ pub(crate) fn decide(state: &State, c: &Command) -> Decision {
         }
         Op::SetQuota { region, version, limits } => quotas::set(state, c, *region, *version, *limits),
         Op::PublishTable { .. } => tables::publish(state, c),
+        Op::StageTable { table, version, root } => tables::stage(state, c, table, *version, *root),
+        Op::RetireTable { table, version, reason } => tables::retire(state, c, table, *version, reason),
         Op::PutHolder(_) | Op::PutDataKey { .. } | Op::AddWraps { .. } => keys::decide(state, c),
         Op::PutCustody(custody) => custody::put_custody(state, c, custody),
         Op::TakeList { issuer, list } => custody::take_list(state, c, *issuer, list),

@@ -36,6 +36,8 @@ impl Op {
             Op::PublishTable { table, version, root, rows, effective, schema, report: _ } => {
                 publish_table(table, *version, *root, *rows, *effective, schema)
             }
+            Op::RetireTable { table, version, reason } => retire_table(table, *version, reason),
+            Op::StageTable { .. } => self.whole("step.stage"),
             Op::PutIssuer(issuer) => put_issuer(issuer),
             Op::Revoke { serial, reason } => revoke(serial, reason),
             Op::PutOperator(Operator { id, name, roles, suspended, since: _ }) => {
@@ -116,7 +118,7 @@ impl Op {
                 state.node(*node).map(|n| n.region)
             }
             Op::BindRole { platform, .. } => *platform,
-            Op::PublishTable { table, .. } => Some(table.owner),
+            Op::PublishTable { table, .. } | Op::RetireTable { table, .. } => Some(table.owner),
             Op::SetTailState { tail, .. } | Op::DiscardTail { tail, .. } => {
                 state.tail(tail).map(|t| t.region)
             }

@@ -111,7 +111,7 @@ pub(crate) fn check_role(state: &State, id: &str, op: &Op) -> Result<(), Refusal
 fn wanted(op: &Op) -> Permission {
     match op {
         Op::DecideApproval { .. } => Permission::Approve,
-        Op::PublishTable { .. } => Permission::PublishTable,
+        Op::PublishTable { .. } | Op::RetireTable { .. } => Permission::PublishTable,
         Op::SetSetting(setting) if super::two::guards(&setting.name) => Permission::AdministerUsers,
         Op::SetTwoPerson(_) | Op::PutOperator(_) | Op::BindRole { .. } | Op::PutUser(_) => {
             Permission::AdministerUsers
@@ -159,6 +159,7 @@ fn wanted(op: &Op) -> Permission {
         | Op::ConfirmOldPrimary { .. }
         | Op::NoteMoveStep { .. }
         | Op::PublishHeads(_)
+        | Op::StageTable { .. }
         | Op::ReserveNumbers { .. }
         | Op::PutDataKey { .. }
         | Op::AddWraps { .. }

@@ -62,6 +62,7 @@ pub const KINDS: &[&str] = &[
     "tail.state",
     "tail.discard",
     "table.publish",
+    "table.retire",
     ISSUER_PUT,
     "certificate.revoke",
     OPERATOR_PUT,
@@ -180,6 +181,11 @@ pub fn publish_table(
         .with("effective_ms", or_dash(effective.map(Timestamp::as_millis)))
         .with("schema", Digest::of(schema.as_bytes()))
         .on_version(version)
+}
+
+/// Give up the content of a version, or take back one that is not in force yet.
+pub fn retire_table(table: &TableId, version: u64, reason: &str) -> Statement {
+    Statement::new("table.retire").with("table", table).with("reason", reason).on_version(version)
 }
 
 /// Set a setting.

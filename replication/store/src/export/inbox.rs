@@ -131,7 +131,8 @@ impl TailInbox {
         fs::rename(part, &target).map_err(|e| Error::io("rename tail", &target, e))?;
         let TailHead { lineage, region, after, last, segment } = head.clone();
         let segment = SegmentEntry { file: name, ..segment };
-        let manifest = TailManifest { format: FORMAT, lineage, region, after, last, segment, documents, node: None };
+        let manifest =
+            TailManifest { format: FORMAT, lineage, region, after, last, segment, documents, node: None };
         let text = serde_json::to_vec_pretty(&manifest).expect("a manifest has only plain fields");
         durable::write_file(&self.dir.join(manifest.file_name()), &text)
     }

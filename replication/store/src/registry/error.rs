@@ -41,7 +41,17 @@ pub enum Error {
         /// The folder.
         path: PathBuf,
     },
-    /// The folder was written by another version.
+    /// The folder was written by an earlier version.
+    #[error("{dir} has format {found}; this version reads {known}")]
+    OlderFormat {
+        /// The folder.
+        dir: PathBuf,
+        /// Format found.
+        found: u8,
+        /// Format read here.
+        known: u8,
+    },
+    /// The folder was written by a later version.
     #[error("{dir} has format {found}; this version knows {known}")]
     NewerFormat {
         /// The folder.
@@ -105,6 +115,7 @@ impl Coded for Error {
             Self::ReadOnly { .. } => codes::DIR_READ_ONLY,
             Self::InUse { .. } => codes::DIR_IN_USE,
             Self::NewerFormat { .. } => codes::DIR_NEWER_FORMAT,
+            Self::OlderFormat { .. } => codes::DIR_OLDER_FORMAT,
             Self::Damaged { .. } => codes::RECORD_DAMAGED,
         }
     }

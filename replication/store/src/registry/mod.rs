@@ -34,8 +34,8 @@ const MARKS: &str = "marks";
 const ROWS: &str = "rows";
 /// Mark that holds the format of this folder.
 const FORMAT_MARK: &[u8] = b"format";
-/// The format that this version writes.
-const FORMAT: u8 = 1;
+/// The format that this version writes. It rises with every change of what a row, a log entry or a mark looks like.
+const FORMAT: u8 = 2;
 /// Write buffer a column family; the whole registry is a few MiB.
 const WRITE_BUFFER_BYTES: usize = 4 << 20;
 /// The write-ahead log is cut by flushing column families once it is longer than this.
@@ -121,11 +121,13 @@ impl RegistryStore {
                 .put_cf(marks, FORMAT_MARK, [FORMAT])
                 .map_err(|e| self.failed("write format", &e)),
             Some(found) if found.as_slice() == [FORMAT] => Ok(()),
-            Some(found) => Err(Error::NewerFormat {
-                dir: self.inner.dir.clone(),
-                found: found.first().copied().unwrap_or(0),
-                known: FORMAT,
-            }),
+            Some(found) => {
+                let (dir, found) = (self.inner.dir.clone(), found.first().copied().unwrap_or(0));
+                match found > FORMAT {
+                    true => Err(Error::NewerFormat { dir, found, known: FORMAT }),
+                    false => Err(Error::OlderFormat { dir, found, known: FORMAT }),
+                }
+            }
         }
     }
 

@@ -62,15 +62,17 @@ fn replacing_rows_leaves_none_of_the_old_ones() {
 }
 
 #[test]
-fn a_folder_that_is_open_elsewhere_or_newer_is_refused_by_code() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(&dir);
-    assert_eq!(RegistryStore::open(dir.path()).err().unwrap().code(), codes::DIR_IN_USE);
-    let mut batch = store.batch();
-    batch.put_mark("format", &[9]);
-    store.write(batch).unwrap();
-    drop(store);
-    assert_eq!(RegistryStore::open(dir.path()).err().unwrap().code(), codes::DIR_NEWER_FORMAT);
+fn a_folder_that_is_open_elsewhere_or_of_another_format_is_refused_by_code() {
+    for (format, code) in [(9, codes::DIR_NEWER_FORMAT), (1, codes::DIR_OLDER_FORMAT)] {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(&dir);
+        assert_eq!(RegistryStore::open(dir.path()).err().unwrap().code(), codes::DIR_IN_USE);
+        let mut batch = store.batch();
+        batch.put_mark("format", &[format]);
+        store.write(batch).unwrap();
+        drop(store);
+        assert_eq!(RegistryStore::open(dir.path()).err().unwrap().code(), code);
+    }
 }
 
 #[test]

@@ -1,0 +1,7 @@
+//! Inputs that libFuzzer makes, for the body `csv`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    let target = eport_fuzz_bodies::target("csv").expect("the name of a body");
+    (target.body)(data);
+});

@@ -1,0 +1,436 @@
+//! What a pack declares about a document beyond its fields: recipients, milestones, comparisons, accounts, figures, sharing.
+
+use super::problem::ProblemCode;
+use super::rules::{Compiler, Opened, Scope};
+use super::spec::{CrossCheckSpec, LedgerSpec, MilestoneSpec, RecipientSpec, SharingSpec, StatisticSpec};
+use super::{LifeCycle, Title};
+use eport_expression::{Expression, Kind, Shape};
+use serde::Deserialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use toml::Spanned;
+
+/// What an agency's answer counts for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Its refusal refuses the document.
+    Lead,
+    /// It must accept.
+    Mandatory,
+    /// It may answer; nothing waits for it.
+    Optional,
+}
+
+/// Who gets a document, and which part of it.
+#[derive(Debug)]
+pub struct Recipient {
+    /// The agency, a key of the table of agencies.
+    pub agency: String,
+    /// What its answer counts for.
+    pub role: Role,
+    /// Groups whose fields it gets in full.
+    pub full: BTreeSet<char>,
+    /// Groups whose key fields it gets.
+    pub key: BTreeSet<char>,
+    /// It gets the document only where this holds.
+    pub when: Option<Expression>,
+    /// The state in which it gets it; `None` when it is accepted.
+    pub after: Option<String>,
+}
+
+/// An event on a consignment's way.
+#[derive(Debug)]
+pub struct Milestone {
+    /// Its code.
+    pub code: String,
+    /// The state whose entry it is; `None`: acceptance of the document.
+    pub state: Option<String>,
+    /// The field that holds its time; `None`: the time of its cause.
+    pub time: Option<String>,
+    /// The field that names what passed it.
+    pub subject: String,
+    /// Only where this holds.
+    pub when: Option<Expression>,
+}
+
+/// When a comparison runs: cross-checks §1.1.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CheckPoint {
+    /// On save or on request, without effect.
+    Precheck,
+    /// Before it is accepted.
+    Submit,
+    /// When it is accepted; reserves.
+    Acceptance,
+    /// When the goods are released; commits.
+    Release,
+    /// When it is amended or withdrawn.
+    Amendment,
+}
+
+/// A comparison with a record of another agency.
+#[derive(Debug)]
+pub struct CrossCheck {
+    /// Its number in the domain's list.
+    pub rule: String,
+    /// Document types it compares with.
+    pub with: Vec<String>,
+    /// Own field → field of the other.
+    pub keys: BTreeMap<String, String>,
+    /// When it runs.
+    pub points: Vec<CheckPoint>,
+    /// Failure codes it may give.
+    pub codes: Vec<String>,
+    /// Only where this holds.
+    pub when: Option<Expression>,
+    /// How long it waits for the other record before that is a failure.
+    pub wait_hours: u32,
+    /// Line and column of its declaration.
+    pub(crate) place: (usize, usize),
+}
+
+/// What a document writes into an account.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LedgerEntry {
+    /// It grants the quantity.
+    Grant,
+    /// It reserves the quantity.
+    Reserve,
+    /// It changes the quantity granted.
+    Adjust,
+}
+
+/// Entries a document makes in accounts.
+#[derive(Debug)]
+pub struct Ledger {
+    /// The account book.
+    pub name: String,
+    /// The entry.
+    pub entry: LedgerEntry,
+    /// One entry for each record here.
+    pub scope: Scope,
+    /// Fields that name the account.
+    pub account: Vec<String>,
+    /// How much.
+    pub quantity: Expression,
+    /// The field of its unit.
+    pub unit: Option<String>,
+    /// Only where this holds.
+    pub when: Option<Expression>,
+    /// The state that commits what was reserved.
+    pub commit_on: Option<String>,
+    /// The states that release it.
+    pub release_on: Vec<String>,
+}
+
+/// A figure made of documents.
+#[derive(Debug)]
+pub struct Statistic {
+    /// Its name.
+    pub name: String,
+    /// Its name for people.
+    pub title: Title,
+    /// What is summed up, per document.
+    pub measure: Expression,
+    /// Fields it is broken down by.
+    pub by: Vec<String>,
+    /// Only documents where this holds.
+    pub when: Option<Expression>,
+}
+
+/// How a subject must stand to a document.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Relation {
+    /// It lodged it, or it is lodged on its behalf.
+    Party,
+    /// It acts under a mandate that is in force.
+    Mandate,
+    /// It is a recipient.
+    Recipient,
+    /// The case is at its place or office.
+    InCharge,
+    /// None.
+    Any,
+}
+
+/// What may be done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SharingAction {
+    /// Read one.
+    Read,
+    /// Search.
+    Search,
+    /// Get it pushed.
+    ReceivePush,
+    /// Count it in figures.
+    Aggregate,
+}
+
+/// How a field is made harmless: sharing §5.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mask {
+    /// First character of each name.
+    MaskName,
+    /// First six and last four.
+    MaskId,
+    /// First two and last two.
+    MaskPassport,
+    /// First three and last four.
+    MaskPhone,
+    /// Last four.
+    MaskAccount,
+    /// First two and last one.
+    MaskPlate,
+    /// Chapter or heading only.
+    CoarseHs,
+    /// Hour or day only.
+    CoarseTime,
+    /// Not there at all.
+    Suppress,
+}
+
+/// Who may see which classes of fields: sharing §1.
+#[derive(Debug)]
+pub struct Sharing {
+    /// Its name.
+    pub rule: String,
+    /// An agency, or a role of the parties.
+    pub subject: String,
+    /// How the subject must stand to the document.
+    pub relation: Relation,
+    /// Classes of fields.
+    pub classes: BTreeSet<char>,
+    /// What may be done.
+    pub actions: Vec<SharingAction>,
+    /// For which purposes.
+    pub purposes: Vec<String>,
+    /// Field → mask.
+    pub masks: BTreeMap<String, Mask>,
+    /// The state from which it holds.
+    pub after: Option<String>,
+    /// The rule of law or agreement it rests on.
+    pub basis: String,
+}
+
+fn is_agency(text: &str) -> bool {
+    (2..=8).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
+}
+
+impl Compiler<'_, '_> {
+    fn body(&mut self) -> Opened<'static> {
+        Opened { scope: Scope::default(), shapes: Vec::new(), times: 1 }
+    }
+
+    fn when(&mut self, text: Option<&Spanned<String>>) -> Option<Expression> {
+        let opened = self.open(None)?;
+        text.and_then(|text| self.condition(text, &opened))
+    }
+
+    pub(super) fn state(&mut self, name: Option<&String>, cycle: Option<&LifeCycle>, span: &Range<usize>) {
+        if let Some(name) = name
+            && !cycle.is_some_and(|c| c.states.get(name).is_some_and(|s| !s.note))
+        {
+            self.problems.add(span, ProblemCode::Reference, format!("there is no state {name:?}"));
+        }
+    }
+
+    pub(super) fn recipients(
+        &mut self,
+        specs: Vec<Spanned<RecipientSpec>>,
+        groups: &BTreeMap<char, Title>,
+    ) -> Vec<(Range<usize>, Recipient)> {
+        let mut out: Vec<(Range<usize>, Recipient)> = Vec::with_capacity(specs.len());
+        for spec in specs {
+            let (span, spec) = (spec.span(), spec.into_inner());
+            let (full, key): (BTreeSet<char>, BTreeSet<char>) =
+                (spec.full.chars().collect(), spec.key.chars().collect());
+            if !is_agency(&spec.agency) {
+                self.problems.add(
+                    &span,
+                    ProblemCode::Recipient,
+                    format!("{:?} is no agency code", spec.agency),
+                );
+            }
+            if full.is_empty() && key.is_empty() {
+                self.problems.add(&span, ProblemCode::Recipient, "it gets nothing: full or key is needed");
+            }
+            for unknown in full.union(&key).filter(|l| !groups.contains_key(l)) {
+                self.problems.add(&span, ProblemCode::Reference, format!("there is no group {unknown:?}"));
+            }
+            if spec.role == Role::Lead && out.iter().any(|(_, r)| r.role == Role::Lead) {
+                self.problems.add(&span, ProblemCode::Recipient, "two agencies lead");
+            }
+            if out.iter().any(|(_, r)| r.agency == spec.agency) {
+                self.problems.add(&span, ProblemCode::Twice, format!("{} is named twice", spec.agency));
+            }
+            let when = self.when(spec.when.as_ref());
+            let recipient =
+                Recipient { agency: spec.agency, role: spec.role, full, key, when, after: spec.after };
+            out.push((span, recipient));
+        }
+        out
+    }
+
+    pub(super) fn milestones(
+        &mut self,
+        specs: Vec<Spanned<MilestoneSpec>>,
+        cycle: Option<&LifeCycle>,
+    ) -> Vec<Milestone> {
+        let mut out = Vec::with_capacity(specs.len());
+        for spec in specs {
+            let (span, spec) = (spec.span(), spec.into_inner());
+            let opened = self.body();
+            self.state(spec.state.as_ref(), cycle, &span);
+            self.field(&spec.subject, &opened, &span);
+            if let Some(time) = &spec.time
+                && self.field(time, &opened, &span)
+                && !matches!(
+                    super::shape::at(self.body, time),
+                    Some(Shape::Value(Kind::Instant | Kind::Date))
+                )
+            {
+                self.problems.add(&span, ProblemCode::Reference, format!("{time:?} is no time"));
+            }
+            let when = self.when(spec.when.as_ref());
+            out.push(Milestone {
+                code: spec.code,
+                state: spec.state,
+                time: spec.time,
+                subject: spec.subject,
+                when,
+            });
+        }
+        out
+    }
+
+    pub(super) fn cross_checks(&mut self, specs: Vec<Spanned<CrossCheckSpec>>) -> Vec<CrossCheck> {
+        let mut out = Vec::with_capacity(specs.len());
+        for spec in specs {
+            let (span, spec) = (spec.span(), spec.into_inner());
+            let opened = self.body();
+            for own in spec.keys.keys() {
+                self.field(own, &opened, &span);
+            }
+            if spec.with.is_empty() || spec.keys.is_empty() || spec.points.is_empty() {
+                let detail = "a comparison names with what, by which keys and at which points";
+                self.problems.add(&span, ProblemCode::Rule, detail);
+            }
+            let when = self.when(spec.when.as_ref());
+            let check = CrossCheck {
+                rule: spec.rule,
+                with: spec.with,
+                keys: spec.keys,
+                points: spec.points,
+                codes: spec.codes,
+                when,
+                wait_hours: spec.wait_hours,
+                place: self.problems.place(&span),
+            };
+            out.push(check);
+        }
+        out
+    }
+
+    pub(super) fn ledgers(
+        &mut self,
+        specs: Vec<Spanned<LedgerSpec>>,
+        cycle: Option<&LifeCycle>,
+    ) -> Vec<Ledger> {
+        let mut out = Vec::with_capacity(specs.len());
+        for spec in specs {
+            let (span, spec) = (spec.span(), spec.into_inner());
+            let Some(opened) = self.open(spec.each.as_ref()) else { continue };
+            for field in spec.account.iter().chain(&spec.unit) {
+                self.field(field, &opened, &span);
+            }
+            for state in spec.commit_on.iter().chain(&spec.release_on) {
+                self.state(Some(state), cycle, &span);
+            }
+            if spec.account.is_empty() {
+                self.problems.add(&span, ProblemCode::Rule, "an account is named by at least one field");
+            }
+            if spec.entry == LedgerEntry::Reserve && spec.commit_on.is_none() {
+                self.problems.add(&span, ProblemCode::Rule, "what is reserved is committed on a state");
+            }
+            let when = spec.when.as_ref().and_then(|text| self.condition(text, &opened));
+            let Some(quantity) = self.expression(&spec.quantity, &opened) else { continue };
+            if !matches!(quantity.kind(), Kind::Number(_)) || quantity.optional() {
+                self.problems.add(&spec.quantity.span(), ProblemCode::Rule, "a quantity is a number");
+            }
+            out.push(Ledger {
+                name: spec.name,
+                entry: spec.entry,
+                scope: opened.scope,
+                account: spec.account,
+                quantity,
+                unit: spec.unit,
+                when,
+                commit_on: spec.commit_on,
+                release_on: spec.release_on,
+            });
+        }
+        out
+    }
+
+    pub(super) fn statistics(&mut self, specs: Vec<Spanned<StatisticSpec>>) -> Vec<Statistic> {
+        let mut out = Vec::with_capacity(specs.len());
+        for spec in specs {
+            let (span, spec) = (spec.span(), spec.into_inner());
+            let Some(opened) = self.open(None) else { continue };
+            for field in &spec.by {
+                self.field(field, &opened, &span);
+            }
+            let when = self.when(spec.when.as_ref());
+            let Some(measure) = self.expression(&spec.measure, &opened) else { continue };
+            if !matches!(measure.kind(), Kind::Number(_)) {
+                self.problems.add(&spec.measure.span(), ProblemCode::Rule, "a measure is a number");
+            }
+            let title = Title { zh: spec.zh, en: spec.en };
+            out.push(Statistic { name: spec.name, title, measure, by: spec.by, when });
+        }
+        out
+    }
+
+    pub(super) fn sharing(
+        &mut self,
+        specs: Vec<Spanned<SharingSpec>>,
+        cycle: Option<&LifeCycle>,
+    ) -> Vec<Sharing> {
+        let mut out = Vec::with_capacity(specs.len());
+        for spec in specs {
+            let (span, spec) = (spec.span(), spec.into_inner());
+            let opened = self.body();
+            for field in spec.masks.keys() {
+                self.field(field, &opened, &span);
+            }
+            self.state(spec.after.as_ref(), cycle, &span);
+            let classes: BTreeSet<char> = spec.classes.get_ref().chars().collect();
+            if classes.is_empty() || classes.iter().any(|c| !"PBCIL".contains(*c)) {
+                // Keys and signatures are never shared.
+                self.problems.add(&spec.classes.span(), ProblemCode::Rule, "classes are of P, B, C, I, L");
+            }
+            if spec.actions.is_empty() || spec.purposes.is_empty() || spec.basis.is_empty() {
+                let detail = "a rule of sharing names actions, purposes and its basis";
+                self.problems.add(&span, ProblemCode::Rule, detail);
+            }
+            out.push(Sharing {
+                rule: spec.rule,
+                subject: spec.subject,
+                relation: spec.relation,
+                classes,
+                actions: spec.actions,
+                purposes: spec.purposes,
+                masks: spec.masks,
+                after: spec.after,
+                basis: spec.basis,
+            });
+        }
+        out
+    }
+}
