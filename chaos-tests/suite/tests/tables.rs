@@ -20,6 +20,8 @@ fn tables_are_installed_whole_everywhere_or_not_at_all() {
         a_damaged_file_is_reported_line_by_line_and_changes_nothing(fed)?;
         the_same_file_again_changes_nothing(fed)?;
         a_version_that_drops_too_much_needs_force(fed)?;
+        a_table_is_read_along_its_hierarchy_and_followed_by_its_changes(fed)?;
+        codes_in_use_are_not_dropped_unseen(fed)?;
         a_version_of_tomorrow_is_not_seen_today(fed)?;
         a_node_that_was_away_gets_what_it_missed(fed)?;
         packs::a_pack_changes_without_code_and_documents_keep_their_version(fed)
@@ -364,6 +366,96 @@ fn a_version_that_drops_too_much_needs_force(fed: &Federation) -> Result<()> {
     for node in NODES {
         fed.eport_at(node, &["table", "get", "berths", "A2"])?.expect(3, "a dropped row")?;
     }
+    Ok(())
+}
+
+fn keys(rows: &Value) -> Vec<&str> {
+    rows["items"].as_array().into_iter().flatten().filter_map(|r| r["key"].as_str()).collect()
+}
+
+fn a_table_is_read_along_its_hierarchy_and_followed_by_its_changes(fed: &Federation) -> Result<()> {
+    let at = ["--as-of", "2020-06-01"];
+    for node in ["gz-a-1", "sz-a-1"] {
+        let run = |args: &[&str]| fed.eport_at(node, args)?.ok_json();
+        let cities = run(&[&["table", "children", "divisions", "440000"][..], &at].concat())?;
+        ensure!(keys(&cities).len() == 21 && keys(&cities).contains(&"441500"), "{node}: {cities}");
+        let above = run(&[&["table", "parents", "divisions", "441581"][..], &at].concat())?;
+        ensure!(keys(&above) == ["441500", "440000"], "{node}: {above}");
+        ensure!(keys(&run(&["table", "find", "ports", "guangzhou"])?).contains(&"CNCAN"), "{node}");
+        ensure!(keys(&run(&["table", "find", "divisions", "汕尾"])?) == ["441500"], "{node}");
+        let hs = run(&["table", "parents", "hs_codes", "0101210010"])?;
+        ensure!(keys(&hs) == ["010121", "0101", "01"], "{node}: {hs}");
+        // A row counts on its days only.
+        fed.eport_at(node, &["table", "get", "trade_modes", "9710", "--as-of", "2020-06-30"])?.expect(3, "early")?;
+        fed.eport_at(node, &["table", "get", "trade_modes", "9710", "--as-of", "2020-07-01"])?.expect(0, "then")?;
+    }
+    // The feed, two changes at a time, ends with the version in force: one berth of four is left.
+    let (mut copy, mut token) = (std::collections::BTreeSet::new(), None::<String>);
+    loop {
+        let mut args = vec!["table", "changes", "berths", "--limit", "2"];
+        if let Some(token) = &token {
+            args.extend(["--after", token]);
+        }
+        let part = fed.eport(&args)?.ok_json()?;
+        for change in part["items"].as_array().context("items")? {
+            let key = change["key"].as_str().unwrap_or_default().to_owned();
+            match change["op"] == "removed" {
+                true => drop(copy.remove(&key)),
+                false => drop(copy.insert(key)),
+            }
+        }
+        token = part["next"].as_str().map(str::to_owned);
+        if part["more"] == false {
+            break;
+        }
+    }
+    ensure!(copy.iter().map(String::as_str).collect::<Vec<_>>() == ["A1"], "{copy:?}");
+    fed.eport(&["table", "changes", "berths", "--after", "77"])?.expect(4, "a token of nowhere")?;
+    Ok(())
+}
+
+fn codes_in_use_are_not_dropped_unseen(fed: &Federation) -> Result<()> {
+    // One table refers to another, by a mapping file; both come in other forms than CSV.
+    let kinds = file(fed, "kinds.jsonl", "{\"code\":\"B\",\"name\":\"bulk\"}\n{\"code\":\"C\",\"name\":\"boxes\"}\n{\"code\":\"D\",\"name\":\"none\"}\n")?;
+    let kinds = kinds.to_string_lossy().into_owned();
+    fed.eport(&["table", "import", &kinds, "--key", "code"])?.expect(0, "JSON lines")?;
+    let mapping = file(fed, "quays.toml", "key = [\"code\"]\n[[column]]\nname = \"code\"\nfrom = [\"QUAY\"]\n[[column]]\nname = \"kind\"\nfrom = [\"KIND\"]\nreferences = \"kinds\"\n")?;
+    let mapping = mapping.to_string_lossy().into_owned();
+    let import = |name: &str, content: &str| -> Result<eport_cluster::Ran> {
+        let path = file(fed, name, content)?.to_string_lossy().into_owned();
+        fed.eport(&["table", "import", &path, "--name", "quays", "--mapping", &mapping])
+    };
+    let unknown = import("quays.tsv", "QUAY\tKIND\nQ1\tC\nQ2\tX\n")?.expect(1, "a kind that is none")?.json()?;
+    ensure!(unknown["problems"][0]["kind"] == "unknown_reference" && unknown["problems"][0]["line"] == 3, "{unknown}");
+    import("quays.tsv", "QUAY\tKIND\nQ1\tC\nQ2\tC\n")?.expect(0, "quays")?;
+    let dropped = file(fed, "kinds2.jsonl", "{\"code\":\"B\",\"name\":\"bulk\"}\n{\"code\":\"D\",\"name\":\"none\"}\n")?;
+    let dropped = dropped.to_string_lossy().into_owned();
+    let args = ["table", "import", &dropped, "--name", "kinds", "--key", "code"];
+    let refused = fed.eport(&args)?.expect(7, "a kind in use")?.json()?;
+    ensure!(refused["error"] == "EP4042" && refused["impact"][0]["places"] == json!(["Q1", "Q2"]), "{refused}");
+    let forced = fed.eport(&[&args[..], &["--force"]].concat())?.expect(0, "with force")?.json()?;
+    let version = forced["version"].to_string();
+    let impact = fed.eport(&["table", "impact", "kinds", &version])?.ok_json()?;
+    ensure!(impact["removed"] == 1 && impact["items"][0]["user"] == "440000/quays", "{impact}");
+
+    // A document that is open names a port; a list without that port is refused in a dry run already.
+    let document = include_str!("../../../node/packs/arrival_report/examples/valid/contract.json");
+    let document: Value = serde_json::from_str(document)?;
+    let document = document.get("document").cloned().unwrap_or(document);
+    let port = document["body"]["port"].as_str().context("port")?.to_owned();
+    let path = file(fed, "doc.json", document.to_string())?.to_string_lossy().into_owned();
+    fed.eport(&["--timeout", "60s", "doc", "submit", &path, "--platform", "440100"])?.expect(0, "a document")?;
+    let ports = include_str!("../../../node/tables/ports.csv");
+    let without: String = ports.lines().filter(|l| !l.starts_with(&port)).flat_map(|l| [l, "\n"]).collect();
+    let without = file(fed, "ports.csv", without)?.to_string_lossy().into_owned();
+    let dry = ["table", "import", &without, "--key", "code", "--dry-run"];
+    let refused = fed.eport_at("gz-c-1", &dry)?.expect(7, "a port in use")?.json()?;
+    ensure!(refused["difference"]["removed"] == json!([port]), "{refused}");
+    let uses = refused["impact"].as_array().context("impact")?;
+    let by = |kind: &str| uses.iter().any(|u| u["kind"] == kind && u["field"] == "port" && u["count"] == 1);
+    ensure!(by("table") && by("document"), "{refused}");
+    let late = fed.eport_at("gz-c-1", &["table", "late", "ports"])?.ok_json()?;
+    ensure!(late["items"] == json!([]) && late["platforms"].as_array().is_some_and(|p| !p.is_empty()), "{late}");
     Ok(())
 }
 

@@ -470,7 +470,21 @@ pub const ROUTES: &[Route] = &[
     get("/v1/tables/{name}/rows", &["as_of", "prefix", "q", "limit", "page_token"], "Rows of a table"),
     get("/v1/tables/{name}/rows/{key}", &["as_of"], "One row"),
     get("/v1/tables/{name}/versions", &[], "Versions of a table"),
-    get("/v1/tables/{name}/diff", &["from", "to"], "Difference of two versions"),
+    get("/v1/tables/{name}/rows/{key}/parents", &["as_of"], "Rows above a row, nearest first"),
+    get(
+        "/v1/tables/{name}/rows/{key}/children",
+        &["as_of", "limit", "page_token"],
+        "Rows right below a row",
+    ),
+    get("/v1/tables/{name}/roots", &["as_of", "limit", "page_token"], "Rows without a parent"),
+    get(
+        "/v1/tables/{name}/diff",
+        &["from", "to", "limit", "page_token"],
+        "Difference of two versions",
+    ),
+    get("/v1/tables/{name}/changes", &["after", "limit"], "Change feed: what a copy has to take over"),
+    get("/v1/tables/{name}/versions/{version}/impact", &[], "What uses codes that a version drops"),
+    get("/v1/tables/{name}/late", &[], "Documents judged by a superseded version (W-TABLE-LATE)"),
     get("/v1/tables/{name}/status", &[], "Which node holds which version"),
     Route {
         method: "get",

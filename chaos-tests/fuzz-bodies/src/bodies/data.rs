@@ -2,7 +2,7 @@
 
 use crate::world::Way;
 use eport_catalog::TableName;
-use eport_codetables::{Encoding, Options, import, read_csv};
+use eport_codetables::{Beside, Encoding, Format, Options, import, read};
 use eport_documents::json::Node;
 use eport_documents::{Document, InForce, Lookup, Pack, Packs, Refusal, TableRow, TableVersion, Tables};
 use eport_model::Timestamp;
@@ -15,11 +15,20 @@ pub(super) fn csv(data: &[u8]) -> u64 {
         let mut options = Options { encoding, ..Options::with_key(["code"]) };
         options.limits.rows = 2_000;
         options.limits.columns = 50;
-        let Some(parsed) = way.note(read_csv(data, &options)) else { continue };
+        let Some(parsed) = way.note(read(data, &options)) else { continue };
         let name = TableName::new("440000".parse().expect("a region"), "ports").expect("a name");
-        let again = import(&name, data, &options, Some(&parsed.content.bytes));
+        let before = parsed.content.clone().open().expect("content made here");
+        let beside = Beside { before: Some(before), ..Beside::default() };
+        let again = import(&name, data, &options, beside);
         let content = again.outcome.expect("the same rows are within every guard");
         assert_eq!((content.root, content.rows), (parsed.content.root, parsed.content.rows));
+    }
+    for format in [Format::Jsonl, Format::Xlsx] {
+        let mut options = Options { format, ..Options::with_key(["code"]) };
+        options.limits.rows = 2_000;
+        options.limits.columns = 50;
+        options.limits.bytes = 1 << 20;
+        way.note(read(data, &options));
     }
     way.mark()
 }
