@@ -365,12 +365,17 @@ pub fn start(config: Config) -> Harness {
 }
 
 pub fn restart(log: Arc<Fake>, config: Config) -> Harness {
+    let packs = Arc::new(Arc::new(Packs::builtin().unwrap()));
+    restart_with(log, packs, config)
+}
+
+/// The same, judging by these packs.
+pub fn restart_with(log: Arc<Fake>, packs: eport_platform::SharedPacks, config: Config) -> Harness {
     let (tables, now) = (Ports::new(), Arc::new(AtomicI64::new(NOW)));
     let clock = {
         let now = now.clone();
         Arc::new(move || Timestamp::from_millis(now.load(Ordering::SeqCst)))
     };
-    let packs = Arc::new(Arc::new(Packs::builtin().unwrap()));
     let platform = Platform::start(log.clone(), packs, tables.clone(), clock, config);
     Harness { log, tables, now, platform }
 }
