@@ -294,7 +294,7 @@ impl Tables for TableService {
 
     fn cell(&self, table: &str, key: &[&str], column: Option<&str>, at: Timestamp) -> TableRow {
         let judged = self.entry(table, at, |e| match self.open(&e.version) {
-            Ok(content) => cell(&content, key, column, e.used.clone()),
+            Ok(content) => cell(&content, &e.rules, key, column, at, e.used.clone()),
             Err(_) => TableRow::NotHere,
         });
         judged.unwrap_or(TableRow::NotPublished)
@@ -311,14 +311,21 @@ impl Tables for TableService {
 }
 
 /// What stands in a row of a version's content.
-fn cell(content: &Table, key: &[&str], column: Option<&str>, used: Used) -> TableRow {
+fn cell(
+    content: &Table,
+    rules: &Rules,
+    key: &[&str],
+    column: Option<&str>,
+    at: Timestamp,
+    used: Used,
+) -> TableRow {
     let schema = content.schema();
     let known = column.is_none_or(|c| schema.columns.iter().any(|own| own.name == c));
     if schema.key.len() != key.len() || !known {
         return TableRow::Unlike(used);
     }
     let key = Key(key.iter().map(|part| (*part).to_owned()).collect());
-    match (content.get(&key), column) {
+    match (content.get(&key).filter(|row| rules.counts(row, at)), column) {
         (None, _) => TableRow::Missing(used),
         (Some(_), None) => TableRow::Found(used, None),
         (Some(row), Some(column)) => TableRow::Found(used, row.get(column).map(str::to_owned)),

@@ -149,7 +149,8 @@ pub async fn changes(
     need(&api, &caller, Action::ReadTables, None)?;
     let id = api.tables.resolve(&name)?;
     let versions = api.tables.versions(&id)?;
-    let order: Vec<(u64, Timestamp)> = versions.iter().map(|v| (v.version, v.effective)).collect();
+    let standing = versions.iter().filter(|v| !v.is_withdrawn());
+    let order: Vec<(u64, Timestamp)> = standing.map(|v| (v.version, v.effective)).collect();
     let token = q.after.as_deref().filter(|t| !t.is_empty()).map(str::parse::<feed::Token>).transpose()?;
     let Some(leg) = feed::next(&order, token.as_ref(), api.now())? else {
         let next = token.map(|t| t.to_string());
@@ -224,7 +225,8 @@ pub async fn impact(
     let versions = api.tables.versions(&id)?;
     let version = pick(&versions, &id, number)?;
     let (effective, order) = (version.effective, |v: &&TableVersion| (v.effective, v.version));
-    let before = versions.iter().filter(|v| order(v) < (effective, number)).max_by_key(order).cloned();
+    let standing = versions.iter().filter(|v| v.keeps_content() && !v.is_withdrawn());
+    let before = standing.filter(|v| order(v) < (effective, number)).max_by_key(order).cloned();
     let mut answer = t::TableImpact {
         name: id.to_string(),
         version: number,
