@@ -21,6 +21,7 @@ mod rejoin;
 mod report;
 mod shipping;
 mod suite;
+mod tables;
 
 use anyhow::{Context, Result, bail, ensure};
 use std::path::PathBuf;

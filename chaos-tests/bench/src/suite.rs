@@ -5,7 +5,7 @@ use crate::documents::Arrivals;
 use crate::federation::Federation;
 use crate::moves::{Leader, Rate};
 use crate::report::Row;
-use crate::{Plan, footprint, hosted, moves, rejoin, shipping};
+use crate::{Plan, footprint, hosted, moves, rejoin, shipping, tables};
 use anyhow::Result;
 use eport_cli::demo::reconcile::Pause;
 use eport_consensus::Profile as Timing;
@@ -43,6 +43,10 @@ const SETTLE: Duration = Duration::from_secs(15);
 /// Runs every measure the plan wants. What was measured so far is told on stderr.
 pub async fn run(plan: &Plan) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
+    if plan.wants("tables") {
+        let done = tables::run(&mut rows);
+        keep("Code tables", done, &mut rows);
+    }
     if plan.wants("acceptance") {
         let done = accept(plan, &["--site", "gz-a=440000:1"], "one node, async", true, &mut rows).await;
         keep("Acceptance, one node", done, &mut rows);

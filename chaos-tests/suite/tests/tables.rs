@@ -20,6 +20,8 @@ fn tables_are_installed_whole_everywhere_or_not_at_all() {
         a_damaged_file_is_reported_line_by_line_and_changes_nothing(fed)?;
         the_same_file_again_changes_nothing(fed)?;
         a_version_that_drops_too_much_needs_force(fed)?;
+        a_table_is_read_along_its_hierarchy_and_followed_by_its_changes(fed)?;
+        codes_in_use_are_not_dropped_unseen(fed)?;
         a_version_of_tomorrow_is_not_seen_today(fed)?;
         a_node_that_was_away_gets_what_it_missed(fed)?;
         packs::a_pack_changes_without_code_and_documents_keep_their_version(fed)
@@ -32,6 +34,7 @@ fn versions_travel_by_difference_are_carried_healed_and_collected() {
     let scenario = |fed: &Federation| -> Result<()> {
         a_node_stopped_through_five_publications_takes_what_changed_and_names_a_peer_with_wrong_bytes(fed)?;
         a_flipped_bit_is_found_and_healed_from_a_peer(fed)?;
+        a_clock_that_is_ahead_makes_nothing_effective_early_and_is_named(fed)?;
         a_rollback_costs_nothing_and_a_retired_version_gives_its_disk_back(fed)?;
         a_bundle_carries_a_version_to_a_site_without_a_line(fed)
     };
@@ -39,9 +42,9 @@ fn versions_travel_by_difference_are_carried_healed_and_collected() {
     scenario(&fed).unwrap();
 }
 
-/// A table of 20 000 rows, of which every hundredth depends on the salt.
+/// A table of 10 000 rows, of which every hundredth depends on the salt.
 fn quays(fed: &Federation, salt: u32) -> Result<String> {
-    let rows: String = (0..20_000u32)
+    let rows: String = (0..10_000u32)
         .map(|n| {
             format!(
                 "Q{n:05},quay {n},{}\n",
@@ -74,13 +77,13 @@ fn a_node_stopped_through_five_publications_takes_what_changed_and_names_a_peer_
     fed: &Federation,
 ) -> Result<()> {
     let first = publish_quays(fed, 0)?;
-    ensure!(first["published"] == true && first["rows"] == 20_000, "{first}");
+    ensure!(first["published"] == true && first["rows"] == 10_000, "{first}");
     installed(fed, "quays")?;
     let whole = bytes_of(&objects_of(fed, "gz-a-1")?);
     fed.dev("kill", "gz-a-2")?;
     for salt in 1..=5 {
         let next = publish_quays(fed, salt)?;
-        ensure!(next["changed"] == 200 && next["published"] == true, "{next}");
+        ensure!(next["changed"] == 100 && next["published"] == true, "{next}");
     }
     // It dies in the middle of an install: nothing of it is visible afterwards, and it goes on.
     let dies = fed.arm("gz-a-2", "objects.install.before", "stop")?;
@@ -105,7 +108,7 @@ fn a_node_stopped_through_five_publications_takes_what_changed_and_names_a_peer_
     let me = me.context("gz-a-2")?;
     let fetched = me["bytes_fetched"].as_u64().context("bytes")?;
     ensure!(me["version"] == 6 && fetched > 0, "{status}");
-    ensure!(fetched * 20 < whole, "{fetched} bytes for a version with 1 % changed of {whole}");
+    ensure!(fetched * 10 < whole, "{fetched} bytes for a version with 1 % changed of {whole}");
     ensure!(me["seconds"].as_f64() > Some(0.0), "{status}");
     fed.wait_status("gz-a-2", "the peer with wrong bytes named", |s| {
         let warnings = s["warnings"].as_array().cloned().unwrap_or_default();
@@ -119,7 +122,7 @@ fn a_node_stopped_through_five_publications_takes_what_changed_and_names_a_peer_
         let v = version.to_string();
         let diff = fed.eport_at("gz-a-2", &["table", "diff", "quays", &v, "6"])?.ok_json()?;
         let changed = diff["changed"].as_array().context("changed")?.len();
-        ensure!(changed == if version == 6 { 0 } else { 200 }, "{version}: {changed}");
+        ensure!(changed == if version == 6 { 0 } else { 100 }, "{version}: {changed}");
     }
     Ok(())
 }
@@ -135,8 +138,35 @@ fn a_flipped_bit_is_found_and_healed_from_a_peer(fed: &Federation) -> Result<()>
     ensure!(seen["damaged"].as_array().is_some_and(|d| d.len() == 1) && seen["whole"] == true, "{seen}");
     let again = fed.eport_at("sz-a-1", &["table", "verify", "quays"])?.ok_json()?;
     ensure!(again["damaged"] == json!([]) && again["whole"] == true, "{again}");
-    let row = fed.eport_at("sz-a-1", &["table", "get", "quays", "Q19999"])?.ok_json()?;
-    ensure!(row["fields"]["name"] == "quay 19999", "{row}");
+    let row = fed.eport_at("sz-a-1", &["table", "get", "quays", "Q09999"])?.ok_json()?;
+    ensure!(row["fields"]["name"] == "quay 9999", "{row}");
+    Ok(())
+}
+
+fn a_clock_that_is_ahead_makes_nothing_effective_early_and_is_named(fed: &Federation) -> Result<()> {
+    let path = file(fed, "tides.csv", "code,name\nT1,low\n")?.to_string_lossy().into_owned();
+    let import = ["table", "import", &path, "--name", "tides", "--key", "code"];
+    fed.eport(&import)?.expect(0, "tides")?;
+    file(fed, "tides.csv", "code,name\nT1,high\n")?;
+    let at = time::OffsetDateTime::now_utc() + time::Duration::minutes(20);
+    let at = at.format(&time::format_description::well_known::Rfc3339)?;
+    fed.eport(&[&import[..], &["--force", "--effective", &at]].concat())?.expect(0, "tides of the future")?;
+    fed.shift_clock("gz-c-1", 30 * 60_000)?;
+    fed.wait_status("gz-a-1", "the clock of gz-c-1 named", |s| {
+        let warnings = s["warnings"].as_array().cloned().unwrap_or_default();
+        warnings
+            .iter()
+            .any(|w| w["code"] == "EP4054" && w["text"].as_str().is_some_and(|t| t.contains("gz-c-1")))
+    })?;
+    let early = fed.eport_at("gz-c-1", &["table", "get", "tides", "T1"])?.ok_json()?;
+    ensure!(early["fields"]["name"] == "low" && early["version"] == 1, "{early}");
+    fed.shift_clock("gz-c-1", 0)?;
+    // Taken back before its instant: as if it had never been.
+    let back = fed.eport(&["table", "retire", "tides", "2", "--reason", "wrong file"])?.ok_json()?;
+    ensure!(back["state"] == "withdrawn", "{back}");
+    let later =
+        fed.eport(&["table", "get", "tides", "T1", "--as-of", "2099-01-01T00:00:00+08:00"])?.ok_json()?;
+    ensure!(later["fields"]["name"] == "low", "{later}");
     Ok(())
 }
 
@@ -146,7 +176,7 @@ fn a_rollback_costs_nothing_and_a_retired_version_gives_its_disk_back(fed: &Fede
     ensure!(back["version"] == 7 && back["published"] == true, "{back}");
     let status = installed(fed, "quays")?;
     ensure!(status["root"] == back["root"] && status["version"] == 7, "{status}");
-    ensure!(bytes_of(&objects_of(fed, "sz-a-1")?) == before, "an old root again took space");
+    ensure!(bytes_of(&objects_of(fed, "sz-a-1")?) <= before, "an old root again took space");
     fed.eport(&["table", "retire", "quays", "7", "--reason", "test"])?;
     for version in ["2", "3", "4", "5", "6"] {
         let gone = fed.eport(&["table", "retire", "quays", version, "--reason", "test"])?.ok_json()?;
@@ -170,7 +200,7 @@ fn a_bundle_carries_a_version_to_a_site_without_a_line(fed: &Federation) -> Resu
     let bundle = fed.scratch().join("quays.eptu").to_string_lossy().into_owned();
     fed.eport(&["table", "bundle", "export", "quays", "--since", "7", "--out", &bundle])?.ok_json()?;
     let size = std::fs::metadata(&bundle)?.len();
-    ensure!(size < 30_000, "a bundle of {size} bytes for 200 changed rows");
+    ensure!(size < 30_000, "a bundle of {size} bytes for 100 changed rows");
     let mut bad = std::fs::read(&bundle)?;
     let middle = bad.len() / 2;
     bad[middle] ^= 1;
@@ -336,6 +366,96 @@ fn a_version_that_drops_too_much_needs_force(fed: &Federation) -> Result<()> {
     for node in NODES {
         fed.eport_at(node, &["table", "get", "berths", "A2"])?.expect(3, "a dropped row")?;
     }
+    Ok(())
+}
+
+fn keys(rows: &Value) -> Vec<&str> {
+    rows["items"].as_array().into_iter().flatten().filter_map(|r| r["key"].as_str()).collect()
+}
+
+fn a_table_is_read_along_its_hierarchy_and_followed_by_its_changes(fed: &Federation) -> Result<()> {
+    let at = ["--as-of", "2020-06-01"];
+    for node in ["gz-a-1", "sz-a-1"] {
+        let run = |args: &[&str]| fed.eport_at(node, args)?.ok_json();
+        let cities = run(&[&["table", "children", "divisions", "440000"][..], &at].concat())?;
+        ensure!(keys(&cities).len() == 21 && keys(&cities).contains(&"441500"), "{node}: {cities}");
+        let above = run(&[&["table", "parents", "divisions", "441581"][..], &at].concat())?;
+        ensure!(keys(&above) == ["441500", "440000"], "{node}: {above}");
+        ensure!(keys(&run(&["table", "find", "ports", "guangzhou"])?).contains(&"CNCAN"), "{node}");
+        ensure!(keys(&run(&["table", "find", "divisions", "汕尾"])?) == ["441500"], "{node}");
+        let hs = run(&["table", "parents", "hs_codes", "0101210010"])?;
+        ensure!(keys(&hs) == ["010121", "0101", "01"], "{node}: {hs}");
+        // A row counts on its days only.
+        fed.eport_at(node, &["table", "get", "trade_modes", "9710", "--as-of", "2020-06-30"])?.expect(3, "early")?;
+        fed.eport_at(node, &["table", "get", "trade_modes", "9710", "--as-of", "2020-07-01"])?.expect(0, "then")?;
+    }
+    // The feed, two changes at a time, ends with the version in force: one berth of four is left.
+    let (mut copy, mut token) = (std::collections::BTreeSet::new(), None::<String>);
+    loop {
+        let mut args = vec!["table", "changes", "berths", "--limit", "2"];
+        if let Some(token) = &token {
+            args.extend(["--after", token]);
+        }
+        let part = fed.eport(&args)?.ok_json()?;
+        for change in part["items"].as_array().context("items")? {
+            let key = change["key"].as_str().unwrap_or_default().to_owned();
+            match change["op"] == "removed" {
+                true => drop(copy.remove(&key)),
+                false => drop(copy.insert(key)),
+            }
+        }
+        token = part["next"].as_str().map(str::to_owned);
+        if part["more"] == false {
+            break;
+        }
+    }
+    ensure!(copy.iter().map(String::as_str).collect::<Vec<_>>() == ["A1"], "{copy:?}");
+    fed.eport(&["table", "changes", "berths", "--after", "77"])?.expect(4, "a token of nowhere")?;
+    Ok(())
+}
+
+fn codes_in_use_are_not_dropped_unseen(fed: &Federation) -> Result<()> {
+    // One table refers to another, by a mapping file; both come in other forms than CSV.
+    let kinds = file(fed, "kinds.jsonl", "{\"code\":\"B\",\"name\":\"bulk\"}\n{\"code\":\"C\",\"name\":\"boxes\"}\n{\"code\":\"D\",\"name\":\"none\"}\n")?;
+    let kinds = kinds.to_string_lossy().into_owned();
+    fed.eport(&["table", "import", &kinds, "--key", "code"])?.expect(0, "JSON lines")?;
+    let mapping = file(fed, "quays.toml", "key = [\"code\"]\n[[column]]\nname = \"code\"\nfrom = [\"QUAY\"]\n[[column]]\nname = \"kind\"\nfrom = [\"KIND\"]\nreferences = \"kinds\"\n")?;
+    let mapping = mapping.to_string_lossy().into_owned();
+    let import = |name: &str, content: &str| -> Result<eport_cluster::Ran> {
+        let path = file(fed, name, content)?.to_string_lossy().into_owned();
+        fed.eport(&["table", "import", &path, "--name", "quays", "--mapping", &mapping])
+    };
+    let unknown = import("quays.tsv", "QUAY\tKIND\nQ1\tC\nQ2\tX\n")?.expect(1, "a kind that is none")?.json()?;
+    ensure!(unknown["problems"][0]["kind"] == "unknown_reference" && unknown["problems"][0]["line"] == 3, "{unknown}");
+    import("quays.tsv", "QUAY\tKIND\nQ1\tC\nQ2\tC\n")?.expect(0, "quays")?;
+    let dropped = file(fed, "kinds2.jsonl", "{\"code\":\"B\",\"name\":\"bulk\"}\n{\"code\":\"D\",\"name\":\"none\"}\n")?;
+    let dropped = dropped.to_string_lossy().into_owned();
+    let args = ["table", "import", &dropped, "--name", "kinds", "--key", "code"];
+    let refused = fed.eport(&args)?.expect(7, "a kind in use")?.json()?;
+    ensure!(refused["error"] == "EP4042" && refused["impact"][0]["places"] == json!(["Q1", "Q2"]), "{refused}");
+    let forced = fed.eport(&[&args[..], &["--force"]].concat())?.expect(0, "with force")?.json()?;
+    let version = forced["version"].to_string();
+    let impact = fed.eport(&["table", "impact", "kinds", &version])?.ok_json()?;
+    ensure!(impact["removed"] == 1 && impact["items"][0]["user"] == "440000/quays", "{impact}");
+
+    // A document that is open names a port; a list without that port is refused in a dry run already.
+    let document = include_str!("../../../node/packs/arrival_report/examples/valid/contract.json");
+    let document: Value = serde_json::from_str(document)?;
+    let document = document.get("document").cloned().unwrap_or(document);
+    let port = document["body"]["port"].as_str().context("port")?.to_owned();
+    let path = file(fed, "doc.json", document.to_string())?.to_string_lossy().into_owned();
+    fed.eport(&["--timeout", "60s", "doc", "submit", &path, "--platform", "440100"])?.expect(0, "a document")?;
+    let ports = include_str!("../../../node/tables/ports.csv");
+    let without: String = ports.lines().filter(|l| !l.starts_with(&port)).flat_map(|l| [l, "\n"]).collect();
+    let without = file(fed, "ports.csv", without)?.to_string_lossy().into_owned();
+    let dry = ["table", "import", &without, "--key", "code", "--dry-run"];
+    let refused = fed.eport_at("gz-c-1", &dry)?.expect(7, "a port in use")?.json()?;
+    ensure!(refused["difference"]["removed"] == json!([port]), "{refused}");
+    let uses = refused["impact"].as_array().context("impact")?;
+    let by = |kind: &str| uses.iter().any(|u| u["kind"] == kind && u["field"] == "port" && u["count"] == 1);
+    ensure!(by("table") && by("document"), "{refused}");
+    let late = fed.eport_at("gz-c-1", &["table", "late", "ports"])?.ok_json()?;
+    ensure!(late["items"] == json!([]) && late["platforms"].as_array().is_some_and(|p| !p.is_empty()), "{late}");
     Ok(())
 }
 

@@ -67,7 +67,8 @@ pub use status::{
 };
 pub use tables::{
     BundleAnswer, BundleItem, CatalogAnswer, ChangedRow, FieldChange, ImportAnswer, ImportProblem,
-    RetireRequest, RollbackAnswer, RollbackRequest, TableDiff, TableDoc, TableNode, TableRow, TableStatus,
+    LateDocument, LateDocuments, PlatformLook, RetireRequest, RollbackAnswer, RollbackRequest, TableChange,
+    TableChanges, TableDiff, TableDoc, TableImpact, TableNode, TableRow, TableStatus, TableUse,
     TableVerification, TableVersionItem,
 };
 pub use tail_import::{Place, TailImport, TailProgress};

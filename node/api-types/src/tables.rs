@@ -28,6 +28,14 @@ pub struct ImportAnswer {
     pub duplicates_ignored: u64,
     /// What is wrong with the file.
     pub problems: Vec<ImportProblem>,
+    /// Rows that differ from the version before, the first thousand.
+    pub difference: TableDiff,
+    /// What uses codes that go, the first thousand uses.
+    pub impact: Vec<TableUse>,
+    /// How many uses there are.
+    pub impact_found: u64,
+    /// Columns, key and rules as they are published and signed, JSON text; empty when the file was refused.
+    pub schema: String,
     /// When it takes effect.
     pub effective: String,
     /// True when the registry has it.
@@ -90,6 +98,110 @@ pub struct TableDiff {
     pub removed: Vec<String>,
     /// Rows with other values.
     pub changed: Vec<ChangedRow>,
+    /// More follows; ask again with this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_page_token: Option<String>,
+}
+
+/// A code that goes, and what uses it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct TableUse {
+    /// The key that goes.
+    pub key: String,
+    /// `table` or `document`.
+    pub kind: String,
+    /// Which table, or which platform and type of document.
+    pub user: String,
+    /// The column or field.
+    pub field: String,
+    /// How often.
+    pub count: u64,
+    /// The first places: keys of rows, numbers of documents.
+    pub places: Vec<String>,
+}
+
+/// What a version drops that is still used.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct TableImpact {
+    /// `OWNER/NAME`.
+    pub name: String,
+    /// The version.
+    pub version: u64,
+    /// The one it takes over from.
+    pub before: Option<u64>,
+    /// Keys that go.
+    pub removed: u64,
+    /// Uses, the first thousand.
+    pub items: Vec<TableUse>,
+    /// How many there are.
+    pub found: u64,
+    /// Platforms whose documents were looked at: those that this node keeps.
+    pub platforms: Vec<PlatformLook>,
+}
+
+/// How far the documents of a platform were looked at.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PlatformLook {
+    /// The platform.
+    pub region: String,
+    /// Documents looked at.
+    pub documents: u64,
+    /// False when there are more.
+    pub complete: bool,
+}
+
+/// One change of a table, in the feed.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct TableChange {
+    /// `added`, `removed` or `changed`.
+    pub op: String,
+    /// The key.
+    pub key: String,
+    /// The row as it is now; empty when it was removed.
+    pub fields: BTreeMap<String, String>,
+    /// Version that brings the change.
+    pub version: u64,
+    /// Since when that is in force.
+    pub effective: String,
+}
+
+/// Part of the change feed.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct TableChanges {
+    /// Changes, in key order within a version.
+    pub items: Vec<TableChange>,
+    /// Ask for what follows with `after=` this; the same as before while nothing is new.
+    pub next: Option<String>,
+    /// True when more is there already.
+    pub more: bool,
+}
+
+/// A document that was judged by a version that another had superseded by then.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct LateDocument {
+    /// `W-TABLE-LATE`.
+    pub code: String,
+    /// The platform.
+    pub region: String,
+    /// The document.
+    pub doc_id: String,
+    /// Its version.
+    pub doc_version: u32,
+    /// Record time.
+    pub received_at: String,
+    /// Table version it was judged by.
+    pub used: u64,
+    /// Table version that was in force.
+    pub in_force: u64,
+}
+
+/// Documents judged by a superseded version of a table.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct LateDocuments {
+    /// Documents, the first thousand.
+    pub items: Vec<LateDocument>,
+    /// Platforms whose documents were looked at: those that this node keeps.
+    pub platforms: Vec<PlatformLook>,
 }
 
 /// A row with other values.
@@ -131,6 +243,9 @@ pub struct TableDoc {
     /// Columns that make the key.
     #[serde(default)]
     pub key: Vec<String>,
+    /// Types, hierarchy, references and validity of rows.
+    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
+    pub rules: serde_json::Value,
 }
 
 /// One row, by `table get` and in lists of rows.

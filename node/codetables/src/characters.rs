@@ -38,6 +38,28 @@ pub(crate) fn check_text(text: &str, delimiter: u8, decoded_badly: bool, finding
     }
 }
 
+/// The same for one value whose reader knows its place. Line feeds are allowed.
+pub(crate) fn check_field(text: &str, findings: &mut Findings, at: impl Fn() -> Place) {
+    if text.bytes().all(|b| b >= 0x20 && b != 0x7F && b != 0xC2 && b != 0xEF) {
+        return;
+    }
+    for c in text.chars() {
+        match c {
+            '\n' => {}
+            '\0' => findings.problem(at(), Kind::Nul, None, "a NUL character".to_owned()),
+            '\u{FFFD}' => {
+                let detail = "U+FFFD: the text was damaged before it came here".to_owned();
+                findings.problem(at(), Kind::ReplacementCharacter, None, detail);
+            }
+            c if c.is_control() => {
+                let detail = format!("control character U+{:04X}", u32::from(c));
+                findings.problem(at(), Kind::ControlCharacter, None, detail);
+            }
+            _ => continue,
+        }
+    }
+}
+
 /// What is wrong with the value of a key column, if anything.
 pub(crate) fn check_key(value: &str) -> Option<(Kind, String)> {
     if value.is_empty() {

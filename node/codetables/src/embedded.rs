@@ -12,6 +12,7 @@ pub fn file(name: &str) -> Option<&'static [u8]> {
 
 /// Name and bytes of every file.
 pub const FILES: &[(&str, &[u8])] = &[
+    ("container_types.csv", include_bytes!("../../tables/container_types.csv")),
     ("countries.csv", include_bytes!("../../tables/countries.csv")),
     ("currencies.csv", include_bytes!("../../tables/currencies.csv")),
     ("customs_offices.csv", include_bytes!("../../tables/customs_offices.csv")),
@@ -25,9 +26,18 @@ pub const FILES: &[(&str, &[u8])] = &[
     ("divisions_201412.csv", include_bytes!("../../tables/divisions_201412.csv")),
     ("divisions_201801.csv", include_bytes!("../../tables/divisions_201801.csv")),
     ("divisions_201904.csv", include_bytes!("../../tables/divisions_201904.csv")),
+    ("document_names.csv", include_bytes!("../../tables/document_names.csv")),
+    ("document_statuses.csv", include_bytes!("../../tables/document_statuses.csv")),
+    ("government_actions.csv", include_bytes!("../../tables/government_actions.csv")),
+    ("hs_codes.csv", include_bytes!("../../tables/hs_codes.csv")),
+    ("packages.csv", include_bytes!("../../tables/packages.csv")),
     ("places.csv", include_bytes!("../../tables/places.csv")),
     ("ports.csv", include_bytes!("../../tables/ports.csv")),
     ("ships.csv", include_bytes!("../../tables/ships.csv")),
+    ("status_codes.csv", include_bytes!("../../tables/status_codes.csv")),
+    ("trade_modes.csv", include_bytes!("../../tables/trade_modes.csv")),
+    ("transaction_modes.csv", include_bytes!("../../tables/transaction_modes.csv")),
     ("transport_means.csv", include_bytes!("../../tables/transport_means.csv")),
     ("transport_modes.csv", include_bytes!("../../tables/transport_modes.csv")),
+    ("units.csv", include_bytes!("../../tables/units.csv")),
 ];

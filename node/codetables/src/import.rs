@@ -1,19 +1,22 @@
 //! From the bytes of a file to canonical content, or to the list of everything that is wrong with it.
 
-use crate::characters;
-use crate::encoding::{self, Encoding};
+use crate::encoding::Encoding;
+use crate::format::Format;
 use crate::guard::{Guard, GuardTripped};
-use crate::header::{self, Head};
-use crate::problem::{Findings, Kind, Note, NoteKind, Place, Problem, shown};
+use crate::impact::{InUse, Impact, Use};
+use crate::mapping::Mapping;
+use crate::problem::{Kind, Note, Problem};
+use crate::read::read_with;
+use crate::reading::Reading;
 use crate::report::ImportReport;
-use crate::scan::{Field, Scanner, Start, place_from};
-use eport_catalog::{
-    COLUMNS_MAX, Counts, DiffError, FIELD_LEN_MAX, Header, Repeat, RowBuffer, Schema, TableName, compare,
-    root_of,
-};
+use crate::rules::{Rules, TableSchema};
+use crate::table::Table;
+use bytes::Bytes;
+use eport_catalog::{COLUMNS_MAX, ContentError, Counts, DiffError, FIELD_LEN_MAX, Schema, TableName};
 use eport_identity::Digest;
-use eport_model::codes::{TABLE_ENCODING, TABLE_GUARD, TABLE_IMPORT_REFUSED};
+use eport_model::codes::{TABLE_ENCODING, TABLE_IMPORT_REFUSED};
 use eport_model::{Code, Coded};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// How large a file may be.
@@ -38,13 +41,36 @@ impl Default for Limits {
     }
 }
 
+/// What is done with rows that have the key of an earlier one and other values.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Repeats {
+    /// The file is refused.
+    #[default]
+    Refuse,
+    /// The first row of a key stays.
+    First,
+    /// The last row of a key stays.
+    Last,
+}
+
 /// How to read a file.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Options {
-    /// Declared encoding.
+    /// Form of the file.
+    pub format: Format,
+    /// Declared encoding; workbooks have their own.
     pub encoding: Encoding,
     /// What stands between fields: `,` or a tab.
     pub delimiter: u8,
+    /// Sheet of a workbook; none: the first.
+    pub sheet: Option<String>,
+    /// What becomes of rows that repeat a key with other values.
+    pub repeats: Repeats,
+    /// Which column of the file is which of the table.
+    pub mapping: Mapping,
+    /// What is kept with the version beside columns and key.
+    pub rules: Rules,
     /// Key columns.
     pub key: Vec<String>,
     /// Limits.
@@ -59,13 +85,24 @@ impl Options {
     /// UTF-8 with commas, the default limits and guard, and this key.
     pub fn with_key<S: Into<String>>(key: impl IntoIterator<Item = S>) -> Self {
         Options {
+            format: Format::Csv,
             encoding: Encoding::Utf8,
             delimiter: b',',
+            sheet: None,
+            repeats: Repeats::Refuse,
+            mapping: Mapping::default(),
+            rules: Rules::default(),
             key: key.into_iter().map(Into::into).collect(),
             limits: Limits::default(),
             guard: Guard::default(),
             force: false,
         }
+    }
+
+    /// Sets the form, and with it the delimiter that it has by itself.
+    pub fn set_format(&mut self, format: Format) {
+        self.format = format;
+        self.delimiter = if format == Format::Tsv { b'\t' } else { b',' };
     }
 }
 
@@ -78,8 +115,22 @@ pub struct Content {
     pub root: Digest,
     /// Columns and key.
     pub schema: Schema,
+    /// What else is kept with the version.
+    pub rules: Rules,
     /// Number of rows.
     pub rows: u64,
+}
+
+impl Content {
+    /// The schema text that is published and signed.
+    pub fn schema_text(&self) -> String {
+        TableSchema { schema: self.schema.clone(), rules: self.rules.clone() }.to_text()
+    }
+
+    /// The content opened for lookup. It was made here, so it is proven without another walk over the digest.
+    pub fn open(self) -> Result<Table, ContentError> {
+        Table::open(Bytes::from(self.bytes), self.root)
+    }
 }
 
 /// A file without problems.
@@ -111,6 +162,9 @@ pub enum Refusal {
     /// Too much would be dropped or changed.
     #[error(transparent)]
     Guard(#[from] GuardTripped),
+    /// Codes would go that are still used.
+    #[error(transparent)]
+    InUse(#[from] InUse),
     /// The new version cannot be compared with the one before.
     #[error(transparent)]
     Before(#[from] DiffError),
@@ -121,7 +175,8 @@ impl Coded for Refusal {
         match self {
             Refusal::Problems { first, .. } if first.kind == Kind::Encoding => TABLE_ENCODING,
             Refusal::Problems { .. } => TABLE_IMPORT_REFUSED,
-            Refusal::Guard(_) => TABLE_GUARD,
+            Refusal::Guard(e) => e.code(),
+            Refusal::InUse(e) => e.code(),
             Refusal::Before(e) => e.code(),
         }
     }
@@ -136,13 +191,25 @@ pub struct Imported {
     pub outcome: Result<Content, Refusal>,
 }
 
+/// What stands beside a new version: the one it takes over from, tables it refers to, and what uses its codes.
+#[derive(Default)]
+pub struct Beside<'a> {
+    /// The version before, if there is one.
+    pub before: Option<Table>,
+    /// Tables that its columns refer to, as they are in force when the version takes effect; by the name in the rules. None:
+    /// what columns refer to is not looked at.
+    pub references: Option<BTreeMap<String, Reading>>,
+    /// What uses codes of the table: asked with the keys that go.
+    pub users: Option<&'a mut dyn FnMut(&[String]) -> Vec<Use>>,
+}
+
 /// Reads a file for a table and compares it with the content of the version before, if there is one.
-pub fn import(table: &TableName, file: &[u8], options: &Options, before: Option<&[u8]>) -> Imported {
+pub fn import(table: &TableName, file: &[u8], options: &Options, beside: Beside<'_>) -> Imported {
     let mut report = ImportReport::new(table);
-    let outcome = match read_csv(file, options) {
+    let outcome = match read_with(file, options, beside.references.as_ref()) {
         Ok(parsed) => {
             report.describe(&parsed);
-            judge(parsed.content, options, before, &mut report)
+            judge(parsed.content, options, beside, &mut report)
         }
         Err(refusal) => Err(refusal),
     };
@@ -155,15 +222,17 @@ pub fn import(table: &TableName, file: &[u8], options: &Options, before: Option<
 fn judge(
     content: Content,
     options: &Options,
-    before: Option<&[u8]>,
+    beside: Beside<'_>,
     report: &mut ImportReport,
 ) -> Result<Content, Refusal> {
-    let Some(before) = before else {
+    let Some(before) = beside.before else {
         report.count(Counts { added: content.rows, ..Counts::default() });
         return Ok(content);
     };
-    let rows_before = Header::read(before).map_err(DiffError::from)?.rows();
-    let counts = match compare(before, &content.bytes, |_| {}) {
+    let rows_before = before.len() as u64;
+    let mut going = Vec::new();
+    let compared = report.compare(before.content(), &content.bytes, &mut going);
+    let counts = match compared {
         Ok(counts) => counts,
         // Another key: every row of the old version goes, every row of the new one comes.
         Err(DiffError::KeyDiffers { .. }) => {
@@ -172,186 +241,16 @@ fn judge(
         Err(e) => return Err(e.into()),
     };
     report.count(counts);
+    if let Some(users) = beside.users
+        && !going.is_empty()
+    {
+        // Keys of several columns order otherwise as text.
+        going.sort_unstable();
+        report.impact = Impact::of(users(&going));
+    }
     if !options.force {
         options.guard.check(rows_before, &counts)?;
+        report.impact.check()?;
     }
     Ok(content)
-}
-
-/// Reads a file. All or nothing.
-pub fn read_csv(file: &[u8], options: &Options) -> Result<Parsed, Refusal> {
-    let limits = &options.limits;
-    let mut findings = Findings::new(limits.problems.max(1));
-    if file.len() as u64 > limits.bytes {
-        let detail = format!("the file has {} bytes; {} are allowed", file.len(), limits.bytes);
-        findings.problem(Place { line: 1, column: 1 }, Kind::TooManyBytes, None, detail);
-        return Err(refusal(findings));
-    }
-    let text = encoding::decode(file, options.encoding, &mut findings);
-    characters::check_text(&text, options.delimiter, findings.found > 0, &mut findings);
-    // Faults of characters and of structure are found in two walks, each with the whole list to fill.
-    if text.is_empty() && findings.found > 0 {
-        return Err(refusal(findings));
-    }
-    let mut structure = Findings::new(limits.problems.max(1));
-    let table = rows(&text, options, &mut structure);
-    findings.join(structure);
-    match table {
-        Some(table) if findings.found == 0 => Ok(Parsed { notes: findings.notes, ..table }),
-        _ => Err(refusal(findings)),
-    }
-}
-
-fn refusal(findings: Findings) -> Refusal {
-    let Findings { problems, notes, found, .. } = findings;
-    // Text that was decoded wrongly makes other faults: then the bad byte is what the reader has to know first.
-    let bad_byte = problems.iter().find(|p| p.kind == Kind::Encoding);
-    let first = bad_byte.or(problems.first()).cloned().unwrap_or(Problem {
-        line: 1,
-        column: 1,
-        kind: Kind::NoRows,
-        detail: "nothing could be read".to_owned(),
-        field: None,
-        offset: None,
-    });
-    Refusal::Problems { first: Box::new(first), problems, found, notes }
-}
-
-/// The header and the rows. `None` when there is no table; then at least one problem says why.
-fn rows(text: &str, options: &Options, findings: &mut Findings) -> Option<Parsed> {
-    let limits = &options.limits;
-    let mut scanner = Scanner::new(text, options);
-    let mut fields = Vec::new();
-    let before = findings.found;
-    let Some(start) = scanner.record(&mut fields, findings) else {
-        if findings.found == before {
-            let detail = "the file has no header line".to_owned();
-            findings.problem(Place { line: 1, column: 1 }, Kind::NoHeader, None, detail);
-        }
-        return None;
-    };
-    let columns_max = limits.columns.min(COLUMNS_MAX);
-    let head = header::read(&scanner, start, &fields, &options.key, columns_max, findings);
-    let mut buffer = head.schema.clone().and_then(|schema| RowBuffer::new(schema).ok());
-    let mut count = 0u64;
-    while let Some(start) = scanner.record(&mut fields, findings) {
-        count += 1;
-        if count > limits.rows {
-            let detail = format!("more than {} rows", limits.rows);
-            findings.problem(scanner.place(start, start.at), Kind::TooManyRows, None, detail);
-            return None;
-        }
-        // Rows are kept also when a problem was found before, so that repeated keys are reported in the same run.
-        if check_row(&scanner, start, &head, &mut fields, findings)
-            && let Some(rows) = &mut buffer
-            && let Some(first_key) = head.key.first()
-            && let Err(e) = rows.push(fields[*first_key].at as u64, fields.iter().map(|f| &f.text))
-        {
-            findings.problem(scanner.place(start, start.at), Kind::TooManyBytes, None, e.to_string());
-            return None;
-        }
-    }
-    if count == 0 && findings.found == before {
-        let detail = "the file has a header and no rows".to_owned();
-        findings.problem(scanner.place(start, start.at), Kind::NoRows, None, detail);
-    }
-    finish(text, buffer?, head.schema?, &head.key, findings)
-}
-
-/// Judges width and key of a row; empty fields behind the last column are taken off. True for a row without fault.
-fn check_row(
-    scanner: &Scanner<'_>,
-    start: Start,
-    head: &Head,
-    fields: &mut Vec<Field<'_>>,
-    findings: &mut Findings,
-) -> bool {
-    let before = findings.found;
-    let width = head.names.len();
-    if fields.len() > width {
-        if fields[width..].iter().all(|f| f.text.is_empty()) {
-            findings.note(NoteKind::TrailingColumn, || scanner.place(start, fields[width].at));
-            fields.truncate(width);
-        } else {
-            let filled = fields[width..].iter().find(|f| !f.text.is_empty()).map_or(start.at, |f| f.at);
-            let detail = format!("{} fields; the header has {width} columns", fields.len());
-            findings.problem(scanner.place(start, filled), Kind::RaggedRow, None, detail);
-            return false;
-        }
-    }
-    if fields.len() < width {
-        let detail = format!("{} fields; the header has {width} columns", fields.len());
-        findings.problem(scanner.place(start, start.at), Kind::RaggedRow, None, detail);
-        return false;
-    }
-    for place in &head.key {
-        let Some(field) = fields.get(*place) else { continue };
-        if let Some((kind, detail)) = characters::check_key(&field.text) {
-            let name = head.names.get(*place).map(String::as_str);
-            findings.problem(scanner.place(start, field.at), kind, name, detail);
-        }
-    }
-    findings.found == before
-}
-
-fn finish(
-    text: &str,
-    buffer: RowBuffer,
-    schema: Schema,
-    key: &[usize],
-    findings: &mut Findings,
-) -> Option<Parsed> {
-    let sorted = match buffer.finish() {
-        Ok(sorted) => sorted,
-        Err(e) => {
-            findings.problem(Place { line: 1, column: 1 }, Kind::TooManyBytes, None, e.to_string());
-            return None;
-        }
-    };
-    let duplicates_ignored = sorted.repeats.iter().filter(|r| r.equal).count() as u64;
-    let name = key.first().and_then(|place| schema.columns.get(*place)).map(|c| c.name.as_str());
-    report_repeats(text, &sorted.repeats, name, findings);
-    let root = match root_of(&sorted.content) {
-        Ok(root) => root,
-        Err(e) => {
-            findings.problem(Place { line: 1, column: 1 }, Kind::TooManyBytes, None, e.to_string());
-            return None;
-        }
-    };
-    let content = Content { root, bytes: sorted.content, schema, rows: sorted.rows };
-    Some(Parsed { content, duplicates_ignored, notes: Vec::new() })
-}
-
-/// Repeated keys were found after sorting; one walk over the text gives them their places again.
-fn report_repeats(text: &str, repeats: &[Repeat], field: Option<&str>, findings: &mut Findings) {
-    let mut wanted: Vec<u64> = repeats.iter().flat_map(|r| [r.first, r.second]).collect();
-    wanted.sort_unstable();
-    wanted.dedup();
-    let mut places: BTreeMap<u64, Place> = BTreeMap::new();
-    let mut line = Start { line: 1, at: 0 };
-    for offset in wanted {
-        let at = offset as usize;
-        let place = place_from(text, line, at);
-        // The next place is counted from the start of this line.
-        line = Start { line: place.line, at: text[..at].rfind('\n').map_or(0, |n| n + 1) };
-        places.insert(offset, place);
-    }
-    let mut ordered: Vec<&Repeat> = repeats.iter().collect();
-    ordered.sort_by_key(|r| r.second);
-    for repeat in ordered {
-        let (Some(first), Some(second)) = (places.get(&repeat.first), places.get(&repeat.second)) else {
-            continue;
-        };
-        if repeat.equal {
-            findings.note(NoteKind::DuplicateRow, || *second);
-        } else {
-            let value = text[repeat.second as usize..]
-                .split([',', '\t', '\r', '\n'])
-                .next()
-                .unwrap_or("")
-                .trim_matches('"');
-            let detail = format!("the key {} stands in line {} with other values", shown(value), first.line);
-            findings.problem(*second, Kind::RepeatedKey, field, detail);
-        }
-    }
 }

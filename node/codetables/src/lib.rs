@@ -1,5 +1,5 @@
-//! Code tables: import from CSV with every problem named by line and column, the difference to the version before,
-//! lookup in an installed version, and the starter set that a new federation begins with.
+//! Code tables: import of files with every problem named by line and column, the difference to the version before, what
+//! uses the codes that go, lookup, search and hierarchy in an installed version, and the starter set of a new federation.
 //!
 //! What always holds: an import is all or nothing, and everything that is wrong with a file is reported at once, in file
 //! order, each kind under a stable word (`Kind`). Nothing is repaired silently: what is tolerated is noted.
@@ -8,23 +8,45 @@
 #![forbid(unsafe_code)]
 
 mod characters;
+mod difference;
 pub mod embedded;
 mod encoding;
+pub mod feed;
+mod format;
 mod guard;
 mod header;
+mod impact;
 mod import;
+mod json_lines;
+pub mod mapping;
 mod problem;
+mod read;
+mod reading;
 mod report;
+mod request;
+mod rules;
 mod scan;
+mod search;
+mod sheet;
 mod shelf;
 mod starter;
 mod table;
+mod whole;
 
+pub use difference::{DifferencePage, Step, changed_fields, difference, steps};
 pub use encoding::Encoding;
+pub use format::Format;
 pub use guard::{Guard, GuardTripped};
-pub use import::{Content, Imported, Limits, Options, Parsed, Refusal, import, read_csv};
+pub use impact::{Impact, InUse, Tally, Use, UserKind, uses_in_table};
+pub use import::{Beside, Content, Imported, Limits, Options, Parsed, Refusal, Repeats, import};
+pub use mapping::{Mapped, Mapping, MappingError, Unlisted};
 pub use problem::{Kind, Note, NoteKind, Problem};
+pub use read::read;
+pub use reading::Reading;
 pub use report::{ErrorBody, ImportReport};
+pub use request::Request;
+pub use rules::{ColumnRule, Hierarchy, Rules, TableSchema, Validity, ValueType};
+pub use search::{QUERY_LEN_MAX, Query};
 pub use shelf::{LookupError, Shelf};
 pub use starter::{Starter, StarterError, StarterTable};
 pub use table::{Page, Table};

@@ -67,6 +67,44 @@ words! {
         BlankInKey = "blank_in_key",
         /// A key that a spreadsheet turned into a number: `1019010.0`, `1.01E+05`.
         FloatCode = "float_code",
+        /// A code that the file keeps as a number: leading zeros are gone.
+        NumberCode = "number_code",
+        /// A code of digits that is shorter than its column allows: a leading zero was lost perhaps.
+        LostZero = "lost_zero",
+        /// A value of a length that its column does not allow.
+        WrongWidth = "wrong_width",
+        /// No value in a column that needs one.
+        EmptyValue = "empty_value",
+        /// No day of the form 2018-01-10.
+        BadDate = "bad_date",
+        /// No number in a column of numbers.
+        BadNumber = "bad_number",
+        /// A last day before the first day.
+        BadValidity = "bad_validity",
+        /// A parent that is no key of the table.
+        UnknownParent = "unknown_parent",
+        /// Parents that lead round, or too deep.
+        ParentCycle = "parent_cycle",
+        /// A value that is no key of the table it refers to.
+        UnknownReference = "unknown_reference",
+        /// A table referred to that has no version to look into.
+        MissingTable = "missing_table",
+        /// A column that the mapping names and the file lacks.
+        MissingColumn = "missing_column",
+        /// A column that the mapping does not name and does not allow.
+        UnlistedColumn = "unlisted_column",
+        /// Rules that do not fit the columns of the file.
+        BadRules = "bad_rules",
+        /// A line that is no JSON object.
+        BadJson = "bad_json",
+        /// An object or a list where a value is needed.
+        NestedValue = "nested_value",
+        /// A file that is no workbook, or a broken one.
+        BadWorkbook = "bad_workbook",
+        /// A sheet that the workbook does not have.
+        NoSheet = "no_sheet",
+        /// A cell in which a formula failed.
+        CellError = "cell_error",
         /// Two different rows with one key.
         RepeatedKey = "repeated_key",
         /// A field over the limit.
@@ -95,6 +133,10 @@ words! {
         BlankLine = "blank_line",
         /// A row that repeats an earlier one in every field.
         DuplicateRow = "duplicate_row",
+        /// A row with the key of another and other values, left out by the rule of the import.
+        RepeatedKey = "repeated_key",
+        /// A column that the mapping leaves out.
+        DroppedColumn = "dropped_column",
     }
 }
 

@@ -1,8 +1,10 @@
 //! The report of an import, in the JSON that `table import --json` prints.
 
+use crate::difference::changed_fields;
+use crate::impact::Impact;
 use crate::import::{Parsed, Refusal};
 use crate::problem::{Note, Problem};
-use eport_catalog::{Counts, TableName};
+use eport_catalog::{Change, Changed, Counts, DiffError, Difference, TableName, compare};
 use eport_identity::Digest;
 use eport_model::Coded;
 use serde::{Deserialize, Serialize};
@@ -36,6 +38,11 @@ impl ErrorBody {
     }
 }
 
+/// Changed rows that a report shows; the counts tell of all.
+const SHOWN_MAX: usize = 1_000;
+/// Keys that go, looked up in what uses the table. A version that drops more is a matter of the guard.
+const GOING_MAX: usize = 1_000_000;
+
 /// What an import did or would do.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ImportReport {
@@ -65,6 +72,12 @@ pub struct ImportReport {
     pub problems_found: u64,
     /// What was tolerated.
     pub notes: Vec<Note>,
+    /// Rows that differ from the version before, in key order, the first thousand.
+    #[serde(default)]
+    pub difference: Difference,
+    /// What uses codes that go.
+    #[serde(default)]
+    pub impact: Impact,
     /// Effective instant, RFC 3339, once it is known.
     pub effective: Option<String>,
     /// True once the version is committed.
@@ -91,6 +104,8 @@ impl ImportReport {
             problems: Vec::new(),
             problems_found: 0,
             notes: Vec::new(),
+            difference: Difference::default(),
+            impact: Impact::default(),
             effective: None,
             published: false,
             error: None,
@@ -102,6 +117,36 @@ impl ImportReport {
         self.rows = parsed.content.rows;
         self.duplicates_ignored = parsed.duplicates_ignored;
         self.notes.clone_from(&parsed.notes);
+    }
+
+    /// Compares with the version before; keeps what is shown, and hands out the keys that go.
+    pub(crate) fn compare(
+        &mut self,
+        before: &[u8],
+        after: &[u8],
+        going: &mut Vec<String>,
+    ) -> Result<Counts, DiffError> {
+        let (shown, mut seen) = (&mut self.difference, 0);
+        compare(before, after, |change| {
+            seen += 1;
+            let show = seen <= SHOWN_MAX;
+            match change {
+                Change::Added(row) if show => shown.added.push(row.key().to_string()),
+                Change::Removed(row) => {
+                    let key = row.key().to_string();
+                    if show {
+                        shown.removed.push(key.clone());
+                    }
+                    if going.len() < GOING_MAX {
+                        going.push(key);
+                    }
+                }
+                Change::Changed(x, y) if show => shown
+                    .changed
+                    .push(Changed { key: y.key().to_string(), fields: changed_fields(&x, &y) }),
+                _ => {}
+            }
+        })
     }
 
     pub(crate) fn count(&mut self, counts: Counts) {

@@ -6,15 +6,19 @@
 //! After a fault the scanner resumes at the next line. A quoted field that spans lines and does not end properly is taken
 //! for one whose closing quote is missing on its first line: the lines it swallowed are read as lines again.
 
+use crate::format::Records;
 use crate::import::Options;
 use crate::problem::{Findings, Kind, NoteKind, Place};
 use eport_catalog::{COLUMNS_MAX, FIELD_LEN_MAX};
 use std::borrow::Cow;
 
 /// A field and where it begins in the text.
+#[derive(Clone)]
 pub(crate) struct Field<'t> {
     pub(crate) text: Cow<'t, str>,
     pub(crate) at: usize,
+    /// True where the file keeps a number and not a text: no place for a code.
+    pub(crate) number: bool,
 }
 
 /// Where a record begins.
@@ -59,43 +63,6 @@ impl<'t> Scanner<'t> {
         }
     }
 
-    /// Reads the next whole record into `fields`; faulty records are reported and skipped.
-    pub(crate) fn record(&mut self, fields: &mut Vec<Field<'t>>, findings: &mut Findings) -> Option<Start> {
-        loop {
-            fields.clear();
-            if self.at >= self.text.len() || findings.is_full() {
-                return None;
-            }
-            let start = Start { line: self.line, at: self.at };
-            let end = loop {
-                match self.field(start, fields, findings) {
-                    End::Delimiter if fields.len() < self.fields_max => {}
-                    End::Delimiter => {
-                        let detail = format!("more than {} fields in a row", self.fields_max);
-                        break self.fault(start, self.at, Kind::TooManyColumns, detail, findings);
-                    }
-                    end => break end,
-                }
-            };
-            if matches!(end, End::Fault) {
-                continue;
-            }
-            if let [only] = fields.as_slice()
-                && only.text.chars().all(|c| c == ' ')
-                && !self.text[start.at..].starts_with('"')
-            {
-                findings.note(NoteKind::BlankLine, || Place { line: start.line, column: 1 });
-                continue;
-            }
-            return Some(start);
-        }
-    }
-
-    /// The place of an offset inside the record that begins at `start`.
-    pub(crate) fn place(&self, start: Start, at: usize) -> Place {
-        place_from(self.text, start, at)
-    }
-
     fn byte(&self, at: usize) -> Option<u8> {
         self.text.as_bytes().get(at).copied()
     }
@@ -126,7 +93,7 @@ impl<'t> Scanner<'t> {
             }
             _ => {}
         }
-        fields.push(Field { text: Cow::Borrowed(&self.text[at..end]), at });
+        fields.push(Field { text: Cow::Borrowed(&self.text[at..end]), at, number: false });
         self.after(start, end, findings)
     }
 
@@ -198,7 +165,7 @@ impl<'t> Scanner<'t> {
             findings.note(NoteKind::QuotedNewline, || self.place(start, open));
         }
         self.line += breaks;
-        fields.push(Field { text: unquote(raw, doubled, broken), at: open });
+        fields.push(Field { text: unquote(raw, doubled, broken), at: open, number: false });
         self.after(start, at + 1, findings)
     }
 
@@ -225,6 +192,66 @@ impl<'t> Scanner<'t> {
         self.line = place.line + 1;
         End::Fault
     }
+}
+
+impl<'t> Records<'t> for Scanner<'t> {
+    fn record(&mut self, fields: &mut Vec<Field<'t>>, findings: &mut Findings) -> Option<Start> {
+        loop {
+            fields.clear();
+            if self.at >= self.text.len() || findings.is_full() {
+                return None;
+            }
+            let start = Start { line: self.line, at: self.at };
+            let end = loop {
+                match self.field(start, fields, findings) {
+                    End::Delimiter if fields.len() < self.fields_max => {}
+                    End::Delimiter => {
+                        let detail = format!("more than {} fields in a row", self.fields_max);
+                        break self.fault(start, self.at, Kind::TooManyColumns, detail, findings);
+                    }
+                    end => break end,
+                }
+            };
+            if matches!(end, End::Fault) {
+                continue;
+            }
+            if let [only] = fields.as_slice()
+                && only.text.chars().all(|c| c == ' ')
+                && !self.text[start.at..].starts_with('"')
+            {
+                findings.note(NoteKind::BlankLine, || Place { line: start.line, column: 1 });
+                continue;
+            }
+            return Some(start);
+        }
+    }
+
+    fn place(&self, start: Start, at: usize) -> Place {
+        place_from(self.text, start, at)
+    }
+
+    fn places(&self, marks: &[u64]) -> Vec<Place> {
+        places_of_offsets(self.text, marks)
+    }
+
+    fn value_at(&self, mark: u64) -> String {
+        let rest = self.text.get(mark as usize..).unwrap_or("");
+        rest.split([',', '\t', '\r', '\n']).next().unwrap_or("").trim_matches('"').to_owned()
+    }
+}
+
+/// Places of byte offsets in rising order, found in one walk over the text.
+pub(crate) fn places_of_offsets(text: &str, offsets: &[u64]) -> Vec<Place> {
+    let mut line = Start { line: 1, at: 0 };
+    let mut places = Vec::with_capacity(offsets.len());
+    for offset in offsets {
+        let at = (*offset as usize).min(text.len());
+        let place = place_from(text, line, at);
+        // The next place is counted from the start of this line.
+        line = Start { line: place.line, at: text[..at].rfind('\n').map_or(0, |n| n + 1) };
+        places.push(place);
+    }
+    places
 }
 
 /// The value of a quoted field: doubled quotes become one, every line break becomes a line feed.

@@ -4,7 +4,9 @@
 //! who may have them from disk or from `embedded`.
 
 use crate::encoding::Encoding;
-use crate::import::{Imported, Options, import};
+use crate::import::{Beside, Imported, Options, import};
+use crate::rules::Rules;
+use crate::table::Table;
 use eport_catalog::{TableName, parse_instant};
 use eport_identity::{ParseError, RegionCode};
 use eport_model::codes::TABLE_IMPORT_REFUSED;
@@ -22,6 +24,8 @@ pub struct StarterTable {
     pub key: Vec<String>,
     /// Encoding of the file.
     pub encoding: Encoding,
+    /// What is kept with the version beside columns and key.
+    pub rules: Rules,
     /// From when the version counts.
     pub effective: Timestamp,
     /// Licence of the content, as an SPDX expression.
@@ -34,9 +38,10 @@ pub struct StarterTable {
 
 impl StarterTable {
     /// Imports the file's bytes as this table's next version.
-    pub fn import(&self, file: &[u8], before: Option<&[u8]>) -> Imported {
-        let options = Options { encoding: self.encoding, ..Options::with_key(self.key.clone()) };
-        import(&self.table, file, &options, before)
+    pub fn import(&self, file: &[u8], before: Option<Table>) -> Imported {
+        let mut options = Options { encoding: self.encoding, ..Options::with_key(self.key.clone()) };
+        options.rules = self.rules.clone();
+        import(&self.table, file, &options, Beside { before, ..Beside::default() })
     }
 }
 
@@ -95,6 +100,8 @@ struct Entry {
     owner: String,
     key: Vec<String>,
     encoding: String,
+    #[serde(default)]
+    rules: Rules,
     effective: String,
     licence: String,
     source: String,
@@ -126,6 +133,7 @@ impl Entry {
         Ok(StarterTable {
             table: TableName::new(owner, &self.name)?,
             encoding: self.encoding.parse()?,
+            rules: self.rules,
             effective: parse_instant(&self.effective)?,
             file: self.file,
             key: self.key,

@@ -1,12 +1,14 @@
 //! An installed version: its canonical bytes and four bytes a row to find them.
 //!
-//! Immutable and cheap to clone. The bytes are proven once, when the table is opened.
+//! Immutable and cheap to clone. The bytes are proven once, when the table is opened. What only some questions need, text
+//! search and the rows below a parent, is indexed when the first of them comes.
 
+use crate::search::{Index, Query};
 use bytes::Bytes;
 use eport_catalog::{ContentError, Header, Key, RowRef, Schema};
 use eport_identity::Digest;
 use std::cmp::Ordering;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// A version of a table, ready for lookup.
 #[derive(Clone)]
@@ -18,6 +20,10 @@ struct Inner {
     header: Header,
     /// Where each row begins, in key order.
     offsets: Vec<u32>,
+    /// For text search.
+    index: OnceLock<Index>,
+    /// Rows by the value of one column and then by key, for the first column that was asked for.
+    by_value: OnceLock<(usize, Vec<u32>)>,
 }
 
 /// A part of a listing.
@@ -47,7 +53,8 @@ impl Table {
             offsets
                 .push(small.map_err(|_| ContentError::Metadata { root, what: "the content is over 4 GiB" })?);
         }
-        Ok(Table(Arc::new(Inner { content, root, header, offsets })))
+        let (index, by_value) = (OnceLock::new(), OnceLock::new());
+        Ok(Table(Arc::new(Inner { content, root, header, offsets, index, by_value })))
     }
 
     /// Columns and key.
@@ -93,6 +100,10 @@ impl Table {
 
     /// The row of a key in text form (`Key`).
     pub fn get_text(&self, key: &str) -> Option<RowRef<'_>> {
+        if let [_] = self.schema().key.as_slice() {
+            let place = self.first_from(key);
+            return self.row(place).filter(|row| row.first_key() == key);
+        }
         self.get(&Key::parse(key, self.schema().key.len())?)
     }
 
@@ -103,30 +114,106 @@ impl Table {
 
     /// Rows whose first key column begins with `prefix`, from behind a key on.
     pub fn page(&self, prefix: &str, after: Option<&Key>, limit: usize) -> Page<'_> {
-        let from_prefix = self.partition(|row| row.first_key().as_bytes() < prefix.as_bytes());
-        let from_key = after.map_or(0, |key| match self.find_place(&key.0) {
-            Ok(place) => place + 1,
-            Err(place) => place,
-        });
-        let rows = (from_prefix.max(from_key)..self.len()).filter_map(|place| self.row(place));
-        self.cut(rows.take_while(|row| row.first_key().starts_with(prefix)), limit)
+        self.page_where(prefix, after, limit, |_| true)
     }
 
-    /// Rows in which some field contains the text, letters of either case, from behind a key on. Reads the whole table.
-    pub fn search<'t>(&'t self, text: &str, after: Option<&Key>, limit: usize) -> Page<'t> {
-        let text = text.to_lowercase();
-        let from =
-            after.map_or(0, |key| self.find_place(&key.0).map_or_else(|place| place, |place| place + 1));
+    /// The same, of the rows that `keep` takes.
+    pub fn page_where<'t>(
+        &'t self,
+        prefix: &str,
+        after: Option<&Key>,
+        limit: usize,
+        keep: impl Fn(&RowRef<'_>) -> bool,
+    ) -> Page<'t> {
+        let from = self.first_from(prefix).max(self.behind(after));
         let rows = (from..self.len()).filter_map(|place| self.row(place));
-        self.cut(rows.filter(|row| row.fields().any(|f| f.to_lowercase().contains(&text))), limit)
+        Self::cut(rows.take_while(|row| row.first_key().starts_with(prefix)).filter(|row| keep(row)), limit)
     }
 
-    fn cut<'t>(&self, rows: impl Iterator<Item = RowRef<'t>>, limit: usize) -> Page<'t> {
+    /// Rows in which each word of the query stands in some field, from behind a key on.
+    pub fn search<'t>(&'t self, query: &Query, after: Option<&Key>, limit: usize) -> Page<'t> {
+        self.search_where(query, after, limit, |_| true)
+    }
+
+    /// The same, of the rows that `keep` takes.
+    pub fn search_where<'t>(
+        &'t self,
+        query: &Query,
+        after: Option<&Key>,
+        limit: usize,
+        keep: impl Fn(&RowRef<'_>) -> bool,
+    ) -> Page<'t> {
+        let mut scratch = String::new();
+        let places = self.index().candidates(query, self.behind(after));
+        let rows = places.filter_map(|place| self.row(place));
+        Self::cut(rows.filter(|row| query.fits(row, &mut scratch) && keep(row)), limit)
+    }
+
+    fn index(&self) -> &Index {
+        self.0.index.get_or_init(|| Index::build(self.len(), |place| self.row(place)))
+    }
+
+    /// Bytes in memory: content, offsets and the indexes that were made so far.
+    pub fn bytes_in_memory(&self) -> usize {
+        let by_value = self.0.by_value.get().map_or(0, |(_, places)| 4 * places.len());
+        let index = self.0.index.get().map_or(0, Index::len);
+        self.0.content.len() + 4 * self.0.offsets.len() + by_value + index
+    }
+
+    /// Rows with a value in a column, in key order, from behind a key on. `None` when there is no such column.
+    pub(crate) fn with_value<'t>(
+        &'t self,
+        column: &str,
+        value: &str,
+        after: Option<&Key>,
+    ) -> Option<Box<dyn Iterator<Item = RowRef<'t>> + 't>> {
+        let column = self.schema().column(column)?;
+        let from = self.behind(after);
+        let value = value.to_owned();
+        let (indexed, places) = self.0.by_value.get_or_init(|| {
+            let mut places: Vec<u32> = (0..self.0.offsets.len() as u32).collect();
+            // Stable: rows of one value stay in key order.
+            places.sort_by(|a, b| self.field(*a, column).cmp(self.field(*b, column)));
+            (column, places)
+        });
+        if *indexed != column {
+            // Another version of the rules on the same rows: rare, and a walk answers too.
+            let rows = (from..self.len()).filter_map(|place| self.row(place));
+            return Some(Box::new(rows.filter(move |row| row.field(column) == value)));
+        }
+        let start = places.partition_point(|p| {
+            let found = self.field(*p, column);
+            found < value.as_str() || (found == value && (*p as usize) < from)
+        });
+        let rows = places[start..].iter().filter_map(|place| self.row(*place as usize));
+        Some(Box::new(rows.take_while(move |row| row.field(column) == value)))
+    }
+
+    fn field(&self, place: u32, column: usize) -> &str {
+        self.row(place as usize).map_or("", |row| row.field(column))
+    }
+
+    pub(crate) fn cut<'t>(rows: impl Iterator<Item = RowRef<'t>>, limit: usize) -> Page<'t> {
         let mut rows: Vec<RowRef<'t>> = rows.take(limit.saturating_add(1)).collect();
         let more = rows.len() > limit;
         rows.truncate(limit);
         let next = if more { rows.last().map(RowRef::key) } else { None };
         Page { rows, next }
+    }
+
+    /// Place of the first row behind a key; of the first row of all without one.
+    pub(crate) fn behind(&self, after: Option<&Key>) -> usize {
+        after.map_or(0, |key| self.find_place(&key.0).map_or_else(|place| place, |place| place + 1))
+    }
+
+    /// Place of the first row whose first key column is at or behind a text.
+    pub(crate) fn first_from(&self, text: &str) -> usize {
+        self.partition(|row| row.first_key() < text)
+    }
+
+    /// Place of the first row behind all whose first key column begins with a text.
+    pub(crate) fn first_behind_prefix(&self, prefix: &str) -> usize {
+        self.partition(|row| row.first_key() < prefix || row.first_key().starts_with(prefix))
     }
 
     fn find_place(&self, key: &[String]) -> Result<usize, usize> {

@@ -13,7 +13,7 @@ fn options() -> Options {
 
 /// Line, column and kind of every problem.
 fn problems_with(file: &[u8], options: &Options) -> Vec<(u64, u64, Kind)> {
-    match read_csv(file, options) {
+    match read(file, options) {
         Ok(_) => vec![],
         Err(Refusal::Problems { problems, .. }) => {
             problems.iter().map(|p| (p.line, p.column, p.kind)).collect()
@@ -27,7 +27,7 @@ fn problems(file: &str) -> Vec<(u64, u64, Kind)> {
 }
 
 fn notes(file: &[u8]) -> Vec<(NoteKind, u64, u64, u64)> {
-    let parsed = read_csv(file, &options()).unwrap();
+    let parsed = read(file, &options()).unwrap();
     parsed.notes.iter().map(|n| (n.kind, n.line, n.column, n.count)).collect()
 }
 
@@ -98,7 +98,7 @@ fn five_kinds_of_damage_in_one_file_are_all_reported_at_once_in_file_order() {
                 CNCAN,Canton,CN\n\
                 CNYTN,\"盐田,CN\n\
                 CNNSA,南\u{1}沙,CN\n";
-    let imported = import(&"440000/ports".parse().unwrap(), file.as_bytes(), &options(), None);
+    let imported = import(&"440000/ports".parse().unwrap(), file.as_bytes(), &options(), Beside::default());
     let found: Vec<_> = imported.report.problems.iter().map(|p| (p.line, p.column, p.kind.word())).collect();
     assert_eq!(
         found,
@@ -122,9 +122,9 @@ fn five_kinds_of_damage_in_one_file_are_all_reported_at_once_in_file_order() {
 
 #[test]
 fn what_is_tolerated_is_noted_and_changes_nothing() {
-    let clean = read_csv("code,name\nA,x\nB,\"y\nz\"\n".as_bytes(), &options()).unwrap();
+    let clean = read("code,name\nA,x\nB,\"y\nz\"\n".as_bytes(), &options()).unwrap();
     let messy = "\u{FEFF}code,name,\r\n\r\nA,x,\r\nB,\"y\r\nz\"\r\n   \r\nA,x\r\n";
-    let parsed = read_csv(messy.as_bytes(), &options()).unwrap();
+    let parsed = read(messy.as_bytes(), &options()).unwrap();
     assert_eq!(parsed.content.root, clean.content.root, "the same table, the same root");
     assert_eq!((parsed.content.rows, parsed.duplicates_ignored), (2, 1));
     assert_eq!(
@@ -148,7 +148,7 @@ fn a_wrong_encoding_is_refused_with_the_first_bad_byte() {
     let with = |encoding, file: &[u8]| {
         let mut options = options();
         options.encoding = encoding;
-        read_csv(file, &options)
+        read(file, &options)
     };
     let refused = |encoding, file: &[u8]| match with(encoding, file) {
         Err(Refusal::Problems { first, .. }) => (first.kind, first.offset.unwrap(), first.line, first.column),
@@ -184,10 +184,10 @@ fn a_wrong_encoding_is_refused_with_the_first_bad_byte() {
 #[test]
 fn every_cut_and_every_flipped_byte_ends_in_a_table_or_in_problems() {
     let file = "code,name\r\n\"A\",\"x \"\"q\"\"\r\ny\"\r\nB,广州,\r\n\r\nC,\r\n".as_bytes();
-    assert!(read_csv(file, &options()).is_ok());
+    assert!(read(file, &options()).is_ok());
     for encoding in [Encoding::Utf8, Encoding::Gb18030, Encoding::Windows1252] {
         let options = Options { encoding, ..options() };
-        let check = |bytes: &[u8]| match read_csv(bytes, &options) {
+        let check = |bytes: &[u8]| match read(bytes, &options) {
             Ok(parsed) => assert!(parsed.content.rows > 0),
             Err(Refusal::Problems { problems, found, .. }) => {
                 assert!(!problems.is_empty() && found >= problems.len() as u64);
@@ -213,7 +213,7 @@ fn a_file_of_nothing_but_faults_is_cut_at_the_limit() {
     let file = format!("code,name\n{}", "A\n".repeat(5_000));
     assert_eq!(problems_with(file.as_bytes(), &options).len(), 10);
     let nul = format!("code,name\n{}", "A,\0\n".repeat(5_000));
-    match read_csv(nul.as_bytes(), &options) {
+    match read(nul.as_bytes(), &options) {
         Err(Refusal::Problems { problems, found, .. }) => assert_eq!((problems.len(), found), (10, 5_000)),
         other => panic!("{other:?}"),
     }

@@ -31,7 +31,7 @@ fn read(dir: &std::path::Path, file: &str) -> Vec<u8> {
 }
 
 fn content(file: &[u8], options: &Options) -> Content {
-    read_csv(file, options).unwrap_or_else(|e| panic!("{e}")).content
+    eport_codetables::read(file, options).unwrap_or_else(|e| panic!("{e}")).content
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn nine_editions_of_the_customs_codes_import_and_their_differences_equal_a_plain
 fn the_published_gb18030_bytes_hold_the_same_codes_as_the_cleaned_file() {
     let Some(dir) = data("GB18030") else { return };
     let options = Options { encoding: Encoding::Gb18030, ..Options::with_key(["商品编码"]) };
-    let raw = read_csv(&read(&dir, "cn_hs8/raw/zh-hs8-2023.gb18030.csv"), &options).unwrap();
+    let raw = eport_codetables::read(&read(&dir, "cn_hs8/raw/zh-hs8-2023.gb18030.csv"), &options).unwrap();
     assert_eq!(raw.content.rows, 8_957);
     let note = |kind| raw.notes.iter().find(|n| n.kind == kind).map(|n| (n.line, n.count));
     assert_eq!(note(NoteKind::TrailingColumn), Some((1, 8_958)), "the header and every row");
@@ -82,7 +82,7 @@ fn the_published_gb18030_bytes_hold_the_same_codes_as_the_cleaned_file() {
     let counts = compare(&clean.bytes, &raw.content.bytes, |_| {}).unwrap();
     assert_eq!((counts.added, counts.removed), (0, 0));
     // Declared as UTF-8, the second byte of the file is named.
-    let wrong = read_csv(&read(&dir, "cn_hs8/raw/zh-hs8-2023.gb18030.csv"), &Options::with_key(["商品编码"]));
+    let wrong = eport_codetables::read(&read(&dir, "cn_hs8/raw/zh-hs8-2023.gb18030.csv"), &Options::with_key(["商品编码"]));
     let Err(Refusal::Problems { first, .. }) = wrong else { panic!("accepted") };
     assert_eq!((first.kind, first.offset, first.line, first.column), (Kind::Encoding, Some(1), 1, 2));
 }
@@ -106,7 +106,7 @@ fn files_without_fault_have_the_rows_that_their_list_states() {
     ];
     let mut failures = Vec::new();
     for (file, key, rows) in cases {
-        match read_csv(&read(&dir, file), &Options::with_key(key.iter().copied())) {
+        match eport_codetables::read(&read(&dir, file), &Options::with_key(key.iter().copied())) {
             Ok(parsed) if parsed.content.rows == *rows => {}
             Ok(parsed) => failures.push(format!("{file}: {} rows, {rows} stated", parsed.content.rows)),
             Err(e) => failures.push(format!("{file}: {e}")),
@@ -123,7 +123,7 @@ fn the_faults_of_the_world_list_of_places_are_all_found() {
     // Repeated keys of the list, of which so many are equal in every field; rows without a location.
     let cases = [("un_locode_2025-1.csv.gz", 146, 0, 344, 3), ("un_locode_latest.csv.gz", 161, 2, 344, 3)];
     for (file, repeated, equal, headers, controls) in cases {
-        let refused = read_csv(&read(&dir, &format!("un_locode/{file}")), &options);
+        let refused = eport_codetables::read(&read(&dir, &format!("un_locode/{file}")), &options);
         let Err(Refusal::Problems { problems, found, notes, .. }) = refused else {
             panic!("{file} was accepted")
         };
@@ -143,7 +143,7 @@ fn tariff_codes_that_a_spreadsheet_damaged_are_each_refused() {
     let Some(dir) = data("damaged codes") else { return };
     let mut options = Options::with_key(["税则号列"]);
     options.limits.problems = 10_000;
-    let refused = read_csv(&read(&dir, "gac_lists/fta_asean_rates.csv"), &options);
+    let refused = eport_codetables::read(&read(&dir, "gac_lists/fta_asean_rates.csv"), &options);
     let Err(Refusal::Problems { problems, .. }) = refused else { panic!("accepted") };
     assert_eq!(problems.iter().filter(|p| p.kind == Kind::FloatCode).count(), 5_375);
     assert_eq!((problems[0].line, problems[0].column, problems[0].kind), (2, 2, Kind::EmptyKey));

@@ -62,6 +62,8 @@ mod status_api;
 mod system;
 mod tables;
 mod tables_api;
+mod tables_reading;
+mod tables_usage;
 mod tables_life;
 mod tables_watch;
 mod tail_import_api;

@@ -6,7 +6,7 @@ use crate::{
     access_api, backup_api, backup_sets, catalogs_api, certificates_api, custody_api, documents_api,
     drills_api, enrol_api, erasures_api, est, examine_api, gate, hosting_api, join_api, journal_api, openapi,
     operators_api, packs_api, plan_api, platforms_api, recovery_api, removal_api, session_api, signing,
-    status_api, system, tables_api, tables_life, tail_import_api, tails_api, trust_api, users_api,
+    status_api, system, tables_api, tables_life, tables_reading, tail_import_api, tails_api, trust_api, users_api,
 };
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
@@ -131,11 +131,17 @@ pub fn router(api: Api) -> Router {
         .route("/v1/tables/{name}/rows", get(tables_api::rows))
         .route("/v1/tables/{name}/rows/{key}", get(tables_api::get))
         .route("/v1/tables/{name}/versions", get(tables_api::versions).post(tables_api::publish))
-        .route("/v1/tables/{name}/diff", get(tables_api::diff))
+        .route("/v1/tables/{name}/rows/{key}/parents", get(tables_reading::parents))
+        .route("/v1/tables/{name}/rows/{key}/children", get(tables_reading::children))
+        .route("/v1/tables/{name}/roots", get(tables_reading::roots))
+        .route("/v1/tables/{name}/diff", get(tables_reading::diff))
+        .route("/v1/tables/{name}/changes", get(tables_reading::changes))
+        .route("/v1/tables/{name}/versions/{version}/impact", get(tables_reading::impact))
+        .route("/v1/tables/{name}/late", get(tables_reading::late))
         .route("/v1/tables/{name}/status", get(tables_api::status))
         .route("/v1/tables/{name}/verify", post(tables_life::verify))
         .route("/v1/tables/{name}/bundle", get(tables_life::export))
-        .route("/v1/bundles", post(tables_life::import))
+        .route("/v1/bundles", put(tables_life::import))
         .route("/v1/catalogs/{name}", get(catalogs_api::content))
         .route("/v1/catalogs/{name}/versions", get(catalogs_api::versions).post(catalogs_api::publish))
         .route("/v1/tables/{name}/rollback", post(tables_life::rollback))

@@ -5,7 +5,7 @@
 
 use eport_agent::Agent;
 use eport_catalog::{ContentError, Key, TableName};
-use eport_codetables::Table;
+use eport_codetables::{Reading, Rules, Table, TableSchema};
 use eport_consensus::Registry;
 use eport_documents::{InForce, Lookup, TableRow, TableVersion as Used, Tables};
 use eport_model::{Code, Coded, Digest, RegionCode, Timestamp, codes};
@@ -16,6 +16,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 /// Opened tables kept in memory; beyond it, those not asked for last are dropped and opened again when needed.
 const OPEN_MAX: usize = 128;
+/// Files that are read or wait for it; each is in memory.
+const IMPORTS_WAITING_MAX: usize = 4;
 
 /// Why a table cannot be answered.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -67,6 +69,12 @@ impl Coded for Error {
 struct Entry {
     version: TableVersion,
     used: Used,
+    rules: Arc<Rules>,
+}
+
+/// The rules of a version. Text that cannot be read, from a newer release perhaps, says nothing.
+fn rules_of(version: &TableVersion) -> Arc<Rules> {
+    Arc::new(TableSchema::parse(&version.schema).map(|s| s.rules).unwrap_or_default())
 }
 
 /// The registry's tables by every name that documents may use.
@@ -90,20 +98,24 @@ pub struct TableService {
     province: RegionCode,
     names: RwLock<Arc<Names>>,
     open: Mutex<Opened>,
+    importing: tokio::sync::Semaphore,
+    waiting: tokio::sync::Semaphore,
 }
 
 impl TableService {
     /// A service; bare names mean `province`'s tables.
     pub fn new(agent: Agent, province: RegionCode) -> Arc<Self> {
         let (registry, objects) = (agent.registry().clone(), agent.objects().clone());
-        Arc::new(Self {
-            agent,
-            registry,
-            objects,
-            province,
-            names: RwLock::default(),
-            open: Mutex::default(),
-        })
+        let (names, open) = (RwLock::default(), Mutex::default());
+        let (importing, waiting) =
+            (tokio::sync::Semaphore::new(1), tokio::sync::Semaphore::new(IMPORTS_WAITING_MAX));
+        Arc::new(Self { agent, registry, objects, province, names, open, importing, waiting })
+    }
+
+    /// Waits for the right to read a file, behind few others; held while it is read. `None` when too many wait.
+    pub(crate) async fn import_turn(&self) -> Option<[tokio::sync::SemaphorePermit<'_>; 2]> {
+        let place = self.waiting.try_acquire().ok()?;
+        Some([place, self.importing.acquire().await.ok()?])
     }
 
     /// Reads `OWNER/NAME` or a bare name.
@@ -152,6 +164,17 @@ impl TableService {
         let tick = open.0;
         open.1.insert(root, (tick, table.clone()));
         Ok(table)
+    }
+
+    /// The content of a version as it reads at an instant.
+    pub fn reading(&self, version: &TableVersion, at: Timestamp) -> Result<Reading, Error> {
+        Ok(Reading::new(self.open(version)?, rules_of(version), at))
+    }
+
+    /// The version of a table in force at an instant, by the name that rules and packs use, as it reads then.
+    pub fn reading_at(&self, name: &str, at: Timestamp) -> Result<Reading, Error> {
+        let version = self.version_at(&self.resolve(name)?, at)?;
+        self.reading(&version, at)
     }
 
     /// The bytes of a version, of a catalog of any kind. Not kept in memory here.
@@ -227,6 +250,7 @@ impl TableService {
                         table: Arc::from(id.to_string()),
                         version: Arc::from(format!("{}:{}", v.version, v.root)),
                     },
+                    rules: rules_of(v),
                     version: v.clone(),
                 })
                 .collect();
@@ -250,10 +274,18 @@ impl TableService {
     }
 }
 
+/// Whether a row of this key counts at an instant.
+fn holds(content: &Table, entry: &Entry, key: &str, at: Timestamp) -> bool {
+    match entry.rules.has_validity() {
+        true => Reading::new(content.clone(), entry.rules.clone(), at).contains(key),
+        false => content.contains(key),
+    }
+}
+
 impl Tables for TableService {
     fn lookup(&self, table: &str, key: &str, at: Timestamp) -> Lookup {
         let judged = self.entry(table, at, |e| match self.open(&e.version) {
-            Ok(content) if content.contains(key) => Lookup::Found(e.used.clone()),
+            Ok(content) if holds(&content, e, key, at) => Lookup::Found(e.used.clone()),
             Ok(_) => Lookup::Missing(e.used.clone()),
             Err(_) => Lookup::NotHere,
         });

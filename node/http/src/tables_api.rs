@@ -20,8 +20,12 @@ use eport_api_types::{
     ImportAnswer, ImportProblem, Page, TableDoc, TableRow, TableStatus, TableSummary, TableVersionItem,
     rfc3339,
 };
-use eport_catalog::{Schema, TableName, parse_instant};
-use eport_codetables::{ImportReport, Options, Refusal, Table, import};
+use crate::tables_usage as usage;
+use eport_catalog::{TableName, parse_instant};
+use eport_codetables::{
+    Beside, ImportReport, Impact, Options, Query as Text, Reading, Refusal, Request, Table, TableSchema, Use,
+    UserKind, import,
+};
 use eport_documents::pack::CATALOGUE;
 use eport_model::{Code, Coded, NodeId, Timestamp, codes};
 use eport_registry::{Op, Outcome, TableId, TableVersion};
@@ -36,19 +40,27 @@ const PAGE: (usize, usize) = (100, 1_000);
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct AsOf {
-    as_of: Option<String>,
+    pub(crate) as_of: Option<String>,
     prefix: Option<String>,
     q: Option<String>,
-    limit: Option<usize>,
-    page_token: Option<String>,
-    from: Option<u64>,
-    to: Option<u64>,
+    pub(crate) limit: Option<usize>,
+    pub(crate) page_token: Option<String>,
+    pub(crate) from: Option<u64>,
+    pub(crate) to: Option<u64>,
+    pub(crate) after: Option<String>,
 }
 
-fn instant(api: &Api, text: Option<&str>) -> Result<Timestamp, ApiError> {
+impl AsOf {
+    /// Rows of a page.
+    pub(crate) fn rows(&self) -> usize {
+        self.limit.unwrap_or(PAGE.0).clamp(1, PAGE.1)
+    }
+}
+
+pub(crate) fn instant(api: &Api, text: Option<&str>) -> Result<Timestamp, ApiError> {
     match text {
         Some(text) => parse_instant(text).map_err(|e| ApiError::bad(format!("as_of: {e}"))),
-        None => Ok(api.now()),
+        None => Ok(crate::tables_watch::agreed_now(api)),
     }
 }
 
@@ -76,7 +88,8 @@ pub(crate) fn summaries(api: &Api, heard: &BTreeMap<NodeId, (Duration, SoftState
 }
 
 fn doc(v: &TableVersion) -> TableDoc {
-    let schema: Option<Schema> = serde_json::from_str(&v.schema).ok();
+    let schema = TableSchema::parse(&v.schema).ok();
+    let rules = schema.as_ref().map(|s| &s.rules).filter(|r| !r.is_empty());
     TableDoc {
         name: v.table.to_string(),
         owner: v.table.owner.to_string(),
@@ -84,8 +97,9 @@ fn doc(v: &TableVersion) -> TableDoc {
         root: v.root,
         rows: v.rows,
         effective: rfc3339(v.effective),
-        columns: schema.iter().flat_map(|s| s.columns.iter().map(|c| c.name.clone())).collect(),
-        key: schema.map(|s| s.key).unwrap_or_default(),
+        columns: schema.iter().flat_map(|s| s.schema.columns.iter().map(|c| c.name.clone())).collect(),
+        rules: rules.and_then(|r| serde_json::to_value(r).ok()).unwrap_or_default(),
+        key: schema.map(|s| s.schema.key).unwrap_or_default(),
     }
 }
 
@@ -136,13 +150,20 @@ pub async fn versions(
 }
 
 /// Opens a version off the async threads: content may have many megabytes.
-async fn open(api: &Api, version: TableVersion) -> Result<Table, ApiError> {
+pub(crate) async fn open(api: &Api, version: TableVersion) -> Result<Table, ApiError> {
     let tables = api.tables.clone();
     let opened = tokio::task::spawn_blocking(move || tables.open(&version)).await;
     Ok(opened.map_err(|e| ApiError::new(codes::INTERNAL, e.to_string()))??)
 }
 
-fn row(r: &eport_catalog::RowRef<'_>, version: u64) -> TableRow {
+/// A version as it reads at an instant, opened off the async threads.
+pub(crate) async fn read_at(api: &Api, version: TableVersion, at: Timestamp) -> Result<Reading, ApiError> {
+    let tables = api.tables.clone();
+    let opened = tokio::task::spawn_blocking(move || tables.reading(&version, at)).await;
+    Ok(opened.map_err(|e| ApiError::new(codes::INTERNAL, e.to_string()))??)
+}
+
+pub(crate) fn row(r: &eport_catalog::RowRef<'_>, version: u64) -> TableRow {
     TableRow { key: r.key().to_string(), fields: r.to_map(), version }
 }
 
@@ -155,24 +176,30 @@ pub async fn rows(
 ) -> Result<Response, ApiError> {
     need(&api, &caller, Action::ReadTables, None)?;
     let id = api.tables.resolve(&name)?;
-    let version = api.tables.version_at(&id, instant(&api, q.as_of.as_deref())?)?;
-    let (number, limit) = (version.version, q.limit.unwrap_or(PAGE.0).clamp(1, PAGE.1));
-    let table = open(&api, version).await?;
+    let at = instant(&api, q.as_of.as_deref())?;
+    let version = api.tables.version_at(&id, at)?;
+    let (number, limit) = (version.version, q.rows());
+    let text = q.q.as_deref().map(Text::parse).transpose().map_err(|e| ApiError::bad(format!("q: {e}")))?;
+    let reading = read_at(&api, version, at).await?;
     // The token names the version too: a page never continues in another version.
-    let after = match q.page_token.as_deref().map(|t| token_parse(t, number, &table)) {
+    let after = match q.page_token.as_deref().map(|t| token_parse(t, number, reading.table())) {
         Some(key) => Some(key?),
         None => None,
     };
-    let page = match &q.q {
-        Some(text) => table.search(text, after.as_ref(), limit),
-        None => table.page(q.prefix.as_deref().unwrap_or(""), after.as_ref(), limit),
-    };
-    let next = page.next.map(|key| format!("{number}~{key}"));
-    Ok(Answer(Page { items: page.rows.iter().map(|r| row(r, number)).collect(), next_page_token: next })
-        .into_response())
+    // The first search of a table makes its index: not on an async thread.
+    let found = tokio::task::spawn_blocking(move || {
+        let page = match &text {
+            Some(text) => reading.search(text, after.as_ref(), limit),
+            None => reading.page(q.prefix.as_deref().unwrap_or(""), after.as_ref(), limit),
+        };
+        (page.rows.iter().map(|r| row(r, number)).collect(), page.next)
+    });
+    let (items, next) = found.await.map_err(|e| ApiError::new(codes::INTERNAL, e.to_string()))?;
+    let next_page_token = next.map(|key: eport_catalog::Key| format!("{number}~{key}"));
+    Ok(Answer(Page { items, next_page_token }).into_response())
 }
 
-fn token_parse(token: &str, version: u64, table: &Table) -> Result<eport_catalog::Key, ApiError> {
+pub(crate) fn token_parse(token: &str, version: u64, table: &Table) -> Result<eport_catalog::Key, ApiError> {
     let bad = || ApiError::bad("page_token: it is not of this table and version; start again without it");
     let (number, key) = token.split_once('~').ok_or_else(bad)?;
     if number.parse() != Ok(version) {
@@ -190,51 +217,14 @@ pub async fn get(
 ) -> Result<Answer<TableRow>, ApiError> {
     need(&api, &caller, Action::ReadTables, None)?;
     let id = api.tables.resolve(&name)?;
-    let version = api.tables.version_at(&id, instant(&api, q.as_of.as_deref())?)?;
+    let at = instant(&api, q.as_of.as_deref())?;
+    let version = api.tables.version_at(&id, at)?;
     let number = version.version;
-    let table = open(&api, version).await?;
-    let found = table.get_text(&key).map(|r| row(&r, number));
+    let reading = read_at(&api, version, at).await?;
+    let found = reading.get_text(&key).map(|r| row(&r, number));
     found
         .map(Answer)
         .ok_or_else(|| ApiError::not_found(format!("key {key} in version {number} of table {id}")))
-}
-
-/// `GET /v1/tables/{name}/diff`
-pub async fn diff(
-    State(api): State<Api>,
-    Extension(caller): Extension<Caller>,
-    Path(name): Path<String>,
-    Query(q): Query<AsOf>,
-) -> Result<Answer<t::TableDiff>, ApiError> {
-    need(&api, &caller, Action::ReadTables, None)?;
-    let id = api.tables.resolve(&name)?;
-    let versions = api.tables.versions(&id)?;
-    let (Some(from), Some(to)) = (q.from, q.to) else {
-        return Err(ApiError::bad("from and to: two version numbers are needed"));
-    };
-    let pick = |n: u64| {
-        let found = versions.iter().find(|v| v.version == n).cloned();
-        found.ok_or_else(|| ApiError::not_found(format!("version {n} of table {id}")))
-    };
-    let (before, after) = (open(&api, pick(from)?).await?, open(&api, pick(to)?).await?);
-    let difference =
-        tokio::task::spawn_blocking(move || eport_catalog::diff(before.content(), after.content())).await;
-    let difference = difference.map_err(|e| ApiError::new(codes::INTERNAL, e.to_string()))??;
-    let changed = difference.changed.into_iter().map(|c| t::ChangedRow {
-        key: c.key.to_string(),
-        fields: c
-            .fields
-            .into_iter()
-            .map(|(name, (old, new))| {
-                (name, t::FieldChange(old.unwrap_or_default(), new.unwrap_or_default()))
-            })
-            .collect(),
-    });
-    Ok(Answer(t::TableDiff {
-        changed: changed.collect(),
-        added: difference.added.iter().map(ToString::to_string).collect(),
-        removed: difference.removed.iter().map(ToString::to_string).collect(),
-    }))
 }
 
 /// `GET /v1/tables/{name}/status`
@@ -274,9 +264,8 @@ pub async fn status(
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct ImportOptions {
-    key: Vec<String>,
-    encoding: Option<String>,
-    delimiter: Option<String>,
+    #[serde(flatten)]
+    request: Request,
     effective: Option<String>,
     force: bool,
     dry_run: bool,
@@ -307,12 +296,19 @@ pub async fn publish(
         .filter(|v| v.effective <= compared && v.keeps_content())
         .max_by_key(|v| (v.effective, v.version))
         .cloned();
+    let before_rules = before.as_ref().and_then(|v| TableSchema::parse(&v.schema).ok()).map(|s| s.rules);
     let before = match before {
         Some(v) => Some(open(&api, v).await?),
         None => None,
     };
-    let import_options = import_options(&options, before.as_ref())?;
+    let before_rules = before_rules.unwrap_or_default();
+    let import_options = import_options(&options, &before_rules, before.as_ref())?;
     let table = TableName::new(id.owner, &id.name).map_err(|e| ApiError::bad(e.to_string()))?;
+    // Reading takes several times the bytes of the file: one at a time.
+    let _turn = api.tables.import_turn().await.ok_or_else(|| {
+        ApiError::new(codes::OVERLOADED, "other files are being read; ask again in a while")
+    })?;
+    let (inside, of, in_force) = (api.clone(), id.clone(), at.unwrap_or(api.now()));
     let (packs, earlier) = (is_packs(&api, &id).then(|| api.packs.clone()), before.clone());
     let import_options = Options {
         // Packs are few and large: what a change of one means is judged by its content, not by a share of rows.
@@ -320,7 +316,10 @@ pub async fn publish(
         ..import_options
     };
     let judged = tokio::task::spawn_blocking(move || {
-        import(&table, &file, &import_options, before.as_ref().map(|b| b.content().as_ref()))
+        let references = usage::references(&inside, &import_options.rules, in_force);
+        let mut users = |going: &[String]| usage::users(&inside, &of, going, in_force).0;
+        let beside = Beside { before, references: Some(references), users: Some(&mut users) };
+        import(&table, &file, &import_options, beside)
     })
     .await
     .map_err(|e| ApiError::new(codes::INTERNAL, e.to_string()))?;
@@ -329,6 +328,7 @@ pub async fn publish(
         Ok(content) => content,
         Err(refusal) => return Ok(refused(answer, &refusal)),
     };
+    answer.schema = content.schema_text();
     if let Some(packs) = packs {
         let now = Table::open(content.bytes.clone().into(), content.root)?;
         packs.judge(earlier.as_ref(), &now, options.force)?;
@@ -341,7 +341,7 @@ pub async fn publish(
         .iter()
         .filter(|v| v.keeps_content() && at.is_none_or(|at| v.effective == at))
         .max_by_key(|v| (v.effective, v.version));
-    if let Some(v) = same.filter(|v| v.root == content.root) {
+    if let Some(v) = same.filter(|v| v.root == content.root && v.schema == answer.schema) {
         // The same content again: nothing to publish, so a repeated command changes nothing.
         (answer.version, answer.effective, answer.published) = (v.version, rfc3339(v.effective), true);
         return Ok(Answer(answer).into_response());
@@ -362,8 +362,8 @@ pub async fn publish(
         root: content.root,
         rows: content.rows,
         effective: at,
-        schema: serde_json::to_string(&content.schema).unwrap_or_default(),
-        report: serde_json::to_string(&answer).unwrap_or_default(),
+        schema: answer.schema.clone(),
+        report: kept_report(&answer),
     };
     match propose(&api, command(&api, &caller, "table import", op)?).await {
         Ok(Outcome::Published { version, effective }) => {
@@ -388,6 +388,46 @@ fn refused(mut answer: ImportAnswer, refusal: &Refusal) -> Response {
     (StatusCode::from_u16(status).unwrap_or(StatusCode::UNPROCESSABLE_ENTITY), Answer(answer)).into_response()
 }
 
+/// What the registry keeps of a report: counts, not rows.
+fn kept_report(answer: &ImportAnswer) -> String {
+    let mut kept = answer.clone();
+    (kept.difference, kept.impact, kept.schema) = Default::default();
+    serde_json::to_string(&kept).unwrap_or_default()
+}
+
+/// Uses as the API shows them.
+pub(crate) fn uses(impact: &Impact) -> Vec<t::TableUse> {
+    let one = |u: &Use| t::TableUse {
+        key: u.key.clone(),
+        kind: match u.kind {
+            UserKind::Table => "table",
+            UserKind::Document => "document",
+        }
+        .to_owned(),
+        user: u.user.clone(),
+        field: u.field.clone(),
+        count: u.count,
+        places: u.places.clone(),
+    };
+    impact.uses.iter().map(one).collect()
+}
+
+/// A difference as the API shows it.
+pub(crate) fn shown(difference: &eport_catalog::Difference) -> t::TableDiff {
+    let field = |(name, (old, new)): (&String, &(Option<String>, Option<String>))| {
+        (name.clone(), t::FieldChange(old.clone().unwrap_or_default(), new.clone().unwrap_or_default()))
+    };
+    let changed = difference.changed.iter();
+    t::TableDiff {
+        added: difference.added.clone(),
+        removed: difference.removed.clone(),
+        changed: changed
+            .map(|c| t::ChangedRow { key: c.key.clone(), fields: c.fields.iter().map(field).collect() })
+            .collect(),
+        next_page_token: None,
+    }
+}
+
 fn answer(id: &TableId, report: &ImportReport, newest: u64) -> ImportAnswer {
     ImportAnswer {
         name: id.to_string(),
@@ -409,6 +449,10 @@ fn answer(id: &TableId, report: &ImportReport, newest: u64) -> ImportAnswer {
                 detail: p.detail.clone(),
             })
             .collect(),
+        difference: shown(&report.difference),
+        impact: uses(&report.impact),
+        impact_found: report.impact.found,
+        schema: String::new(),
         effective: String::new(),
         published: false,
         lacking: Vec::new(),
@@ -416,20 +460,15 @@ fn answer(id: &TableId, report: &ImportReport, newest: u64) -> ImportAnswer {
     }
 }
 
-fn import_options(options: &ImportOptions, before: Option<&Table>) -> Result<Options, ApiError> {
-    let key = match (&options.key[..], before) {
-        ([], Some(table)) => table.schema().key.clone(),
-        ([], None) => return Err(ApiError::bad("key: a new table needs its key columns")),
-        (key, _) => key.to_vec(),
-    };
-    let mut out = Options::with_key(key);
-    if let Some(encoding) = &options.encoding {
-        out.encoding = encoding.parse().map_err(|e: eport_model::ParseError| ApiError::bad(e.to_string()))?;
-    }
-    match options.delimiter.as_deref().map(str::as_bytes) {
-        None => {}
-        Some([one]) => out.delimiter = *one,
-        Some(_) => return Err(ApiError::bad("delimiter: one character is needed")),
+fn import_options(
+    options: &ImportOptions,
+    rules: &eport_codetables::Rules,
+    before: Option<&Table>,
+) -> Result<Options, ApiError> {
+    let before = before.map(|table| (table.schema().key.as_slice(), rules));
+    let mut out = options.request.options(before)?;
+    if out.key.is_empty() {
+        return Err(ApiError::bad("key: a new table needs its key columns"));
     }
     out.force = options.force;
     Ok(out)
@@ -437,8 +476,12 @@ fn import_options(options: &ImportOptions, before: Option<&Table>) -> Result<Opt
 
 async fn parts(mut form: Multipart) -> Result<(ImportOptions, bytes::Bytes), ApiError> {
     let (mut options, mut file) = (ImportOptions::default(), None);
+    let mut file_name = String::new();
     while let Some(field) = form.next_field().await.map_err(|e| ApiError::bad(e.body_text()))? {
         let name = field.name().unwrap_or_default().to_owned();
+        if name == "file" {
+            file_name = field.file_name().unwrap_or_default().to_owned();
+        }
         let bytes = field.bytes().await.map_err(|e| match e.status().as_u16() {
             413 => ApiError::new(codes::BODY_TOO_LARGE, e.body_text()),
             _ => ApiError::bad(e.body_text()),
@@ -452,5 +495,6 @@ async fn parts(mut form: Multipart) -> Result<(ImportOptions, bytes::Bytes), Api
             other => return Err(ApiError::bad(format!("part {other:?} is not known; options and file are"))),
         }
     }
+    options.request.name_format(&file_name);
     Ok((options, file.ok_or_else(|| ApiError::bad("the part `file` is missing"))?))
 }

@@ -157,7 +157,7 @@ pub async fn export(
     Ok(([(header::CONTENT_TYPE, "application/octet-stream")], bytes).into_response())
 }
 
-/// `POST /v1/bundles`: takes a bundle, judged by this node's own registry.
+/// `PUT /v1/bundles`: takes a bundle, judged by this node's own registry.
 pub async fn import(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,

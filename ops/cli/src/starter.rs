@@ -27,6 +27,9 @@ pub struct Starter {
     pub key: Vec<String>,
     /// Encoding of the file.
     pub encoding: String,
+    /// Rules kept with the version.
+    #[serde(default)]
+    pub rules: eport_codetables::Rules,
     /// Civil date from which it is in force, in Asia/Shanghai.
     pub effective: String,
     /// Its content, filled in from the program.
@@ -45,7 +48,8 @@ impl Starter {
         // China has had one offset and no summer time since 1992; the set only needs a stable instant.
         let effective = format!("{}T00:00:00+08:00", self.effective);
         let options = json!({
-            "key": self.key, "encoding": self.encoding, "effective": effective, "force": force, "dry_run": dry_run,
+            "key": self.key, "encoding": self.encoding, "rules": self.rules, "effective": effective,
+            "force": force, "dry_run": dry_run,
         });
         TableFile { file_name: self.file.clone(), content: self.content.into(), options }
     }

@@ -212,17 +212,6 @@ impl Client {
         decode(path, self.call(call).await?)
     }
 
-    /// Sends a file and reads the answer.
-    pub async fn upload<T: DeserializeOwned>(
-        &self,
-        path: &str,
-        bytes: Bytes,
-        repeat: Repeat,
-    ) -> Result<T, Error> {
-        let (method, body) = (Method::POST, Body::Octets(bytes));
-        decode(path, self.call(Call { method, path, query: &[], body, repeat, signature: None }).await?)
-    }
-
     /// Replaces a resource by JSON and reads the answer.
     pub async fn put<T: DeserializeOwned>(
         &self,
@@ -330,10 +319,10 @@ impl Client {
         let request = match &call.body {
             Body::None => request,
             Body::Json(bytes) => request.header("content-type", "application/json").body(bytes.clone()),
-            Body::Ndjson(bytes) => request.header("content-type", "application/x-ndjson").body(bytes.clone()),
             Body::Octets(bytes) => {
                 request.header("content-type", "application/octet-stream").body(bytes.clone())
             }
+            Body::Ndjson(bytes) => request.header("content-type", "application/x-ndjson").body(bytes.clone()),
             Body::Table(file) => request.multipart(file.form()?),
         };
         let response = request.send().await.map_err(|e| transport_error(api, &e))?;

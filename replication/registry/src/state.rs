@@ -169,8 +169,10 @@ impl State {
             }
             Op::StageTable { .. } | Op::PublishTable { .. } => {
                 let over = |d: &&crate::Draft| {
-                    let published =
-                        self.tables.get(&d.catalog).is_some_and(|v| v.values().any(|v| v.root == d.root));
+                    let published = self
+                        .tables
+                        .get(&d.catalog)
+                        .is_some_and(|v| v.values().any(|v| v.keeps_content() && v.root == d.root));
                     published || command.at.as_millis() - d.at.as_millis() > crate::DRAFT_LIFE_MS
                 };
                 let old: Vec<_> =

@@ -1,4 +1,6 @@
 //! A small document shape, JSON as a source, and a host with fixed tables.
+// Each test binary uses a part of it.
+#![allow(dead_code)]
 
 use eport_expression::{
     Digits, Environment, Expression, Frame, Host, Kind, Member, Shape, Source, Stop, TableShape, Value,

@@ -45,6 +45,7 @@ pub mod simple;
 pub mod site;
 pub mod status;
 pub mod table;
+pub mod table_read;
 pub mod table_life;
 pub mod tail;
 mod tail_offline;

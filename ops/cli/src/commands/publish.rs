@@ -6,8 +6,8 @@
 use crate::error::Error;
 use eport_catalog::parse_instant;
 use eport_client::{Client, Statement, TableFile};
-use eport_codetables::{Options, read_csv};
-use eport_model::codes::{BAD_REQUEST, TABLE_IMPORT_REFUSED, VERIFY_DIFFERENCE};
+use eport_codetables::{Request, TableSchema, read};
+use eport_model::codes::{BAD_REQUEST, TABLE_IMPORT_REFUSED, TABLE_MAPPING, VERIFY_DIFFERENCE};
 use eport_registry::{TableId, statement};
 use serde_json::Value;
 
@@ -61,36 +61,37 @@ fn statement_of(file: &TableFile, found: &Value) -> Result<Statement, Error> {
     let (owner, short) = name.split_once('/').ok_or_else(|| bad(format!("{name:?} is not OWNER/NAME")))?;
     let owner = owner.parse().map_err(|e: eport_model::ParseError| bad(e.to_string()))?;
     let table = TableId::table(owner, short);
-    let parsed = read_csv(&file.content, &options(&file.options)?)
-        .map_err(|e| Error::coded(TABLE_IMPORT_REFUSED, e.to_string()))?;
+    let text = found["schema"].as_str().unwrap_or_default();
+    let schema = TableSchema::parse(text).map_err(|e| bad(e.to_string()))?;
+    let request: Request = serde_json::from_value(file.options.clone()).map_err(|e| bad(e.to_string()))?;
+    // Key and rules that nobody states here are those of the version before, as the node has them.
+    let options = request
+        .options(Some((&schema.schema.key, &schema.rules)))
+        .map_err(|e| Error::coded(TABLE_MAPPING, e.to_string()))?;
+    let parsed =
+        read(&file.content, &options).map_err(|e| Error::coded(TABLE_IMPORT_REFUSED, e.to_string()))?;
     let content = parsed.content;
     if found["root"] != content.root.to_string() {
         let detail =
             format!("the node found root {} in the file, here it is {}", found["root"], content.root);
         return Err(Error::coded(VERIFY_DIFFERENCE, detail));
     }
+    if content.schema_text() != text {
+        let detail = format!("the node found the schema {text}, here it is {}", content.schema_text());
+        return Err(Error::coded(VERIFY_DIFFERENCE, detail));
+    }
     let effective = match file.options["effective"].as_str() {
         Some(text) => Some(parse_instant(text).map_err(|e| bad(format!("effective: {e}")))?),
         None => None,
     };
-    let schema = serde_json::to_string(&content.schema).map_err(|e| bad(e.to_string()))?;
     let version = found["version"].as_u64().unwrap_or_default();
-    Ok(statement::publish_table(&table, version, content.root, content.rows, effective, &schema))
-}
-
-fn options(from: &Value) -> Result<Options, Error> {
-    let key = from["key"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    let mut options = Options::with_key(key);
-    if let Some(encoding) = from["encoding"].as_str() {
-        let parsed = encoding.parse().map_err(|e: eport_model::ParseError| e.to_string());
-        options.encoding = parsed.map_err(|e| Error::coded(BAD_REQUEST, e))?;
-    }
-    Ok(options)
+    Ok(statement::publish_table(&table, version, content.root, content.rows, effective, text))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use eport_codetables::Options;
     use serde_json::json;
 
     fn file(content: &'static str) -> TableFile {
@@ -101,8 +102,10 @@ mod tests {
     #[test]
     fn what_is_signed_are_the_rows_on_this_machine() {
         let (one, other) = (file("code,name\nCNCAN,Guangzhou\n"), file("code,name\nCNCAN,Canton\n"));
-        let root = read_csv(&one.content, &options(&one.options).unwrap()).unwrap().content.root;
-        let found = json!({"name": "440000/ports", "version": 3, "root": root.to_string()});
+        let content = read(&one.content, &Options::with_key(["code"])).unwrap().content;
+        let (root, schema) = (content.root, content.schema_text());
+        let found =
+            json!({"name": "440000/ports", "version": 3, "root": root.to_string(), "schema": schema});
         let statement = statement_of(&one, &found).unwrap();
         assert_eq!((statement.kind(), statement.version()), ("table.publish", Some(3)));
         let fields: std::collections::BTreeMap<_, _> = statement.fields().collect();
@@ -110,5 +113,9 @@ mod tests {
         assert_eq!(fields["effective_ms"], "1515544200000");
         // A node that read other rows is caught before anything is signed.
         assert!(statement_of(&other, &found).is_err());
+        // So is one that would have other rules signed than those that are stated here.
+        let mut ruled = one.clone();
+        ruled.options["rules"] = json!({"columns": {"name": {"required": true}}});
+        assert!(statement_of(&ruled, &found).is_err());
     }
 }

@@ -1,7 +1,7 @@
 //! `eport table`: import and read code tables.
 
 use crate::args::Global;
-use crate::commands::publish;
+use crate::commands::{publish, table_read};
 use crate::connect;
 use crate::error::Error;
 use crate::exit;
@@ -10,9 +10,12 @@ use crate::starter;
 use crate::table::Table;
 use clap::{Args, Subcommand};
 use eport_client::{Client, TableFile, path_segment};
+use eport_codetables::mapping::MAPPING_LEN_MAX;
+use eport_codetables::{Limits, Request};
 use eport_model::RegionCode;
+use eport_model::codes::{TABLE_IMPORT_REFUSED, TABLE_MAPPING};
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Arguments of `eport table`.
 #[derive(Args, Debug)]
@@ -50,6 +53,76 @@ pub enum TableCommand {
         #[arg(long, value_name = "TIME")]
         as_of: Option<String>,
     },
+    /// Find rows in which every word of a text stands
+    Find {
+        /// Table
+        name: String,
+        /// Words, in either case; a row needs all of them, each in any field
+        text: String,
+        /// Instant to look at, RFC 3339; default now
+        #[arg(long, value_name = "TIME")]
+        as_of: Option<String>,
+        /// Rows to print at most
+        #[arg(long, default_value_t = 50)]
+        limit: u32,
+        /// Take the text as the beginning of a key
+        #[arg(long)]
+        prefix: bool,
+    },
+    /// Print the rows above a row, nearest first
+    Parents {
+        /// Table
+        name: String,
+        /// Key
+        key: String,
+        /// Instant to look at, RFC 3339; default now
+        #[arg(long, value_name = "TIME")]
+        as_of: Option<String>,
+    },
+    /// Print the rows right below a row, or those on top
+    Children {
+        /// Table
+        name: String,
+        /// Key; none for the rows on top
+        key: Option<String>,
+        /// Instant to look at, RFC 3339; default now
+        #[arg(long, value_name = "TIME")]
+        as_of: Option<String>,
+    },
+    /// Write all rows to a CSV file
+    Export {
+        /// Table
+        name: String,
+        /// File to write
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// Instant to look at, RFC 3339; default now
+        #[arg(long, value_name = "TIME")]
+        as_of: Option<String>,
+    },
+    /// Print what a copy of the table has to take over, and the token to go on with
+    Changes {
+        /// Table
+        name: String,
+        /// Token of the part before; none for everything
+        #[arg(long, value_name = "TOKEN")]
+        after: Option<String>,
+        /// Changes of one answer
+        #[arg(long, default_value_t = 1_000)]
+        limit: u32,
+    },
+    /// Show what uses codes that a version drops
+    Impact {
+        /// Table
+        name: String,
+        /// Version
+        version: u64,
+    },
+    /// List documents that were judged by a version which another had superseded by then
+    Late {
+        /// Table
+        name: String,
+    },
     /// Show which node holds which version
     Status {
         /// Table
@@ -77,7 +150,7 @@ pub enum TableCommand {
 /// Arguments of `eport table import`.
 #[derive(Args, Debug)]
 pub struct ImportArgs {
-    /// File to import, CSV
+    /// File to import: CSV, TSV, XLSX or JSON lines
     #[arg(required_unless_present = "starter", conflicts_with = "starter")]
     pub file: Option<PathBuf>,
     /// Import the tables that come with this program
@@ -89,12 +162,24 @@ pub struct ImportArgs {
     /// Owner of the table; default the province
     #[arg(long, value_name = "REGION")]
     pub owner: Option<RegionCode>,
-    /// Columns that make the key
-    #[arg(long, value_name = "COL[,COL]", value_delimiter = ',', required_unless_present = "starter")]
+    /// Columns that make the key; default those of the mapping or of the version before
+    #[arg(long, value_name = "COL[,COL]", value_delimiter = ',')]
     pub key: Vec<String>,
-    /// Encoding of the file
-    #[arg(long, value_name = "ENCODING", default_value = "utf-8")]
-    pub encoding: String,
+    /// Encoding of the file: utf-8, gb18030 or windows-1252; default utf-8
+    #[arg(long, value_name = "ENCODING")]
+    pub encoding: Option<String>,
+    /// Form of the file: csv, tsv, xlsx or jsonl; default by its name
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<String>,
+    /// Sheet of a workbook; default the first
+    #[arg(long, value_name = "NAME")]
+    pub sheet: Option<String>,
+    /// Mapping file: which column is which, and the rules of the table
+    #[arg(long, value_name = "FILE")]
+    pub mapping: Option<PathBuf>,
+    /// Rows that repeat a key with other values: refuse, first or last
+    #[arg(long, value_name = "RULE")]
+    pub repeats: Option<String>,
     /// When the version takes effect, RFC 3339; default at once plus the federation's lead
     #[arg(long, value_name = "TIME")]
     pub effective: Option<String>,
@@ -119,9 +204,26 @@ pub async fn run(args: TableArgs, global: &Global, out: Out) -> Result<(), Error
         }
         TableCommand::Show { name, as_of, rows } => show(&client, &name, as_of, rows, out).await,
         TableCommand::Get { name, key, as_of } => get(&client, &name, &key, as_of, out).await,
-        TableCommand::Status { name } => status(&client, &name, out).await,
+        TableCommand::Find { name, text, as_of, limit, prefix } => {
+            table_read::find(&client, &name, &text, as_of, limit, prefix, out).await
+        }
+        TableCommand::Parents { name, key, as_of } => {
+            table_read::parents(&client, &name, &key, as_of, out).await
+        }
+        TableCommand::Children { name, key, as_of } => {
+            table_read::children(&client, &name, key.as_deref(), as_of, out).await
+        }
+        TableCommand::Export { name, out: file, as_of } => {
+            table_read::export(&client, &name, &file, as_of, out).await
+        }
+        TableCommand::Changes { name, after, limit } => {
+            table_read::changes(&client, &name, after, limit, out).await
+        }
+        TableCommand::Impact { name, version } => table_read::impact(&client, &name, version, out).await,
+        TableCommand::Late { name } => table_read::late(&client, &name, out).await,
+        TableCommand::Status { name } => table_read::status(&client, &name, out).await,
         TableCommand::Diff { name, from, to } => diff(&client, &name, from, to, out).await,
-        TableCommand::Versions { name } => versions(&client, &name, out).await,
+        TableCommand::Versions { name } => table_read::versions(&client, &name, out).await,
         TableCommand::Life(command) => super::table_life::run(command, &client, out).await,
     }
 }
@@ -130,31 +232,62 @@ pub(super) fn path(name: &str) -> String {
     format!("/v1/tables/{}", path_segment(name))
 }
 
-fn as_of_query(as_of: Option<String>) -> Vec<(&'static str, String)> {
+pub(super) fn as_of_query(as_of: Option<String>) -> Vec<(&'static str, String)> {
     as_of.map(|t| ("as_of", t)).into_iter().collect()
 }
 
 async fn import_file(client: &Client, args: &ImportArgs, out: Out) -> Result<(), Error> {
     let Some(file) = &args.file else { return Err(Error::usage("a file is needed")) };
-    let content = std::fs::read(file).map_err(Error::file(file))?;
+    let content = bounded(file, Limits::default().bytes)?;
     let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let name = args.name.clone().unwrap_or(stem);
     let table = args.owner.map_or_else(|| name.clone(), |owner| format!("{owner}/{name}"));
     let file_name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let upload =
-        TableFile { file_name, content: content.into(), options: options(args, &args.key, &args.encoding) };
+    let options = options(args, &file_name)?;
+    let upload = TableFile { file_name, content: content.into(), options };
     let answer = publish::import(client, &table, upload).await?;
     out.result(&answer, || import_text(&answer, out));
     refused(&answer)
 }
 
-fn options(args: &ImportArgs, key: &[String], encoding: &str) -> Value {
-    let mut options =
-        json!({ "key": key, "encoding": encoding, "force": args.force, "dry_run": args.dry_run });
+/// Reads a file that may have so many bytes; a larger one is refused before it takes memory.
+fn bounded(file: &Path, max: u64) -> Result<Vec<u8>, Error> {
+    let len = std::fs::metadata(file).map_err(Error::file(file))?.len();
+    if len > max {
+        let detail = format!("{} has {len} bytes; {max} are allowed", file.display());
+        return Err(Error::coded(TABLE_IMPORT_REFUSED, detail));
+    }
+    std::fs::read(file).map_err(Error::file(file))
+}
+
+fn options(args: &ImportArgs, file_name: &str) -> Result<Value, Error> {
+    let bad = |detail: String| Error::usage(detail);
+    let repeats = args.repeats.as_ref().map(|r| serde_json::from_value(json!(r))).transpose();
+    let mapping = match &args.mapping {
+        Some(file) => {
+            let bytes = bounded(file, MAPPING_LEN_MAX as u64)?;
+            Some(String::from_utf8(bytes).map_err(|e| bad(format!("{}: {e}", file.display())))?)
+        }
+        None => None,
+    };
+    let mut request = Request {
+        key: args.key.clone(),
+        encoding: args.encoding.clone(),
+        format: args.format.clone(),
+        sheet: args.sheet.clone(),
+        repeats: repeats.map_err(|_| bad("--repeats: refuse, first or last".to_owned()))?,
+        mapping,
+        ..Request::default()
+    };
+    request.name_format(file_name);
+    // What is wrong with it is said before anything is sent.
+    request.options(None).map_err(|e| Error::coded(TABLE_MAPPING, e.to_string()))?;
+    let mut options = serde_json::to_value(request).map_err(|e| bad(e.to_string()))?;
+    (options["force"], options["dry_run"]) = (args.force.into(), args.dry_run.into());
     if let Some(effective) = &args.effective {
         options["effective"] = effective.clone().into();
     }
-    options
+    Ok(options)
 }
 
 /// The error of a refused import: its result is printed already, the exit code follows the refusal.
@@ -222,7 +355,11 @@ fn import_text(a: &Value, out: Out) -> String {
     for p in a.get("problems").and_then(Value::as_array).into_iter().flatten() {
         table.row(["line", "column", "kind", "detail"].map(|k| cell(p, k)));
     }
-    let problems = if table.is_empty() { String::new() } else { table.render() };
+    let mut problems = if table.is_empty() { String::new() } else { table.render() };
+    if a["dry_run"] == true || a["published"] == false {
+        problems.push_str(&diff_text(&a["difference"]));
+    }
+    problems.push_str(&table_read::uses_text(&a["impact"], out));
     let end = match (a.get("published"), a.get("error").and_then(Value::as_str)) {
         (Some(Value::Bool(true)), _) => {
             let at = cell(a, "effective");
@@ -259,7 +396,7 @@ async fn show(client: &Client, name: &str, as_of: Option<String>, rows: u32, out
 }
 
 /// Rows under the columns of the table, in its order.
-fn rows_table(document: &Value, items: &[Value]) -> Table {
+pub(super) fn rows_table(document: &Value, items: &[Value]) -> Table {
     let columns: Vec<&str> =
         document["columns"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let mut table = Table::new(&columns);
@@ -282,28 +419,20 @@ async fn get(client: &Client, name: &str, key: &str, as_of: Option<String>, out:
     Ok(())
 }
 
-async fn status(client: &Client, name: &str, out: Out) -> Result<(), Error> {
-    let answer: Value = client.get(&format!("{}/status", path(name)), &[]).await?;
-    out.result(&answer, || {
-        let mut table = Table::new(["node", ">version", "root", ">bytes", ">seconds"]);
-        for n in answer["nodes"].as_array().into_iter().flatten() {
-            let root: String = cell(n, "root").chars().take(12).collect();
-            table.row([
-                cell(n, "node"),
-                cell(n, "version"),
-                root,
-                cell(n, "bytes_fetched"),
-                cell(n, "seconds"),
-            ]);
-        }
-        format!("{} version {}\n{}", cell(&answer, "name"), cell(&answer, "version"), table.render())
-    });
-    Ok(())
-}
-
 async fn diff(client: &Client, name: &str, from: u64, to: u64, out: Out) -> Result<(), Error> {
-    let query = [("from", from.to_string()), ("to", to.to_string())];
-    let answer: Value = client.get(&format!("{}/diff", path(name)), &query).await?;
+    let mut query = vec![("from", from.to_string()), ("to", to.to_string())];
+    let mut answer = json!({ "added": [], "removed": [], "changed": [] });
+    loop {
+        let mut part: Value = client.get(&format!("{}/diff", path(name)), &query).await?;
+        for member in ["added", "removed", "changed"] {
+            if let (Some(all), Value::Array(more)) = (answer[member].as_array_mut(), part[member].take()) {
+                all.extend(more);
+            }
+        }
+        let Some(next) = part["next_page_token"].as_str() else { break };
+        query.truncate(2);
+        query.push(("page_token", next.to_owned()));
+    }
     out.result(&answer, || diff_text(&answer));
     Ok(())
 }
@@ -323,26 +452,6 @@ fn diff_text(answer: &Value) -> String {
         }
     }
     text
-}
-
-async fn versions(client: &Client, name: &str, out: Out) -> Result<(), Error> {
-    let items = client.list(&format!("{}/versions", path(name)), &[]).await?;
-    out.items(&items, || {
-        let mut table = Table::new([">version", ">rows", "effective", "published", "by", "root"]);
-        for v in &items {
-            let root: String = cell(v, "root").chars().take(12).collect();
-            table.row([
-                cell(v, "version"),
-                cell(v, "rows"),
-                cell(v, "effective"),
-                cell(v, "published_at"),
-                cell(v, "published_by"),
-                root,
-            ]);
-        }
-        table
-    });
-    Ok(())
 }
 
 #[cfg(test)]

@@ -156,7 +156,7 @@ async fn export(
 
 async fn import(client: &Client, file: &std::path::Path, out: Out) -> Result<(), Error> {
     let bytes = std::fs::read(file).map_err(Error::file(file))?;
-    let taken: Value = client.upload("/v1/bundles", bytes.into(), Repeat::Safe).await?;
+    let taken: Value = client.put_bytes("/v1/bundles", &[], bytes.into()).await?;
     out.result(&taken, || {
         let mut table = Table::new(["table", ">version", "effective", "root", "known"]);
         for item in taken["items"].as_array().into_iter().flatten() {

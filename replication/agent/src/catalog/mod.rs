@@ -28,7 +28,7 @@ use std::sync::{MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tracing::{debug, error, info, warn};
 
-/// Pause after a round in which something was missing everywhere.
+/// First pause before a catalog that failed is tried again; it doubles four times.
 const RETRY: Duration = Duration::from_millis(250);
 /// A look without news: damage may have taken something.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -70,33 +70,39 @@ pub(crate) fn live_here(agent: &Agent) -> BTreeSet<Digest> {
     roots
 }
 
-/// Fetches what is missing whenever the registry changes, until the node stops.
+/// Fetches what is missing whenever the registry changes, until the node stops. A catalog that takes long, or fails, holds up no
+/// other; one that fails is tried again after a pause that grows.
 pub(crate) async fn follow(agent: Agent) {
+    use futures::StreamExt;
     let mut changes = agent.registry().changes();
+    let mut fetches = futures::stream::FuturesUnordered::new();
+    let mut running: BTreeSet<TableId> = BTreeSet::new();
+    let mut failed: BTreeMap<TableId, (u32, Instant)> = BTreeMap::new();
     loop {
         changes.borrow_and_update();
+        let now = Instant::now();
         let wanted = wanted(&agent);
-        let mut failed = false;
-        if !wanted.is_empty() {
-            let news = Instant::now();
-            let mut fetches = futures::stream::FuturesUnordered::new();
-            let mut waiting = wanted.into_values();
-            loop {
-                use futures::StreamExt;
-                while fetches.len() < BESIDE
-                    && let Some(catalog) = waiting.next()
-                {
-                    fetches.push(one_catalog(&agent, catalog, news));
-                }
-                match fetches.next().await {
-                    Some(whole) => failed |= !whole,
-                    None => break,
-                }
+        failed.retain(|id, _| wanted.contains_key(id));
+        for (id, wants) in wanted {
+            let pausing = failed.get(&id).is_some_and(|(_, until)| *until > now);
+            if fetches.len() < BESIDE && !pausing && running.insert(id.clone()) {
+                let agent = &agent;
+                fetches.push(async move { (one_catalog(agent, wants, now).await, id) });
             }
         }
-        let pause = if failed { RETRY } else { LOOK_EVERY };
+        let pause = if failed.is_empty() { LOOK_EVERY } else { RETRY };
         tokio::select! {
-            changed = changes.changed(), if !failed => if changed.is_err() { return },
+            Some((whole, id)) = fetches.next(), if !fetches.is_empty() => {
+                running.remove(&id);
+                if whole {
+                    failed.remove(&id);
+                } else {
+                    let times = failed.get(&id).map_or(0, |(times, _)| *times);
+                    let pause = RETRY * 2u32.pow(times.min(4));
+                    failed.insert(id, (times + 1, Instant::now() + pause));
+                }
+            }
+            changed = changes.changed() => if changed.is_err() { return },
             () = tokio::time::sleep(pause) => {}
         }
     }

@@ -31,6 +31,18 @@ codes! { TABLES_CODES {
         "No version is in force on that date" / "该日期没有生效的码表版本",
         "The table has versions, but the first one takes effect later than the instant asked for." / "该码表有版本，但最早的版本在所查询时间之后才生效。",
         "Ask for a later instant; versions lists when each takes effect." / "请查询更晚的时间；versions 列出各版本的生效时间。";
+    TABLE_FEED = 4040, 410, 4, false,
+        "The change feed cannot go on from this token" / "变更流无法从该令牌继续",
+        "The token is not of this feed, or the version it names is not in force here or its content is gone." / "该令牌不属于此变更流，或其所指版本未在此生效，或其内容已不存在。",
+        "Start again without after and replace the copy." / "请不带 after 重新开始，并替换本地副本。";
+    TABLE_MAPPING = 4041, 422, 2, false,
+        "The mapping file cannot be used" / "列映射文件无法使用",
+        "The mapping is no TOML of the documented shape, or contradicts itself." / "映射文件不是规定格式的 TOML，或自相矛盾。",
+        "Correct the place named in the detail." / "请更正详情中指出的位置。";
+    TABLE_IN_USE = 4042, 409, 7, false,
+        "Codes are dropped that are still used" / "将删除仍在使用的代码",
+        "Other tables or open documents use codes that the new version drops; impact lists them." / "其他码表或未办结单证仍在使用新版本将删除的代码，见 impact。",
+        "Keep the codes, or bound them by validity dates; publish with --force if it is meant." / "请保留这些代码，或用有效期限定；确属本意则用 --force 发布。";
     CATALOG_WRONG_BYTES = 4050, 502, 11, true,
         "A node gave wrong bytes of a catalog" / "节点提供了错误的目录数据",
         "What the named node sent does not hash to the published root; nothing of it was installed, and it is not asked for this catalog for ten minutes." / "所列节点发送的数据与发布的根摘要不符；未安装任何内容，十分钟内不再向其请求该目录。",

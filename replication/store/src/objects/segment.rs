@@ -14,6 +14,8 @@ const MAGIC: &[u8; 4] = b"EPS1";
 const END: &[u8; 4] = b"EPSE";
 /// Length of the footer, its checksum, the end mark.
 const TRAILER_LEN: u64 = 16;
+/// What the system says of a sector that cannot be read.
+const EIO: i32 = 5;
 /// Bytes after which a segment is ended and the next begins.
 pub(super) const SEGMENT_LEN: u64 = 64 << 20;
 
@@ -111,6 +113,10 @@ pub(super) fn read(path: &Path, offset: u64, len: u32) -> Result<Option<Vec<u8>>
     let mut bytes = vec![0; len as usize];
     match file.read_exact_at(&mut bytes, offset) {
         Ok(()) => Ok(Some(bytes)),
+        // A sector that the disk cannot read is damage as well: the object is fetched again and lies elsewhere then.
+        Err(e) if e.raw_os_error() == Some(EIO) => {
+            Err(Error::damaged(path, None, "the disk cannot read it".to_owned()))
+        }
         Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {
             Err(Error::damaged(path, None, "it is cut off".to_owned()))
         }

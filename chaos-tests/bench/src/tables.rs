@@ -1,0 +1,165 @@
+//! Code tables in one process: reading a file into a version, looking codes up, searching text.
+//!
+//! The list of places of the world (`$EPORT_DATA_DIR/un_locode`) where it is there, else rows made here that look like it.
+
+use crate::report::Row;
+use crate::suite::push;
+use anyhow::{Context, Result};
+use eport_codetables::{Options, Query, Repeats, Table, read};
+use std::collections::HashMap;
+use std::hint::black_box;
+use std::process::Command;
+use std::time::Instant;
+
+/// Rows that are made when no data is at hand.
+const MADE_ROWS: usize = 1_000_000;
+/// Rounds of an import; the median counts.
+const ROUNDS: usize = 5;
+/// Look-ups of a measure, each a code picked anew.
+const LOOKUPS: usize = 200_000;
+/// What people look for: ports, cities, a beginning, a word that stands nowhere.
+const QUERIES: [&str; 10] =
+    ["guangzhou", "shekou", "hong kong", "rotterdam", "san", "port of", "zürich", "kouvola", "xx-yy", "nan sha"];
+/// Rows of a page of answers.
+const PAGE: usize = 100;
+
+/// Import, look-up and search.
+pub fn run(rows: &mut Vec<Row>) -> Result<()> {
+    let (what, file, key) = source()?;
+    let mut options = Options::with_key(key);
+    options.repeats = Repeats::First;
+    let (mut rates, mut yards, mut table) = (Vec::new(), Vec::new(), None);
+    for _ in 0..ROUNDS {
+        let begin = Instant::now();
+        let parsed = read(&file, &options).context("the file")?;
+        let count = parsed.content.rows as f64;
+        let opened = parsed.content.open()?;
+        rates.push(count / begin.elapsed().as_secs_f64());
+        yards.push(count / yardstick(&file).as_secs_f64());
+        table = Some(opened);
+    }
+    let table = table.context("no round")?;
+    let (rate, yard) = (median(&mut rates), median(&mut yards));
+    push(rows, Row {
+        what: format!("Import of {what}, {} rows: file to opened version, one core", table.len()),
+        figure: format!("{rate:.0} rows/s"),
+        yardstick: Some(format!("{yard:.0} rows/s read by the crate csv into a map")),
+        ratio: Some(rate / yard),
+        goal: "≥ 500 000 rows/s".into(),
+        met: Some(rate >= 500_000.0),
+    });
+    lookups(&table, rows);
+    searches(&table, rows)
+}
+
+/// A file without faults, what it is, and its key.
+fn source() -> Result<(&'static str, Vec<u8>, Vec<String>)> {
+    let Some(dir) = std::env::var_os("EPORT_DATA_DIR") else {
+        eprintln!("EPORT_DATA_DIR is not set: rows are made");
+        let mut file = String::from("code,name,region,country\n");
+        for n in 0..MADE_ROWS {
+            let (a, b) = (n.wrapping_mul(2_654_435_761) % 1_000_003, n % 26);
+            let letter = char::from(b'a' + b as u8);
+            file.push_str(&format!("P{n:07},Place {letter}{a} 港口{b},R{},C{}\n", n % 97, n % 249));
+        }
+        return Ok(("rows made here", file.into_bytes(), vec!["code".into()]));
+    };
+    let path = std::path::Path::new(&dir).join("un_locode/un_locode_latest.csv.gz");
+    let out = Command::new("gzip").arg("-dc").arg(&path).output()?;
+    let text = String::from_utf8(out.stdout).with_context(|| path.display().to_string())?;
+    // Headers of countries have no location, and three names hold control characters: they are no rows.
+    let sound = |line: &&str| {
+        line.split(',').nth(2).is_some_and(|code| !code.is_empty()) && !line.chars().any(char::is_control)
+    };
+    let file: String = text.lines().filter(sound).flat_map(|line| [line, "\n"]).collect();
+    Ok(("the world's places", file.into_bytes(), vec!["Country".into(), "Location".into()]))
+}
+
+fn yardstick(file: &[u8]) -> std::time::Duration {
+    let begin = Instant::now();
+    let mut map = HashMap::new();
+    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(file);
+    for record in reader.records().flatten() {
+        let key = (record.get(1).unwrap_or("").to_owned(), record.get(2).unwrap_or("").to_owned());
+        map.insert(key, record);
+    }
+    black_box(&map);
+    begin.elapsed()
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(0.0)
+}
+
+fn lookups(table: &Table, rows: &mut Vec<Row>) {
+    let keys: Vec<String> = (0..table.len()).filter_map(|n| table.row(n)).map(|r| r.key().to_string()).collect();
+    let map: HashMap<&str, usize> = keys.iter().enumerate().map(|(n, k)| (k.as_str(), n)).collect();
+    let (mut times, mut yards) = (Vec::with_capacity(LOOKUPS), Vec::with_capacity(LOOKUPS));
+    let mut seed = 7usize;
+    for _ in 0..LOOKUPS {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let key = keys[(seed >> 33) % keys.len()].as_str();
+        let begin = Instant::now();
+        black_box(map.get(black_box(key)));
+        yards.push(begin.elapsed().as_nanos() as f64);
+        let begin = Instant::now();
+        black_box(table.get_text(black_box(key)));
+        times.push(begin.elapsed().as_nanos() as f64);
+    }
+    let at = |values: &mut Vec<f64>, share: f64| {
+        values.sort_by(f64::total_cmp);
+        values[((values.len() - 1) as f64 * share) as usize]
+    };
+    let (p50, p99, yard) = (at(&mut times, 0.5), at(&mut times, 0.99), at(&mut yards, 0.99));
+    push(rows, Row {
+        what: format!("Look-up of a code among {} rows, in process", table.len()),
+        figure: format!("p50 {p50:.0} ns, p99 {p99:.0} ns"),
+        yardstick: Some(format!("p99 {yard:.0} ns in a hash map of keys")),
+        ratio: Some(p99 / yard),
+        goal: "p99 ≤ 1 000 ns".into(),
+        met: Some(p99 <= 1_000.0),
+    });
+}
+
+fn searches(table: &Table, rows: &mut Vec<Row>) -> Result<()> {
+    let begin = Instant::now();
+    black_box(table.search(&Query::parse("warm")?, None, 1));
+    let made = begin.elapsed();
+    let (mut times, mut yards) = (Vec::new(), Vec::new());
+    for round in 0..200 {
+        let text = QUERIES[round % QUERIES.len()];
+        let query = Query::parse(text)?;
+        let begin = Instant::now();
+        black_box(table.search(&query, None, PAGE).rows.len());
+        times.push(begin.elapsed().as_secs_f64() * 1e6);
+        if round < QUERIES.len() {
+            let begin = Instant::now();
+            let fits = |row: &_| row_fits(row, text);
+            black_box(table.iter().filter(fits).take(PAGE).count());
+            yards.push(begin.elapsed().as_secs_f64() * 1e6);
+        }
+    }
+    times.sort_by(f64::total_cmp);
+    yards.sort_by(f64::total_cmp);
+    let (p50, p99) = (times[times.len() / 2], times[times.len() * 99 / 100]);
+    let yard = yards[yards.len() - 1];
+    push(rows, Row {
+        what: format!(
+            "Text search among {} rows, {PAGE} answers; the index takes {:.0} ms to make, {:.2} × of the content in memory in all",
+            table.len(),
+            made.as_secs_f64() * 1e3,
+            table.bytes_in_memory() as f64 / table.content().len() as f64
+        ),
+        figure: format!("p50 {p50:.0} µs, p99 {p99:.0} µs"),
+        yardstick: Some(format!("slowest {yard:.0} µs by a look at every row")),
+        ratio: Some(p99 / yard),
+        goal: "≤ 2 × of the content in memory; p99 ≤ 5 000 µs".into(),
+        met: Some(p99 <= 5_000.0 && table.bytes_in_memory() <= 2 * table.content().len()),
+    });
+    Ok(())
+}
+
+fn row_fits(row: &eport_catalog::RowRef<'_>, text: &str) -> bool {
+    text.split(' ').all(|word| row.fields().any(|f| f.to_lowercase().contains(word)))
+}
