@@ -24,6 +24,8 @@ pub struct PackService {
     builtin: Arc<Packs>,
     /// Compiled versions by the digest of their content; `None`: this program cannot read it.
     compiled: RwLock<BTreeMap<Digest, Option<Arc<Packs>>>>,
+    /// Document types of every version that was ever compiled here; a few names a version.
+    types: RwLock<BTreeMap<Digest, Vec<Arc<str>>>>,
 }
 
 /// The packs that a version of the catalogue publishes.
@@ -39,7 +41,7 @@ impl PackService {
     /// The packs of the program over these tables.
     pub fn new(tables: Arc<TableService>) -> Result<Arc<Self>, PackError> {
         let builtin = Arc::new(Packs::builtin()?);
-        Ok(Arc::new(Self { tables, builtin, compiled: RwLock::default() }))
+        Ok(Arc::new(Self { tables, builtin, compiled: RwLock::default(), types: RwLock::default() }))
     }
 
     fn compiled(&self, root: &Digest) -> Option<Option<Arc<Packs>>> {
@@ -54,9 +56,11 @@ impl PackService {
             error!(version = version.version, error = %e, "published packs cannot be read by this program");
         }
         let found = found.ok().map(Arc::new);
+        let names = found.iter().flat_map(|p| Packs::types(p)).map(|t| t.doc_type.clone()).collect();
+        self.types.write().unwrap_or_else(PoisonError::into_inner).insert(version.root, names);
         let mut compiled = self.compiled.write().unwrap_or_else(PoisonError::into_inner);
         if compiled.len() >= COMPILED_MAX {
-            compiled.clear();
+            compiled.pop_first();
         }
         // Another thread may have compiled it meanwhile: documents compare packs by identity, so the first one stays.
         compiled.entry(version.root).or_insert(found).clone().ok_or_else(away)
@@ -123,11 +127,14 @@ impl Shelf for PackService {
     fn types(&self) -> Vec<Arc<str>> {
         let mut out: BTreeSet<Arc<str>> = Packs::types(&self.builtin).map(|t| t.doc_type.clone()).collect();
         for version in self.tables.all(CATALOGUE) {
-            let packs = match self.compiled(&version.root) {
-                Some(packs) => packs,
-                None => self.compile(&version).ok(),
+            let known = |service: &Self| {
+                service.types.read().unwrap_or_else(PoisonError::into_inner).get(&version.root).cloned()
             };
-            out.extend(packs.iter().flat_map(|p| Packs::types(p)).map(|t| t.doc_type.clone()));
+            if known(self).is_none() {
+                // Content that is not here yet names its types once it was fetched.
+                let _ = self.compile(&version);
+            }
+            out.extend(known(self).unwrap_or_default());
         }
         out.into_iter().collect()
     }
