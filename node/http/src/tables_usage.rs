@@ -122,7 +122,7 @@ fn documents(
             looks.push(PlatformLook { complete: false, ..look });
             continue;
         };
-        for doc_type in packs.types() {
+        for doc_type in eport_documents::Packs::types(&packs) {
             let mut fields = Vec::new();
             bound(&doc_type.fields, &is, &[], &mut fields);
             if !fields.is_empty() {
