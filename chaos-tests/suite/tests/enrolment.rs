@@ -25,17 +25,18 @@ fn tokens_are_used_once_requests_wait_and_standard_clients_enrol() {
 /// A backup is not removed; one that no placement names loses vote, certificate and membership by one command, for ever.
 fn a_node_leaves_for_good(fed: &Federation) -> Result<()> {
     let (primary, _) = primary(fed)?;
-    let victim = if primary == "gz-a-2" { "gz-a-1" } else { "gz-a-2" };
-    let (asked, kept) = match primary.as_str() {
-        "gz-c-1" => ("gz-c-1", "gz-a-1"),
-        gone => (gone, "gz-c-1"),
-    };
+    let asked = primary.as_str();
+    let platform = fed.platform_at(asked, "440000")?;
+    let victim = platform["backups"][0]["node"].as_str().context("a backup")?;
+    let kept = ["gz-a-1", "gz-a-2", "gz-c-1"].into_iter().find(|n| *n != asked && *n != victim);
+    let kept = kept.context("a third node")?;
     let refused = fed.eport_at(asked, &["node", "remove", victim])?.expect(7, "a backup")?;
     ensure!(format!("{refused:?}").contains("backup of platform 440000"), "{refused:?}");
     let seen = fed.eport_at(asked, &["node", "remove", victim, "--dry-run"])?.ok_json()?;
     ensure!(seen["removed"] == false && seen["obstacles"].as_array().is_some_and(|o| o.len() == 1), "{seen}");
-    let backup = format!("{kept}:sync");
-    fed.eport_at(asked, &["platform", "policy", "440000", "--backup", &backup])?.expect(0, "policy")?;
+    let backup = format!("{kept}:async");
+    let policy = ["platform", "policy", "440000", "--durability", "async", "--backup", &backup];
+    fed.eport_at(asked, &policy)?.expect(0, "policy")?;
     fed.wait_platform(asked, "440000", "no longer names it", |p| {
         p["backups"].as_array().is_some_and(|b| b.len() == 1 && b[0]["node"] == kept)
     })?;

@@ -79,10 +79,10 @@ impl World {
             "operator/admin",
             Op::PutSite(Site::new("gz-a".parse().unwrap(), "440000".parse().unwrap(), "a")),
         );
-        w.apply(
-            "operator/admin",
-            Op::AddNode(Node {
-                id: "gz-a-1".parse().unwrap(),
+        // Two, so that the one may go without the CA's key.
+        for id in ["gz-a-1", "gz-a-2"] {
+            let node = Node {
+                id: id.parse().unwrap(),
                 site: "gz-a".parse().unwrap(),
                 region: "440000".parse().unwrap(),
                 quic: "127.0.0.1:1".into(),
@@ -93,8 +93,9 @@ impl World {
                 incarnation: 0,
                 reads: 1,
                 joined: Timestamp::default(),
-            }),
-        );
+            };
+            w.apply("operator/admin", Op::AddNode(node));
+        }
         w
     }
 

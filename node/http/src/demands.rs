@@ -241,6 +241,7 @@ mod tests {
             [
                 "post /v1/nodes",
                 "post /v1/nodes:join",
+                "post /v1/nodes/{node}/removal",
                 "post /v1/session",
                 "get /v1/platforms/{region}/enrolment-tokens",
                 "post /v1/platforms/{region}/enrolment-tokens",
