@@ -18,8 +18,18 @@ const ROUNDS: usize = 5;
 /// Look-ups of a measure, each a code picked anew.
 const LOOKUPS: usize = 200_000;
 /// What people look for: ports, cities, a beginning, a word that stands nowhere.
-const QUERIES: [&str; 10] =
-    ["guangzhou", "shekou", "hong kong", "rotterdam", "san", "port of", "zürich", "kouvola", "xx-yy", "nan sha"];
+const QUERIES: [&str; 10] = [
+    "guangzhou",
+    "shekou",
+    "hong kong",
+    "rotterdam",
+    "san",
+    "port of",
+    "zürich",
+    "kouvola",
+    "xx-yy",
+    "nan sha",
+];
 /// Rows of a page of answers.
 const PAGE: usize = 100;
 
@@ -40,14 +50,17 @@ pub fn run(rows: &mut Vec<Row>) -> Result<()> {
     }
     let table = table.context("no round")?;
     let (rate, yard) = (median(&mut rates), median(&mut yards));
-    push(rows, Row {
-        what: format!("Import of {what}, {} rows: file to opened version, one core", table.len()),
-        figure: format!("{rate:.0} rows/s"),
-        yardstick: Some(format!("{yard:.0} rows/s read by the crate csv into a map")),
-        ratio: Some(rate / yard),
-        goal: "≥ 500 000 rows/s".into(),
-        met: Some(rate >= 500_000.0),
-    });
+    push(
+        rows,
+        Row {
+            what: format!("Import of {what}, {} rows: file to opened version, one core", table.len()),
+            figure: format!("{rate:.0} rows/s"),
+            yardstick: Some(format!("{yard:.0} rows/s read by the crate csv into a map")),
+            ratio: Some(rate / yard),
+            goal: "≥ 500 000 rows/s".into(),
+            met: Some(rate >= 500_000.0),
+        },
+    );
     lookups(&table, rows);
     searches(&table, rows)
 }
@@ -93,7 +106,8 @@ fn median(values: &mut [f64]) -> f64 {
 }
 
 fn lookups(table: &Table, rows: &mut Vec<Row>) {
-    let keys: Vec<String> = (0..table.len()).filter_map(|n| table.row(n)).map(|r| r.key().to_string()).collect();
+    let keys: Vec<String> =
+        (0..table.len()).filter_map(|n| table.row(n)).map(|r| r.key().to_string()).collect();
     let map: HashMap<&str, usize> = keys.iter().enumerate().map(|(n, k)| (k.as_str(), n)).collect();
     let (mut times, mut yards) = (Vec::with_capacity(LOOKUPS), Vec::with_capacity(LOOKUPS));
     let mut seed = 7usize;
@@ -112,14 +126,17 @@ fn lookups(table: &Table, rows: &mut Vec<Row>) {
         values[((values.len() - 1) as f64 * share) as usize]
     };
     let (p50, p99, yard) = (at(&mut times, 0.5), at(&mut times, 0.99), at(&mut yards, 0.99));
-    push(rows, Row {
-        what: format!("Look-up of a code among {} rows, in process", table.len()),
-        figure: format!("p50 {p50:.0} ns, p99 {p99:.0} ns"),
-        yardstick: Some(format!("p99 {yard:.0} ns in a hash map of keys")),
-        ratio: Some(p99 / yard),
-        goal: "p99 ≤ 1 000 ns".into(),
-        met: Some(p99 <= 1_000.0),
-    });
+    push(
+        rows,
+        Row {
+            what: format!("Look-up of a code among {} rows, in process", table.len()),
+            figure: format!("p50 {p50:.0} ns, p99 {p99:.0} ns"),
+            yardstick: Some(format!("p99 {yard:.0} ns in a hash map of keys")),
+            ratio: Some(p99 / yard),
+            goal: "p99 ≤ 1 000 ns".into(),
+            met: Some(p99 <= 1_000.0),
+        },
+    );
 }
 
 fn searches(table: &Table, rows: &mut Vec<Row>) -> Result<()> {
@@ -144,19 +161,22 @@ fn searches(table: &Table, rows: &mut Vec<Row>) -> Result<()> {
     yards.sort_by(f64::total_cmp);
     let (p50, p99) = (times[times.len() / 2], times[times.len() * 99 / 100]);
     let yard = yards[yards.len() - 1];
-    push(rows, Row {
-        what: format!(
-            "Text search among {} rows, {PAGE} answers; the index takes {:.0} ms to make, {:.2} × of the content in memory in all",
-            table.len(),
-            made.as_secs_f64() * 1e3,
-            table.bytes_in_memory() as f64 / table.content().len() as f64
-        ),
-        figure: format!("p50 {p50:.0} µs, p99 {p99:.0} µs"),
-        yardstick: Some(format!("slowest {yard:.0} µs by a look at every row")),
-        ratio: Some(p99 / yard),
-        goal: "≤ 2 × of the content in memory; p99 ≤ 5 000 µs".into(),
-        met: Some(p99 <= 5_000.0 && table.bytes_in_memory() <= 2 * table.content().len()),
-    });
+    push(
+        rows,
+        Row {
+            what: format!(
+                "Text search among {} rows, {PAGE} answers; the index takes {:.0} ms to make, {:.2} × of the content in memory in all",
+                table.len(),
+                made.as_secs_f64() * 1e3,
+                table.bytes_in_memory() as f64 / table.content().len() as f64
+            ),
+            figure: format!("p50 {p50:.0} µs, p99 {p99:.0} µs"),
+            yardstick: Some(format!("slowest {yard:.0} µs by a look at every row")),
+            ratio: Some(p99 / yard),
+            goal: "≤ 2 × of the content in memory; p99 ≤ 5 000 µs".into(),
+            met: Some(p99 <= 5_000.0 && table.bytes_in_memory() <= 2 * table.content().len()),
+        },
+    );
     Ok(())
 }
 

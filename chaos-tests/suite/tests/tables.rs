@@ -386,8 +386,10 @@ fn a_table_is_read_along_its_hierarchy_and_followed_by_its_changes(fed: &Federat
         let hs = run(&["table", "parents", "hs_codes", "0101210010"])?;
         ensure!(keys(&hs) == ["010121", "0101", "01"], "{node}: {hs}");
         // A row counts on its days only.
-        fed.eport_at(node, &["table", "get", "trade_modes", "9710", "--as-of", "2020-06-30"])?.expect(3, "early")?;
-        fed.eport_at(node, &["table", "get", "trade_modes", "9710", "--as-of", "2020-07-01"])?.expect(0, "then")?;
+        fed.eport_at(node, &["table", "get", "trade_modes", "9710", "--as-of", "2020-06-30"])?
+            .expect(3, "early")?;
+        fed.eport_at(node, &["table", "get", "trade_modes", "9710", "--as-of", "2020-07-01"])?
+            .expect(0, "then")?;
     }
     // The feed, two changes at a time, ends with the version in force: one berth of four is left.
     let (mut copy, mut token) = (std::collections::BTreeSet::new(), None::<String>);
@@ -416,23 +418,42 @@ fn a_table_is_read_along_its_hierarchy_and_followed_by_its_changes(fed: &Federat
 
 fn codes_in_use_are_not_dropped_unseen(fed: &Federation) -> Result<()> {
     // One table refers to another, by a mapping file; both come in other forms than CSV.
-    let kinds = file(fed, "kinds.jsonl", "{\"code\":\"B\",\"name\":\"bulk\"}\n{\"code\":\"C\",\"name\":\"boxes\"}\n{\"code\":\"D\",\"name\":\"none\"}\n")?;
+    let kinds = file(
+        fed,
+        "kinds.jsonl",
+        "{\"code\":\"B\",\"name\":\"bulk\"}\n{\"code\":\"C\",\"name\":\"boxes\"}\n{\"code\":\"D\",\"name\":\"none\"}\n",
+    )?;
     let kinds = kinds.to_string_lossy().into_owned();
     fed.eport(&["table", "import", &kinds, "--key", "code"])?.expect(0, "JSON lines")?;
-    let mapping = file(fed, "quays.toml", "key = [\"code\"]\n[[column]]\nname = \"code\"\nfrom = [\"QUAY\"]\n[[column]]\nname = \"kind\"\nfrom = [\"KIND\"]\nreferences = \"kinds\"\n")?;
+    let mapping = file(
+        fed,
+        "quays.toml",
+        "key = [\"code\"]\n[[column]]\nname = \"code\"\nfrom = [\"QUAY\"]\n[[column]]\nname = \"kind\"\nfrom = [\"KIND\"]\nreferences = \"kinds\"\n",
+    )?;
     let mapping = mapping.to_string_lossy().into_owned();
     let import = |name: &str, content: &str| -> Result<eport_cluster::Ran> {
         let path = file(fed, name, content)?.to_string_lossy().into_owned();
         fed.eport(&["table", "import", &path, "--name", "quays", "--mapping", &mapping])
     };
-    let unknown = import("quays.tsv", "QUAY\tKIND\nQ1\tC\nQ2\tX\n")?.expect(1, "a kind that is none")?.json()?;
-    ensure!(unknown["problems"][0]["kind"] == "unknown_reference" && unknown["problems"][0]["line"] == 3, "{unknown}");
+    let unknown =
+        import("quays.tsv", "QUAY\tKIND\nQ1\tC\nQ2\tX\n")?.expect(1, "a kind that is none")?.json()?;
+    ensure!(
+        unknown["problems"][0]["kind"] == "unknown_reference" && unknown["problems"][0]["line"] == 3,
+        "{unknown}"
+    );
     import("quays.tsv", "QUAY\tKIND\nQ1\tC\nQ2\tC\n")?.expect(0, "quays")?;
-    let dropped = file(fed, "kinds2.jsonl", "{\"code\":\"B\",\"name\":\"bulk\"}\n{\"code\":\"D\",\"name\":\"none\"}\n")?;
+    let dropped = file(
+        fed,
+        "kinds2.jsonl",
+        "{\"code\":\"B\",\"name\":\"bulk\"}\n{\"code\":\"D\",\"name\":\"none\"}\n",
+    )?;
     let dropped = dropped.to_string_lossy().into_owned();
     let args = ["table", "import", &dropped, "--name", "kinds", "--key", "code"];
     let refused = fed.eport(&args)?.expect(7, "a kind in use")?.json()?;
-    ensure!(refused["error"] == "EP4042" && refused["impact"][0]["places"] == json!(["Q1", "Q2"]), "{refused}");
+    ensure!(
+        refused["error"] == "EP4042" && refused["impact"][0]["places"] == json!(["Q1", "Q2"]),
+        "{refused}"
+    );
     let forced = fed.eport(&[&args[..], &["--force"]].concat())?.expect(0, "with force")?.json()?;
     let version = forced["version"].to_string();
     let impact = fed.eport(&["table", "impact", "kinds", &version])?.ok_json()?;
@@ -444,7 +465,8 @@ fn codes_in_use_are_not_dropped_unseen(fed: &Federation) -> Result<()> {
     let document = document.get("document").cloned().unwrap_or(document);
     let port = document["body"]["port"].as_str().context("port")?.to_owned();
     let path = file(fed, "doc.json", document.to_string())?.to_string_lossy().into_owned();
-    fed.eport(&["--timeout", "60s", "doc", "submit", &path, "--platform", "440100"])?.expect(0, "a document")?;
+    fed.eport(&["--timeout", "60s", "doc", "submit", &path, "--platform", "440100"])?
+        .expect(0, "a document")?;
     let ports = include_str!("../../../node/tables/ports.csv");
     let without: String = ports.lines().filter(|l| !l.starts_with(&port)).flat_map(|l| [l, "\n"]).collect();
     let without = file(fed, "ports.csv", without)?.to_string_lossy().into_owned();
@@ -455,7 +477,10 @@ fn codes_in_use_are_not_dropped_unseen(fed: &Federation) -> Result<()> {
     let by = |kind: &str| uses.iter().any(|u| u["kind"] == kind && u["field"] == "port" && u["count"] == 1);
     ensure!(by("table") && by("document"), "{refused}");
     let late = fed.eport_at("gz-c-1", &["table", "late", "ports"])?.ok_json()?;
-    ensure!(late["items"] == json!([]) && late["platforms"].as_array().is_some_and(|p| !p.is_empty()), "{late}");
+    ensure!(
+        late["items"] == json!([]) && late["platforms"].as_array().is_some_and(|p| !p.is_empty()),
+        "{late}"
+    );
     Ok(())
 }
 

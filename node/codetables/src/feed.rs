@@ -96,7 +96,8 @@ pub fn next(
         versions.iter().filter(|(_, at)| *at <= now).map(|(n, at)| (*at, *n)).collect();
     order.sort_unstable();
     let known = |n: u64| order.iter().position(|(_, v)| *v == n);
-    let gone = |token: &Token| FeedError::new(&token.to_string(), "its version is not in force and never was");
+    let gone =
+        |token: &Token| FeedError::new(&token.to_string(), "its version is not in force and never was");
     match token {
         None => Ok(order.first().map(|(_, to)| Leg { from: None, to: *to, after: None })),
         Some(token @ Token::At(version)) => {

@@ -56,12 +56,10 @@ pub(crate) fn read<'t>(
         let detail = format!("the header has no column {}; it has {}", shown(wanted), list(&names));
         findings.problem(reader.place(start, start.at), Kind::MissingKeyColumn, Some(wanted), detail);
     }
-    let key: Option<Vec<usize>> =
-        options.key.iter().map(|k| names.iter().position(|n| n == k)).collect();
+    let key: Option<Vec<usize>> = options.key.iter().map(|k| names.iter().position(|n| n == k)).collect();
     let rules = names.iter().enumerate();
     let rules = rules.filter_map(|(i, n)| Some((i, options.rules.columns.get(n)?.clone()))).collect();
-    let mut head =
-        Head { width: count, key: key.unwrap_or_default(), names, picks, rules, schema: None };
+    let mut head = Head { width: count, key: key.unwrap_or_default(), names, picks, rules, schema: None };
     if findings.found == before {
         head.schema = schema(reader, start, &head.names, options, findings);
     }
@@ -103,14 +101,28 @@ fn map<'t>(
     let (mut names, mut picks) = (Vec::new(), Vec::new());
     let mut taken = vec![false; file.len()];
     for column in &mapping.columns {
-        let found: Vec<usize> =
-            (0..file.len()).filter(|i| column.from.contains(&file[*i])).collect();
+        let found: Vec<usize> = (0..file.len()).filter(|i| column.from.contains(&file[*i])).collect();
         found.iter().for_each(|i| taken[*i] = true);
         if let [_, second, ..] = found.as_slice() {
-            let detail = format!("{} and {} are both column {}", shown(&file[found[0]]), shown(&file[*second]), shown(&column.name));
-            findings.problem(reader.place(start, fields[*second].at), Kind::BadColumnName, Some(&column.name), detail);
+            let detail = format!(
+                "{} and {} are both column {}",
+                shown(&file[found[0]]),
+                shown(&file[*second]),
+                shown(&column.name)
+            );
+            findings.problem(
+                reader.place(start, fields[*second].at),
+                Kind::BadColumnName,
+                Some(&column.name),
+                detail,
+            );
         } else if found.is_empty() && !column.optional {
-            findings.problem(reader.place(start, start.at), Kind::MissingColumn, Some(&column.name), absent(column, file));
+            findings.problem(
+                reader.place(start, start.at),
+                Kind::MissingColumn,
+                Some(&column.name),
+                absent(column, file),
+            );
         }
         names.push(column.name.clone());
         picks.push(found.first().copied());
@@ -137,7 +149,12 @@ fn map<'t>(
 }
 
 fn absent(column: &Mapped, file: &[String]) -> String {
-    format!("the header has none of {} for column {}; it has {}", list(&column.from), shown(&column.name), list(file))
+    format!(
+        "the header has none of {} for column {}; it has {}",
+        list(&column.from),
+        shown(&column.name),
+        list(file)
+    )
 }
 
 fn schema<'t>(

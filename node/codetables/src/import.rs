@@ -3,7 +3,7 @@
 use crate::encoding::Encoding;
 use crate::format::Format;
 use crate::guard::{Guard, GuardTripped};
-use crate::impact::{InUse, Impact, Use};
+use crate::impact::{Impact, InUse, Use};
 use crate::mapping::Mapping;
 use crate::problem::{Kind, Note, Problem};
 use crate::read::read_with;
@@ -191,6 +191,9 @@ pub struct Imported {
     pub outcome: Result<Content, Refusal>,
 }
 
+/// Tells what uses codes of a table, given the keys that go.
+pub type AskUsers<'a> = dyn FnMut(&[String]) -> Vec<Use> + 'a;
+
 /// What stands beside a new version: the one it takes over from, tables it refers to, and what uses its codes.
 #[derive(Default)]
 pub struct Beside<'a> {
@@ -200,7 +203,7 @@ pub struct Beside<'a> {
     /// what columns refer to is not looked at.
     pub references: Option<BTreeMap<String, Reading>>,
     /// What uses codes of the table: asked with the keys that go.
-    pub users: Option<&'a mut dyn FnMut(&[String]) -> Vec<Use>>,
+    pub users: Option<&'a mut AskUsers<'a>>,
 }
 
 /// Reads a file for a table and compares it with the content of the version before, if there is one.

@@ -113,7 +113,11 @@ impl<'t> Line<'t> {
             _ => return fault(at, Kind::BadJson, "a value is expected here"),
         };
         if text.len() > self.field_len_max {
-            return fault(at, Kind::FieldTooLong, format!("a field has more than {} bytes", self.field_len_max));
+            return fault(
+                at,
+                Kind::FieldTooLong,
+                format!("a field has more than {} bytes", self.field_len_max),
+            );
         }
         Ok(Field { text, at, number })
     }
@@ -126,7 +130,8 @@ impl<'t> Line<'t> {
     fn number(&mut self) -> Result<Cow<'t, str>, Fault> {
         let at = self.at;
         let bytes = self.text.as_bytes();
-        let end = bytes[at..].iter().position(|b| !matches!(b, b'-' | b'+' | b'.' | b'0'..=b'9' | b'e' | b'E'));
+        let end =
+            bytes[at..].iter().position(|b| !matches!(b, b'-' | b'+' | b'.' | b'0'..=b'9' | b'e' | b'E'));
         let end = end.map_or(bytes.len(), |n| at + n);
         let text = &self.text[at..end];
         // The grammar of JSON: no leading zero, no bare point.
@@ -281,7 +286,11 @@ impl<'t> JsonLines<'t> {
         findings: &mut Findings,
     ) -> Result<(), Fault> {
         let end = end.min(self.text.len());
-        fields.extend((0..self.places.len()).map(|_| Field { text: Cow::Borrowed(""), at: end, number: false }));
+        fields.extend((0..self.places.len()).map(|_| Field {
+            text: Cow::Borrowed(""),
+            at: end,
+            number: false,
+        }));
         let mut seen = vec![false; fields.len()];
         for member in members.drain(..) {
             let Some(place) = self.places.get(&member.name).copied() else {

@@ -38,7 +38,7 @@ pub use encoding::Encoding;
 pub use format::Format;
 pub use guard::{Guard, GuardTripped};
 pub use impact::{Impact, InUse, Tally, Use, UserKind, uses_in_table};
-pub use import::{Beside, Content, Imported, Limits, Options, Parsed, Refusal, Repeats, import};
+pub use import::{AskUsers, Beside, Content, Imported, Limits, Options, Parsed, Refusal, Repeats, import};
 pub use mapping::{Mapped, Mapping, MappingError, Unlisted};
 pub use problem::{Kind, Note, NoteKind, Problem};
 pub use read::read;

@@ -35,7 +35,9 @@ pub(crate) fn read_with(
     }
     let table = match options.format {
         Format::Xlsx => {
-            let Some(sheet) = Sheet::read(file, options, &mut findings) else { return Err(refusal(findings)) };
+            let Some(sheet) = Sheet::read(file, options, &mut findings) else {
+                return Err(refusal(findings));
+            };
             let mut structure = Findings::new(limits.problems.max(1));
             let table = table(&|| SheetRows::new(&sheet), options, references, &mut structure);
             findings.join(structure);
@@ -283,13 +285,8 @@ fn finish<'t, R: Records<'t>>(
             return None;
         }
     };
-    let content = Content {
-        root,
-        bytes: sorted.content,
-        schema,
-        rules: options.rules.clone(),
-        rows: sorted.rows,
-    };
+    let content =
+        Content { root, bytes: sorted.content, schema, rules: options.rules.clone(), rows: sorted.rows };
     Some(Parsed { content, duplicates_ignored, notes: Vec::new() })
 }
 

@@ -100,7 +100,8 @@ impl Hierarchy {
             return code;
         }
         let levels = self.levels.iter().map(|l| usize::from(*l));
-        let cut = levels.filter_map(|l| code.split_at_checked(l)).find(|(_, rest)| rest.chars().all(|c| c == pad));
+        let cut =
+            levels.filter_map(|l| code.split_at_checked(l)).find(|(_, rest)| rest.chars().all(|c| c == pad));
         cut.map_or(code, |(stem, _)| stem)
     }
 

@@ -141,9 +141,9 @@ impl ImportReport {
                         going.push(key);
                     }
                 }
-                Change::Changed(x, y) if show => shown
-                    .changed
-                    .push(Changed { key: y.key().to_string(), fields: changed_fields(&x, &y) }),
+                Change::Changed(x, y) if show => {
+                    shown.changed.push(Changed { key: y.key().to_string(), fields: changed_fields(&x, &y) })
+                }
                 _ => {}
             }
         })

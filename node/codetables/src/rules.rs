@@ -141,7 +141,7 @@ impl Rules {
             if schema.key.len() != 1 {
                 return fail("hierarchy", "a hierarchy needs a key of one column");
             }
-            if h.parent.is_some() == !h.levels.is_empty() {
+            if h.parent.is_some() != h.levels.is_empty() {
                 return fail("hierarchy", "either `parent` or `levels` is needed");
             }
             if h.levels.len() > DEPTH_MAX
@@ -167,7 +167,8 @@ impl Rules {
         let Some(validity) = &self.validity else { return true };
         // Dates of this form order as text.
         let day = civil_date(at);
-        let bound = |column: &Option<String>| column.as_deref().and_then(|c| row.get(c)).filter(|d| !d.is_empty());
+        let bound =
+            |column: &Option<String>| column.as_deref().and_then(|c| row.get(c)).filter(|d| !d.is_empty());
         bound(&validity.from).is_none_or(|from| from <= day.as_str())
             && bound(&validity.to).is_none_or(|to| day.as_str() <= to)
     }
@@ -240,7 +241,8 @@ fn check_number(value: &str, decimal: bool) -> Option<(Kind, String)> {
 impl TableSchema {
     /// Reads the schema text of a version. Rules that do not fit the columns are an error.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
-        let bad = |reason| ParseError { what: "table schema", input: text.chars().take(64).collect(), reason };
+        let bad =
+            |reason| ParseError { what: "table schema", input: text.chars().take(64).collect(), reason };
         let parsed: TableSchema = serde_json::from_str(text).map_err(|_| bad("it is no schema in JSON"))?;
         parsed.schema.check().map_err(|_| bad("columns and key contradict each other"))?;
         parsed.rules.check(&parsed.schema)?;

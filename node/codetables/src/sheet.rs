@@ -165,9 +165,9 @@ fn unpacks(file: &[u8], limits: &Limits) -> Result<(), (Kind, String)> {
     for index in 0..archive.len() {
         let entry = archive.by_index(index).map_err(|e| bad(&e))?;
         let read = std::io::copy(&mut entry.take(left + 1), &mut std::io::sink()).map_err(|e| bad(&e))?;
-        left = left.checked_sub(read).ok_or_else(|| {
-            (Kind::TooManyBytes, format!("the workbook unpacks to more than {max} bytes"))
-        })?;
+        left = left
+            .checked_sub(read)
+            .ok_or_else(|| (Kind::TooManyBytes, format!("the workbook unpacks to more than {max} bytes")))?;
     }
     Ok(())
 }
@@ -256,7 +256,11 @@ impl<'t> Records<'t> for SheetRows<'t> {
                 continue;
             }
             let columns = from..(usize::from(last.column) + 1).max(from + width);
-            fields.extend(columns.map(|c| Field { text: Cow::Borrowed(""), at: mark(row, c), number: false }));
+            fields.extend(columns.map(|c| Field {
+                text: Cow::Borrowed(""),
+                at: mark(row, c),
+                number: false,
+            }));
             for cell in cells {
                 let field = &mut fields[usize::from(cell.column) - from];
                 field.text = Cow::Borrowed(self.sheet.text_of(cell));

@@ -43,20 +43,19 @@ pub(crate) fn check<'t, R: Records<'t>>(
         match known.get(table) {
             Some(reading) => checks.references.push((place, table, reading)),
             None => {
-                let detail = format!("table {table}, to which column {column} refers, has no version to look into");
+                let detail =
+                    format!("table {table}, to which column {column} refers, has no version to look into");
                 findings.problem(Place { line: 1, column: 1 }, Kind::MissingTable, Some(column), detail);
             }
         }
     }
-    if checks.parent.is_none()
-        && checks.from.is_none()
-        && checks.to.is_none()
-        && checks.references.is_empty()
+    if checks.parent.is_none() && checks.from.is_none() && checks.to.is_none() && checks.references.is_empty()
     {
         return;
     }
     // A view on the content for parents. It was made a moment ago; it is copied only where parents are named.
-    let table = checks.parent.and_then(|_| Table::open(Bytes::copy_from_slice(&content.bytes), content.root).ok());
+    let table =
+        checks.parent.and_then(|_| Table::open(Bytes::copy_from_slice(&content.bytes), content.root).ok());
     let mut reader = open();
     let (mut fields, mut picked) = (Vec::new(), Vec::new());
     // Faults of structure were reported by the first walk.
@@ -103,7 +102,11 @@ fn row_of<'t, R: Records<'t>>(
         && !to.is_empty()
         && to < from
     {
-        report(place, Kind::BadValidity, format!("the last day {} lies before the first, {}", shown(to), shown(from)));
+        report(
+            place,
+            Kind::BadValidity,
+            format!("the last day {} lies before the first, {}", shown(to), shown(from)),
+        );
     }
     for (place, name, reading) in &checks.references {
         let code = row.get(*place).map_or("", |f| f.text.as_ref());
@@ -127,5 +130,9 @@ fn row_of<'t, R: Records<'t>>(
         };
         above = found.field(place).to_owned();
     }
-    report(place, Kind::ParentCycle, format!("the parents of {} lead round, or over {DEPTH_MAX} steps", shown(parent)));
+    report(
+        place,
+        Kind::ParentCycle,
+        format!("the parents of {} lead round, or over {DEPTH_MAX} steps", shown(parent)),
+    );
 }

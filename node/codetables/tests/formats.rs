@@ -34,7 +34,9 @@ fn sheet(rows: &[&[&str]]) -> Vec<u8> {
         for (c, cell) in row.iter().enumerate() {
             let at = format!("{}{}", char::from(b'A' + c as u8), r + 1);
             xml.push_str(&match cell.split_at_checked(1) {
-                Some(("=", text)) => format!(r#"<c r="{at}" t="inlineStr"><is><t xml:space="preserve">{text}</t></is></c>"#),
+                Some(("=", text)) => {
+                    format!(r#"<c r="{at}" t="inlineStr"><is><t xml:space="preserve">{text}</t></is></c>"#)
+                }
                 Some(("#", number)) => format!(r#"<c r="{at}"><v>{number}</v></c>"#),
                 Some(("!", error)) => format!(r#"<c r="{at}" t="e"><v>{error}</v></c>"#),
                 _ => String::new(),
@@ -54,7 +56,9 @@ fn of(format: Format) -> Options {
 fn problems(file: &[u8], options: &Options) -> Vec<(Kind, u64, u64)> {
     match read(file, options) {
         Ok(_) => vec![],
-        Err(Refusal::Problems { problems, .. }) => problems.iter().map(|p| (p.kind, p.line, p.column)).collect(),
+        Err(Refusal::Problems { problems, .. }) => {
+            problems.iter().map(|p| (p.kind, p.line, p.column)).collect()
+        }
         Err(other) => panic!("{other}"),
     }
 }
@@ -84,12 +88,22 @@ fn the_matrix_of_damaged_files_names_kind_line_and_column_in_every_form() {
         (Jsonl, b"{\"code\":\"A\",\"n\":\"\\ud800\"}\n".to_vec(), vec![(Kind::BadJson, 1, 17)]),
         (Jsonl, b"{\"code\":\"A\",\"n\":\"x}\n".to_vec(), vec![(Kind::UnterminatedQuote, 1, 17)]),
         (Jsonl, b"{\"name\":\"x\"}\n".to_vec(), vec![(Kind::MissingKeyColumn, 1, 1)]),
-        (Jsonl, b"{\"code\":\"A\",\"n\":\"x\"}\n\n{\"code\":\"A\",\"n\":\"y\"}\n".to_vec(), vec![(Kind::RepeatedKey, 3, 9)]),
+        (
+            Jsonl,
+            b"{\"code\":\"A\",\"n\":\"x\"}\n\n{\"code\":\"A\",\"n\":\"y\"}\n".to_vec(),
+            vec![(Kind::RepeatedKey, 3, 9)],
+        ),
         (Jsonl, b"{\"code\":\"A\"}\n{\"code\":\"\xFF\"}\n".to_vec(), vec![(Kind::Encoding, 2, 10)]),
         (Xlsx, b"code,name\nA,x\n".to_vec(), vec![(Kind::BadWorkbook, 1, 1)]),
         (Xlsx, workbook(""), vec![(Kind::NoHeader, 1, 1)]),
         (Xlsx, workbook("<row r=\"1\"><c r=\"A1\""), vec![(Kind::BadWorkbook, 1, 1)]),
-        (Xlsx, workbook("<row r=\"2\"><c r=\"A2\"><v>1</v></c></row><row r=\"1\"><c r=\"A1\"><v>1</v></c></row>"), vec![(Kind::BadWorkbook, 1, 1)]),
+        (
+            Xlsx,
+            workbook(
+                "<row r=\"2\"><c r=\"A2\"><v>1</v></c></row><row r=\"1\"><c r=\"A1\"><v>1</v></c></row>",
+            ),
+            vec![(Kind::BadWorkbook, 1, 1)],
+        ),
         (Xlsx, sheet(&[&["=code", "=name"], &["#1019010", "=x"]]), vec![(Kind::NumberCode, 2, 1)]),
         (Xlsx, sheet(&[&["=code", "=name"], &["=Ａ", "=x"]]), vec![(Kind::FullWidthKey, 2, 1)]),
         (Xlsx, sheet(&[&["=code", "=name"], &["", "=x"]]), vec![(Kind::EmptyKey, 2, 1)]),
@@ -119,14 +133,16 @@ fn the_same_rows_have_the_same_root_in_every_form() {
     }
     for name in ["a.TSV", "b.tab", "c.xlsx", "d.ndjson", "e.csv", "noending"] {
         let wanted = [Format::Tsv, Format::Tsv, Format::Xlsx, Format::Jsonl, Format::Csv, Format::Csv];
-        let place = ["a.TSV", "b.tab", "c.xlsx", "d.ndjson", "e.csv", "noending"].iter().position(|n| *n == name);
+        let place =
+            ["a.TSV", "b.tab", "c.xlsx", "d.ndjson", "e.csv", "noending"].iter().position(|n| *n == name);
         assert_eq!(Format::of_name(name), wanted[place.unwrap()]);
     }
 }
 
 #[test]
 fn a_workbook_that_unpacks_without_end_is_refused_before_it_is_read() {
-    let big = format!("<row r=\"1\"><c r=\"A1\" t=\"inlineStr\"><is><t>{}</t></is></c></row>", " ".repeat(1 << 20));
+    let big =
+        format!("<row r=\"1\"><c r=\"A1\" t=\"inlineStr\"><is><t>{}</t></is></c></row>", " ".repeat(1 << 20));
     let file = workbook(&big);
     assert!(file.len() < 20_000, "it is small as it comes: {}", file.len());
     let mut options = of(Format::Xlsx);
@@ -136,13 +152,17 @@ fn a_workbook_that_unpacks_without_end_is_refused_before_it_is_read() {
     let three = sheet(&[&["=code"], &["=A"], &["=B"]]);
     assert_eq!(problems(&three, &options), [(Kind::TooManyRows, 3, 1)]);
     // A cell at the far end of a sheet costs nothing.
-    let far = workbook("<row r=\"1\"><c r=\"A1\" t=\"inlineStr\"><is><t>code</t></is></c></row><row r=\"1048576\"><c r=\"XFD1048576\"><v>1</v></c></row>");
+    let far = workbook(
+        "<row r=\"1\"><c r=\"A1\" t=\"inlineStr\"><is><t>code</t></is></c></row><row r=\"1048576\"><c r=\"XFD1048576\"><v>1</v></c></row>",
+    );
     assert_eq!(problems(&far, &of(Format::Xlsx)), [(Kind::TooManyColumns, 1_048_576, 16_384)]);
 }
 
 #[test]
 fn every_cut_and_every_flipped_byte_of_every_form_ends_in_a_table_or_in_problems() {
-    let json = "{\"code\":\"A\",\"n\":\"x\\u00e9\"}\r\n{\"code\":\"B\",\"n\":-1.5e3,\"o\":null}\n".as_bytes().to_vec();
+    let json = "{\"code\":\"A\",\"n\":\"x\\u00e9\"}\r\n{\"code\":\"B\",\"n\":-1.5e3,\"o\":null}\n"
+        .as_bytes()
+        .to_vec();
     for (format, file) in [(Format::Jsonl, json), (Format::Xlsx, sheet(&[&["=code", "=n"], &["=A", "#1"]]))] {
         let options = of(format);
         assert!(read(&file, &options).is_ok());
@@ -204,14 +224,33 @@ fn a_mapping_takes_renamed_columns_from_either_name_and_refuses_what_it_does_not
     let one = read("商品名称,商品编码\n马,01012100\n".as_bytes(), &options).unwrap().content;
     let other = read("CODES,DESCRIPTION,note\n01012100,马,\n".as_bytes(), &options).unwrap().content;
     assert_eq!(one.root, other.root);
-    assert_eq!(one.schema.columns.iter().map(|c| c.name.as_str()).collect::<Vec<_>>(), ["code", "name", "note"]);
+    assert_eq!(
+        one.schema.columns.iter().map(|c| c.name.as_str()).collect::<Vec<_>>(),
+        ["code", "name", "note"]
+    );
     let wrong = |file: &str| problems(file.as_bytes(), &options);
-    assert_eq!(wrong("商品编码,名称\n01012100,马\n"), [(Kind::MissingColumn, 1, 1), (Kind::UnlistedColumn, 1, 6)]);
+    assert_eq!(
+        wrong("商品编码,名称\n01012100,马\n"),
+        [(Kind::MissingColumn, 1, 1), (Kind::UnlistedColumn, 1, 6)]
+    );
     assert_eq!(wrong("CODES,商品编码,商品名称\n1,1,x\n")[0], (Kind::BadColumnName, 1, 7));
     // A leading zero that a spreadsheet took: the width says so.
-    assert_eq!(wrong("CODES,DESCRIPTION\n1012100,马\n010121AB9,x\n"), [(Kind::LostZero, 2, 1), (Kind::WrongWidth, 3, 1)]);
-    for bad in ["key = 1", "colum = []", "encoding = \"latin\"", "[[column]]\nname=\"a\"\n[[column]]\nname=\"a\"", "delimiter = \"ab\""] {
-        assert_eq!(mapping::apply(bad, &mut Options::with_key(["x"])).unwrap_err().code(), TABLE_MAPPING, "{bad}");
+    assert_eq!(
+        wrong("CODES,DESCRIPTION\n1012100,马\n010121AB9,x\n"),
+        [(Kind::LostZero, 2, 1), (Kind::WrongWidth, 3, 1)]
+    );
+    for bad in [
+        "key = 1",
+        "colum = []",
+        "encoding = \"latin\"",
+        "[[column]]\nname=\"a\"\n[[column]]\nname=\"a\"",
+        "delimiter = \"ab\"",
+    ] {
+        assert_eq!(
+            mapping::apply(bad, &mut Options::with_key(["x"])).unwrap_err().code(),
+            TABLE_MAPPING,
+            "{bad}"
+        );
     }
 }
 
@@ -228,13 +267,19 @@ fn values_parents_days_and_references_are_judged_with_their_places() {
         C,Z,2018-01-02,2018-01-01,lb,x\n\
         D,E,,,,3\n\
         E,D,,,,\n";
-    let units = read(b"code,name\nkg,kilogram\n", &Options::with_key(["code"])).unwrap().content.open().unwrap();
+    let units =
+        read(b"code,name\nkg,kilogram\n", &Options::with_key(["code"])).unwrap().content.open().unwrap();
     let at = eport_catalog::parse_instant("2018-01-01").unwrap();
     let units = Reading::new(units, std::sync::Arc::new(Rules::default()), at);
     let run = |references: Vec<(String, Reading)>| {
         let beside = Beside { references: Some(references.into_iter().collect()), ..Beside::default() };
         let imported = import(&"440000/x".parse().unwrap(), file.as_bytes(), &options, beside);
-        imported.report.problems.iter().map(|p| (p.kind, p.line, p.column, p.field.clone().unwrap_or_default())).collect::<Vec<_>>()
+        imported
+            .report
+            .problems
+            .iter()
+            .map(|p| (p.kind, p.line, p.column, p.field.clone().unwrap_or_default()))
+            .collect::<Vec<_>>()
     };
     let of = |kind, line, column, field: &str| (kind, line, column, field.to_owned());
     assert_eq!(
@@ -252,7 +297,10 @@ fn values_parents_days_and_references_are_judged_with_their_places() {
     );
     assert_eq!(run(vec![])[0], of(Kind::MissingTable, 1, 1, "unit"));
     let round = "code,up,from,to,unit,n\nD,E,,,,3\nE,D,,,,4\nF,F,,,,5\n";
-    assert_eq!(problems(round.as_bytes(), &options), [(Kind::ParentCycle, 2, 3), (Kind::ParentCycle, 3, 3), (Kind::ParentCycle, 4, 3)]);
+    assert_eq!(
+        problems(round.as_bytes(), &options),
+        [(Kind::ParentCycle, 2, 3), (Kind::ParentCycle, 3, 3), (Kind::ParentCycle, 4, 3)]
+    );
     let mut odd = options.clone();
     odd.rules.hierarchy = Some(Hierarchy { parent: Some("nowhere".into()), ..Hierarchy::default() });
     assert_eq!(problems(round.as_bytes(), &odd), [(Kind::BadRules, 1, 1)]);

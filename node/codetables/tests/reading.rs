@@ -13,7 +13,11 @@ fn day(text: &str) -> Timestamp {
 }
 
 fn table(csv: &str) -> Table {
-    read(csv.as_bytes(), &Options::with_key(["code"])).unwrap_or_else(|e| panic!("{e}")).content.open().unwrap()
+    read(csv.as_bytes(), &Options::with_key(["code"]))
+        .unwrap_or_else(|e| panic!("{e}"))
+        .content
+        .open()
+        .unwrap()
 }
 
 fn reading(csv: &str, rules: Rules, at: &str) -> Reading {
@@ -53,7 +57,8 @@ fn customs_codes_have_parents_and_children_by_their_length() {
     // 010130 has no row of its own: 01013010 hangs below 0101.
     let csv = "code,name\n01,animals\n0101,horses\n010121,pure-bred\n0101210010,x\n01013010,asses\n0102,bovine\n02,meat\n0203,swine\n";
     let r = reading(csv, rules, "2018-01-01");
-    let above = |key: &str| r.parents(key).map(|p| p.iter().map(|r| r.first_key().to_owned()).collect::<Vec<_>>());
+    let above =
+        |key: &str| r.parents(key).map(|p| p.iter().map(|r| r.first_key().to_owned()).collect::<Vec<_>>());
     assert_eq!(above("0101210010").unwrap(), ["010121", "0101", "01"]);
     assert_eq!(above("01013010").unwrap(), ["0101", "01"]);
     assert_eq!(above("01").unwrap(), Vec::<String>::new());
@@ -65,7 +70,10 @@ fn customs_codes_have_parents_and_children_by_their_length() {
     assert_eq!(below("010121"), ["0101210010"]);
     assert_eq!(below("0101210010"), Vec::<String>::new());
     let first = r.children("01", None, 1).unwrap();
-    assert_eq!((codes(&first), codes(&r.children("01", first.next.as_ref(), 9).unwrap())), (vec!["0101".into()], vec!["0102".into()]));
+    assert_eq!(
+        (codes(&first), codes(&r.children("01", first.next.as_ref(), 9).unwrap())),
+        (vec!["0101".into()], vec!["0102".into()])
+    );
 }
 
 #[test]
@@ -75,7 +83,8 @@ fn divisions_have_parents_by_padded_code_and_by_column_alike() {
     let column = Hierarchy { parent: Some("up".into()), ..Hierarchy::default() };
     for hierarchy in [padded, column] {
         let r = reading(csv, Rules { hierarchy: Some(hierarchy.clone()), ..Rules::default() }, "2018-01-01");
-        let above = |key: &str| r.parents(key).unwrap().iter().map(|r| r.first_key().to_owned()).collect::<Vec<_>>();
+        let above =
+            |key: &str| r.parents(key).unwrap().iter().map(|r| r.first_key().to_owned()).collect::<Vec<_>>();
         let below = |key: &str| codes(&r.children(key, None, 9).unwrap());
         assert_eq!(above("440103"), ["440100", "440000"], "{hierarchy:?}");
         assert_eq!(above("110101"), ["110000"], "{hierarchy:?}: a district of a municipality");
@@ -83,7 +92,11 @@ fn divisions_have_parents_by_padded_code_and_by_column_alike() {
         assert_eq!(below("440000"), ["440100", "440300", "441900"], "{hierarchy:?}");
         assert_eq!(below("440100"), ["440103"], "{hierarchy:?}");
         let first = r.children("440000", None, 2).unwrap();
-        assert_eq!(codes(&r.children("440000", first.next.as_ref(), 9).unwrap()), ["441900"], "{hierarchy:?}");
+        assert_eq!(
+            codes(&r.children("440000", first.next.as_ref(), 9).unwrap()),
+            ["441900"],
+            "{hierarchy:?}"
+        );
     }
     assert!(reading(csv, Rules::default(), "2018-01-01").children("", None, 9).is_none());
 }
@@ -101,11 +114,34 @@ fn a_search_finds_exactly_the_rows_that_a_look_at_every_row_finds() {
     };
     let mut csv = String::from("code,one,two\n");
     for n in 0..5_000 {
-        let mut text = || (0..dice(4)).map(|_| words[dice(13) as usize]).collect::<Vec<_>>().join(if dice(2) == 0 { " " } else { "" });
+        let mut text = || {
+            (0..dice(4)).map(|_| words[dice(13) as usize]).collect::<Vec<_>>().join(if dice(2) == 0 {
+                " "
+            } else {
+                ""
+            })
+        };
         csv.push_str(&format!("K{n:05},{},{}\n", text(), text()));
     }
     let t = table(&csv);
-    let queries = ["广州", "港", "州港", "port", "zürich", "ZÜRICH", "köl", "a", "ab", "sea port", "k0012", "深圳港 sea x-1", "é", "x-", "nothing", "portp"];
+    let queries = [
+        "广州",
+        "港",
+        "州港",
+        "port",
+        "zürich",
+        "ZÜRICH",
+        "köl",
+        "a",
+        "ab",
+        "sea port",
+        "k0012",
+        "深圳港 sea x-1",
+        "é",
+        "x-",
+        "nothing",
+        "portp",
+    ];
     for query in queries {
         let words: Vec<String> = query.split_whitespace().map(str::to_lowercase).collect();
         let expected: Vec<String> = t
@@ -134,7 +170,10 @@ fn a_search_finds_exactly_the_rows_that_a_look_at_every_row_finds() {
 #[test]
 fn a_difference_in_parts_is_the_whole_difference() {
     let rows = |f: &dyn Fn(u32) -> Option<String>| -> Table {
-        table(&format!("code,v\n{}", (0..500).filter_map(|n| f(n).map(|v| format!("C{n:04},{v}\n"))).collect::<String>()))
+        table(&format!(
+            "code,v\n{}",
+            (0..500).filter_map(|n| f(n).map(|v| format!("C{n:04},{v}\n"))).collect::<String>()
+        ))
     };
     let old = rows(&|n| (n % 7 != 0).then(|| "a".into()));
     let new = rows(&|n| (n % 5 != 0).then(|| if n % 3 == 0 { "b".into() } else { "a".into() }));
@@ -186,7 +225,9 @@ fn a_copy_that_follows_the_feed_becomes_the_version_in_force() {
                 last = Some(step.key());
                 match step {
                     Step::Removed(row) => drop(copy.remove(row.first_key())),
-                    Step::Added(row) | Step::Changed(_, row) => drop(copy.insert(row.first_key().to_owned(), row.field(1).to_owned())),
+                    Step::Added(row) | Step::Changed(_, row) => {
+                        drop(copy.insert(row.first_key().to_owned(), row.field(1).to_owned()))
+                    }
                 }
                 true
             };
@@ -204,7 +245,11 @@ fn a_copy_that_follows_the_feed_becomes_the_version_in_force() {
             let next = leg.token(last.as_ref().filter(|_| more));
             if let feed::Token::At(version) = next {
                 passed.push(version);
-                let expected: BTreeMap<String, String> = contents[&version].1.iter().map(|r| (r.first_key().to_owned(), r.field(1).to_owned())).collect();
+                let expected: BTreeMap<String, String> = contents[&version]
+                    .1
+                    .iter()
+                    .map(|r| (r.first_key().to_owned(), r.field(1).to_owned()))
+                    .collect();
                 assert_eq!(copy, expected, "limit {limit}, version {version}");
             }
             token = Some(next.to_string());
@@ -221,7 +266,11 @@ fn a_copy_that_follows_the_feed_becomes_the_version_in_force() {
 
 #[test]
 fn a_version_that_drops_codes_in_use_is_refused_and_says_where() {
-    let tariff = read(b"code,unit\n0101,kg\n0102,pc\n0103,pc\n", &Options::with_key(["code"])).unwrap().content.open().unwrap();
+    let tariff = read(b"code,unit\n0101,kg\n0102,pc\n0103,pc\n", &Options::with_key(["code"]))
+        .unwrap()
+        .content
+        .open()
+        .unwrap();
     let tariff = Reading::new(tariff, Arc::new(Rules::default()), day("2018-01-01"));
     let before = table("code,name\nkg,a\nlb,b\npc,c\n");
     let mut asked = Vec::new();

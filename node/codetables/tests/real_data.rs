@@ -82,7 +82,10 @@ fn the_published_gb18030_bytes_hold_the_same_codes_as_the_cleaned_file() {
     let counts = compare(&clean.bytes, &raw.content.bytes, |_| {}).unwrap();
     assert_eq!((counts.added, counts.removed), (0, 0));
     // Declared as UTF-8, the second byte of the file is named.
-    let wrong = eport_codetables::read(&read(&dir, "cn_hs8/raw/zh-hs8-2023.gb18030.csv"), &Options::with_key(["商品编码"]));
+    let wrong = eport_codetables::read(
+        &read(&dir, "cn_hs8/raw/zh-hs8-2023.gb18030.csv"),
+        &Options::with_key(["商品编码"]),
+    );
     let Err(Refusal::Problems { first, .. }) = wrong else { panic!("accepted") };
     assert_eq!((first.kind, first.offset, first.line, first.column), (Kind::Encoding, Some(1), 1, 2));
 }

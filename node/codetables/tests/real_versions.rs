@@ -27,7 +27,8 @@ fn unpacked(dir: &Path, file: &str) -> Vec<u8> {
 
 /// Puts a file on the shelf as the next version of a table.
 fn publish(shelf: &mut Shelf, table: &TableName, file: &[u8], options: &Options, effective: &str) {
-    let content = eport_codetables::read(file, options).unwrap_or_else(|e| panic!("{effective}: {e}")).content;
+    let content =
+        eport_codetables::read(file, options).unwrap_or_else(|e| panic!("{effective}: {e}")).content;
     shelf.publish(TableVersion {
         table: table.clone(),
         version: shelf.versions(table).len() as u64 + 1,
@@ -45,7 +46,10 @@ fn publish(shelf: &mut Shelf, table: &TableName, file: &[u8], options: &Options,
 /// Rows of another reader: code to all fields.
 fn plain(file: &[u8]) -> BTreeMap<String, Vec<String>> {
     let records = csv::Reader::from_reader(file).into_records();
-    records.map(|r| r.unwrap().iter().map(str::to_owned).collect::<Vec<_>>()).map(|r| (r[0].clone(), r)).collect()
+    records
+        .map(|r| r.unwrap().iter().map(str::to_owned).collect::<Vec<_>>())
+        .map(|r| (r[0].clone(), r))
+        .collect()
 }
 
 #[test]
@@ -59,7 +63,8 @@ fn nine_editions_answer_for_every_day_and_differ_as_a_plain_comparison_says() {
         publish(&mut shelf, &table, &file, &options, &format!("{year}-01-01"));
         editions.insert(year, plain(&file));
     }
-    let on = |day: &str| shelf.in_force(&table, parse_instant(day).unwrap()).map(|(v, t)| (v.version, t.clone()));
+    let on =
+        |day: &str| shelf.in_force(&table, parse_instant(day).unwrap()).map(|(v, t)| (v.version, t.clone()));
     assert!(on("2014-12-31").is_err());
     // The shortest-lived codes in the middle of the series are those of 2017 to 2020: hybrid cars that are plugged in.
     let alive = |day: &str| on(day).unwrap().1.contains("87036000");
@@ -82,18 +87,27 @@ fn nine_editions_answer_for_every_day_and_differ_as_a_plain_comparison_says() {
         let versions = (on(&format!("{a}-07-01")).unwrap().1, on(&format!("{b}-07-01")).unwrap().1);
         let found = difference(&versions.0, &versions.1, None, usize::MAX).unwrap().difference;
         assert_eq!(found.added, keys(new).difference(&keys(old)).cloned().collect::<Vec<_>>(), "{a} to {b}");
-        assert_eq!(found.removed, keys(old).difference(&keys(new)).cloned().collect::<Vec<_>>(), "{a} to {b}");
+        assert_eq!(
+            found.removed,
+            keys(old).difference(&keys(new)).cloned().collect::<Vec<_>>(),
+            "{a} to {b}"
+        );
         let changed = old.iter().filter(|(k, row)| new.get(*k).is_some_and(|n| n != *row));
         let names: BTreeMap<&String, (&String, &String)> = changed
             .clone()
             .filter(|(k, row)| new[*k][1] != row[1])
             .map(|(k, row)| (k, (&row[1], &new[k][1])))
             .collect();
-        assert_eq!(found.changed.iter().map(|c| &c.key).collect::<Vec<_>>(), changed.map(|(k, _)| k).collect::<Vec<_>>());
+        assert_eq!(
+            found.changed.iter().map(|c| &c.key).collect::<Vec<_>>(),
+            changed.map(|(k, _)| k).collect::<Vec<_>>()
+        );
         let told: BTreeMap<&String, (&String, &String)> = found
             .changed
             .iter()
-            .filter_map(|c| c.fields.get("商品名称").map(|(o, n)| (&c.key, (o.as_ref().unwrap(), n.as_ref().unwrap()))))
+            .filter_map(|c| {
+                c.fields.get("商品名称").map(|(o, n)| (&c.key, (o.as_ref().unwrap(), n.as_ref().unwrap())))
+            })
             .collect();
         assert_eq!(told, names, "{a} to {b}");
     }
@@ -115,7 +129,9 @@ fn all_revisions_of_the_divisions_name_a_code_as_they_did_on_the_day() {
     options.rules = rules.clone();
     // Another way of knowing: the history as one map.
     let mut history: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
-    for record in csv::Reader::from_reader(unpacked(&dir, "gb2260/gb2260_history.csv.gz").as_slice()).records() {
+    for record in
+        csv::Reader::from_reader(unpacked(&dir, "gb2260/gb2260_history.csv.gz").as_slice()).records()
+    {
         let r = record.unwrap();
         history.entry(r[0].to_owned()).or_default().insert(r[1].to_owned(), r[2].to_owned());
     }
@@ -136,7 +152,8 @@ fn all_revisions_of_the_divisions_name_a_code_as_they_did_on_the_day() {
         let (version, content) = shelf.in_force(&table, at).ok()?;
         Some((version.version, Reading::new(content.clone(), Arc::new(rules.clone()), at)))
     };
-    let name = |day: &str, code: &str| on(day).and_then(|(_, r)| r.get_text(code).map(|r| r.field(1).to_owned()));
+    let name =
+        |day: &str, code: &str| on(day).and_then(|(_, r)| r.get_text(code).map(|r| r.field(1).to_owned()));
     for (day, code, expected) in [
         ("1980-12-31", "440500", None),
         ("1981-01-01", "440500", Some("汕头市")),
@@ -161,7 +178,8 @@ fn all_revisions_of_the_divisions_name_a_code_as_they_did_on_the_day() {
         let (version, reading) = on(&day).unwrap();
         assert_eq!(version, number as u64 + 1, "{revision}");
         assert_eq!(reading.table().len(), rows.len(), "{revision}");
-        let same = |(code, name): (&String, &String)| reading.get_text(code).is_some_and(|r| r.field(1) == name);
+        let same =
+            |(code, name): (&String, &String)| reading.get_text(code).is_some_and(|r| r.field(1) == name);
         assert!(rows.iter().all(same), "{revision}");
     }
     let (_, now) = on("2020-01-01").unwrap();

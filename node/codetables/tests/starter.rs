@@ -103,7 +103,8 @@ fn every_row_of_a_table_without_a_source_says_that_it_is_a_sample() {
 fn the_set_refers_only_to_its_own_keys_and_leads_up_to_its_tops() {
     let tables = tables();
     let at = parse_instant("2026-01-01").unwrap();
-    let reading = |name: &str, rules: Rules| Reading::new(tables[name][0].1.clone(), std::sync::Arc::new(rules), at);
+    let reading =
+        |name: &str, rules: Rules| Reading::new(tables[name][0].1.clone(), std::sync::Arc::new(rules), at);
     let mut referred = 0;
     for entry in starter().tables {
         let named = entry.rules.references().map(|(_, table)| table.to_owned());
@@ -117,13 +118,20 @@ fn the_set_refers_only_to_its_own_keys_and_leads_up_to_its_tops() {
         assert!(imported.outcome.is_ok(), "{}: {:?}", entry.file, imported.report.problems);
         if entry.rules.hierarchy.is_some() && entry.table.name() == "hs_codes" {
             let codes = reading("hs_codes", entry.rules.clone());
-            let above: Vec<&str> = codes.parents("0101210010").unwrap().iter().map(|r| r.first_key()).collect();
+            let above: Vec<&str> =
+                codes.parents("0101210010").unwrap().iter().map(|r| r.first_key()).collect();
             assert_eq!(above, ["010121", "0101", "01"]);
         }
     }
     assert_eq!(referred, 3, "places to ports and offices, customs codes to units");
     let modes = starter().tables.into_iter().find(|t| t.table.name() == "trade_modes").unwrap();
-    let on = |day: &str| Reading::new(tables["trade_modes"][0].1.clone(), std::sync::Arc::new(modes.rules.clone()), parse_instant(day).unwrap());
+    let on = |day: &str| {
+        Reading::new(
+            tables["trade_modes"][0].1.clone(),
+            std::sync::Arc::new(modes.rules.clone()),
+            parse_instant(day).unwrap(),
+        )
+    };
     assert!(!on("2020-06-30").contains("9710") && on("2020-07-01").contains("9710"));
 }
 

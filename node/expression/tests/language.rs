@@ -140,7 +140,7 @@ fn what_does_not_fit_is_refused_with_its_place_and_code() {
     ] {
         assert_eq!(refused(text), expected, "{text}");
     }
-    let product = vec!["gross"; 12].join(" * ");
+    let product = ["gross"; 12].join(" * ");
     assert!(refused(&product).starts_with("P-EXPR-SIZE"), "digits are bounded");
     assert!(refused(&"(".repeat(5000)).starts_with("P-EXPR-SIZE"));
     assert!(refused(&"(".repeat(4000)).starts_with("P-EXPR-SIZE"));

@@ -33,8 +33,11 @@ fn in_force(api: &Api, q: &AsOf) -> Result<Arc<Packs>, ApiError> {
     api.packs.at(at).map_err(|e| ApiError::of(&e))
 }
 
+/// A pack with its document types.
+type HeadAndTypes = (Arc<PackHead>, Vec<Arc<DocumentType>>);
+
 /// Packs by name, each with its document types.
-fn by_name(packs: &Packs) -> BTreeMap<Arc<str>, (Arc<PackHead>, Vec<Arc<DocumentType>>)> {
+fn by_name(packs: &Packs) -> BTreeMap<Arc<str>, HeadAndTypes> {
     let mut out = BTreeMap::new();
     for document in packs.types() {
         let head = document.pack.clone();

@@ -6,7 +6,8 @@ use crate::{
     access_api, backup_api, backup_sets, catalogs_api, certificates_api, custody_api, documents_api,
     drills_api, enrol_api, erasures_api, est, examine_api, gate, hosting_api, join_api, journal_api, openapi,
     operators_api, packs_api, plan_api, platforms_api, recovery_api, removal_api, session_api, signing,
-    status_api, system, tables_api, tables_life, tables_reading, tail_import_api, tails_api, trust_api, users_api,
+    status_api, system, tables_api, tables_life, tables_reading, tail_import_api, tails_api, trust_api,
+    users_api,
 };
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};

@@ -7,6 +7,7 @@ use crate::platforms_api::COMMAND_TIMEOUT;
 use crate::problem::ApiError;
 use crate::signing::{command, propose};
 use crate::state::Api;
+use crate::tables_usage as usage;
 use axum::Extension;
 use axum::Json as Answer;
 use axum::extract::multipart::MultipartRejection;
@@ -20,10 +21,9 @@ use eport_api_types::{
     ImportAnswer, ImportProblem, Page, TableDoc, TableRow, TableStatus, TableSummary, TableVersionItem,
     rfc3339,
 };
-use crate::tables_usage as usage;
 use eport_catalog::{TableName, parse_instant};
 use eport_codetables::{
-    Beside, ImportReport, Impact, Options, Query as Text, Reading, Refusal, Request, Table, TableSchema, Use,
+    Beside, Impact, ImportReport, Options, Query as Text, Reading, Refusal, Request, Table, TableSchema, Use,
     UserKind, import,
 };
 use eport_documents::pack::CATALOGUE;

@@ -5,7 +5,7 @@
 
 use crate::state::Api;
 use eport_api_types::{self as t, DocumentDetail, DocumentQuery, LateDocument, PlatformLook, from_rfc3339};
-use eport_codetables::{Reading, Rules, Tally, TableSchema, Use, UserKind, uses_in_table};
+use eport_codetables::{Reading, Rules, TableSchema, Tally, Use, UserKind, uses_in_table};
 use eport_documents::pack::Shelf;
 use eport_documents::{Field, Kind};
 use eport_model::Timestamp;
@@ -32,7 +32,12 @@ pub(crate) fn references(api: &Api, rules: &Rules, at: Timestamp) -> BTreeMap<St
 }
 
 /// Uses of keys of a table, in rising order: in tables in force at an instant and in documents that are not over.
-pub(crate) fn users(api: &Api, id: &TableId, keys: &[String], at: Timestamp) -> (Vec<Use>, Vec<PlatformLook>) {
+pub(crate) fn users(
+    api: &Api,
+    id: &TableId,
+    keys: &[String],
+    at: Timestamp,
+) -> (Vec<Use>, Vec<PlatformLook>) {
     if keys.is_empty() {
         return (Vec::new(), Vec::new());
     }
@@ -175,9 +180,10 @@ pub(crate) fn late(api: &Api, id: &TableId) -> t::LateDocuments {
     let view = api.registry.state();
     let mut items = Vec::new();
     let platforms = documents(api, id, |region, _, detail| {
-        let used = detail.code_table_set.iter().filter(|used| {
-            api.tables.resolve(&used.table).is_ok_and(|named| named == *id)
-        });
+        let used = detail
+            .code_table_set
+            .iter()
+            .filter(|used| api.tables.resolve(&used.table).is_ok_and(|named| named == *id));
         let Some(received) = from_rfc3339(&detail.item.received_at) else { return };
         for used in used {
             // `NUMBER:ROOT`
@@ -210,7 +216,8 @@ mod tests {
     #[test]
     fn codes_are_found_where_the_pack_says_in_lists_and_objects_too() {
         let path = |text: &str| text.split('.').map(str::to_owned).collect::<Vec<_>>();
-        let body = json!({"port": "CNCAN", "legs": [{"to": "CNSHK"}, {"to": "HKHKG", "via": ["A", "B"]}], "n": 1});
+        let body =
+            json!({"port": "CNCAN", "legs": [{"to": "CNSHK"}, {"to": "HKHKG", "via": ["A", "B"]}], "n": 1});
         let found = |text: &str| {
             let mut out = Vec::new();
             values(&body, &path(text), &mut |v| out.push(v.to_owned()));

@@ -72,7 +72,7 @@ fn with_a_node_goes_its_certificate_but_not_the_only_key_of_a_ca_nor_records_tha
     let against = w.state.removal_obstacles(old);
     let unknown =
         RemovalObstacle::TailUnknown { region: region("440300"), epoch: eport_model::Epoch::from_u64(1) };
-    assert_eq!(against, [unknown.clone()], "an operator may declare that lost");
+    assert_eq!(against, std::slice::from_ref(&unknown), "an operator may declare that lost");
     assert!(unknown.may_be_declared_lost());
     let tail = Tail {
         region: region("440300"),

@@ -103,7 +103,7 @@ pub(super) fn message(data: &[u8]) -> u64 {
     let Some(message) = way.note(codec::decode_with_limit::<Message>(&envelope.body, 1 << 20)) else {
         return way.mark();
     };
-    way.step(&format!("{message:?}").split(['(', ' ', '{']).next().unwrap_or_default().to_owned());
+    way.step(format!("{message:?}").split(['(', ' ', '{']).next().unwrap_or_default());
     let again: Message = codec::decode(&codec::encode(&message)).expect("what is written is read");
     assert_eq!(again, message);
     way.mark()

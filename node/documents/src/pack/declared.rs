@@ -234,7 +234,7 @@ impl Compiler<'_, '_> {
 
     pub(super) fn state(&mut self, name: Option<&String>, cycle: Option<&LifeCycle>, span: &Range<usize>) {
         if let Some(name) = name
-            && !cycle.is_some_and(|c| c.states.get(name).is_some_and(|s| !s.note))
+            && cycle.is_none_or(|c| c.states.get(name).is_none_or(|s| s.note))
         {
             self.problems.add(span, ProblemCode::Reference, format!("there is no state {name:?}"));
         }

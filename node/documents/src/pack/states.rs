@@ -89,7 +89,7 @@ impl LifeCycle {
         let ahead = now.next.contains(&target.name) || now.after.contains(&target.name);
         if now.name != target.name
             && ahead
-            && !(target.after.contains(&now.name) && !now.next.contains(&target.name))
+            && (!target.after.contains(&now.name) || now.next.contains(&target.name))
         {
             Step::Moved(target.name.clone())
         } else {
@@ -121,7 +121,7 @@ impl LifeCycle {
         }
         for state in cycle.states.values() {
             let span = spans.get(&state.name).unwrap_or(&first);
-            for next in state.next.iter().filter(|n| !cycle.states.get(*n).is_some_and(|s| !s.note)) {
+            for next in state.next.iter().filter(|n| cycle.states.get(*n).is_none_or(|s| s.note)) {
                 problems.add(span, ProblemCode::Reference, format!("there is no state {next:?} to follow"));
             }
         }

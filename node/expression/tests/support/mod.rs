@@ -45,7 +45,7 @@ impl Host for Fixed {
         480
     }
     fn valid(&mut self, rule: &str, text: &str) -> bool {
-        rule == "EVEN" && text.len() % 2 == 0
+        rule == "EVEN" && text.len().is_multiple_of(2)
     }
     fn row(&mut self, table: &str, keys: &[&str], column: Option<&str>) -> Result<Option<String>, Stop> {
         match (table, keys, column) {

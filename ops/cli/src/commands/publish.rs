@@ -104,8 +104,7 @@ mod tests {
         let (one, other) = (file("code,name\nCNCAN,Guangzhou\n"), file("code,name\nCNCAN,Canton\n"));
         let content = read(&one.content, &Options::with_key(["code"])).unwrap().content;
         let (root, schema) = (content.root, content.schema_text());
-        let found =
-            json!({"name": "440000/ports", "version": 3, "root": root.to_string(), "schema": schema});
+        let found = json!({"name": "440000/ports", "version": 3, "root": root.to_string(), "schema": schema});
         let statement = statement_of(&one, &found).unwrap();
         assert_eq!((statement.kind(), statement.version()), ("table.publish", Some(3)));
         let fields: std::collections::BTreeMap<_, _> = statement.fields().collect();

@@ -288,7 +288,10 @@ mod tests {
             "places": ["0102", "0103", "0104", "0105"]}]);
         let out = Out { json: false, lang: Lang::En, yes: false };
         let text = uses_text(&uses, out);
-        assert!(text.contains("440000/tariff") && text.contains("12") && text.contains("0102 0103 0104"), "{text}");
+        assert!(
+            text.contains("440000/tariff") && text.contains("12") && text.contains("0102 0103 0104"),
+            "{text}"
+        );
         assert!(!text.contains("0105") && uses_text(&json!([]), out).is_empty());
     }
 }

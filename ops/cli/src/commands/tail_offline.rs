@@ -143,7 +143,7 @@ pub(super) async fn import(client: &Client, file: &Path, out: Out) -> Result<(),
             let detail = format!("tail {}: nothing is taken beyond byte {from}", at.id);
             return Err(Error::coded(codes::TAIL_NOT_TAKEN, detail));
         }
-        out.progress(&format!("{} / {}", at.bytes, head.segment.bytes));
+        out.progress(format!("{} / {}", at.bytes, head.segment.bytes));
     }
     let shown = json!({ "id": at.id, "region": head.region, "node": node, "records": head.segment.records, "documents": documents, "held": true });
     out.result(&shown, || {

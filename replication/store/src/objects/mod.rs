@@ -79,6 +79,9 @@ pub struct ObjectFigures {
     pub damaged: u64,
 }
 
+/// An object as it is stored, and what it holds.
+type PackedAndPlain = (Vec<u8>, Vec<u8>);
+
 impl ObjectStore {
     /// Opens or creates the folder. A segment that cannot be read is set aside; contents that need it are given up.
     pub fn open(dir: &Path) -> Result<Self, Error> {
@@ -182,7 +185,7 @@ impl ObjectStore {
     }
 
     /// Packed and plain bytes. An object that is damaged is given up and reported once; afterwards it is absent.
-    fn fetch(&self, digest: &Digest) -> Result<Option<(Vec<u8>, Vec<u8>)>, Error> {
+    fn fetch(&self, digest: &Digest) -> Result<Option<PackedAndPlain>, Error> {
         // A collection may move an object while it is read: then it is looked up again.
         for _ in 0..3 {
             let Some(place) = self.lock().objects.get(digest).copied() else { return Ok(None) };
