@@ -120,6 +120,9 @@ pub struct Plan {
     pub refused: Option<Refused>,
 }
 
+/// Step of a failover: its old primary came back and was taken in sync.
+pub(crate) const OLD_PRIMARY_RETURNED: &str = "old_primary_returned";
+
 /// Name of the step: the old primary holds requests from here on.
 pub const PAUSE_BEGAN: &str = "held";
 /// Name of the step: the new primary takes requests from here on.

@@ -3,6 +3,7 @@
 //! What always holds: nothing is removed while the federation would lose the only place of something by it: a duty in a placement, the
 //! key of a CA, or records that nobody has decided on.
 
+use crate::movement::OLD_PRIMARY_RETURNED;
 use crate::{IssuerState, MoveKind, MoveState, NodeState, State, TailState};
 use eport_model::{Digest, Epoch, NodeId, RegionCode};
 use std::fmt;
@@ -110,7 +111,8 @@ impl State {
         let moves = self.moves_of(region);
         let lost = moves.iter().rev().find(|m| m.from == node && m.state == MoveState::Done)?;
         let epoch = lost.epoch_before;
-        let shown = self.head(region, node).is_some_and(|h| h.position.epoch > epoch)
+        let shown = lost.steps.iter().any(|s| s.name == OLD_PRIMARY_RETURNED)
+            || self.head(region, node).is_some_and(|h| h.position.epoch > epoch)
             || self.tails().any(|t| t.region == region && t.node == node && t.epoch >= epoch);
         let left = lost.kind == MoveKind::Failover && !shown;
         left.then_some(RemovalObstacle::TailUnknown { region, epoch })

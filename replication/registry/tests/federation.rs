@@ -74,6 +74,17 @@ fn with_a_node_goes_its_certificate_but_not_the_only_key_of_a_ca_nor_records_tha
         RemovalObstacle::TailUnknown { region: region("440300"), epoch: eport_model::Epoch::from_u64(1) };
     assert_eq!(against, std::slice::from_ref(&unknown), "an operator may declare that lost");
     assert!(unknown.may_be_declared_lost());
+    // One that comes back and is level has left nothing behind that is not known.
+    let mut back = World::with_platform();
+    let version = back.version();
+    let again = move_id(&back.reserve(version, None, false).unwrap());
+    back.commit_failover(again, "gz-a-1", at(1, 9), &["gz-a-1", "gz-c-1"]).unwrap();
+    let (r, version) = (region("440300"), back.version());
+    back.by_node(node("gz-a-1"), Op::InSyncAdd { region: r, version, node: old }).unwrap();
+    back.set_policy(policy(DurabilityMode::Async, 0), vec![]).unwrap();
+    let version = back.version();
+    back.by_node(node("gz-a-1"), Op::InSyncRemove { region: r, version, node: old }).unwrap();
+    assert_eq!(back.state.removal_obstacles(old), []);
     let tail = Tail {
         region: region("440300"),
         epoch: eport_model::Epoch::from_u64(1),

@@ -78,8 +78,10 @@ pub(crate) async fn follow(agent: Agent) {
     let mut fetches = futures::stream::FuturesUnordered::new();
     let mut running: BTreeSet<TableId> = BTreeSet::new();
     let mut failed: BTreeMap<TableId, (u32, Instant)> = BTreeMap::new();
+    let mut told = Vec::new();
     loop {
         changes.borrow_and_update();
+        agent.tell_of_tables(&mut told);
         let now = Instant::now();
         let wanted = wanted(&agent);
         failed.retain(|id, _| wanted.contains_key(id));

@@ -19,24 +19,7 @@ impl Agent {
             .collect();
         platforms.extend(self.broken().iter().map(|(region, why)| PlatformSoft::broken(*region, why)));
         platforms.extend(self.kept().iter().map(|(region, last)| PlatformSoft::kept(*region, *last)));
-        let mut tables = Vec::new();
-        let now = self.inner.clock.wall();
-        for table in view.state.tables() {
-            // The version in force, or the newest held here when that one is missing: one line a table is what peers need.
-            let here = |v: &&eport_registry::TableVersion| self.inner.objects.has(&v.root);
-            let in_force = view.state.table_as_of(table, now).filter(here);
-            let held = in_force.or_else(|| view.state.table_versions(table).rev().find(here));
-            if let Some(v) = held {
-                let (bytes_fetched, seconds) = self.fetched(&v.root);
-                tables.push(TableSoft {
-                    name: table.to_string(),
-                    version: v.version,
-                    root: v.root,
-                    bytes_fetched,
-                    seconds,
-                });
-            }
-        }
+        let tables = self.tables_here(&view.state);
         SoftState {
             incarnation: self.inner.config.incarnation,
             version: self.inner.config.version.clone(),
@@ -51,6 +34,40 @@ impl Agent {
             tables,
             catalog: self.catalog_soft(),
             backup_set: self.backup_set(),
+        }
+    }
+
+    /// What peers are told of each table: one line, with the version in force or the newest that is here.
+    fn tables_here(&self, state: &eport_registry::State) -> Vec<TableSoft> {
+        let mut tables = Vec::new();
+        let now = self.inner.clock.wall();
+        for table in state.tables() {
+            // The version in force, or the newest held here when that one is missing: one line a table is what peers need.
+            let here = |v: &&eport_registry::TableVersion| self.inner.objects.has(&v.root);
+            let in_force = state.table_as_of(table, now).filter(here);
+            let held = in_force.or_else(|| state.table_versions(table).rev().find(here));
+            if let Some(v) = held {
+                let (bytes_fetched, seconds) = self.fetched(&v.root);
+                tables.push(TableSoft {
+                    name: table.to_string(),
+                    version: v.version,
+                    root: v.root,
+                    bytes_fetched,
+                    seconds,
+                });
+            }
+        }
+        tables
+    }
+
+    /// Tells peers at once when a change of the registry has put another version in their place: a content may have been here, staged,
+    /// long before its version was published.
+    pub(crate) fn tell_of_tables(&self, told: &mut Vec<(String, u64)>) {
+        let here = self.tables_here(&self.inner.registry.state().state);
+        let here: Vec<(String, u64)> = here.into_iter().map(|t| (t.name, t.version)).collect();
+        if here != *told {
+            *told = here;
+            self.inner.news.notify_one();
         }
     }
 

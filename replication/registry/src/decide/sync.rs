@@ -7,14 +7,19 @@
 use super::Decision;
 use super::check;
 use super::platform::placed;
-use crate::{Backup, Command, DurabilityMode, Op, Outcome, Placement, Refusal, Role, State};
+use crate::movement::OLD_PRIMARY_RETURNED;
+use crate::rows::Row;
+use crate::{
+    Backup, Command, DurabilityMode, MoveKind, MoveState, Op, Outcome, Placement, Refusal, Role, State,
+    StepDone,
+};
 use eport_model::{NodeId, RegionCode};
 
 pub(super) fn decide(state: &State, c: &Command) -> Decision {
     match &c.op {
         Op::InSyncAdd { region, version, node } => {
             let placement = guarded(state, c, *region, *version)?;
-            add(state, &placement, *node)
+            add(state, c, &placement, *node)
         }
         Op::InSyncRemove { region, version, node } => {
             let placement = guarded(state, c, *region, *version)?;
@@ -69,7 +74,7 @@ fn entry(placement: &mut Placement, node: NodeId) -> Result<&mut Backup, Refusal
     placement.backups.iter_mut().find(|b| b.node == node).ok_or_else(|| check::not_found("backup", node))
 }
 
-fn add(state: &State, before: &Placement, node: NodeId) -> Decision {
+fn add(state: &State, c: &Command, before: &Placement, node: NodeId) -> Decision {
     check::fit(state, node)?;
     let mut placement = before.clone();
     let region = placement.region;
@@ -88,7 +93,23 @@ fn add(state: &State, before: &Placement, node: NodeId) -> Decision {
         return Ok((outcome, vec![]));
     }
     (backup.in_sync, backup.level) = (true, true);
-    stepped(state, before, placement, false)
+    let (outcome, mut rows) = stepped(state, before, placement, false)?;
+    rows.extend(returned(state, c, before, node));
+    Ok((outcome, rows))
+}
+
+/// An old primary that is level with its successor has left nothing behind that is not known: the failover's record says so.
+fn returned(state: &State, c: &Command, placement: &Placement, node: NodeId) -> Option<Row> {
+    let mut left = state.moves_of(placement.region).into_iter().rev();
+    let left = left.find(|m| m.from == node && m.state == MoveState::Done)?;
+    let told = left.steps.iter().any(|s| s.name == OLD_PRIMARY_RETURNED);
+    if left.kind != MoveKind::Failover || told || left.epoch_before >= placement.epoch {
+        return None;
+    }
+    let mut movement = left.clone();
+    let (name, detail) = (OLD_PRIMARY_RETURNED.to_owned(), node.to_string());
+    movement.steps.push(StepDone { name, detail, by: c.by.clone(), at: c.at });
+    Some(Row::Move(movement))
 }
 
 fn remove(state: &State, before: &Placement, node: NodeId) -> Decision {
