@@ -6,11 +6,12 @@
 use crate::Caller;
 use crate::auth::need;
 use crate::extract::{Query, Raw};
-use crate::forward::{FORWARDED, Outline, forward};
+use crate::forward::{FORWARDED, Outline};
 use crate::platforms_api::{COMMAND_TIMEOUT, region};
 use crate::problem::ApiError;
 use crate::signing::{command, propose};
 use crate::state::Api;
+use crate::tails_api::elsewhere;
 use axum::Json as Answer;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
@@ -54,18 +55,12 @@ async fn asked(
             format!("at most {len_max} bytes are taken at once"),
         ));
     }
-    let primary = api.registry.state().state.placement(region).map(|p| p.primary);
-    let primary = primary.ok_or_else(|| ApiError::not_found(format!("platform {region}")))?;
-    if primary == api.agent.me() {
-        let open = api.agent.platform(region).filter(|h| h.status().borrow().is_open());
-        let open =
-            open.ok_or_else(|| ApiError::new(codes::FENCED, format!("platform {region} is not open")))?;
-        return Ok(Asked::Here(open, body));
+    if let Some(answer) = elsewhere(api, region, caller, outline, forwarded, body.clone()).await? {
+        return Ok(Asked::There(answer));
     }
-    if forwarded {
-        return Err(ApiError::new(codes::NOT_PRIMARY, format!("{primary} is primary of platform {region}")));
-    }
-    Ok(Asked::There(forward(api, primary, caller, outline, body).await?))
+    let open = api.agent.platform(region);
+    let open = open.ok_or_else(|| ApiError::new(codes::FENCED, format!("platform {region} is not open")))?;
+    Ok(Asked::Here(open, body))
 }
 
 /// `POST /v1/platforms/{region}/tails`: makes a carried tail known. The same once more changes nothing.

@@ -282,7 +282,7 @@ pub async fn resubmit(
 }
 
 /// The primary's answer, when that is another node.
-async fn elsewhere(
+pub(crate) async fn elsewhere(
     api: &Api,
     region: RegionCode,
     caller: &Caller,

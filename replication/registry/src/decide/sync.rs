@@ -98,7 +98,8 @@ fn add(state: &State, c: &Command, before: &Placement, node: NodeId) -> Decision
     Ok((outcome, rows))
 }
 
-/// An old primary that is level with its successor has left nothing behind that is not known: the failover's record says so.
+/// An old primary that is level with its successor keeps nothing any more that nobody knows: it has given its tail away, or its disk
+/// was lost and seeded anew. The failover's record says so.
 fn returned(state: &State, c: &Command, placement: &Placement, node: NodeId) -> Option<Row> {
     let mut left = state.moves_of(placement.region).into_iter().rev();
     let left = left.find(|m| m.from == node && m.state == MoveState::Done)?;
