@@ -3,7 +3,7 @@
 // A benchmark measures time.
 #![allow(clippy::disallowed_methods)]
 
-#[path = "../tests/support/mod.rs"]
+#[path = "../tests/all/support/mod.rs"]
 mod support;
 
 use bytes::Bytes;

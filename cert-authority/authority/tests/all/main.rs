@@ -1,0 +1,10 @@
+//! The authority by what it promises, part by part. One binary: each one links everything again.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
+mod authority;
+mod ceremony;
+mod kit;
+mod rules;
+mod status;
+mod succession;
+mod threats;

@@ -1,0 +1,27 @@
+//! Scenarios over real processes, part by part. One binary: each one links everything again.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
+mod bootstrap;
+mod certificates;
+mod cities;
+mod custody;
+mod drills;
+mod durability;
+mod enrolment;
+mod faults;
+mod isolated;
+mod keep;
+mod links;
+mod matrix;
+mod moves;
+mod operators;
+mod quorum;
+mod renewal;
+mod rivals;
+mod rotate;
+mod tables;
+mod tails;
+mod twins;
+mod upgrade;
+mod users;
+mod vault;

@@ -1,0 +1,10 @@
+//! Code tables by what they promise, part by part. One binary: each one links everything again.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
+mod damage;
+mod formats;
+mod import;
+mod reading;
+mod real_data;
+mod real_versions;
+mod starter;

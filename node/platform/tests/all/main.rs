@@ -1,0 +1,16 @@
+//! The platform by what it promises, part by part. One binary: each one links everything again.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
+mod certificates;
+mod custody;
+mod encryption;
+mod enrolments;
+mod hold;
+mod hosting;
+mod packs;
+mod query;
+mod schedule;
+mod split_brain;
+mod submit;
+mod support;
+mod tails;

@@ -1,0 +1,9 @@
+//! Moves by what they promise, part by part. One binary: each one links everything again.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
+mod auto;
+#[path = "../../../registry/tests/all/common/mod.rs"]
+mod common;
+mod drill;
+mod failover;
+mod plans;

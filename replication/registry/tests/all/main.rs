@@ -1,0 +1,17 @@
+//! The registry by what it promises, part by part. One binary: each one links everything again.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
+mod common;
+mod drills;
+mod erasures;
+mod federation;
+mod keys;
+mod model;
+mod moves;
+mod operators;
+mod placements;
+mod quotas;
+mod recover;
+mod rotation;
+mod trust;
+mod users;
