@@ -408,7 +408,7 @@ async fn open_for_reads(api: &Api, platform: &Platform) -> Result<(), ApiError> 
 }
 
 /// Runs a read at the primary, or here when this node was asked and is it.
-async fn read<T, F>(
+pub(crate) async fn read<T, F>(
     api: Api,
     caller: Caller,
     name: String,
@@ -472,7 +472,7 @@ pub async fn count(
 }
 
 /// The document exists and the caller may see it; otherwise both look the same to him.
-fn visible(p: &Platform, scope: &Scope, doc_id: &str) -> Result<(), ApiError> {
+pub(crate) fn visible(p: &Platform, scope: &Scope, doc_id: &str) -> Result<(), ApiError> {
     let lodged_by = p.lodged_by(doc_id)?.ok_or_else(|| ApiError::not_found(format!("document {doc_id}")))?;
     match scope {
         Scope::Own(name) if *name != lodged_by => Err(ApiError::not_found(format!("document {doc_id}"))),

@@ -8,6 +8,8 @@
 
 mod access_api;
 mod access_log;
+mod accounts_api;
+mod accounts_keeper;
 mod auth;
 mod backup_api;
 mod backup_sets;
@@ -73,6 +75,7 @@ mod users_api;
 mod verification;
 mod words;
 
+pub use accounts_keeper::follow as follow_accounts;
 pub use caller::{Caller, Shown};
 pub use catalogue::{Open, ROUTES, Route};
 pub use demands::{DEMANDS, Demand};

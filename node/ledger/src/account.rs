@@ -92,6 +92,8 @@ pub struct Terms {
     pub valid_to: Option<Date>,
     /// The unit of its quantities.
     pub unit: Option<String>,
+    /// The enterprise it was granted to, which may read it.
+    pub holder: Option<String>,
 }
 
 /// Whether an account takes new reserves.

@@ -36,6 +36,9 @@ impl Amount {
     /// Nothing.
     pub const ZERO: Amount = Amount(0);
 
+    /// The largest amount; no account grants so much.
+    pub const LARGEST: Amount = Amount(MAX);
+
     /// A whole number.
     pub const fn whole(n: u32) -> Self {
         Self(n as i128 * ONE)

@@ -1,8 +1,8 @@
 //! The command tree: global flags and the groups of commands. Each group's arguments live with its code.
 
 use crate::commands::{
-    access_log, approval, backup, ca, cert, context, delegation, demo, dev, doc, drill, init, journal, node,
-    pack, plan, platform, quorum, role, session, simple, site, status, table, tail, user,
+    access_log, approval, backup, ca, cert, context, delegation, demo, dev, doc, drill, init, journal,
+    licence, node, pack, plan, platform, quorum, role, session, simple, site, status, table, tail, user,
 };
 use crate::lang::Lang;
 use clap::{Args, Parser, Subcommand};
@@ -111,6 +111,8 @@ pub enum Command {
     Pack(pack::PackArgs),
     /// Lodge and read documents
     Doc(doc::DocArgs),
+    /// Show accounts of licences and their entries; ask for shares
+    Licence(licence::LicenceArgs),
     /// Verify, export and look at journals
     Journal(journal::JournalArgs),
     /// Back up registry and platforms, verify and restore

@@ -54,7 +54,7 @@ pub fn run(argv: Vec<OsString>) -> u8 {
 async fn dispatch(cli: Cli, out: Out) -> Result<(), Error> {
     use commands::{
         access_log, approval, backup, ca, cert, context, delegation, demo, dev, doc, drill, init, journal,
-        node, pack, plan, platform, quorum, role, session, simple, site, status, table, tail, user,
+        licence, node, pack, plan, platform, quorum, role, session, simple, site, status, table, tail, user,
     };
     let global = &cli.global;
     match cli.command {
@@ -67,6 +67,7 @@ async fn dispatch(cli: Cli, out: Out) -> Result<(), Error> {
         Command::Platform(args) => platform::run(args, global, out).await,
         Command::Quorum(args) => quorum::run(args, global, out).await,
         Command::Status(args) => status::run(args, global, out).await,
+        Command::Licence(args) => licence::run(args, global, out).await,
         Command::Tail(args) => tail::run(args, global, out).await,
         Command::Pack(args) => pack::run(args, global, out).await,
         Command::Table(args) => table::run(args, global, out).await,

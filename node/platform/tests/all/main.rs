@@ -1,6 +1,7 @@
 //! The platform by what it promises, part by part. One binary: each one links everything again.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
+mod accounts;
 mod certificates;
 mod custody;
 mod encryption;
