@@ -322,7 +322,7 @@ pub struct ShareBody {
     name: String,
     account: String,
     quantity: Amount,
-    valid_to: Date,
+    valid_to: String,
 }
 
 /// The account of a share.
@@ -347,7 +347,10 @@ pub async fn ask_share(
     need(&api, &caller, Action::AdministerPlatform, Some(region))?;
     let platform = in_person(&api, region, &headers)?;
     let account = key(&body.account)?;
-    platform.ask_share(&body.name, account, body.quantity, body.valid_to, &caller.name()).await?;
+    let format = time::macros::format_description!("[year]-[month]-[day]");
+    let valid_to = Date::parse(&body.valid_to, &format)
+        .map_err(|_| ApiError::bad("valid_to: a date like 2018-01-10 is needed"))?;
+    platform.ask_share(&body.name, account, body.quantity, valid_to, &caller.name()).await?;
     Ok((StatusCode::ACCEPTED, Answer(json!({ "name": body.name, "account": body.account }))).into_response())
 }
 

@@ -1,6 +1,7 @@
 //! Scenarios over real processes, part by part. One binary: each one links everything again.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
+mod accounts;
 mod bootstrap;
 mod certificates;
 mod cities;
