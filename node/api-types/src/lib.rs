@@ -68,7 +68,7 @@ pub use status::{
 pub use tables::{
     BundleAnswer, BundleItem, CatalogAnswer, ChangedRow, FieldChange, ImportAnswer, ImportProblem,
     LateDocument, LateDocuments, PlatformLook, RetireRequest, RollbackAnswer, RollbackRequest, TableChange,
-    TableChanges, TableDiff, TableDoc, TableImpact, TableNode, TableRow, TableStatus, TableUse,
+    TableChanges, TableDiff, TableDoc, TableDraft, TableImpact, TableNode, TableRow, TableStatus, TableUse,
     TableVerification, TableVersionItem,
 };
 pub use tail_import::{Place, TailImport, TailProgress};

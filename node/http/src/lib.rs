@@ -66,6 +66,7 @@ mod tables_life;
 mod tables_reading;
 mod tables_usage;
 mod tables_watch;
+mod tables_where;
 mod tail_import_api;
 mod tails_api;
 mod trust_api;

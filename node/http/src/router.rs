@@ -6,8 +6,8 @@ use crate::{
     access_api, backup_api, backup_sets, catalogs_api, certificates_api, custody_api, documents_api,
     drills_api, enrol_api, erasures_api, est, examine_api, gate, hosting_api, join_api, journal_api, openapi,
     operators_api, packs_api, plan_api, platforms_api, recovery_api, removal_api, session_api, signing,
-    status_api, system, tables_api, tables_life, tables_reading, tail_import_api, tails_api, trust_api,
-    users_api,
+    status_api, system, tables_api, tables_life, tables_reading, tables_where, tail_import_api, tails_api,
+    trust_api, users_api,
 };
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
@@ -127,7 +127,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/registry/rows", get(backup_api::registry_rows))
         .route("/v1/packs", get(packs_api::list))
         .route("/v1/packs/{name}", get(packs_api::show))
-        .route("/v1/tables", get(tables_api::list))
+        .route("/v1/tables", get(tables_where::list))
         .route("/v1/tables/{name}", get(tables_api::show))
         .route("/v1/tables/{name}/rows", get(tables_api::rows))
         .route("/v1/tables/{name}/rows/{key}", get(tables_api::get))
@@ -139,7 +139,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/tables/{name}/changes", get(tables_reading::changes))
         .route("/v1/tables/{name}/versions/{version}/impact", get(tables_reading::impact))
         .route("/v1/tables/{name}/late", get(tables_reading::late))
-        .route("/v1/tables/{name}/status", get(tables_api::status))
+        .route("/v1/tables/{name}/status", get(tables_where::status))
         .route("/v1/tables/{name}/verify", post(tables_life::verify))
         .route("/v1/tables/{name}/bundle", get(tables_life::export))
         .route("/v1/bundles", put(tables_life::import))

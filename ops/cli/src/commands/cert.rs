@@ -2,6 +2,7 @@
 
 use super::enrol::{self, RenewArgs, TokenArgs};
 use crate::args::Global;
+use crate::commands::cert_directory::DirectoryOptions;
 use crate::connect;
 use crate::error::Error;
 use crate::files::{read_input, write_new};
@@ -37,6 +38,15 @@ pub enum CertCommand {
         /// Only this subject's: one subject may have many certificates
         #[arg(long, value_name = "PATH")]
         subject: Option<String>,
+    },
+    /// Publish the directory of a platform's certificates as a version of its table `certificates`
+    Publish {
+        /// The platform
+        #[arg(long, value_name = "REGION")]
+        platform: RegionCode,
+        /// When and how
+        #[command(flatten)]
+        options: DirectoryOptions,
     },
     /// Show one certificate with its chain
     Show {
@@ -173,6 +183,9 @@ pub async fn run(args: CertArgs, global: &Global, out: Out) -> Result<(), Error>
                 table
             });
             Ok(())
+        }
+        CertCommand::Publish { platform, options } => {
+            super::cert_directory::publish(&client, platform, &options, out).await
         }
         CertCommand::Show { serial, platform } => {
             let found = find(&client, platform, &serial).await?;
