@@ -61,7 +61,8 @@ fn equal_seeds_give_equal_runs() {
     assert_ne!(counts(7), counts(8));
 }
 
-const CATALOG_SEEDS: u64 = 150;
+/// Seeds of the fast suite for catalogs.
+const CATALOG_SEEDS: u64 = 60;
 
 #[test]
 fn catalogs_arrive_whole_whoever_lies_and_whatever_breaks() {
@@ -115,8 +116,11 @@ mod planted {
             let failure = (1..=CATALOG_SEEDS).find_map(|seed| run_catalogs(seed, &options).failure);
             failure.unwrap_or_else(|| panic!("{bug} was not found")).invariant
         };
-        for bug in ["wrong_ends_all", "wrong_unnamed", "missing_asked_again", "listed_early"] {
+        for bug in ["missing_asked_again", "listed_early"] {
             assert_eq!(found(bug, None), PROMISES[4], "{bug}");
+        }
+        for bug in ["wrong_ends_all", "wrong_unnamed"] {
+            assert_eq!(found(bug, None), PROMISES[6], "{bug}");
         }
         assert_eq!(found("impatient", Some((22, 1))), PROMISES[5]);
     }

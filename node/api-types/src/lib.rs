@@ -66,10 +66,10 @@ pub use status::{
     PlatformKind, PlatformState, PlatformStatus, SlotStatus, TableSummary, Warning,
 };
 pub use tables::{
-    BundleAnswer, BundleItem, CatalogAnswer, ChangedRow, FieldChange, ImportAnswer, ImportProblem,
-    LateDocument, LateDocuments, PlatformLook, RetireRequest, RollbackAnswer, RollbackRequest, TableChange,
-    TableChanges, TableDiff, TableDoc, TableDraft, TableImpact, TableNode, TableRow, TableStatus, TableUse,
-    TableVerification, TableVersionItem,
+    BundleAnswer, BundleItem, CatalogAnswer, ChangedRow, FieldChange, ImportAnswer, ImportNote,
+    ImportProblem, LateDocument, LateDocuments, PlatformLook, RetireRequest, RollbackAnswer, RollbackRequest,
+    TableChange, TableChanges, TableDiff, TableDoc, TableDraft, TableImpact, TableNode, TableRow,
+    TableStatus, TableUse, TableVerification, TableVersionItem,
 };
 pub use tail_import::{Place, TailImport, TailProgress};
 pub use tails::{TailCounts, TailDetail, TailDiscard, TailItem, TailRecord, TailResubmit, TailResubmitted};

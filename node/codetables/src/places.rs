@@ -60,7 +60,8 @@ impl Places {
         let len = self.buckets.len();
         // The upper bits choose the bucket, the lowest are the tag.
         let first = ((u128::from(hash) * len as u128) >> 64) as usize;
-        ((0..PROBES_MAX.min(len)).map(move |n| (first + n) % len), hash as u8)
+        let at = move |n: usize| if first + n < len { first + n } else { first + n - len };
+        ((0..PROBES_MAX.min(len)).map(at), hash as u8)
     }
 
     fn put(&mut self, hash: u64, offset: u32) -> bool {

@@ -128,6 +128,17 @@ impl Table {
             let at = |offset: u32| self.0.header.row_at(&self.0.content, offset as usize);
             return places.find(hash([key].into_iter()), |offset| at(offset).first_key() == key).map(at);
         }
+        // Without a backslash the parts stand between the bars as they are: no copy is made to look them up.
+        if let Some(places) = self.places()
+            && !key.contains('\\')
+        {
+            if key.split('|').count() != self.schema().key.len() {
+                return None;
+            }
+            let at = |offset: u32| self.0.header.row_at(&self.0.content, offset as usize);
+            let is = |offset| at(offset).key_fields().eq(key.split('|'));
+            return places.find(hash(key.split('|')), is).map(at);
+        }
         self.get(&Key::parse(key, self.schema().key.len())?)
     }
 

@@ -50,6 +50,17 @@ impl Manner {
         matches!(self, Altered | Foreign | Garbled | OtherDelta | Crumbs)
     }
 
+    /// Whether an answer of it cannot be taken for the truth, whatever the asker has.
+    pub(super) fn gives_itself_away(self, event: &Event) -> bool {
+        match (self, event) {
+            (Manner::Garbled, Event::Garbled(_)) | (Manner::Crumbs, Event::Answer(Answer::Part { .. })) => {
+                true
+            }
+            (Manner::Altered, Event::Answer(Answer::Objects(given))) => !given.is_empty(),
+            _ => false,
+        }
+    }
+
     pub(super) fn word(self) -> &'static str {
         match self {
             Manner::Honest => "catalog.honest",

@@ -13,13 +13,14 @@ mod world;
 use crate::{Coverage, Failure};
 
 /// What must hold in every run.
-pub const PROMISES: [&str; 6] = [
+pub const PROMISES: [&str; 7] = [
     "only proven bytes are listed",
     "a listed content is whole",
     "nothing counts before its instant",
     "an honest holder is never named",
     "everything arrives while one honest holder is reachable",
     "the first uplink carries about one copy",
+    "a holder with wrong bytes is named",
 ];
 
 /// Reached by a few hundred seeds; a name at zero means that a run proved nothing about it.

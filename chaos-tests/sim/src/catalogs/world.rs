@@ -1,18 +1,22 @@
 //! Time, publications, nodes, lines and faults of one run.
 
+mod faults;
+mod versions;
+
 use super::holder::{Costs, Holder, Manner, wire_len};
 use super::place::{Disk, Local, Planted};
 use super::{CatalogOptions, CatalogRun, PROMISES, checks};
 use crate::Failure;
 use bytes::Bytes;
-use eport_catalog::sync::{Ask, Event, Fault, Fetch, Named, Next, Quarantine, missing};
-use eport_catalog::{Member, ObjectSink, Schema, TableVersion, encode_table, route, store_content};
+use eport_catalog::sync::{Ask, Event, Fetch, Named, Next, Quarantine, missing};
+use eport_catalog::{Member, TableVersion, route, store_content};
 use eport_identity::{Digest, NodeId, SiteId};
 use eport_model::Timestamp;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use versions::Shelf;
 
 /// Wall clock at the beginning of every run.
 const WALL_START: i64 = 1_750_000_000_000;
@@ -69,7 +73,7 @@ enum Happens {
     Learn { node: usize, known: usize },
     Look { node: usize },
     Question { from: usize, to: usize, number: u64, ask: Ask },
-    Told { node: usize, number: u64, event: Event },
+    Told { node: usize, number: u64, event: Event, wrong: Option<NodeId> },
     Fault,
     Back { node: usize },
     Space { node: usize },
@@ -160,52 +164,6 @@ impl World {
         };
         world.write_versions();
         world
-    }
-
-    /// The contents of the run and when they are published.
-    fn write_versions(&mut self) {
-        let Ok(schema) = Schema::new(&["code", "name", "mark"], &["code"]) else { return };
-        // One run in thirty has an index of several levels.
-        let rows = if self.seed.is_multiple_of(30) { 40_000 } else { self.rng.random_range(500..4_000) };
-        let count = self.rng.random_range(2..=4u64);
-        let mut at_ms = 1_000;
-        let mut rows: Vec<[String; 3]> = (0..rows)
-            .map(|n: u64| {
-                [
-                    format!("Q{n:06}"),
-                    format!("quay {n} of many"),
-                    format!("{:x}", n.wrapping_mul(0x9E37_79B9)),
-                ]
-            })
-            .collect();
-        for number in 1..=count {
-            let salt: u64 = self.rng.random();
-            for (n, row) in rows.iter_mut().enumerate().filter(|(n, _)| n % 40 == salt as usize % 40) {
-                row[2] = format!("{:x}", (n as u64).wrapping_mul(salt | 1));
-            }
-            let Ok(content) = encode_table(&schema, &rows) else { return };
-            let Ok(root) = store_content(&content, &mut Shelf(&mut self.library)) else { return };
-            self.library.roots.insert(root);
-            let effective_ms = at_ms + self.rng.random_range(0..20_000);
-            let version = TableVersion {
-                table: match NAME.parse() {
-                    Ok(name) => name,
-                    Err(_) => return,
-                },
-                version: number,
-                root,
-                rows: rows.len() as u64,
-                bytes: content.len() as u64,
-                effective: wall(effective_ms),
-                schema: schema.clone(),
-                publisher: "operator/admin".into(),
-                published_at: wall(at_ms),
-            };
-            self.all.push(root);
-            self.truth.insert(root, content);
-            self.plan.push(Published { version, at_ms, effective_ms });
-            at_ms += self.rng.random_range(2_000..40_000);
-        }
     }
 
     pub(super) fn run(mut self) -> CatalogRun {
@@ -330,7 +288,7 @@ impl World {
                 self.look(node)?;
             }
             Happens::Question { from, to, number, ask } => self.question(from, to, number, &ask),
-            Happens::Told { node, number, event } => self.told(node, number, event)?,
+            Happens::Told { node, number, event, wrong } => self.told(node, number, event, wrong)?,
             Happens::Fault => self.fault(),
             Happens::Back { node } => self.nodes[node].up = true,
             Happens::Space { node } => self.nodes[node].disk.full = false,
@@ -414,13 +372,13 @@ impl World {
             fetch
         };
         self.nodes[node].running = Some(Running { number, fetch, fresh: BTreeMap::new() });
-        self.told(node, number, Event::Begin)
+        self.told(node, number, Event::Begin, None)
     }
 
     /// A fetch is told something, and does what it decides.
-    fn told(&mut self, node: usize, number: u64, event: Event) -> Result<(), Found> {
+    fn told(&mut self, node: usize, number: u64, event: Event, wrong: Option<NodeId>) -> Result<(), Found> {
         // A process that dies in an install dies in no other place.
-        let dies = !self.calm && self.now < FAULTS_END_MS && node > 0 && self.rng.random_range(0..400) == 0;
+        let dies = !self.calm && self.now < FAULTS_END_MS && node > 0 && self.rng.random_range(0..60) == 0;
         let (now, planted) = (self.now, self.planted);
         let n = &mut self.nodes[node];
         let Some(mut running) = n.running.take_if(|r| r.number == number && n.up) else { return Ok(()) };
@@ -436,6 +394,12 @@ impl World {
         let (died, by_delta) = (place.died, place.by_delta);
         while let Some((who, what)) = running.fetch.take_wrong() {
             self.wrong(node, who, &what)?;
+        }
+        // A disk that is full says so first.
+        if let Some(who) = wrong.filter(|_| !died && !self.nodes[node].disk.full)
+            && !self.nodes[node].quarantine.holds(who, NAME, now)
+        {
+            return Err(Found(PROMISES[6], format!("{who} sent wrong bytes to {}", self.nodes[node].id)));
         }
         let n = &mut self.nodes[node];
         if died {
@@ -454,7 +418,7 @@ impl World {
             Next::Wait(ms) => {
                 n.running = Some(running);
                 self.hit("catalog.waited");
-                self.after(ms, Happens::Told { node, number, event: Event::Woke });
+                self.after(ms, Happens::Told { node, number, event: Event::Woke, wrong: None });
             }
             Next::Whole => {
                 n.fails = 0;
@@ -490,7 +454,7 @@ impl World {
 
     fn question(&mut self, from: usize, to: usize, number: u64, ask: &Ask) {
         let silent = |world: &mut Self, ms| {
-            world.after(ms, Happens::Told { node: from, number, event: Event::Silent });
+            world.after(ms, Happens::Told { node: from, number, event: Event::Silent, wrong: None });
         };
         if !self.reaches(from, to) {
             self.hit("catalog.silent");
@@ -507,6 +471,8 @@ impl World {
             self.hit(word);
         }
         let Some(event) = answer else { return silent(self, PART_TIMEOUT_MS) };
+        let teller = &self.nodes[to];
+        let wrong = (lied && teller.manner.gives_itself_away(&event)).then_some(teller.id);
         let (len, far) = (wire_len(&event), self.site_of(from) != self.site_of(to));
         if far && self.site_of(to) == 0 {
             let root = match ask {
@@ -518,74 +484,6 @@ impl World {
             }
         }
         let ms = self.rng.random_range(1..20) + if far { len / LINE_BYTES_MS } else { 0 };
-        self.after(ms, Happens::Told { node: from, number, event });
-    }
-
-    fn crash(&mut self, node: usize) {
-        let n = &mut self.nodes[node];
-        (n.up, n.running, n.quarantine) = (false, None, Quarantine::default());
-        (n.fails, n.pause_until) = (0, 0);
-        let ms = self.rng.random_range(100..20_000);
-        self.after(ms, Happens::Back { node });
-    }
-
-    fn fault(&mut self) {
-        if self.now >= FAULTS_END_MS {
-            for n in &mut self.nodes {
-                (n.up, n.disk.full) = (true, false);
-            }
-            self.cut.clear();
-            return;
-        }
-        let ms = self.rng.random_range(200..4_000);
-        self.after(ms, Happens::Fault);
-        let node = self.rng.random_range(0..self.nodes.len());
-        let lasts = self.rng.random_range(100..30_000);
-        match self.rng.random_range(0..4) {
-            0 if self.nodes[node].up => {
-                if self.nodes[node].running.is_some() {
-                    self.hit("catalog.crash_in_fetch");
-                }
-                self.crash(node);
-            }
-            1 if node > 0 => {
-                self.hit("catalog.disk_full");
-                self.nodes[node].disk.full = true;
-                self.after(lasts, Happens::Space { node });
-            }
-            2 if self.sites.len() > 1 => {
-                let (a, b) =
-                    (self.rng.random_range(0..self.sites.len()), self.rng.random_range(0..self.sites.len()));
-                let sites = (a.min(b), a.max(b));
-                if a != b && self.cut.insert(sites) {
-                    self.hit("catalog.link_cut");
-                    self.after(lasts, Happens::Mend { sites });
-                }
-            }
-            // The first node's objects are what the promise stands on.
-            3 if node > 0 && !self.nodes[node].disk.objects.is_empty() => {
-                self.hit("catalog.lost_object");
-                let place = self.rng.random_range(0..self.nodes[node].disk.objects.len());
-                let lost = self.nodes[node].disk.objects.keys().nth(place).copied();
-                if let Some(lost) = lost {
-                    self.nodes[node].disk.lose(&lost);
-                }
-            }
-            _ => {}
-        }
-    }
-}
-
-/// A disk as a sink for contents that come in whole.
-struct Shelf<'d>(&'d mut Disk);
-
-impl ObjectSink for Shelf<'_> {
-    type Error = Fault;
-    fn put(&mut self, digest: &Digest, bytes: &[u8]) -> Result<(), Fault> {
-        self.0.objects.insert(*digest, Bytes::copy_from_slice(bytes));
-        Ok(())
-    }
-    fn keep(&mut self, digest: &Digest) -> Result<bool, Fault> {
-        Ok(self.0.objects.contains_key(digest))
+        self.after(ms, Happens::Told { node: from, number, event, wrong });
     }
 }
