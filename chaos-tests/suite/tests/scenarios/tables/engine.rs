@@ -235,6 +235,9 @@ fn a_bundle_carries_a_version_to_a_site_without_a_line(fed: &Federation) -> Resu
     for site in ["gz-a", "gz-c"] {
         fed.eport(&["dev", "cut", "sz-a", site])?.expect(0, "cut")?;
     }
+    // Who asks over a line that was cut a moment ago hears nothing until the connection is given up, which is no matter of this test.
+    fed.dev("kill", "gz-c-1")?;
+    fed.dev("restart", "gz-c-1")?;
     let next = publish_quays(fed, 99)?;
     let number = next["version"].clone();
     ensure!(next["published"] == true, "{next}");
@@ -249,7 +252,7 @@ fn a_bundle_carries_a_version_to_a_site_without_a_line(fed: &Federation) -> Resu
     let damaged = file(fed, "damaged.eptu", bad)?.to_string_lossy().into_owned();
     fed.eport_at("sz-a-1", &["table", "bundle", "import", &damaged])?.expect(1, "a damaged bundle")?;
     let old = fed.eport_at("sz-a-1", &["table", "get", "quays", "Q00007"])?.ok_json()?;
-    ensure!(old["version"].to_string() == since, "{old}");
+    ensure!(old["version"].as_u64().map(|v| v + 1) == number.as_u64(), "{old}");
     let taken = fed.eport_at("sz-a-1", &["table", "bundle", "import", &bundle])?.ok_json()?;
     ensure!(taken["items"][0]["version"] == number && taken["items"][0]["known"] == false, "{taken}");
     let new = fed.eport_at("sz-a-1", &["table", "get", "quays", "Q00007"])?.ok_json()?;
