@@ -107,7 +107,7 @@ impl RowBuffer {
     /// Sorts and joins. Of rows with one key the first stays; the caller decides what a repeat means.
     pub fn finish(mut self) -> Result<Sorted, EncodeError> {
         if self.is_in_order() {
-            return self.as_it_is();
+            return self.in_place();
         }
         let row = |e: &Entry| &self.bytes[e.start as usize..e.end as usize];
         // Stable, so that of repeated keys the first in the file stays first.
@@ -154,7 +154,7 @@ impl RowBuffer {
     }
 
     /// The content of rows that are in order: the buffer itself, so that a large table is in memory once.
-    fn as_it_is(self) -> Result<Sorted, EncodeError> {
+    fn in_place(self) -> Result<Sorted, EncodeError> {
         let (front, rows) = (self.front(), self.rows.len() as u64);
         let mut content = self.bytes;
         if front.len() + content.len() > CONTENT_LEN_MAX {
