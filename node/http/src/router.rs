@@ -195,8 +195,8 @@ async fn guard(State(api): State<Api>, request: Request, next: Next) -> Response
     }
     // A body without a length may become as large as allowed.
     let bytes = if limit == SMALL_BODY { 0 } else { announced.unwrap_or(limit) };
-    let _room = match hosting_api::admit(&api, &route, request.uri().path(), bytes as u64) {
-        Ok(room) => room,
+    let _admitted = match hosting_api::admit(&api, &route, request.uri().path(), bytes as u64).await {
+        Ok(admitted) => admitted,
         Err(refused) => {
             if bytes <= DRAINED {
                 // Thrown away piece by piece, so that the connection stays: a new handshake would cost more than this.

@@ -44,7 +44,7 @@ pub use config::Config;
 pub use custody::{KEPT_MAX as WRAPPED_KEPT_MAX, WrappedRow};
 pub use enrolments::{Claim, Grant};
 pub use error::Error;
-pub use hosting::{Body, Counted, Gate, Hosting, Refused};
+pub use hosting::{Body, Counted, Gate, Hosting, Refused, Under};
 pub use keys::Keys;
 pub use log::Log;
 pub use platform::{Clock, Platform, SharedPacks, SharedTables};

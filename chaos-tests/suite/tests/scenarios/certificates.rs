@@ -1,5 +1,4 @@
 //! Certificates over real processes: a ceremony, a federation founded from it, the ledger, lists and OCSP, revocation.
-// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 
 use anyhow::{Context, Result, ensure};
 use eport_cluster::{Federation, Http, Presented, Ran, wait_for, with_federation};

@@ -1,6 +1,5 @@
 //! Bad input and bad callers; `surroundings`: wrong or broken surroundings of a node. Always: a coded error that names the object;
 //! nothing lost, no panic.
-// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 
 mod listeners;
 mod surroundings;

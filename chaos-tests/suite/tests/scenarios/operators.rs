@@ -1,5 +1,4 @@
 //! Whose word a command is, over real processes: signatures, roles, two persons, the audit of both.
-// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 
 use anyhow::{Context, Result, ensure};
 use eport_cluster::{Federation, Ran, wait_for, with_federation};

@@ -1,5 +1,4 @@
 //! Code tables over real processes: published whole, refused whole, the same bytes everywhere.
-// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 
 mod engine;
 mod packs;

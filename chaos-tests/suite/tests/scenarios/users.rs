@@ -1,6 +1,5 @@
 //! Users over real processes: separated administrators, sessions, delegations, lockout, the access log as evidence, a clock that
 //! was set back.
-// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 
 use anyhow::{Context, Result, ensure};
 use eport_authority::{Authority, Key, Validity};

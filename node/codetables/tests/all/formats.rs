@@ -1,5 +1,4 @@
 //! One table of damages for every form of file (file, kind, line, column), and what mappings and rules make of a file.
-// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 #![allow(clippy::type_complexity, reason = "a failed test may panic; tables of cases are types")]
 
 use eport_codetables::*;

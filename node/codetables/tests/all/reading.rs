@@ -1,5 +1,4 @@
 //! Tables as they read at an instant: days of rows, hierarchy, search, differences in parts, change feed, uses of codes that go.
-// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 
 use eport_catalog::{Key, parse_instant};
 use eport_codetables::*;

@@ -1,6 +1,5 @@
 //! Many versions of real tables, looked at by date and held against another way of knowing: read from the folder named by
 //! `EPORT_DATA_DIR`, skipped without it.
-// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 
 use eport_catalog::{TableName, TableVersion, parse_instant};
 use eport_codetables::{Hierarchy, NoteKind, Options, Query, Reading, Rules, Shelf, difference, mapping};

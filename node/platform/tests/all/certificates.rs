@@ -1,5 +1,4 @@
 //! The ledger of the platform's CAs: intent before signature, record before answer, nothing across epochs.
-// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 
 use crate::support;
 
