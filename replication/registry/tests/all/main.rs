@@ -9,6 +9,7 @@ mod keys;
 mod model;
 mod moves;
 mod operators;
+mod outside;
 mod placements;
 mod quotas;
 mod recover;
