@@ -54,7 +54,8 @@ pub enum OutsideCommand {
     /// Bring the CA's newest revocation list, PEM or DER; it proves itself
     Revocations {
         /// SHA-256 of the CA's key
-        key: Digest,
+        #[arg(value_name = "KEY")]
+        issuer: Digest,
         /// The list
         #[arg(long, value_name = "FILE")]
         list: PathBuf,
@@ -62,7 +63,8 @@ pub enum OutsideCommand {
     /// Remove the CA and distrust its key for ever: connections and sessions of its certificates end at once
     Remove {
         /// SHA-256 of the CA's key
-        key: Digest,
+        #[arg(value_name = "KEY")]
+        issuer: Digest,
         /// Why
         #[arg(long)]
         reason: String,
@@ -77,8 +79,8 @@ pub async fn run(args: OutsideArgs, global: &Global, out: Out) -> Result<(), Err
             let scope = OutsideScope::new(subjects, platforms).map_err(|e| Error::usage(e.reason))?;
             challenge(&client, &connect::access(global)?, &certificate, scope, &file, out).await
         }
-        OutsideCommand::Revocations { key, list } => revocations(&client, key, &list, out).await,
-        OutsideCommand::Remove { key, reason } => remove(&client, key, &reason, out).await,
+        OutsideCommand::Revocations { issuer, list } => revocations(&client, issuer, &list, out).await,
+        OutsideCommand::Remove { issuer, reason } => remove(&client, issuer, &reason, out).await,
     }
 }
 

@@ -29,7 +29,7 @@ pub enum ReleaseCommand {
         version: String,
         /// Private key on P-256, PKCS#8 PEM, mode 0600
         #[arg(long, value_name = "FILE")]
-        key: PathBuf,
+        release_key: PathBuf,
         /// File for the signed list
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
@@ -54,7 +54,9 @@ pub enum ReleaseCommand {
 /// Runs the group.
 pub fn run(args: ReleaseArgs, out: Out) -> Result<(), Error> {
     match args.command {
-        ReleaseCommand::Sign { version, key, out: to, files } => sign(&version, &key, &to, &files, out),
+        ReleaseCommand::Sign { version, release_key, out: to, files } => {
+            sign(&version, &release_key, &to, &files, out)
+        }
         ReleaseCommand::Verify { manifest, pin, files } => verify(&manifest, pin, &files, out),
     }
 }

@@ -339,6 +339,7 @@ fn rotation_text(trust: &TrustStatus) -> String {
     table.render()
 }
 
+/// Reads the first certificate of a PEM file, DER.
 pub fn certificate(path: &Path) -> Result<Vec<u8>, Error> {
     let len = std::fs::metadata(path).map_err(Error::file(path))?.len();
     if len > PEM_LEN_MAX {

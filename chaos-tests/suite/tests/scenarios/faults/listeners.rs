@@ -186,8 +186,8 @@ pub fn a_flood_of_handshakes_requests_and_noise_stops_no_command_and_moves_nothi
     let (api, quic) = (configured(fed, NODE, "api")?, configured(fed, NODE, "quic")?);
     let (bundle, url) = (fed.home().join("ca/bundle.pem"), format!("{}/v1/certificates", fed.api(NODE)?));
     let (over, sent) = (AtomicBool::new(false), AtomicU64::new(0));
+    let going = || !over.load(Ordering::Relaxed);
     std::thread::scope(|scope| {
-        let going = || !over.load(Ordering::Relaxed);
         for _ in 0..8 {
             scope.spawn(|| {
                 let mut held = std::collections::VecDeque::new();

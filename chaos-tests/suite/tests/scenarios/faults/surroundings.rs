@@ -140,7 +140,7 @@ fn a_program_that_is_not_the_released_one_does_not_start(
     }
     let sign = |key: &str, list: &str, program: &Path| -> Result<String> {
         let (key, list, program) = (path(key), path(list), program.display().to_string());
-        let args = ["release", "sign", "--version", "0.1.0", "--key", &key, "--out", &list, &program];
+        let args = ["release", "sign", "--version", "0.1.0", "--release-key", &key, "--out", &list, &program];
         Ok(fed.eport(&args)?.ok_json()?["pin"].as_str().context("pin")?.to_owned())
     };
     let pin = sign("release.key", "good", &program)?;
