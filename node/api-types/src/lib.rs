@@ -31,6 +31,7 @@ mod users;
 mod verification;
 
 pub use certificates::{
+    BatchedCertificate, BatchedRequest, CERTIFICATE_BATCH_MAX, CertificateBatch, CertificateBatchAnswer,
     CertificateImport, CertificateItem, CertificateRequest, DistrustRequest, ExamineAnswer, ExamineRequest,
     RevocationRequest, RevokedItem,
 };
@@ -74,8 +75,9 @@ pub use tables::{
 pub use tail_import::{Place, TailImport, TailProgress};
 pub use tails::{TailCounts, TailDetail, TailDiscard, TailItem, TailRecord, TailResubmit, TailResubmitted};
 pub use trust::{
-    IssuerRequest, LedgerHead, RootListItem, RotationItem, RotationMaterial, RotationRequest, TrustCa,
-    TrustMember, TrustStatus,
+    IssuerRequest, LedgerHead, OutsideItem, OutsideList, OutsideListTaken, OutsideRemovalRequest,
+    OutsideRequest, RootListItem, RotationItem, RotationMaterial, RotationRequest, TrustCa, TrustMember,
+    TrustStatus,
 };
 pub use users::{
     AccessLine, AccessSegment, AccessSegments, BindRequest, DelegationEnd, DelegationItem, DelegationRequest,

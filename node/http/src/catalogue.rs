@@ -311,10 +311,34 @@ pub const ROUTES: &[Route] = &[
         "A step of the rotation of a root or an issuing CA: {\"step\", \"version\", \"material\"?, \"without\"?, \"force\"?}",
     ),
     post(
+        "/v1/certificates:batch",
+        JSON,
+        "Issue up to 256 certificates at the primary of the CA's platform: {\"platform\", \"requests\": [{\"csr\", \"subject\", \"profile\"?, \"days\"?}]}; each is answered for itself",
+    ),
+    post(
         "/v1/trust/issuers",
         JSON,
         "Add the issuing CA of a platform that has none: {\"version\", \"certificate\", \"since_epoch\"?}",
     ),
+    post(
+        "/v1/trust/outside",
+        JSON,
+        "Register a CA outside the federation: {\"version\", \"certificate\", \"challenge\", \"proof\"}; its scope stands in the challenge that its key signed",
+    ),
+    post(
+        "/v1/trust/outside/{key}/removal",
+        JSON,
+        "Remove an outside CA and distrust its key for ever: {\"version\", \"reason\"}",
+    ),
+    Route {
+        method: "put",
+        path: "/v1/trust/outside/{key}/revocations",
+        open: Open::Certificate,
+        summary: "Bring the newest revocation list of an outside CA, DER; it proves itself",
+        query: &[],
+        body: "application/octet-stream",
+        answer: JSON,
+    },
     get(
         "/v1/platforms/{region}/enrolment-tokens",
         &[],

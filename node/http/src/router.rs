@@ -4,10 +4,10 @@ use crate::problem::ApiError;
 use crate::state::Api;
 use crate::{
     access_api, backup_api, backup_sets, catalogs_api, certificates_api, custody_api, documents_api,
-    drills_api, enrol_api, erasures_api, est, examine_api, gate, hosting_api, join_api, journal_api, openapi,
-    operators_api, packs_api, plan_api, platforms_api, recovery_api, removal_api, session_api, signing,
-    status_api, system, tables_api, tables_life, tables_reading, tables_where, tail_import_api, tails_api,
-    trust_api, users_api,
+    drills_api, enrol_api, erasures_api, est, examine_api, gate, hosting_api, issue_batch, join_api,
+    journal_api, openapi, operators_api, outside_api, packs_api, plan_api, platforms_api, recovery_api,
+    removal_api, session_api, signing, status_api, system, tables_api, tables_life, tables_reading,
+    tables_where, tail_import_api, tails_api, trust_api, users_api,
 };
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
@@ -38,6 +38,9 @@ pub fn router(api: Api) -> Router {
         .route("/v1/trust", get(trust_api::show))
         .route("/v1/trust/rotation", post(trust_api::rotate))
         .route("/v1/trust/issuers", post(trust_api::add_issuer))
+        .route("/v1/trust/outside", post(outside_api::add))
+        .route("/v1/trust/outside/{key}/removal", post(outside_api::remove))
+        .route("/v1/trust/outside/{key}/revocations", put(outside_api::revocations))
         .route("/v1/federation", get(system::federation))
         .route("/v1/nodes", get(system::nodes).post(recovery_api::add_node))
         .route("/v1/nodes:join", post(join_api::join))
@@ -95,6 +98,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/platforms/{region}/documents/{doc_id}/bodies", get(documents_api::bodies))
         .route("/v1/platforms/{region}/erasures", get(erasures_api::list).post(erasures_api::order))
         .route("/v1/certificates", post(certificates_api::issue))
+        .route("/v1/certificates:batch", post(issue_batch::batch))
         .route("/v1/certificates:verify", post(examine_api::verify))
         .route("/v1/certificates:import", post(certificates_api::import))
         .route("/v1/certificates:distrust", post(certificates_api::distrust))
@@ -180,8 +184,10 @@ async fn guard(State(api): State<Api>, request: Request, next: Next) -> Response
         "/v1/platforms/{region}/documents:batch" | "/v1/tables/{name}/versions" => api.config.body_len_max,
         "/v1/platforms/{region}/documents" | "/v1/platforms/{region}/documents:check" => DOCUMENT_BODY,
         "/v1/platforms/{region}/tails/{id}/content" => crate::tail_import_api::PART_LEN_MAX,
-        // Every issuing CA of a province under a new root.
-        "/v1/trust/rotation" => DOCUMENT_BODY,
+        // Requests of a batch; every issuing CA of a province under a new root.
+        "/v1/certificates:batch" | "/v1/trust/rotation" | "/v1/trust/outside/{key}/revocations" => {
+            DOCUMENT_BODY
+        }
         _ => SMALL_BODY,
     };
     let announced = request

@@ -65,6 +65,8 @@ pub async fn run(config: Config, config_path: PathBuf, telemetry: Telemetry) -> 
 }
 
 async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running, Exit> {
+    crate::release::check(&config.release)?;
+    crate::custody::guard(config);
     let clock = Clock::start();
     let fresh = eport_store::NodeFile::read(&config.node.data_dir)?.is_none();
     refuse_used_id(config, fresh)?;

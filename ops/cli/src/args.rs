@@ -2,7 +2,7 @@
 
 use crate::commands::{
     access_log, approval, backup, ca, cert, context, delegation, demo, dev, doc, drill, init, journal, node,
-    pack, plan, platform, quorum, role, session, simple, site, status, table, tail, user,
+    pack, plan, platform, quorum, release, role, session, simple, site, status, table, tail, user,
 };
 use crate::lang::Lang;
 use clap::{Args, Parser, Subcommand};
@@ -145,6 +145,8 @@ pub enum Command {
     Setting(user::SettingArgs),
     /// Keep addresses and certificates of federations
     Context(context::ContextArgs),
+    /// Sign what a release consists of, and verify programs against it; offline
+    Release(release::ReleaseArgs),
     /// Explain an error code in both languages
     Explain(simple::ExplainArgs),
     /// Print the completion script of a shell

@@ -54,7 +54,7 @@ pub fn run(argv: Vec<OsString>) -> u8 {
 async fn dispatch(cli: Cli, out: Out) -> Result<(), Error> {
     use commands::{
         access_log, approval, backup, ca, cert, context, delegation, demo, dev, doc, drill, init, journal,
-        node, pack, plan, platform, quorum, role, session, simple, site, status, table, tail, user,
+        node, pack, plan, platform, quorum, release, role, session, simple, site, status, table, tail, user,
     };
     let global = &cli.global;
     match cli.command {
@@ -88,6 +88,7 @@ async fn dispatch(cli: Cli, out: Out) -> Result<(), Error> {
         Command::Whoami => session::whoami(global, out).await,
         Command::Setting(args) => user::setting(args, global, out).await,
         Command::Context(args) => context::run(args, global, out),
+        Command::Release(args) => release::run(args, out),
         Command::Explain(args) => simple::explain(&args, out),
         Command::Completion(args) => simple::completion(&args, out),
         Command::Version => simple::version(global, out).await,

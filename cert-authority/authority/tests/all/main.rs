@@ -5,6 +5,7 @@
 mod authority;
 mod ceremony;
 mod kit;
+mod outside;
 mod rules;
 mod status;
 mod succession;

@@ -16,6 +16,7 @@ mod links;
 mod matrix;
 mod moves;
 mod operators;
+mod outside;
 mod quorum;
 mod renewal;
 mod rivals;

@@ -1,6 +1,7 @@
 //! `eport cert`: certificates of the federation's CAs.
 
 use super::enrol::{self, RenewArgs, TokenArgs};
+use super::issue_all::IssueAllArgs;
 use crate::args::Global;
 use crate::commands::cert_directory::DirectoryOptions;
 use crate::connect;
@@ -30,6 +31,8 @@ pub struct CertArgs {
 pub enum CertCommand {
     /// Issue a certificate at the primary of the CA's platform
     Issue(IssueArgs),
+    /// Issue many certificates from requests of keys made elsewhere, 256 at a time
+    IssueAll(IssueAllArgs),
     /// List the certificates of a platform's CAs, or of one subject at every platform
     List {
         /// The platform; default every platform
@@ -172,6 +175,7 @@ pub async fn run(args: CertArgs, global: &Global, out: Out) -> Result<(), Error>
     let client = connect::client(global)?;
     match args.command {
         CertCommand::Issue(args) => issue(&client, &args, out).await,
+        CertCommand::IssueAll(args) => super::issue_all::run(&client, &args, out).await,
         CertCommand::List { platform, subject } => {
             let items = list(&client, platform, subject.as_deref()).await?;
             out.items(&items, || {

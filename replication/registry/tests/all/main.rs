@@ -10,6 +10,7 @@ mod keys;
 mod model;
 mod moves;
 mod operators;
+mod outside;
 mod placements;
 mod quotas;
 mod recover;
