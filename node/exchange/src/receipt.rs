@@ -27,6 +27,8 @@ pub struct Part {
     pub message: Digest,
     /// Digest of its part.
     pub digest: Digest,
+    /// Length of its part in bytes.
+    pub bytes: u32,
     /// The version of the document in which it was last sent something.
     pub version: u32,
     /// The state in which it gets its part; `None`: at once.

@@ -95,11 +95,9 @@ impl Purpose {
     /// The connection that carries this purpose.
     pub const fn class(self) -> Class {
         match self {
-            Purpose::Forward
-            | Purpose::Catalog
-            | Purpose::Tail
-            | Purpose::Checkpoint
-            | Purpose::Exchange => Class::Bulk,
+            Purpose::Forward | Purpose::Catalog | Purpose::Tail | Purpose::Checkpoint | Purpose::Exchange => {
+                Class::Bulk
+            }
             _ => Class::Control,
         }
     }

@@ -8,6 +8,7 @@ mod custody;
 mod drills;
 mod durability;
 mod enrolment;
+mod exchange;
 mod faults;
 mod isolated;
 mod keep;

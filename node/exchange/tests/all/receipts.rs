@@ -17,6 +17,7 @@ fn part(agency: &str, role: Role, version: u32) -> Part {
         state: AgencyState::Queued,
         message: Digest::of(agency.as_bytes()),
         digest: Digest::of(b"part"),
+        bytes: 4,
         version,
         after: None,
         sent: true,
