@@ -270,6 +270,8 @@ impl Channel {
                         Ok(()) = registry.changed() => self.sender.try_now(),
                         () = tokio::time::sleep(pause) => {}
                     }
+                    // Many records a second are one look.
+                    tokio::time::sleep(Duration::from_millis(5)).await;
                 }
             }
             self.view.waiting = self.sender.waiting() as u64;

@@ -154,7 +154,12 @@ impl Outbox<'_> {
             part.row = self.deliver(overlay, part, document, n).to_vec();
             return Ok(());
         }
-        let key = rows::outbox(part.at, lane, self.time, n, &part.message);
+        // Without a route it lies by agency, so that one that nobody attaches hides no other.
+        let lane = match part.at {
+            Some(_) => lane.to_owned(),
+            None => format!("{}|{lane}", part.agency),
+        };
+        let key = rows::outbox(part.at, &lane, self.time, n, &part.message);
         let row = OutboxRow {
             id: part.message,
             kind: Kind::Document,

@@ -1,7 +1,8 @@
 //! State rows of the exchange: their keys and values.
 //!
 //! ```text
-//! x/o/REGION/LANE 0 TIME N ID8      outbox: what waits for a platform, or for a route ("------")     OutboxRow
+//! x/o/REGION/LANE 0 TIME N ID8      outbox: what waits for a platform                                OutboxRow
+//! x/o/------/AGENCY|LANE 0 TIME N ID8   what waits for an agency to be attached somewhere            OutboxRow
 //! x/n/AGENCY 0 TIME N ID8           inbox of an agency attached here                                 the message's id
 //! x/i/ID                            a message that came here, or is for an agency here               IdRow
 //! x/m/AGENCY 0 OWNER DOC_ID 0 VERSION (u32)   the message that carried this version to the agency    the message's id

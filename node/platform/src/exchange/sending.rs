@@ -231,20 +231,20 @@ impl Platform {
     /// Gives a route to what had none, a bounded number of rows; true when there may be more.
     pub async fn route_waiting(&self) -> Result<bool, ExchangeError> {
         let (routes, owner) = (self.inner.config.routes.clone(), self.region());
-        let mut due: Vec<(Bytes, OutboxRow, String, String, u32)> = Vec::new();
-        for lane in self.lanes(None)? {
-            // An agency that nobody attaches must not hide the others behind it: one look a lane and agency would be a row of its
-            // own; here a bounded scan is enough, since rows of attached agencies leave at once.
-            for (key, value) in self.inner.log.scan(&rows::lane_of(None, &lane), None, ROUTE_SCAN)? {
+        let mut due = Vec::new();
+        for waiting in self.lanes(None)? {
+            let Some((agency, lane)) = waiting.split_once('|') else { continue };
+            if routes.route(agency, owner).is_none() {
+                continue;
+            }
+            for (key, value) in self.inner.log.scan(&rows::lane_of(None, &waiting), None, ROUTED_MAX)? {
                 let row: OutboxRow = rows::decode(&key, &value)?;
-                let Matter::Part { doc_id, doc_version } = row.matter.clone() else { continue };
-                let Recipient::Agency(agency) = &row.recipient else { continue };
-                if routes.route(agency, owner).is_some() {
-                    due.push((key, row, lane.clone(), doc_id, doc_version));
+                if let Matter::Part { doc_id, doc_version } = row.matter.clone() {
+                    due.push((key, row, lane.to_owned(), doc_id, doc_version));
                 }
-                if due.len() >= ROUTED_MAX {
-                    break;
-                }
+            }
+            if due.len() >= ROUTED_MAX {
+                break;
             }
         }
         due.truncate(ROUTED_MAX);
@@ -295,9 +295,6 @@ impl Platform {
         Ok(true)
     }
 }
-
-/// Rows of one lane that are looked at for a route at once.
-const ROUTE_SCAN: usize = 2_048;
 
 /// The request behind a record of the exchange.
 pub(crate) fn request(id: String, caller: &str, body: Option<u16>, time: Timestamp) -> RequestRef {

@@ -12,7 +12,6 @@ use eport_api_types::{
 };
 use eport_exchange::{AgencyFacts, Dispatch, Facts, Passage, Source, why};
 use eport_model::{Digest, Draft, Effect, Epoch, RecordKind, RegionCode, Timestamp};
-use std::collections::BTreeMap;
 use std::sync::PoisonError;
 
 /// Dead letters and alerts listed at once.

@@ -2,9 +2,9 @@
 //!
 //! ```toml
 //! [[rule]]
-//! doc_type = "arrival_report"            # absent: every type
-//! field = "port"                         # a member of the body, or a JSON pointer into it
-//! equals = "CNCAN"
+//! doc_type = "a_type"                    # absent: every type
+//! field = "a_field"                      # a member of the body, or a JSON pointer into it
+//! equals = "VALUE"
 //! receipts = [{ kind = "TECH_ACK", code = "E1" }, { code = "01", text = "accepted", delay_ms = 200 }]
 //! ```
 //!
