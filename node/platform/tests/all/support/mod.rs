@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 
-pub const CONTRACT: &str = include_str!("../../../packs/arrival_report/examples/valid/contract.json");
+pub const CONTRACT: &str = include_str!("../../../../packs/arrival_report/examples/valid/contract.json");
 
 #[derive(Default)]
 pub struct Journal {
