@@ -2,7 +2,6 @@
 
 use crate::support::*;
 use bytes::Bytes;
-use eport_agent::PlatformStatus;
 use eport_documents::State;
 use eport_exchange::{
     Document, Done, Head, Kind, Message, Offer, Receipt, ReceiptKind, Recipient, Refused, Source, Taken,
@@ -345,5 +344,4 @@ async fn a_receipt_and_an_amendment_of_one_document_take_turns() {
     let versions = h.platform.versions(&doc_id).unwrap();
     let states: Vec<&str> = versions.iter().map(|v| v.state.as_str()).collect();
     assert_eq!(states, ["ACCEPTED", "DISPATCHED"]);
-    let _: &PlatformStatus = &h.platform.status().borrow();
 }

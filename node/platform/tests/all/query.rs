@@ -95,8 +95,9 @@ async fn a_lodger_sees_and_counts_only_what_it_lodged() {
     let key = DocumentQuery { key: Some("91440100MA5ABCD19J|arrival_report|R-1|1".into()), ..query(None) };
     assert_eq!(h.platform.list(&key, &own).unwrap().items.len(), 1);
     assert!(h.platform.list(&key, &stranger).unwrap().items.is_empty());
-    assert_eq!(h.platform.lodged_by("E20180000000000001").unwrap(), Some(caller().lodged_by));
-    assert_eq!(h.platform.lodged_by("E20180000000000099").unwrap(), None);
+    assert!(h.platform.visible(&own, "E20180000000000001").unwrap());
+    assert!(!h.platform.visible(&stranger, "E20180000000000001").unwrap());
+    assert!(!h.platform.visible(&Scope::All, "E20180000000000099").unwrap());
 }
 
 #[tokio::test]
