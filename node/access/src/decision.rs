@@ -230,7 +230,16 @@ fn agency(action: Action, context: &Context) -> Result<Permit, Denied> {
             Some(here) if !context.places.is_empty() && !context.places.contains(&here) => {
                 forbidden("the agency reads on other platforms only")
             }
-            _ => Ok(Permit::All),
+            // Of each document its own part, of events those of its documents.
+            _ => Ok(Permit::OwnOnly),
+        },
+        Action::AnswerDocuments => match context.platform {
+            // Only what an operator has listed answers: a certificate alone attaches nobody.
+            _ if context.standing != Standing::Listed => forbidden("the registry does not list the agency"),
+            Some(here) if !context.places.is_empty() && !context.places.contains(&here) => {
+                forbidden("the agency is attached to other platforms only")
+            }
+            _ => Ok(Permit::OwnOnly),
         },
         Action::ReadFederation | Action::ReadTables | Action::Session => Ok(Permit::All),
         Action::LodgeDocument => forbidden("agencies answer documents, they lodge none"),
@@ -273,8 +282,8 @@ mod tests {
     fn every_action_is_decided_for_every_kind_of_subject() {
         let production = known(&[OperatorRole::Administrator]);
         for (action, expected) in Action::ALL.into_iter().zip([
-            "--a-", "-aoa", "-a-a", "aaaa", "aaaa", "-a--", "-a--", "-a--", "-a--", "-a--", "-a--", "-a--",
-            "-ao-", "-a--", "-aaa", "a---",
+            "--a-", "-aoo", "-a-o", "aaaa", "aaaa", "-a--", "-a--", "-a--", "-a--", "-a--", "-a--", "-a--",
+            "-ao-", "-a--", "-aaa", "a---", "---o",
         ]) {
             assert_eq!(row(action, &production), expected, "{action:?}");
         }
@@ -288,16 +297,16 @@ mod tests {
             let may = |a: &Action| decide(&"operator/x".parse().unwrap(), *a, &c).is_ok();
             Action::ALL.iter().map(|a| if may(a) { 'x' } else { '.' }).collect()
         };
-        //            lodge list events fed tables inspect audit publish platform nodes certs users delegate approve session
+        //            lodge list events fed tables inspect audit publish platform nodes certs users delegate approve session forward answer
         let expected = [
-            (OperatorRole::Administrator, ".xxxxxxxxxxxxxx."),
-            (OperatorRole::Approver, "...xxx.......xx."),
-            (OperatorRole::Publisher, "...xxx.x......x."),
-            (OperatorRole::SystemAdministrator, "...xxx..xx...xx."),
-            (OperatorRole::SecurityAdministrator, "...xxx....xxxxx."),
-            (OperatorRole::Auditor, "...xxxx.......x."),
-            (OperatorRole::PlatformOperator, ".xxxxx..x.....x."),
-            (OperatorRole::Lodger, "xx.xxx........x."),
+            (OperatorRole::Administrator, ".xxxxxxxxxxxxxx.."),
+            (OperatorRole::Approver, "...xxx.......xx.."),
+            (OperatorRole::Publisher, "...xxx.x......x.."),
+            (OperatorRole::SystemAdministrator, "...xxx..xx...xx.."),
+            (OperatorRole::SecurityAdministrator, "...xxx....xxxxx.."),
+            (OperatorRole::Auditor, "...xxxx.......x.."),
+            (OperatorRole::PlatformOperator, ".xxxxx..x.....x.."),
+            (OperatorRole::Lodger, "xx.xxx........x.."),
         ];
         for (role, row) in expected {
             assert_eq!(rights(role), row, "{role:?}");
@@ -391,13 +400,21 @@ mod tests {
     }
 
     #[test]
+    fn an_agency_that_nobody_listed_answers_nothing() {
+        for standing in [Standing::Unlisted, Standing::Suspended] {
+            let c = Context { standing, development: true, ..known(&[]) };
+            assert_eq!(row(Action::AnswerDocuments, &c), "----", "{standing:?}");
+        }
+    }
+
+    #[test]
     fn an_agency_bound_to_platforms_reads_there_only() {
         let here = |places: &[&str]| Context {
             places: places.iter().map(|p| p.parse().unwrap()).collect(),
             ..known(&[])
         };
-        for (places, expected) in [(&[][..], 'a'), (&["440300"], 'a'), (&["440100"], '-')] {
-            for action in [Action::ListDocuments, Action::ReadEvents] {
+        for (places, expected) in [(&[][..], 'o'), (&["440300"], 'o'), (&["440100"], '-')] {
+            for action in [Action::ListDocuments, Action::ReadEvents, Action::AnswerDocuments] {
                 assert!(row(action, &here(places)).ends_with(expected), "{places:?} {action:?}");
             }
         }

@@ -12,6 +12,7 @@ mod documents;
 mod drills;
 mod enrolment;
 mod erasures;
+mod exchange;
 mod hosting;
 mod instant;
 mod journal;
@@ -50,6 +51,10 @@ pub use enrolment::{
     TokenRequest,
 };
 pub use erasures::{BodyItem, EraseBody, EraseRequest, ErasureItem};
+pub use exchange::{
+    AgencyItem, AgencyPart, ChannelItem, DeadLetter, DeadLetters, DocumentTrace, ExchangeStatus, InboxAck,
+    InboxItem, InboxSummary, ReceiptAlert, ReceiptAnswer, ReceiptRequest, ResendAnswer, WhyItem,
+};
 pub use hosting::{CopyUsage, PlatformUsage, QuotaItem, QuotaRequest, UsageMissing, UsageReport};
 pub use instant::{from_rfc3339, rfc3339};
 pub use journal::{EpochSpan, JournalHead, JournalSigned, JournalVerify, PlatformVerify, ReplicaDigest};

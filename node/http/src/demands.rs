@@ -59,6 +59,7 @@ const DOCUMENTS: &[Action] = &[Action::ListDocuments];
 const LODGE: &[Action] = &[Action::LodgeDocument];
 const SESSION: &[Action] = &[Action::Session];
 const DELEGATE: &[Action] = &[Action::Delegate];
+const ANSWER: &[Action] = &[Action::AnswerDocuments];
 const OWN_PROOF: &[Action] = &[];
 
 /// Every route that is not open to anybody.
@@ -125,7 +126,15 @@ pub const DEMANDS: &[Demand] = &[
     get("/v1/platforms/{region}/documents/{doc_id}", DOCUMENTS),
     get("/v1/platforms/{region}/documents/{doc_id}/versions", DOCUMENTS),
     get("/v1/platforms/{region}/documents/{doc_id}/receipts", DOCUMENTS),
+    get("/v1/platforms/{region}/documents/{doc_id}/trace", DOCUMENTS),
     get("/v1/platforms/{region}/documents/{doc_id}/bodies", PLATFORM),
+    get("/v1/platforms/{region}/exchange", INSPECT),
+    get("/v1/platforms/{region}/exchange/dead-letters", INSPECT),
+    post("/v1/platforms/{region}/exchange/dead-letters/{msg_id}/resend", PLATFORM),
+    get("/v1/agencies", FEDERATION),
+    get("/v1/agencies/{agency}/inbox", ANSWER),
+    post("/v1/agencies/{agency}/inbox/{msg_id}/ack", ANSWER),
+    post("/v1/agencies/{agency}/receipts", ANSWER),
     get("/v1/platforms/{region}/erasures", PLATFORM),
     post("/v1/platforms/{region}/erasures", PLATFORM),
     get("/v1/platforms/{region}/events", &[Action::ReadEvents]),
@@ -291,6 +300,7 @@ mod tests {
                 .collect();
             for route in changes {
                 let fine = route.contains("/documents")
+                    || (route.contains("/agencies/") && who.starts_with("agency/"))
                     || route.contains("/delegations")
                     || route.contains("/session");
                 assert!(fine, "{who}: {route}");

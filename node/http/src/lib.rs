@@ -8,6 +8,7 @@
 
 mod access_api;
 mod access_log;
+mod agencies_api;
 mod auth;
 mod backup_api;
 mod backup_sets;
@@ -27,6 +28,8 @@ mod enrol_api;
 mod erasures_api;
 mod est;
 mod examine_api;
+mod exchange;
+mod exchange_api;
 mod expiry;
 mod extract;
 mod federation;
@@ -74,12 +77,14 @@ mod tails_api;
 mod trust_api;
 mod users_api;
 mod verification;
+mod withdrawals;
 mod words;
 
 pub use caller::{Caller, Shown};
 pub use catalogue::{Open, ROUTES, Route};
 pub use demands::{DEMANDS, Demand};
 pub use desk::{ACCESS_LOG_DIR, Desk, follow as follow_access, store_floor, stored_floor};
+pub use exchange::{Door, RegistryRoutes, follow as follow_exchange};
 pub use forward::Receiver;
 pub use listener::{serve, serve_plain};
 pub use lists::{Lists, follow as follow_lists};

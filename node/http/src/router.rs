@@ -3,11 +3,11 @@
 use crate::problem::ApiError;
 use crate::state::Api;
 use crate::{
-    access_api, backup_api, backup_sets, catalogs_api, certificates_api, custody_api, documents_api,
-    drills_api, enrol_api, erasures_api, est, examine_api, gate, hosting_api, issue_batch, join_api,
-    journal_api, openapi, operators_api, outside_api, packs_api, plan_api, platforms_api, recovery_api,
-    removal_api, session_api, signing, status_api, system, tables_api, tables_life, tables_reading,
-    tables_where, tail_import_api, tails_api, trust_api, users_api,
+    access_api, agencies_api, backup_api, backup_sets, catalogs_api, certificates_api, custody_api,
+    documents_api, drills_api, enrol_api, erasures_api, est, examine_api, exchange_api, gate, hosting_api,
+    issue_batch, join_api, journal_api, openapi, operators_api, outside_api, packs_api, plan_api,
+    platforms_api, recovery_api, removal_api, session_api, signing, status_api, system, tables_api,
+    tables_life, tables_reading, tables_where, tail_import_api, tails_api, trust_api, users_api,
 };
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
@@ -90,6 +90,14 @@ pub fn router(api: Api) -> Router {
         .route("/v1/platforms/{region}/documents/{doc_id}", get(documents_api::show))
         .route("/v1/platforms/{region}/documents/{doc_id}/versions", get(documents_api::versions))
         .route("/v1/platforms/{region}/documents/{doc_id}/receipts", get(documents_api::receipts))
+        .route("/v1/platforms/{region}/documents/{doc_id}/trace", get(exchange_api::trace))
+        .route("/v1/platforms/{region}/exchange", get(exchange_api::status))
+        .route("/v1/platforms/{region}/exchange/dead-letters", get(exchange_api::dead_letters))
+        .route("/v1/platforms/{region}/exchange/dead-letters/{msg_id}/resend", post(exchange_api::resend))
+        .route("/v1/agencies", get(agencies_api::list))
+        .route("/v1/agencies/{agency}/inbox", get(agencies_api::inbox))
+        .route("/v1/agencies/{agency}/inbox/{msg_id}/ack", post(agencies_api::acknowledge))
+        .route("/v1/agencies/{agency}/receipts", post(agencies_api::receipt))
         .route("/v1/platforms/{region}/events", get(documents_api::events))
         .route("/v1/platforms/{region}/journal/head", get(journal_api::head))
         .route("/v1/platforms/{region}/journal/signatures", post(journal_api::sign))

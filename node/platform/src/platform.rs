@@ -53,6 +53,12 @@ pub(crate) struct Inner {
     gate: Arc<Gate>,
     /// Tokens and requests that somebody is about to use or decide.
     pub(crate) claims: Arc<crate::enrolments::Claims>,
+    /// References and ids whose rows are being decided.
+    pub(crate) turns: Arc<crate::turns::Turns>,
+    /// What the pump last saw of each channel.
+    pub(crate) channels: std::sync::Mutex<std::collections::BTreeMap<RegionCode, crate::ChannelView>>,
+    /// Counts rows of the exchange within a millisecond.
+    pub(crate) made: std::sync::atomic::AtomicU32,
 }
 
 /// One input of a batch: judged, or answered already.
@@ -71,6 +77,7 @@ impl Platform {
         config: Config,
     ) -> Self {
         let (jobs, receiver) = mpsc::channel(JOBS_MAX);
+        let (turns, returned) = crate::turns::Turns::new();
         let sequencer = Sequencer::new(
             log.clone(),
             packs.clone(),
@@ -78,6 +85,7 @@ impl Platform {
             clock.clone(),
             config.clone(),
             receiver,
+            (turns.clone(), returned),
         );
         tokio::spawn(sequencer.run());
         let documents = Arc::new(Semaphore::new(config.documents_max));
@@ -85,8 +93,22 @@ impl Platform {
         let resubmitting = tokio::sync::Mutex::new(());
         let gate = config.hosting.gate(log.region());
         let claims = Arc::default();
-        let inner =
-            Inner { log, packs, tables, clock, config, jobs, documents, resubmitting, held, gate, claims };
+        let inner = Inner {
+            log,
+            packs,
+            tables,
+            clock,
+            config,
+            jobs,
+            documents,
+            resubmitting,
+            held,
+            gate,
+            claims,
+            turns,
+            channels: Default::default(),
+            made: Default::default(),
+        };
         Self { inner: Arc::new(inner) }
     }
 

@@ -12,6 +12,7 @@ use crate::numbers::Numbers;
 use crate::platform::{Clock, SharedTables};
 use crate::rules::{Moment, Promise, Rules, Verdict};
 use crate::served::Served;
+use crate::turns::Turns;
 use crate::{Config, Error};
 use bytes::Bytes;
 use eport_agent::{Pending, PlatformStatus};
@@ -32,6 +33,7 @@ const APPLIED_SO_FAR: u64 = 0;
 struct InFlight {
     item: Item,
     doc_id: DocId,
+    state: State,
     warnings: Vec<Failure>,
     outcome: oneshot::Receiver<Outcome>,
 }
@@ -60,6 +62,10 @@ pub(crate) struct Sequencer {
     repeats: FuturesUnordered<Repeats>,
     /// References with a record in flight, and who waits behind it.
     busy: HashMap<Bytes, VecDeque<Item>>,
+    /// References in use, here or by the exchange.
+    turns: Arc<Turns>,
+    /// References that the exchange has given back and somebody here waits for.
+    returned: mpsc::UnboundedReceiver<Bytes>,
     /// In journal order, mostly.
     parked: VecDeque<Parked>,
     confirming: FuturesUnordered<Confirmed>,
@@ -77,6 +83,7 @@ impl Sequencer {
         clock: Clock,
         config: Config,
         jobs: mpsc::Receiver<Job>,
+        (turns, returned): (Arc<Turns>, mpsc::UnboundedReceiver<Bytes>),
     ) -> Self {
         Self {
             parked: VecDeque::new(),
@@ -84,7 +91,14 @@ impl Sequencer {
             gate: config.hosting.gate(log.region()),
             served: Served::default(),
             status: log.status(),
-            rules: Rules { log: log.clone(), packs, tables, numbers: Numbers::default() },
+            rules: Rules {
+                log: log.clone(),
+                packs,
+                tables,
+                numbers: Numbers::default(),
+                routes: config.routes.clone(),
+                made: 0,
+            },
             log,
             clock,
             config,
@@ -93,6 +107,8 @@ impl Sequencer {
             flight: VecDeque::new(),
             repeats: FuturesUnordered::new(),
             busy: HashMap::new(),
+            turns,
+            returned,
             last_time: Timestamp::default(),
             last_done: JournalIndex::ZERO,
         }
@@ -105,7 +121,7 @@ impl Sequencer {
         let mut every = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
         every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            let Self { flight, repeats, confirming, parked, status, jobs, .. } = &mut self;
+            let Self { flight, repeats, confirming, parked, status, jobs, returned, .. } = &mut self;
             tokio::select! {
                 biased;
                 outcome = first_outcome(flight) => self.settle_first(outcome),
@@ -115,6 +131,7 @@ impl Sequencer {
                 Some(outcome) = confirming.next(), if !confirming.is_empty() => self.settle_parked(outcome),
                 // Acknowledgements of backups show in the status; while something waits for them, each change is a reason to ask.
                 Ok(()) = status.changed(), if !parked.is_empty() && confirming.is_empty() => self.ask_for_parked(),
+                Some(reference) = returned.recv() => self.resume(&reference),
                 job = jobs.recv() => match job {
                     Some(job) => self.ready.extend(job.items()),
                     None => return,
@@ -150,7 +167,7 @@ impl Sequencer {
     }
 
     fn settle_first(&mut self, outcome: Option<Outcome>) {
-        let Some(InFlight { item, doc_id, warnings, .. }) = self.flight.pop_front() else { return };
+        let Some(InFlight { item, doc_id, state, warnings, .. }) = self.flight.pop_front() else { return };
         self.release(&item.document.reference.clone());
         match outcome {
             Some(Outcome::Done { position, durability }) => {
@@ -158,7 +175,7 @@ impl Sequencer {
                 let stored = Stored {
                     doc_id: doc_id.to_string(),
                     doc_version: item.document.key.doc_version,
-                    state: State::Checked,
+                    state,
                     position,
                     durability,
                     warnings,
@@ -253,6 +270,11 @@ impl Sequencer {
 
     /// Ends the wait of those behind a reference: they are decided afresh.
     fn release(&mut self, reference: &Bytes) {
+        self.turns.give(reference);
+        self.resume(reference);
+    }
+
+    fn resume(&mut self, reference: &Bytes) {
         if let Some(waiting) = self.busy.remove(reference) {
             self.ready.extend(waiting);
         }
@@ -281,10 +303,10 @@ impl Sequencer {
         for (item, row) in group.into_iter().zip(rows) {
             let verdict = self.rules.decide(&item.document, row, &moment);
             match verdict.unwrap_or_else(|error| Verdict::Settle(failed(&error))) {
-                Verdict::Propose { draft, doc_id, warnings } => {
+                Verdict::Propose { draft, doc_id, state, warnings } => {
                     moment.index = moment.index.next();
                     drafts.push(*draft);
-                    proposed.push((item, doc_id, warnings));
+                    proposed.push((item, doc_id, state, warnings));
                 }
                 Verdict::Repeat(stored) => {
                     self.release(&item.document.reference.clone());
@@ -349,6 +371,11 @@ impl Sequencer {
                 waiting.push_back(item);
                 continue;
             }
+            if !self.turns.take(&item.document.reference) {
+                // A receipt for one of its versions is being written: it is told when that is done.
+                self.busy.insert(item.document.reference.clone(), [item].into());
+                continue;
+            }
             self.busy.insert(item.document.reference.clone(), VecDeque::new());
             bytes += item.document.weight();
             group.push(item);
@@ -379,7 +406,7 @@ impl Sequencer {
     fn propose(
         &mut self,
         mut drafts: Vec<Draft>,
-        proposed: Vec<(Item, DocId, Vec<Failure>)>,
+        proposed: Vec<(Item, DocId, State, Vec<Failure>)>,
         moment: &Moment,
     ) {
         let time = moment.time;
@@ -390,8 +417,10 @@ impl Sequencer {
         self.log.note_next_number(self.rules.numbers.next());
         match self.log.propose(drafts, moment.generation) {
             Ok(pending) => {
-                for (Pending { outcome, .. }, (item, doc_id, warnings)) in pending.into_iter().zip(proposed) {
-                    self.flight.push_back(InFlight { item, doc_id, warnings, outcome });
+                for (Pending { outcome, .. }, (item, doc_id, state, warnings)) in
+                    pending.into_iter().zip(proposed)
+                {
+                    self.flight.push_back(InFlight { item, doc_id, state, warnings, outcome });
                 }
             }
             Err(full) => {

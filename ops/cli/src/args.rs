@@ -1,8 +1,9 @@
 //! The command tree: global flags and the groups of commands. Each group's arguments live with its code.
 
 use crate::commands::{
-    access_log, approval, backup, ca, cert, context, delegation, demo, dev, doc, drill, init, journal, node,
-    pack, plan, platform, quorum, release, role, session, simple, site, status, table, tail, user,
+    access_log, agency, approval, backup, ca, cert, context, delegation, demo, dev, doc, drill, exchange,
+    init, journal, node, pack, plan, platform, quorum, release, role, session, simple, site, status, table,
+    tail, user,
 };
 use crate::lang::Lang;
 use clap::{Args, Parser, Subcommand};
@@ -111,6 +112,10 @@ pub enum Command {
     Pack(pack::PackArgs),
     /// Lodge and read documents
     Doc(doc::DocArgs),
+    /// Look at what platforms send each other and agencies, and send again what could not take effect
+    Exchange(exchange::ExchangeArgs),
+    /// Attach agencies; be a virtual one
+    Agency(agency::AgencyArgs),
     /// Verify, export and look at journals
     Journal(journal::JournalArgs),
     /// Back up registry and platforms, verify and restore

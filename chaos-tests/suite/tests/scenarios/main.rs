@@ -9,6 +9,7 @@ mod custody;
 mod drills;
 mod durability;
 mod enrolment;
+mod exchange;
 mod faults;
 mod isolated;
 mod keep;

@@ -6,6 +6,7 @@ mod certificates;
 mod custody;
 mod encryption;
 mod enrolments;
+mod exchange;
 mod hold;
 mod hosting;
 mod packs;

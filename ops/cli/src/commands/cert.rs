@@ -170,6 +170,23 @@ pub struct IssueArgs {
     pub addresses: Vec<IpAddr>,
 }
 
+impl IssueArgs {
+    /// A certificate of the usual profile for a subject, with a key that is made here.
+    pub(crate) fn for_subject(subject: &str, out: PathBuf, key_out: PathBuf) -> Self {
+        Self {
+            subject: subject.to_owned(),
+            out,
+            csr: None,
+            key_out: Some(key_out),
+            profile: None,
+            platform: None,
+            days: None,
+            dns: Vec::new(),
+            addresses: Vec::new(),
+        }
+    }
+}
+
 /// Runs the group.
 pub async fn run(args: CertArgs, global: &Global, out: Out) -> Result<(), Error> {
     let client = connect::client(global)?;
@@ -304,6 +321,13 @@ async fn find(client: &Client, platform: Option<RegionCode>, serial: &str) -> Re
 }
 
 async fn issue(client: &Client, args: &IssueArgs, out: Out) -> Result<(), Error> {
+    let item = issued(client, args).await?;
+    out.result(&item, || format!("{}\n{}\n", cell(&item, "serial"), args.out.display()));
+    Ok(())
+}
+
+/// Issues a certificate into the files named.
+pub(crate) async fn issued(client: &Client, args: &IssueArgs) -> Result<Value, Error> {
     let subject: Subject = args.subject.parse().map_err(|e| Error::usage(format!("--subject: {e}")))?;
     if args.out.exists() {
         let detail = format!("{} exists already", args.out.display());
@@ -333,8 +357,7 @@ async fn issue(client: &Client, args: &IssueArgs, out: Out) -> Result<(), Error>
     });
     let item = item.await?;
     write_new(&args.out, item["chain"].as_str().unwrap_or_default().as_bytes(), false)?;
-    out.result(&item, || format!("{}\n{}\n", cell(&item, "serial"), args.out.display()));
-    Ok(())
+    Ok(item)
 }
 
 /// Asks the primaries of the platforms whose CA may speak for a subject, the likeliest first, until one has such a CA: a virtual

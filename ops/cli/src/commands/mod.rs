@@ -2,6 +2,7 @@
 
 pub mod access_log;
 pub mod adopt;
+pub mod agency;
 pub mod approval;
 pub mod backup;
 pub mod backup_status;
@@ -19,6 +20,7 @@ pub mod drill;
 pub mod drill_schedule;
 pub mod enrol;
 pub mod erase;
+pub mod exchange;
 pub mod forecast;
 pub mod init;
 pub mod issue_all;
@@ -46,6 +48,7 @@ pub mod role;
 pub mod rotate;
 pub mod session;
 pub mod simple;
+pub mod simulate;
 pub mod site;
 pub mod status;
 pub mod table;
