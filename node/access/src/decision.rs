@@ -45,6 +45,8 @@ pub struct Context {
     pub platform: Option<RegionCode>,
     /// For whom the caller says it acts.
     pub behalf: Option<Behalf>,
+    /// Where the caller's certificate counts, when a CA outside the federation vouches for it; `None`: everywhere, it is ours.
+    pub vouched_at: Option<BTreeSet<RegionCode>>,
 }
 
 /// A granted request.
@@ -119,6 +121,9 @@ pub fn decide(subject: &Subject, action: Action, context: &Context) -> Result<Pe
             _ => deny(codes::USER_SUSPENDED, "the user is suspended"),
         };
     }
+    if let Some(places) = &context.vouched_at {
+        vouched(subject, action, places, context.platform)?;
+    }
     if let Some(behalf) = &context.behalf {
         return for_another(subject, action, behalf);
     }
@@ -128,6 +133,25 @@ pub fn decide(subject: &Subject, action: Action, context: &Context) -> Result<Pe
         Subject::Enterprise(_) => enterprise(action),
         Subject::Agency { .. } => agency(action, context),
     }
+}
+
+/// What a CA outside vouches for: traders and agencies, at the platforms that it is registered for, and there what they may anyway. Reading
+/// what the federation publishes and logging in belong to no platform; a delegation reaches beyond them, so it takes a certificate of ours.
+fn vouched(
+    subject: &Subject,
+    action: Action,
+    places: &BTreeSet<RegionCode>,
+    here: Option<RegionCode>,
+) -> Result<(), Denied> {
+    let published = matches!(action, Action::ReadFederation | Action::ReadTables | Action::Session);
+    let in_scope = here.is_some_and(|here| places.contains(&here));
+    let reason = match subject {
+        Subject::Node { .. } | Subject::Operator(_) => "no CA outside vouches for nodes and operators",
+        _ if places.is_empty() => "the CA that vouches for the caller was removed",
+        _ if published || in_scope => return Ok(()),
+        _ => "the CA that vouches for the caller is not registered for this",
+    };
+    Err(Denied { reason, code: codes::OUTSIDE_SCOPE })
 }
 
 /// An agent has what was delegated to it and nothing of its own rights besides.
@@ -206,7 +230,16 @@ fn agency(action: Action, context: &Context) -> Result<Permit, Denied> {
             Some(here) if !context.places.is_empty() && !context.places.contains(&here) => {
                 forbidden("the agency reads on other platforms only")
             }
-            _ => Ok(Permit::All),
+            // Of each document its own part, of events those of its documents.
+            _ => Ok(Permit::OwnOnly),
+        },
+        Action::AnswerDocuments => match context.platform {
+            // Only what an operator has listed answers: a certificate alone attaches nobody.
+            _ if context.standing != Standing::Listed => forbidden("the registry does not list the agency"),
+            Some(here) if !context.places.is_empty() && !context.places.contains(&here) => {
+                forbidden("the agency is attached to other platforms only")
+            }
+            _ => Ok(Permit::OwnOnly),
         },
         Action::ReadFederation | Action::ReadTables | Action::Session => Ok(Permit::All),
         Action::LodgeDocument => forbidden("agencies answer documents, they lodge none"),
@@ -249,8 +282,8 @@ mod tests {
     fn every_action_is_decided_for_every_kind_of_subject() {
         let production = known(&[OperatorRole::Administrator]);
         for (action, expected) in Action::ALL.into_iter().zip([
-            "--a-", "-aoa", "-a-a", "aaaa", "aaaa", "-a--", "-a--", "-a--", "-a--", "-a--", "-a--", "-a--",
-            "-ao-", "-a--", "-aaa", "a---",
+            "--a-", "-aoo", "-a-o", "aaaa", "aaaa", "-a--", "-a--", "-a--", "-a--", "-a--", "-a--", "-a--",
+            "-ao-", "-a--", "-aaa", "a---", "---o",
         ]) {
             assert_eq!(row(action, &production), expected, "{action:?}");
         }
@@ -264,16 +297,16 @@ mod tests {
             let may = |a: &Action| decide(&"operator/x".parse().unwrap(), *a, &c).is_ok();
             Action::ALL.iter().map(|a| if may(a) { 'x' } else { '.' }).collect()
         };
-        //            lodge list events fed tables inspect audit publish platform nodes certs users delegate approve session
+        //            lodge list events fed tables inspect audit publish platform nodes certs users delegate approve session forward answer
         let expected = [
-            (OperatorRole::Administrator, ".xxxxxxxxxxxxxx."),
-            (OperatorRole::Approver, "...xxx.......xx."),
-            (OperatorRole::Publisher, "...xxx.x......x."),
-            (OperatorRole::SystemAdministrator, "...xxx..xx...xx."),
-            (OperatorRole::SecurityAdministrator, "...xxx....xxxxx."),
-            (OperatorRole::Auditor, "...xxxx.......x."),
-            (OperatorRole::PlatformOperator, ".xxxxx..x.....x."),
-            (OperatorRole::Lodger, "xx.xxx........x."),
+            (OperatorRole::Administrator, ".xxxxxxxxxxxxxx.."),
+            (OperatorRole::Approver, "...xxx.......xx.."),
+            (OperatorRole::Publisher, "...xxx.x......x.."),
+            (OperatorRole::SystemAdministrator, "...xxx..xx...xx.."),
+            (OperatorRole::SecurityAdministrator, "...xxx....xxxxx.."),
+            (OperatorRole::Auditor, "...xxxx.......x.."),
+            (OperatorRole::PlatformOperator, ".xxxxx..x.....x.."),
+            (OperatorRole::Lodger, "xx.xxx........x.."),
         ];
         for (role, row) in expected {
             assert_eq!(rights(role), row, "{role:?}");
@@ -346,13 +379,42 @@ mod tests {
     }
 
     #[test]
+    fn what_an_outside_ca_vouches_for_counts_at_its_platforms_only_and_never_for_nodes_and_operators() {
+        let at = |vouched: &[&str], here: Option<&str>| Context {
+            vouched_at: Some(vouched.iter().map(|p| p.parse().unwrap()).collect()),
+            platform: here.map(|p| p.parse().unwrap()),
+            ..known(&[OperatorRole::Administrator])
+        };
+        let published = [Action::ReadFederation, Action::ReadTables, Action::Session];
+        for action in Action::ALL {
+            let own = row(action, &known(&[OperatorRole::Administrator]));
+            // At its platform: what they may anyway, and nodes and operators nothing.
+            let expected = format!("--{}", &own[2..]);
+            assert_eq!(row(action, &at(&["440300"], Some("440300"))), expected, "{action:?}");
+            for elsewhere in [Some("440100"), None] {
+                let expected = if published.contains(&action) { &*expected } else { "----" };
+                assert_eq!(row(action, &at(&["440300"], elsewhere)), *expected, "{action:?} {elsewhere:?}");
+            }
+            assert_eq!(row(action, &at(&[], Some("440300"))), "----", "a removed CA: {action:?}");
+        }
+    }
+
+    #[test]
+    fn an_agency_that_nobody_listed_answers_nothing() {
+        for standing in [Standing::Unlisted, Standing::Suspended] {
+            let c = Context { standing, development: true, ..known(&[]) };
+            assert_eq!(row(Action::AnswerDocuments, &c), "----", "{standing:?}");
+        }
+    }
+
+    #[test]
     fn an_agency_bound_to_platforms_reads_there_only() {
         let here = |places: &[&str]| Context {
             places: places.iter().map(|p| p.parse().unwrap()).collect(),
             ..known(&[])
         };
-        for (places, expected) in [(&[][..], 'a'), (&["440300"], 'a'), (&["440100"], '-')] {
-            for action in [Action::ListDocuments, Action::ReadEvents] {
+        for (places, expected) in [(&[][..], 'o'), (&["440300"], 'o'), (&["440100"], '-')] {
+            for action in [Action::ListDocuments, Action::ReadEvents, Action::AnswerDocuments] {
                 assert!(row(action, &here(places)).ends_with(expected), "{places:?} {action:?}");
             }
         }

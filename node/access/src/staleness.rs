@@ -28,7 +28,8 @@ impl Staleness {
             | Action::ReadEvents
             | Action::Delegate
             | Action::Session
-            | Action::Forward => Staleness::Documents,
+            | Action::Forward
+            | Action::AnswerDocuments => Staleness::Documents,
             Action::ReadFederation | Action::ReadTables | Action::ReadAudit | Action::Inspect => {
                 Staleness::Reads
             }

@@ -166,6 +166,15 @@ pub struct Receipt {
     pub text: String,
     /// When it happened.
     pub event_time: String,
+    /// Record time; absent where it is that of the document's record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub received_at: Option<String>,
+    /// Whether it moved something; absent for receipts of the platform itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub applied: Option<bool>,
+    /// Why not, or what a person should know.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
     /// The record that proves it.
     pub position: Option<Position>,
 }

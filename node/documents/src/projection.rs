@@ -5,7 +5,7 @@
 
 use crate::Field;
 use crate::field::Kind;
-use crate::json::Node;
+use crate::json::{JsonError, Node};
 use crate::pack::{DocumentType, Recipient};
 use crate::relations::Asked;
 use crate::tables::Tables;
@@ -23,6 +23,21 @@ pub struct Projection {
 }
 
 impl DocumentType {
+    /// The parts that the recipients of a stored document get: `shown` is the whole document as readers are shown it.
+    pub fn projections_of(
+        &self,
+        shown: &[u8],
+        tables: &dyn Tables,
+        at: Timestamp,
+    ) -> Result<Vec<Projection>, JsonError> {
+        let root = Node::parse(shown)?;
+        let body = match &root {
+            Node::Object(members) => members.iter().find(|(k, _)| k == "body").map(|(_, body)| body),
+            _ => None,
+        };
+        Ok(body.map(|body| self.projections(body, tables, at)).unwrap_or_default())
+    }
+
     /// The parts that the recipients of a document get, in the pack's order. `body` is the body of an accepted document; a recipient
     /// that gets nothing of it is left out.
     pub fn projections(&self, body: &Node<'_>, tables: &dyn Tables, at: Timestamp) -> Vec<Projection> {

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-/// State of a document. This version stores accepted documents only and dispatches nothing, so it uses `Checked`; the names of
-/// the others are reserved, so that queries for them are understood.
+/// State of a document. What is refused or was never submitted is not stored, so `Draft`, `Submitted`, `Refused` and `Discarded` are
+/// names that queries and explanations understand; an accepted one is `Checked`, or `Dispatched` when agencies get parts of it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum State {
@@ -33,10 +33,15 @@ pub enum State {
     Withdrawn,
     /// Over.
     Closed,
+    /// Platform rules failed: nothing was stored.
+    Refused,
+    /// Given up before it was submitted.
+    Discarded,
 }
 
 impl State {
-    const ALL: [(State, &'static str); 12] = [
+    /// Every state with its name.
+    pub const ALL: [(State, &'static str); 14] = [
         (State::Draft, "DRAFT"),
         (State::Submitted, "SUBMITTED"),
         (State::Checked, "CHECKED"),
@@ -49,6 +54,8 @@ impl State {
         (State::Withdrawing, "WITHDRAWING"),
         (State::Withdrawn, "WITHDRAWN"),
         (State::Closed, "CLOSED"),
+        (State::Refused, "REFUSED"),
+        (State::Discarded, "DISCARDED"),
     ];
 
     /// Its name.

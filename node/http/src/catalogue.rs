@@ -256,6 +256,38 @@ pub const ROUTES: &[Route] = &[
     ),
     get("/v1/platforms/{region}/documents/{doc_id}", &[], "One document with its content"),
     get("/v1/platforms/{region}/documents/{doc_id}/versions", &[], "Versions of a document"),
+    get(
+        "/v1/platforms/{region}/documents/{doc_id}/trace",
+        &[],
+        "Where a document is, who got which part, what it waits for and who must act, in both languages",
+    ),
+    get("/v1/platforms/{region}/exchange", &[], "Channels, inboxes, dead letters of a platform in short"),
+    get(
+        "/v1/platforms/{region}/exchange/dead-letters",
+        &[],
+        "Messages that cannot take effect, and answers that a person must look at",
+    ),
+    post(
+        "/v1/platforms/{region}/exchange/dead-letters/{msg_id}/resend",
+        "",
+        "Put a dead letter back into the outbox",
+    ),
+    get("/v1/agencies", &[], "Agencies with their gateways and the platforms they are attached to"),
+    get(
+        "/v1/agencies/{agency}/inbox",
+        &["platform", "after", "limit", "wait"],
+        "What waits for an agency, oldest first; waits for the first up to wait seconds. Shows again until it is acknowledged",
+    ),
+    post(
+        "/v1/agencies/{agency}/inbox/{msg_id}/ack",
+        "",
+        "The agency has what the message carried; repeating it changes nothing. Query: platform",
+    ),
+    post(
+        "/v1/agencies/{agency}/receipts",
+        JSON,
+        "An agency's answer to a version of a document: {agency_receipt_no, platform, doc_id, doc_version, kind, code, text, event_time}; query platform: where the agency is attached",
+    ),
     get("/v1/platforms/{region}/documents/{doc_id}/receipts", &[], "Receipts of a document"),
     get("/v1/platforms/{region}/documents/{doc_id}/bodies", &[], "Bodies of a document by place and digest"),
     get("/v1/platforms/{region}/erasures", &[], "Orders to erase bodies by law, and what became of them"),
@@ -311,10 +343,34 @@ pub const ROUTES: &[Route] = &[
         "A step of the rotation of a root or an issuing CA: {\"step\", \"version\", \"material\"?, \"without\"?, \"force\"?}",
     ),
     post(
+        "/v1/certificates:batch",
+        JSON,
+        "Issue up to 256 certificates at the primary of the CA's platform: {\"platform\", \"requests\": [{\"csr\", \"subject\", \"profile\"?, \"days\"?}]}; each is answered for itself",
+    ),
+    post(
         "/v1/trust/issuers",
         JSON,
         "Add the issuing CA of a platform that has none: {\"version\", \"certificate\", \"since_epoch\"?}",
     ),
+    post(
+        "/v1/trust/outside",
+        JSON,
+        "Register a CA outside the federation: {\"version\", \"certificate\", \"challenge\", \"proof\"}; its scope stands in the challenge that its key signed",
+    ),
+    post(
+        "/v1/trust/outside/{key}/removal",
+        JSON,
+        "Remove an outside CA and distrust its key for ever: {\"version\", \"reason\"}",
+    ),
+    Route {
+        method: "put",
+        path: "/v1/trust/outside/{key}/revocations",
+        open: Open::Certificate,
+        summary: "Bring the newest revocation list of an outside CA, DER; it proves itself",
+        query: &[],
+        body: "application/octet-stream",
+        answer: JSON,
+    },
     get(
         "/v1/platforms/{region}/enrolment-tokens",
         &[],

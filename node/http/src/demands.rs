@@ -61,6 +61,7 @@ const SESSION: &[Action] = &[Action::Session];
 const DELEGATE: &[Action] = &[Action::Delegate];
 /// Only member nodes, in the name of the platform that they serve.
 const NODES: &[Action] = &[Action::Forward];
+const ANSWER: &[Action] = &[Action::AnswerDocuments];
 const OWN_PROOF: &[Action] = &[];
 
 /// Every route that is not open to anybody.
@@ -127,7 +128,15 @@ pub const DEMANDS: &[Demand] = &[
     get("/v1/platforms/{region}/documents/{doc_id}", DOCUMENTS),
     get("/v1/platforms/{region}/documents/{doc_id}/versions", DOCUMENTS),
     get("/v1/platforms/{region}/documents/{doc_id}/receipts", DOCUMENTS),
+    get("/v1/platforms/{region}/documents/{doc_id}/trace", DOCUMENTS),
     get("/v1/platforms/{region}/documents/{doc_id}/bodies", PLATFORM),
+    get("/v1/platforms/{region}/exchange", INSPECT),
+    get("/v1/platforms/{region}/exchange/dead-letters", INSPECT),
+    post("/v1/platforms/{region}/exchange/dead-letters/{msg_id}/resend", PLATFORM),
+    get("/v1/agencies", FEDERATION),
+    get("/v1/agencies/{agency}/inbox", ANSWER),
+    post("/v1/agencies/{agency}/inbox/{msg_id}/ack", ANSWER),
+    post("/v1/agencies/{agency}/receipts", ANSWER),
     get("/v1/platforms/{region}/erasures", PLATFORM),
     post("/v1/platforms/{region}/erasures", PLATFORM),
     get("/v1/platforms/{region}/documents/{doc_id}/accounts", DOCUMENTS),
@@ -154,6 +163,11 @@ pub const DEMANDS: &[Demand] = &[
     get("/v1/trust", FEDERATION),
     in_person(post("/v1/trust/rotation", CERTIFICATES)),
     in_person(post("/v1/trust/issuers", CERTIFICATES)),
+    in_person(post("/v1/trust/outside", CERTIFICATES)),
+    in_person(post("/v1/trust/outside/{key}/removal", CERTIFICATES)),
+    // The list proves itself; who brings it adds nothing.
+    put("/v1/trust/outside/{key}/revocations", CERTIFICATES),
+    in_person(post("/v1/certificates:batch", CERTIFICATES)),
     post("/v1/certificates:verify", FEDERATION),
     in_person(post("/v1/certificates:distrust", CERTIFICATES)),
     get("/v1/platforms/{region}/ca-keys", INSPECT),
@@ -263,6 +277,9 @@ mod tests {
                 "post /v1/platforms/{region}/enrolment-requests/{id}",
                 "post /v1/trust/rotation",
                 "post /v1/trust/issuers",
+                "post /v1/trust/outside",
+                "post /v1/trust/outside/{key}/removal",
+                "post /v1/certificates:batch",
                 "post /v1/certificates:distrust",
                 "post /v1/platforms/{region}/ca-keys",
                 "put /v1/platforms/{region}/ca-keys/{ca}/custody",
@@ -296,6 +313,7 @@ mod tests {
                 .collect();
             for route in changes {
                 let fine = route.contains("/documents")
+                    || (route.contains("/agencies/") && who.starts_with("agency/"))
                     || route.contains("/delegations")
                     || route.contains("/session");
                 assert!(fine, "{who}: {route}");

@@ -34,7 +34,7 @@ const AGAIN: Duration = Duration::from_millis(20);
 const BATCH_LINES_MAX: usize = 100_000;
 
 /// Where a request belongs.
-enum Place {
+pub(crate) enum Place {
     /// Here: this node is, or may be, primary.
     Here(Platform),
     /// At another node.
@@ -75,13 +75,13 @@ fn misdirected(api: &Api, region: RegionCode, primary: NodeId) -> ApiError {
     error
 }
 
-fn forwards(headers: &HeaderMap, query: Option<&str>) -> bool {
+pub(crate) fn forwards(headers: &HeaderMap, query: Option<&str>) -> bool {
     !headers.contains_key(FORWARDED) && !query.unwrap_or_default().split('&').any(|p| p == "forward=false")
 }
 
 /// Sends a request to whoever is primary, and again when the platform moves meanwhile. The business key makes the repetition
 /// of a write safe: the same document is stored once and gets its first answer.
-async fn send_on(
+pub(crate) async fn send_on(
     api: &Api,
     region: RegionCode,
     to: NodeId,
@@ -145,7 +145,7 @@ fn primary_of(api: &Api, region: RegionCode) -> Option<NodeId> {
 
 /// Where a request belongs. One that was forwarded here waits a moment for this node to learn that it is primary: the
 /// forwarder knew of the move first.
-async fn settled_place(api: &Api, region: RegionCode, forwarded: bool) -> Result<Place, ApiError> {
+pub(crate) async fn settled_place(api: &Api, region: RegionCode, forwarded: bool) -> Result<Place, ApiError> {
     let deadline = Instant::now() + ARRIVAL_WAIT;
     let mut changes = api.registry.changes();
     loop {
@@ -189,7 +189,7 @@ fn lodger(api: &Api, caller: &Caller, region: RegionCode) -> Result<eport_platfo
     })
 }
 
-async fn body(request: Request) -> Result<Bytes, ApiError> {
+pub(crate) async fn body(request: Request) -> Result<Bytes, ApiError> {
     request.extract::<Raw, _>().await.map(|Raw(bytes)| bytes)
 }
 
@@ -393,7 +393,7 @@ fn ndjson(lines: &[BatchLine]) -> Response {
 }
 
 /// Reads see what was answered before: a primary that has not applied what it inherited waits, one that was fenced says so.
-async fn open_for_reads(api: &Api, platform: &Platform) -> Result<(), ApiError> {
+pub(crate) async fn open_for_reads(api: &Api, platform: &Platform) -> Result<(), ApiError> {
     let mut status = platform.status();
     let open = status
         .wait_for(|s| matches!(s.role, Role::Primary { .. } | Role::Handover { .. } | Role::Fenced { .. }));
@@ -404,6 +404,14 @@ async fn open_for_reads(api: &Api, platform: &Platform) -> Result<(), ApiError> 
     match role {
         Role::Fenced { .. } => Err(ApiError::new(codes::FENCED, "this node may not answer for the platform")),
         _ => Ok(()),
+    }
+}
+
+/// What a caller has that sees its own only: an agency its parts, everybody else what was lodged in its name.
+pub(crate) fn own_scope(caller: &Caller) -> Scope {
+    match caller.subject() {
+        Some(eport_model::Subject::Agency { code, .. }) => Scope::Agency(code.clone()),
+        _ => Scope::Own(caller.lodger().unwrap_or_default()),
     }
 }
 
@@ -431,7 +439,7 @@ where
         Place::Here(platform) => {
             let scope = match permit {
                 Permit::All => Scope::All,
-                Permit::OwnOnly => Scope::Own(caller.lodger().unwrap_or_default()),
+                Permit::OwnOnly => own_scope(&caller),
             };
             open_for_reads(&api, &platform).await?;
             platform.serve();
@@ -473,10 +481,9 @@ pub async fn count(
 
 /// The document exists and the caller may see it; otherwise both look the same to him.
 pub(crate) fn visible(p: &Platform, scope: &Scope, doc_id: &str) -> Result<(), ApiError> {
-    let lodged_by = p.lodged_by(doc_id)?.ok_or_else(|| ApiError::not_found(format!("document {doc_id}")))?;
-    match scope {
-        Scope::Own(name) if *name != lodged_by => Err(ApiError::not_found(format!("document {doc_id}"))),
-        _ => Ok(()),
+    match p.visible(scope, doc_id)? {
+        true => Ok(()),
+        false => Err(ApiError::not_found(format!("document {doc_id}"))),
     }
 }
 
@@ -490,7 +497,9 @@ pub async fn show(
     read(api, caller, name, request, Action::ListDocuments, move |p, scope| {
         let doc_id = p.number(&doc_id)?;
         visible(p, &scope, &doc_id)?;
-        p.show(&doc_id, None)?.map(Answer).ok_or_else(|| ApiError::not_found(format!("document {doc_id}")))
+        p.show_to(&scope, &doc_id)?
+            .map(Answer)
+            .ok_or_else(|| ApiError::not_found(format!("document {doc_id}")))
     })
     .await
 }
@@ -538,7 +547,7 @@ pub async fn receipts(
     read(api, caller, name, request, Action::ListDocuments, move |p, scope| {
         let doc_id = p.number(&doc_id)?;
         visible(p, &scope, &doc_id)?;
-        Ok(Answer(Page::whole(p.receipts(&doc_id)?)))
+        Ok(Answer(Page::whole(p.receipts_to(&scope, &doc_id)?)))
     })
     .await
 }
@@ -561,7 +570,10 @@ pub async fn events(
     request: Request,
 ) -> Result<Response, ApiError> {
     let region = region(&name)?;
-    need(&api, &caller, Action::ReadEvents, Some(region))?;
+    let scope = match need(&api, &caller, Action::ReadEvents, Some(region))? {
+        Permit::All => Scope::All,
+        Permit::OwnOnly => own_scope(&caller),
+    };
     let may = forwards(request.headers(), request.uri().query());
     let forwarded = request.headers().contains_key(FORWARDED);
     match settled_place(&api, region, forwarded).await? {
@@ -572,7 +584,7 @@ pub async fn events(
             let wait = Duration::try_from_secs_f64(query.wait.unwrap_or(0.0)).unwrap_or_default();
             open_for_reads(&api, &platform).await?;
             platform.serve();
-            let events = platform.events(query.after, query.limit.unwrap_or(100), wait).await?;
+            let events = platform.events(query.after, query.limit.unwrap_or(100), wait, &scope).await?;
             Ok(Answer(Page::whole(events)).into_response())
         }
     }

@@ -166,8 +166,9 @@ fn put_headers(into: &mut axum::http::HeaderMap, headers: &[(String, Vec<u8>)]) 
 }
 
 /// A forward carries a certificate without proof that its owner is there. So nothing that administers arrives this way: only
-/// documents, events, the journal of one platform, its accounts, the list of its certificates, revocation lists, and its tails, of which none is
-/// discarded this way.
+/// documents, events, agencies' inboxes and receipts, the exchange, the accounts and the journal of one
+/// platform, the list of its certificates, revocation lists, and its tails, of which none is discarded
+/// this way.
 fn may_arrive(path_and_query: &str) -> bool {
     let path = path_and_query.split('?').next().unwrap_or_default();
     if path.ends_with("/discard") || path.ends_with("/accounts:open") {
@@ -177,10 +178,14 @@ fn may_arrive(path_and_query: &str) -> bool {
     if path.starts_with("/v1/crl/") {
         return true;
     }
+    // What an agency fetches and answers belongs to the platform that it is attached to.
+    if path.starts_with("/v1/agencies/") {
+        return true;
+    }
     let Some(rest) = path.strip_prefix("/v1/platforms/").and_then(|r| r.split_once('/')) else {
         return false;
     };
-    ["documents", "events", "journal/", "verify", "tails", "usage", "certificates", "accounts"]
+    ["documents", "events", "exchange", "journal/", "verify", "tails", "usage", "certificates", "accounts"]
         .iter()
         .any(|allowed| rest.1.starts_with(allowed))
 }
@@ -289,6 +294,8 @@ mod tests {
             "/v1/platforms/440100/documents",
             "/v1/platforms/440100/documents:batch?x=1",
             "/v1/platforms/440100/verify",
+            "/v1/agencies/CUS/inbox?platform=440100",
+            "/v1/platforms/440100/exchange/dead-letters",
             "/v1/platforms/440100/usage?month=2018-01",
             "/v1/platforms/440100/tails/tail-1/resubmit",
         ] {

@@ -65,7 +65,7 @@ fn item(tail: &Tail, documents: Option<TailCounts>) -> TailItem {
 }
 
 /// The tail where it lies on this node.
-fn source(api: &Api, tail: &Tail) -> Option<TailSource> {
+pub(crate) fn source(api: &Api, tail: &Tail) -> Option<TailSource> {
     Some(TailSource {
         id: tail.id(),
         manifest: api.agent.tail_manifest(tail)?,

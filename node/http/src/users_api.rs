@@ -194,7 +194,9 @@ pub async fn roles(
 
 /// What a kind of certificate permits, asked of the very rules that decide.
 fn of_kind(kind: &'static str) -> RoleItem {
-    let mut context = Context { member: true, ..Context::default() };
+    // As one that the registry lists: an agency answers nothing otherwise.
+    let standing = eport_access::Standing::Listed;
+    let mut context = Context { member: true, standing, ..Context::default() };
     let subject = match kind {
         "agency" => Subject::Agency { code: "X".into(), gateway: "1".into() },
         "node" => "platform/440000/node/x".parse().expect("a literal of the grammar"),

@@ -7,6 +7,7 @@ use crate::Error;
 use crate::job::Settled;
 use crate::log::Log;
 use crate::platform::Platform;
+use crate::rules::Moment;
 use crate::sequencer::{Sequencer, not_done};
 use bytes::Bytes;
 use eport_journal::Outcome;
@@ -68,7 +69,8 @@ impl Sequencer {
             if change.done.is_closed() {
                 continue;
             }
-            match self.busy.contains_key(&change.reference) {
+            // In use here, or by the exchange: then the loop turns again when it is given back.
+            match self.busy.contains_key(&change.reference) || !self.turns.take(&change.reference) {
                 true => self.changes.waiting.push_back(change),
                 false => self.decide_change(change),
             }
@@ -77,25 +79,30 @@ impl Sequencer {
 
     fn decide_change(&mut self, change: Change) {
         let Change { reference, decide, done } = change;
-        let failed = |e: &Error| Changed::Not(Settled::Failed { detail: e.to_string() });
-        let moment = match self.moment() {
-            Ok(Ok(moment)) => moment,
-            Ok(Err(closed)) => return answer(done, Changed::Not(closed)),
-            Err(error) => return answer(done, failed(&error)),
-        };
-        let effects = match decide(&*self.log, moment.epoch, moment.time) {
-            Ok(effects) if effects.is_empty() => return answer(done, Changed::Unchanged),
-            Ok(effects) => effects,
-            Err(error) => return answer(done, failed(&error)),
+        let (effects, moment) = match self.effects_of(decide) {
+            Ok(found) => found,
+            Err(changed) => {
+                self.release(&reference);
+                return answer(done, changed);
+            }
         };
         self.last_time = moment.time;
         let draft = Draft { effects, ..Draft::bare(RecordKind::Entry, moment.time) };
         let pending = self.log.propose(vec![draft], moment.generation);
         let Some(pending) = pending.ok().and_then(|p| p.into_iter().next()) else {
+            self.release(&reference);
             return answer(done, Changed::Not(Settled::Overloaded));
         };
         self.busy.insert(reference.clone(), VecDeque::new());
         self.changes.flight.push(Box::pin(async move { (reference, done, pending.outcome.await.ok()) }));
+    }
+
+    /// What a decision writes, and when; otherwise what becomes of the change.
+    fn effects_of(&mut self, decide: Decide) -> Result<(Vec<Effect>, Moment), Changed> {
+        let failed = |e: Error| Changed::Not(Settled::Failed { detail: e.to_string() });
+        let moment = self.moment().map_err(failed)?.map_err(Changed::Not)?;
+        let effects = decide(&*self.log, moment.epoch, moment.time).map_err(failed)?;
+        if effects.is_empty() { Err(Changed::Unchanged) } else { Ok((effects, moment)) }
     }
 
     /// A change is committed, or gone.

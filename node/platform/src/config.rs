@@ -31,6 +31,8 @@ pub struct Config {
     pub served_every: Duration,
     /// The platform's keys: bodies and sensitive columns are encrypted, client references and content digests are keyed.
     pub keys: Keys,
+    /// Where agencies are attached. Default: nowhere.
+    pub routes: crate::SharedRoutes,
 }
 
 impl Config {
@@ -49,6 +51,7 @@ impl Config {
             hosting: Hosting::new(1),
             served_every: Duration::from_secs(60),
             keys,
+            routes: std::sync::Arc::new(crate::Nowhere),
         }
     }
 }

@@ -29,6 +29,12 @@ pub enum Error {
         #[source]
         source: eport_envelope::OpenError,
     },
+    /// A stored document cannot be read as one.
+    #[error("the stored content of {request} cannot be read")]
+    Content {
+        /// Request id of its record, cut.
+        request: String,
+    },
     /// A parameter of a query is not valid.
     #[error("{parameter}: {reason}")]
     Parameter {
@@ -44,7 +50,7 @@ impl Coded for Error {
         match self {
             Error::Store(e) => e.code(),
             Error::NoKey => codes::DATA_KEY_MISSING,
-            Error::Row { .. } | Error::Envelope { .. } => codes::RECORD_DAMAGED,
+            Error::Row { .. } | Error::Envelope { .. } | Error::Content { .. } => codes::RECORD_DAMAGED,
             Error::Parameter { .. } => codes::BAD_REQUEST,
         }
     }

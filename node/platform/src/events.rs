@@ -16,7 +16,14 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 
 impl Platform {
     /// Events after `after`, at most `limit`; waits up to `wait` for the first one. Only committed and applied records show.
-    pub async fn events(&self, after: u64, limit: usize, wait: Duration) -> Result<Vec<Event>, Error> {
+    /// An agency is told of documents that it gets a part of; of the others it learns that something was written.
+    pub async fn events(
+        &self,
+        after: u64,
+        limit: usize,
+        wait: Duration,
+        scope: &crate::Scope,
+    ) -> Result<Vec<Event>, Error> {
         let log = &self.inner.log;
         let until = Instant::now() + wait.min(WAIT_MAX);
         let mut status = log.status();
@@ -34,7 +41,25 @@ impl Platform {
         let from = JournalIndex::from_u64(after).next();
         let limit = limit.clamp(1, self.inner.config.page_max);
         let records = log.read(from, READ_BYTES)?;
-        records.iter().take_while(|r| r.index() <= applied).take(limit).map(|r| event(r)).collect()
+        let applied = records.iter().take_while(|r| r.index() <= applied).take(limit);
+        let shown = |record: &Record| -> Result<Event, Error> {
+            let event = event(record)?;
+            let crate::Scope::Agency(code) = scope else { return Ok(event) };
+            let told = match (&event.doc_id, event.doc_version) {
+                (Some(id), Some(version)) => self.is_recipient(id, version, code)?,
+                _ => true,
+            };
+            let untold = Event {
+                kind: RecordKind::Entry.name().to_owned(),
+                doc_id: None,
+                doc_version: None,
+                doc_type: None,
+                state: None,
+                ..event.clone()
+            };
+            Ok(if told { event } else { untold })
+        };
+        applied.map(|r| shown(r)).collect()
     }
 }
 

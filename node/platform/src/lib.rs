@@ -19,6 +19,7 @@ mod custody;
 mod enrolments;
 mod error;
 mod events;
+mod exchange;
 mod hosting;
 mod job;
 mod judges;
@@ -37,6 +38,7 @@ mod sequencer;
 mod served;
 mod tails;
 mod token;
+mod turns;
 mod usage;
 
 pub use accounts::{
@@ -49,7 +51,11 @@ pub use config::Config;
 pub use custody::{KEPT_MAX as WRAPPED_KEPT_MAX, WrappedRow};
 pub use enrolments::{Claim, Grant};
 pub use error::Error;
-pub use hosting::{Body, Counted, Gate, Hosting, Refused};
+pub use exchange::{
+    Acknowledged, ChannelView, ExchangeError, GivenUp, Nowhere, ReceiptGiven, Resent, Routes, SharedRoutes,
+    Unsendable,
+};
+pub use hosting::{Body, Counted, Gate, Hosting, Refused, Under};
 pub use keys::Keys;
 pub use log::Log;
 pub use platform::{Clock, Platform, SharedPacks, SharedTables};

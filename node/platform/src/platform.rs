@@ -59,6 +59,12 @@ pub(crate) struct Inner {
     gate: Arc<Gate>,
     /// Tokens and requests that somebody is about to use or decide.
     pub(crate) claims: Arc<crate::enrolments::Claims>,
+    /// References and ids whose rows are being decided.
+    pub(crate) turns: Arc<crate::turns::Turns>,
+    /// What the pump last saw of each channel.
+    pub(crate) channels: std::sync::Mutex<std::collections::BTreeMap<RegionCode, crate::ChannelView>>,
+    /// Counts rows of the exchange within a millisecond.
+    pub(crate) made: std::sync::atomic::AtomicU32,
 }
 
 /// One input of a batch: judged, or answered already.
@@ -79,6 +85,7 @@ impl Platform {
         let (jobs, receiver) = mpsc::channel(JOBS_MAX);
         let (changes, changing) = mpsc::channel(CHANGES_MAX);
         let duties = Arc::new(Notify::new());
+        let (turns, returned) = crate::turns::Turns::new();
         let sequencer = Sequencer::new(
             log.clone(),
             packs.clone(),
@@ -88,6 +95,7 @@ impl Platform {
             receiver,
             changing,
             duties.clone(),
+            (turns.clone(), returned),
         );
         tokio::spawn(sequencer.run());
         let documents = Arc::new(Semaphore::new(config.documents_max));
@@ -110,6 +118,9 @@ impl Platform {
             held,
             gate,
             claims,
+            turns,
+            channels: Default::default(),
+            made: Default::default(),
         };
         Self { inner: Arc::new(inner) }
     }

@@ -49,6 +49,8 @@ pub(crate) struct Prepared {
     pub(crate) normalised: Option<Bytes>,
     pub(crate) caller: String,
     pub(crate) signature: Option<Bytes>,
+    /// The parts that its recipients get, by digest.
+    pub(crate) parts: Vec<crate::exchange::PreparedPart>,
     /// Set when a record of a diverged tail is submitted again.
     pub(crate) origin: Option<crate::resubmit::Origin>,
 }
@@ -73,6 +75,7 @@ impl Prepared {
         };
         let blind = keys::blind(ring, &key.client_ref);
         let request = keys::request_id(&key.lodged_by, &key.doc_type, &blind, key.doc_version);
+        let parts = crate::exchange::parts_of(&document, tables, at);
         let plain = Bytes::from(std::mem::take(&mut document.canonical));
         let encrypt = |part, plain: &[u8]| {
             keys::encrypt(ring, &request, part, plain).map_err(|e| Box::new(not_encrypted(&e)))
@@ -90,6 +93,7 @@ impl Prepared {
             key,
             document,
             signature,
+            parts,
             origin: None,
         })
     }

@@ -21,15 +21,8 @@ pub enum Scope {
     All,
     /// Only documents lodged in this name.
     Own(String),
-}
-
-impl Scope {
-    fn sees(&self, row: &DocumentRow) -> bool {
-        match self {
-            Scope::All => true,
-            Scope::Own(name) => row.lodged_by == *name,
-        }
-    }
+    /// Only documents of which this agency gets a part; of each only that part and its own receipts.
+    Agency(String),
 }
 
 /// A query with its parameters understood.
@@ -125,6 +118,9 @@ impl Platform {
         let next = self.walk(&filter, scope, after, config.page_rows_max, |id, row| {
             let position = read::position(&*self.inner.log, &row)?;
             items.push(item(&ring, id, row, position)?);
+            if let (Scope::Agency(_), Some(last)) = (scope, items.last_mut()) {
+                last.client_ref = String::new();
+            }
             Ok(items.len() < limit)
         })?;
         Ok(Page { items, next_page_token: next.map(|after| filter.token(&after)) })
@@ -158,10 +154,12 @@ impl Platform {
         let reference = rows::reference(&key.lodged_by, &key.doc_type, &keys::blind(&ring, &key.client_ref));
         let Some(value) = log.get(&reference)? else { return Ok(Page::whole(Vec::new())) };
         let named: ReferenceRow = rows::decode(&reference, &value)?;
-        let row = read::version(log, &named.doc_id, key.doc_version)?;
-        let Some(row) = row.filter(|r| scope.sees(r) && filter.passes(r)) else {
-            return Ok(Page::whole(Vec::new()));
+        let row = read::version(log, &named.doc_id, key.doc_version)?.filter(|r| filter.passes(r));
+        let seen = match &row {
+            Some(row) => self.sees(scope, &named.doc_id, row)?,
+            None => false,
         };
+        let Some(row) = row.filter(|_| seen) else { return Ok(Page::whole(Vec::new())) };
         let position = read::position(log, &row)?;
         Ok(Page::whole(vec![item(&ring, &named.doc_id, row, position)?]))
     }
@@ -188,7 +186,7 @@ impl Platform {
                 for (id, key, row) in self.documents(found)? {
                     seen += 1;
                     after = Some(key.clone());
-                    if filter.passes(&row) && scope.sees(&row) && !each(&id, row)? {
+                    if filter.passes(&row) && self.sees(scope, &id, &row)? && !each(&id, row)? {
                         return Ok(Some(key));
                     }
                     if seen >= rows_max {
@@ -201,6 +199,47 @@ impl Platform {
             }
         }
         Ok(None)
+    }
+
+    /// Whether a caller may see a version of a document at all.
+    fn sees(&self, scope: &Scope, doc_id: &str, row: &DocumentRow) -> Result<bool, Error> {
+        match scope {
+            Scope::All => Ok(true),
+            Scope::Own(name) => Ok(row.lodged_by == *name),
+            Scope::Agency(code) => self.is_recipient(doc_id, row.doc_version, code),
+        }
+    }
+
+    /// Whether a caller may see the newest version of a document; what is not there is seen by nobody.
+    pub fn visible(&self, scope: &Scope, doc_id: &str) -> Result<bool, Error> {
+        match read::newest(&*self.inner.log, doc_id)? {
+            Some(row) => self.sees(scope, doc_id, &row),
+            None => Ok(false),
+        }
+    }
+
+    /// One document as a caller may see it: an agency is shown its part and nothing else.
+    pub fn show_to(&self, scope: &Scope, doc_id: &str) -> Result<Option<DocumentDetail>, Error> {
+        let Some(mut shown) = self.show(doc_id, None)? else { return Ok(None) };
+        if let Scope::Agency(code) = scope {
+            let row = read::newest(&*self.inner.log, doc_id)?;
+            let part = match row {
+                Some(row) => self.part_of(&row, code)?,
+                None => None,
+            };
+            shown.item.client_ref = String::new();
+            shown.body = part.and_then(|b| serde_json::from_slice(&b).ok()).unwrap_or_default();
+        }
+        Ok(Some(shown))
+    }
+
+    /// Receipts of a document as a caller may see them: an agency sees its own and the platform's.
+    pub fn receipts_to(&self, scope: &Scope, doc_id: &str) -> Result<Vec<Receipt>, Error> {
+        let mut all = self.receipts(doc_id)?;
+        if let Scope::Agency(code) = scope {
+            all.retain(|r| r.agency == *code || r.agency.starts_with("platform/"));
+        }
+        Ok(all)
     }
 
     /// Index prefixes that together hold every match, in key order.
@@ -238,11 +277,6 @@ impl Platform {
             }
         }
         Ok(documents)
-    }
-
-    /// In whose name a document was lodged; `None` when there is none of this number.
-    pub fn lodged_by(&self, doc_id: &str) -> Result<Option<String>, Error> {
-        Ok(read::newest(&*self.inner.log, doc_id)?.map(|row| row.lodged_by))
     }
 
     /// The number to look a document up by: that of the document itself, or the one that stands for it since a failover left
@@ -350,10 +384,17 @@ impl Platform {
                 code: "E1".into(),
                 text: "stored / 已入库".into(),
                 event_time: rfc3339(row.received_at),
+                received_at: None,
+                applied: None,
+                note: String::new(),
                 position: read::position(log, &row)?,
             })
         };
-        read::versions(log, doc_id)?.into_iter().map(receipt).collect()
+        let own: Result<Vec<Receipt>, Error> =
+            read::versions(log, doc_id)?.into_iter().map(receipt).collect();
+        let mut all = own?;
+        all.extend(self.receipts_that_came(doc_id)?);
+        Ok(all)
     }
 }
 

@@ -45,12 +45,20 @@ pub(crate) fn versions(log: &dyn Log, doc_id: &str) -> Result<Vec<DocumentRow>, 
 
 /// The record that wrote this version: at the hint, or searched outwards from there.
 pub(crate) fn record(log: &dyn Log, row: &DocumentRow) -> Result<Option<(RecordHeader, Digest)>, Error> {
-    let key = row.request();
+    find(log, row.hint, &row.request())
+}
+
+/// The record of a request: at the hint, or searched outwards from there.
+pub(crate) fn find(
+    log: &dyn Log,
+    hint: JournalIndex,
+    key: &str,
+) -> Result<Option<(RecordHeader, Digest)>, Error> {
     let at = |index: u64| -> Result<Option<(RecordHeader, Digest)>, Error> {
         let found = log.header(JournalIndex::from_u64(index))?;
         Ok(found.filter(|(header, _)| header.request.as_ref().is_some_and(|r| r.id == key)))
     };
-    let hint = row.hint.as_u64();
+    let hint = hint.as_u64();
     let end = log.last().index.as_u64();
     for distance in 0..SEARCH_MAX {
         let (below, above) = (hint.checked_sub(distance).filter(|i| *i > 0), hint.saturating_add(distance));

@@ -215,7 +215,7 @@ fn read_set(prepared: &Prepared, then: &[ReadVersion]) -> Result<(), Conflict> {
 impl Rules {
     /// A clean document of a tail becomes a record; anything else waits for a person.
     pub(crate) fn next_of_tail(
-        &self,
+        &mut self,
         p: &Prepared,
         origin: &Origin,
         known: Option<ReferenceRow>,
@@ -242,7 +242,7 @@ impl Rules {
             Some(row) => self.log.get(&rows::document(&row.doc_id))?,
             None => None,
         };
-        let mut draft = self.draft(p, &p.document, doc_id, known, before, moment)?;
+        let (mut draft, state) = self.draft(p, &p.document, doc_id, known, before, moment)?;
         if let Some(request) = &mut draft.request {
             request.accepted_at = origin.accepted_at;
             request.replaces = Some(origin.replaces);
@@ -257,7 +257,7 @@ impl Rules {
         };
         draft.effects.push(tail_effect(&origin.tail, origin.replaces.index, &outcome));
         draft.effects.extend(alias_effect(&origin.doc_id, &number));
-        Ok(Verdict::Propose { draft: Box::new(draft), doc_id, warnings: p.document.warnings.clone() })
+        Ok(Verdict::Propose { draft: Box::new(draft), doc_id, state, warnings: p.document.warnings.clone() })
     }
 }
 

@@ -42,7 +42,7 @@ pub(crate) struct Promise {
 
 /// What the rules say about one document.
 pub(crate) enum Verdict {
-    Propose { draft: Box<Draft>, doc_id: DocId, warnings: Vec<Failure> },
+    Propose { draft: Box<Draft>, doc_id: DocId, state: State, warnings: Vec<Failure> },
     Repeat(Stored),
     Settle(Settled),
 }
@@ -53,6 +53,10 @@ pub(crate) struct Rules {
     pub(crate) packs: SharedPacks,
     pub(crate) tables: SharedTables,
     pub(crate) numbers: Numbers,
+    /// Where agencies are attached.
+    pub(crate) routes: crate::SharedRoutes,
+    /// Counts rows of the exchange within a millisecond.
+    pub(crate) made: u32,
 }
 
 impl Rules {
@@ -157,26 +161,33 @@ impl Rules {
             None => None,
         };
         let warnings = document.warnings.clone();
-        let draft = self.draft(p, document, doc_id, known, before, moment)?;
-        Ok(Verdict::Propose { draft: Box::new(draft), doc_id, warnings })
+        let (draft, state) = self.draft(p, document, doc_id, known, before, moment)?;
+        Ok(Verdict::Propose { draft: Box::new(draft), doc_id, state, warnings })
     }
 
     pub(crate) fn draft(
-        &self,
+        &mut self,
         p: &Prepared,
         document: &Document,
         doc_id: DocId,
         known: Option<ReferenceRow>,
         before: Option<Bytes>,
         moment: &Moment,
-    ) -> Result<Draft, Error> {
+    ) -> Result<(Draft, State), Error> {
         let id = doc_id.to_string();
         let first = known.is_none();
         let mut reference =
             known.unwrap_or_else(|| ReferenceRow { doc_id: id.clone(), contents: Vec::with_capacity(1) });
         let previous = reference.contents.last().copied();
         reference.contents.push(p.content);
-        let row = DocumentRow {
+        let judged_again;
+        let parts = if std::ptr::eq(document, &p.document) {
+            &p.parts
+        } else {
+            judged_again = crate::exchange::parts_of(document, &self.tables, moment.time);
+            &judged_again
+        };
+        let mut row = DocumentRow {
             doc_version: p.key.doc_version,
             doc_type: p.key.doc_type.clone(),
             blind: p.blind,
@@ -191,12 +202,23 @@ impl Rules {
             pack_version: format!("{} {}", document.kind.pack.name, document.kind.pack.version),
             body: u16::from(p.normalised.is_some()),
         };
+        let old: Option<DocumentRow> =
+            before.as_ref().map(|value| rows::decode(id.as_bytes(), value)).transpose()?;
+        let mut outbox = crate::exchange::Outbox {
+            log: &*self.log,
+            routes: &*self.routes,
+            epoch: moment.epoch,
+            time: moment.time,
+            hint: moment.index,
+            made: &mut self.made,
+        };
+        let sent = outbox.accept(&id, &row, &document.kind, parts, old.as_ref())?;
+        row.state = sent.state;
         let put = |key: Bytes, value: Bytes| Effect::Put { key, value };
-        let mut effects = Vec::with_capacity(6);
+        let mut effects = Vec::with_capacity(6 + sent.effects.len());
         effects.push(put(rows::document(&id), rows::encode(&row)));
         effects.push(put(p.reference.clone(), rows::encode(&reference)));
-        if let Some(value) = before {
-            let old: DocumentRow = rows::decode(id.as_bytes(), &value)?;
+        if let (Some(value), Some(old)) = (before, old) {
             if old.state != row.state {
                 effects.push(Effect::Delete { key: rows::state(&old.doc_type, old.state, &id) });
             }
@@ -217,6 +239,7 @@ impl Rules {
             (moment.time, accepted),
             &p.caller,
         )?);
+        effects.extend(sent.effects);
         let mut bodies = Vec::with_capacity(2);
         bodies.push(p.body.clone());
         bodies.extend(p.normalised.clone());
@@ -229,13 +252,14 @@ impl Rules {
             replaces: None,
         };
         let reads = document.versions().map(|v| v.read()).collect();
-        Ok(Draft {
+        let draft = Draft {
             kind: RecordKind::Entry,
             time: moment.time,
             request: Some(request),
             reads,
             effects,
             bodies,
-        })
+        };
+        Ok((draft, row.state))
     }
 }

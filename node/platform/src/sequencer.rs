@@ -13,6 +13,7 @@ use crate::numbers::Numbers;
 use crate::platform::{Clock, SharedTables};
 use crate::rules::{Moment, Promise, Rules, Verdict};
 use crate::served::Served;
+use crate::turns::Turns;
 use crate::{Config, Error};
 use bytes::Bytes;
 use eport_agent::{Pending, PlatformStatus};
@@ -33,6 +34,7 @@ const APPLIED_SO_FAR: u64 = 0;
 struct InFlight {
     item: Item,
     doc_id: DocId,
+    state: State,
     warnings: Vec<Failure>,
     outcome: oneshot::Receiver<Outcome>,
 }
@@ -63,6 +65,10 @@ pub(crate) struct Sequencer {
     pub(crate) busy: Busy,
     /// Decisions that are no documents.
     pub(crate) changes: Changes,
+    /// References in use, here or by the exchange.
+    pub(crate) turns: Arc<Turns>,
+    /// References that the exchange has given back and somebody here waits for.
+    returned: mpsc::UnboundedReceiver<Bytes>,
     /// In journal order, mostly.
     parked: VecDeque<Parked>,
     confirming: FuturesUnordered<Confirmed>,
@@ -84,6 +90,7 @@ impl Sequencer {
         jobs: mpsc::Receiver<Job>,
         changes: mpsc::Receiver<Change>,
         duties: Arc<Notify>,
+        (turns, returned): (Arc<Turns>, mpsc::UnboundedReceiver<Bytes>),
     ) -> Self {
         Self {
             duties,
@@ -93,7 +100,14 @@ impl Sequencer {
             gate: config.hosting.gate(log.region()),
             served: Served::default(),
             status: log.status(),
-            rules: Rules { log: log.clone(), packs, tables, numbers: Numbers::default() },
+            rules: Rules {
+                log: log.clone(),
+                packs,
+                tables,
+                numbers: Numbers::default(),
+                routes: config.routes.clone(),
+                made: 0,
+            },
             log,
             clock,
             config,
@@ -102,6 +116,8 @@ impl Sequencer {
             flight: VecDeque::new(),
             repeats: FuturesUnordered::new(),
             busy: Busy::new(),
+            turns,
+            returned,
             last_time: Timestamp::default(),
             last_done: JournalIndex::ZERO,
         }
@@ -114,7 +130,7 @@ impl Sequencer {
         let mut every = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
         every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            let Self { flight, repeats, confirming, parked, status, jobs, changes, .. } = &mut self;
+            let Self { flight, repeats, confirming, parked, status, jobs, changes, returned, .. } = &mut self;
             let room = changes.has_room();
             let Changes { incoming, waiting, flight: changing } = changes;
             tokio::select! {
@@ -128,6 +144,7 @@ impl Sequencer {
                 Ok(()) = status.changed(), if !parked.is_empty() && confirming.is_empty() => self.ask_for_parked(),
                 Some(landed) = changing.next(), if !changing.is_empty() => self.settle_change(landed),
                 Some(change) = incoming.recv(), if room => waiting.push_back(change),
+                Some(reference) = returned.recv() => self.resume(&reference),
                 job = jobs.recv() => match job {
                     Some(job) => self.ready.extend(job.items()),
                     None => return,
@@ -148,6 +165,7 @@ impl Sequencer {
                     // Between two groups the other platforms of this node have their turn.
                     tokio::task::yield_now().await;
                     self.settle_more();
+                    self.decide_changes();
                 }
             }
         }
@@ -164,7 +182,7 @@ impl Sequencer {
     }
 
     fn settle_first(&mut self, outcome: Option<Outcome>) {
-        let Some(InFlight { item, doc_id, warnings, .. }) = self.flight.pop_front() else { return };
+        let Some(InFlight { item, doc_id, state, warnings, .. }) = self.flight.pop_front() else { return };
         self.release(&item.document.reference.clone());
         match outcome {
             Some(Outcome::Done { position, durability }) => {
@@ -175,7 +193,7 @@ impl Sequencer {
                 let stored = Stored {
                     doc_id: doc_id.to_string(),
                     doc_version: item.document.key.doc_version,
-                    state: State::Checked,
+                    state,
                     position,
                     durability,
                     warnings,
@@ -270,6 +288,11 @@ impl Sequencer {
 
     /// Ends the wait of those behind a reference: they are decided afresh.
     pub(crate) fn release(&mut self, reference: &Bytes) {
+        self.turns.give(reference);
+        self.resume(reference);
+    }
+
+    fn resume(&mut self, reference: &Bytes) {
         if let Some(waiting) = self.busy.remove(reference) {
             self.ready.extend(waiting);
         }
@@ -298,10 +321,10 @@ impl Sequencer {
         for (item, row) in group.into_iter().zip(rows) {
             let verdict = self.rules.decide(&item.document, row, &moment);
             match verdict.unwrap_or_else(|error| Verdict::Settle(failed(&error))) {
-                Verdict::Propose { draft, doc_id, warnings } => {
+                Verdict::Propose { draft, doc_id, state, warnings } => {
                     moment.index = moment.index.next();
                     drafts.push(*draft);
-                    proposed.push((item, doc_id, warnings));
+                    proposed.push((item, doc_id, state, warnings));
                 }
                 Verdict::Repeat(stored) => {
                     self.release(&item.document.reference.clone());
@@ -366,6 +389,11 @@ impl Sequencer {
                 waiting.push_back(item);
                 continue;
             }
+            if !self.turns.take(&item.document.reference) {
+                // A receipt for one of its versions is being written: it is told when that is done.
+                self.busy.insert(item.document.reference.clone(), [item].into());
+                continue;
+            }
             self.busy.insert(item.document.reference.clone(), VecDeque::new());
             bytes += item.document.weight();
             group.push(item);
@@ -396,7 +424,7 @@ impl Sequencer {
     fn propose(
         &mut self,
         mut drafts: Vec<Draft>,
-        proposed: Vec<(Item, DocId, Vec<Failure>)>,
+        proposed: Vec<(Item, DocId, State, Vec<Failure>)>,
         moment: &Moment,
     ) {
         let time = moment.time;
@@ -407,8 +435,10 @@ impl Sequencer {
         self.log.note_next_number(self.rules.numbers.next());
         match self.log.propose(drafts, moment.generation) {
             Ok(pending) => {
-                for (Pending { outcome, .. }, (item, doc_id, warnings)) in pending.into_iter().zip(proposed) {
-                    self.flight.push_back(InFlight { item, doc_id, warnings, outcome });
+                for (Pending { outcome, .. }, (item, doc_id, state, warnings)) in
+                    pending.into_iter().zip(proposed)
+                {
+                    self.flight.push_back(InFlight { item, doc_id, state, warnings, outcome });
                 }
             }
             Err(full) => {

@@ -40,7 +40,7 @@ pub struct TailSource {
 }
 
 impl TailSource {
-    fn is_discarded(&self, index: JournalIndex) -> bool {
+    pub(crate) fn is_discarded(&self, index: JournalIndex) -> bool {
         self.all_discarded || self.discarded.contains(&index)
     }
 }

@@ -65,6 +65,8 @@ pub async fn run(config: Config, config_path: PathBuf, telemetry: Telemetry) -> 
 }
 
 async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running, Exit> {
+    crate::release::check(&config.release)?;
+    crate::custody::guard(config);
     let clock = Clock::start();
     let fresh = eport_store::NodeFile::read(&config.node.data_dir)?.is_none();
     refuse_used_id(config, fresh)?;
@@ -221,7 +223,9 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
     };
     let hosting = Hosting::new(std::thread::available_parallelism().map_or(2, usize::from));
     let packs = packs(tables.clone())?;
-    let factory = factory(config, packs.clone(), tables.clone(), keeper.clone(), clock, hosting.clone());
+    let routes = eport_http::RegistryRoutes::new(registry.clone());
+    let factory =
+        factory(config, packs.clone(), tables.clone(), keeper.clone(), clock, hosting.clone(), routes);
     let desk = eport_http::Desk::open(&desk_dir, config.node.id.as_str()).map_err(|e| Exit {
         code: codes::ACCESS_LOG_FAILED,
         detail: format!("{}: {e}", desk_dir.display()),
@@ -246,11 +250,13 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
     let receiver = Receiver::new(api.clone());
     receiver.serve(router.clone());
     dispatcher.open_forward(receiver);
+    dispatcher.open_exchange(eport_http::Door::new(api.clone()));
     let (stop, stopped) = watch::channel(false);
     let mut listeners =
         vec![tokio::spawn(eport_http::serve(api_listener, tls.clone(), router, stopped.clone()))];
     listeners.push(tokio::spawn(eport_http::follow_access(api.clone(), stopped.clone())));
     listeners.push(tokio::spawn(eport_http::follow_accounts(api.clone(), stopped.clone())));
+    listeners.push(tokio::spawn(eport_http::follow_exchange(api.clone(), stopped.clone())));
     if let Some(listener) = metrics_listener {
         listeners.push(tokio::spawn(eport_http::serve_plain(
             listener,
@@ -368,6 +374,7 @@ fn factory(
     keeper: Arc<Keeper>,
     clock: Clock,
     hosting: Hosting,
+    routes: eport_platform::SharedRoutes,
 ) -> Box<dyn Fn(PlatformHandle) -> Platform + Send + Sync> {
     let (write_timeout, hold_max) = (
         Duration::from_millis(config.limits.write_timeout_ms),
@@ -380,6 +387,7 @@ fn factory(
             hold_max,
             hold_documents_max,
             hosting: hosting.clone(),
+            routes: routes.clone(),
             ..eport_platform::Config::with_keys(keeper.keys(handle.region()))
         };
         let clock: eport_platform::Clock = Arc::new(move || clock.wall());

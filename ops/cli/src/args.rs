@@ -1,8 +1,9 @@
 //! The command tree: global flags and the groups of commands. Each group's arguments live with its code.
 
 use crate::commands::{
-    access_log, approval, backup, ca, cert, context, delegation, demo, dev, doc, drill, init, journal,
-    licence, node, pack, plan, platform, quorum, role, session, simple, site, status, table, tail, user,
+    access_log, agency, approval, backup, ca, cert, context, delegation, demo, dev, doc, drill, exchange,
+    init, journal, licence, node, pack, plan, platform, quorum, release, role, session, simple, site, status,
+    table, tail, user,
 };
 use crate::lang::Lang;
 use clap::{Args, Parser, Subcommand};
@@ -113,6 +114,10 @@ pub enum Command {
     Doc(doc::DocArgs),
     /// Show accounts of licences and their entries; ask for shares
     Licence(licence::LicenceArgs),
+    /// Look at what platforms send each other and agencies, and send again what could not take effect
+    Exchange(exchange::ExchangeArgs),
+    /// Attach agencies; be a virtual one
+    Agency(agency::AgencyArgs),
     /// Verify, export and look at journals
     Journal(journal::JournalArgs),
     /// Back up registry and platforms, verify and restore
@@ -147,6 +152,8 @@ pub enum Command {
     Setting(user::SettingArgs),
     /// Keep addresses and certificates of federations
     Context(context::ContextArgs),
+    /// Sign what a release consists of, and verify programs against it; offline
+    Release(release::ReleaseArgs),
     /// Explain an error code in both languages
     Explain(simple::ExplainArgs),
     /// Print the completion script of a shell

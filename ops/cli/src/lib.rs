@@ -53,8 +53,9 @@ pub fn run(argv: Vec<OsString>) -> u8 {
 
 async fn dispatch(cli: Cli, out: Out) -> Result<(), Error> {
     use commands::{
-        access_log, approval, backup, ca, cert, context, delegation, demo, dev, doc, drill, init, journal,
-        licence, node, pack, plan, platform, quorum, role, session, simple, site, status, table, tail, user,
+        access_log, agency, approval, backup, ca, cert, context, delegation, demo, dev, doc, drill, exchange,
+        init, journal, licence, node, pack, plan, platform, quorum, release, role, session, simple, site,
+        status, table, tail, user,
     };
     let global = &cli.global;
     match cli.command {
@@ -72,6 +73,8 @@ async fn dispatch(cli: Cli, out: Out) -> Result<(), Error> {
         Command::Pack(args) => pack::run(args, global, out).await,
         Command::Table(args) => table::run(args, global, out).await,
         Command::Doc(args) => doc::run(args, global, out).await,
+        Command::Exchange(args) => exchange::run(args, global, out).await,
+        Command::Agency(args) => agency::run(args, global, out).await,
         Command::Journal(args) => journal::run(args, global, out).await,
         Command::Backup(args) => backup::run(args, global, out).await,
         Command::Ca(args) => ca::run(args, global, out).await,
@@ -89,6 +92,7 @@ async fn dispatch(cli: Cli, out: Out) -> Result<(), Error> {
         Command::Whoami => session::whoami(global, out).await,
         Command::Setting(args) => user::setting(args, global, out).await,
         Command::Context(args) => context::run(args, global, out),
+        Command::Release(args) => release::run(args, out),
         Command::Explain(args) => simple::explain(&args, out),
         Command::Completion(args) => simple::completion(&args, out),
         Command::Version => simple::version(global, out).await,

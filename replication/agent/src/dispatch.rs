@@ -1,4 +1,4 @@
-//! Where frames from other nodes go: registry, platform tasks, coordinator, soft state, forwarded requests.
+//! Where frames from other nodes go: registry, platform tasks, coordinator, soft state, forwarded requests, exchange.
 //!
 //! The transport starts before the engines it feeds, so each door opens when its engine is there; before that, messages are
 //! dropped (their protocols repeat them) and requests are answered with nothing, which their callers treat as "ask again".
@@ -20,12 +20,19 @@ pub trait ForwardHandler: Send + Sync + 'static {
     fn forward(&self, from: NodeId, payload: Bytes) -> BoxFuture<'static, Bytes>;
 }
 
+/// Takes what other platforms send to one of this node's.
+pub trait ExchangeHandler: Send + Sync + 'static {
+    /// Takes an offer of messages and returns the encoded answer.
+    fn exchange(&self, from: NodeId, payload: Bytes) -> BoxFuture<'static, Bytes>;
+}
+
 /// Routes inbound frames by purpose.
 #[derive(Default)]
 pub struct Dispatcher {
     registry: OnceLock<Registry>,
     agent: OnceLock<Agent>,
     forward: OnceLock<Arc<dyn ForwardHandler>>,
+    exchange: OnceLock<Arc<dyn ExchangeHandler>>,
     board: Arc<SoftBoard>,
 }
 
@@ -48,6 +55,11 @@ impl Dispatcher {
     /// Opens the door to the API. Later calls change nothing.
     pub fn open_forward(&self, handler: Arc<dyn ForwardHandler>) {
         let _ = self.forward.set(handler);
+    }
+
+    /// Opens the door to the exchange between platforms. Later calls change nothing.
+    pub fn open_exchange(&self, handler: Arc<dyn ExchangeHandler>) {
+        let _ = self.exchange.set(handler);
     }
 
     /// What other nodes said of themselves.
@@ -75,7 +87,8 @@ impl Handler for Dispatcher {
             | Purpose::Forward
             | Purpose::Catalog
             | Purpose::Tail
-            | Purpose::Checkpoint => {
+            | Purpose::Checkpoint
+            | Purpose::Exchange => {
                 debug!(%from, %purpose, "a message where only requests are known");
             }
         }
@@ -89,6 +102,10 @@ impl Handler for Dispatcher {
             },
             Purpose::Forward => match self.forward.get() {
                 Some(handler) => handler.forward(from, payload),
+                None => empty(),
+            },
+            Purpose::Exchange => match self.exchange.get() {
+                Some(handler) => handler.exchange(from, payload),
                 None => empty(),
             },
             Purpose::Catalog => match self.agent.get().cloned() {

@@ -30,7 +30,7 @@ mod view;
 pub use catalog::{BUNDLE_LEN_MAX, BundleError, Carried, CatalogSoft};
 pub use checkpoints::Bootstrap;
 pub use clock::Clock;
-pub use dispatch::{Dispatcher, ForwardHandler};
+pub use dispatch::{Dispatcher, ExchangeHandler, ForwardHandler};
 pub use error::Error;
 pub use handle::{Pending, PlatformHandle, PlatformStatus, QueueFull, StateDigest};
 pub use node::{Agent, CatalogSettings, Config};

@@ -83,11 +83,13 @@ pub enum Permission {
     Session,
     /// Bring a request of somebody else, whose proof it carries.
     Forward,
+    /// Take what was sent to an agency, acknowledge it, answer it with receipts.
+    AnswerDocuments,
 }
 
 impl Permission {
     /// Every permission.
-    pub const ALL: [Permission; 16] = [
+    pub const ALL: [Permission; 17] = [
         Permission::LodgeDocument,
         Permission::ListDocuments,
         Permission::ReadEvents,
@@ -104,6 +106,7 @@ impl Permission {
         Permission::Approve,
         Permission::Session,
         Permission::Forward,
+        Permission::AnswerDocuments,
     ];
 
     /// Its name in answers and logs.
@@ -125,6 +128,7 @@ impl Permission {
             Permission::Approve => "approve",
             Permission::Session => "session",
             Permission::Forward => "forward",
+            Permission::AnswerDocuments => "answer_documents",
         }
     }
 

@@ -25,6 +25,8 @@ pub enum Purpose {
     Tail = 8,
     /// Checkpoints on their way to a backup.
     Checkpoint = 9,
+    /// Messages between platforms: documents for agencies, receipts, withdrawals.
+    Exchange = 10,
 }
 
 /// Which of a node pair's two connections carries a purpose.
@@ -41,7 +43,7 @@ const MIB: usize = 1 << 20;
 
 impl Purpose {
     /// Every purpose, in the order of the tags.
-    pub const ALL: [Purpose; 9] = [
+    pub const ALL: [Purpose; 10] = [
         Purpose::Raft,
         Purpose::Registry,
         Purpose::Journal,
@@ -51,6 +53,7 @@ impl Purpose {
         Purpose::Control,
         Purpose::Tail,
         Purpose::Checkpoint,
+        Purpose::Exchange,
     ];
 
     /// The number on the wire.
@@ -70,6 +73,7 @@ impl Purpose {
             Purpose::Registry | Purpose::Move | Purpose::Control => 40,
             Purpose::Journal => 30,
             Purpose::Forward => 20,
+            Purpose::Exchange => 15,
             Purpose::Catalog | Purpose::Tail => 10,
             Purpose::Checkpoint => 0,
         }
@@ -80,7 +84,7 @@ impl Purpose {
         match self {
             Purpose::Raft => 8 * MIB,
             Purpose::Registry | Purpose::Move => MIB,
-            Purpose::Journal | Purpose::Tail => 4 * MIB,
+            Purpose::Journal | Purpose::Tail | Purpose::Exchange => 4 * MIB,
             // A manifest of 4 MiB and what is around it.
             Purpose::Checkpoint => 5 * MIB,
             Purpose::Forward | Purpose::Catalog => 64 * MIB,
@@ -91,7 +95,9 @@ impl Purpose {
     /// The connection that carries this purpose.
     pub const fn class(self) -> Class {
         match self {
-            Purpose::Forward | Purpose::Catalog | Purpose::Tail | Purpose::Checkpoint => Class::Bulk,
+            Purpose::Forward | Purpose::Catalog | Purpose::Tail | Purpose::Checkpoint | Purpose::Exchange => {
+                Class::Bulk
+            }
             _ => Class::Control,
         }
     }
@@ -109,6 +115,7 @@ impl fmt::Display for Purpose {
             Purpose::Control => "control",
             Purpose::Tail => "tail",
             Purpose::Checkpoint => "checkpoint",
+            Purpose::Exchange => "exchange",
         })
     }
 }
@@ -147,11 +154,11 @@ mod tests {
     #[test]
     fn tags_and_protocol_names_are_the_published_numbers() {
         let tags: Vec<u8> = Purpose::ALL.iter().map(|p| p.tag()).collect();
-        assert_eq!(tags, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        assert_eq!(tags, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
         for p in Purpose::ALL {
             assert_eq!(Purpose::from_tag(p.tag()), Some(p));
         }
-        assert_eq!((Purpose::from_tag(0), Purpose::from_tag(10)), (None, None));
+        assert_eq!((Purpose::from_tag(0), Purpose::from_tag(11)), (None, None));
         assert_eq!(Class::from_alpn(b"eport/1"), Some(Class::Control));
         assert_eq!(Class::from_alpn(b"eport-bulk/1"), Some(Class::Bulk));
         assert_eq!(Class::from_alpn(b"h2"), None);
@@ -160,7 +167,7 @@ mod tests {
     #[test]
     fn a_heartbeat_of_raft_goes_before_everything_and_bodies_go_last() {
         use Purpose::*;
-        let order = [Raft, Move, Journal, Forward, Catalog, Checkpoint];
+        let order = [Raft, Move, Journal, Forward, Exchange, Catalog, Checkpoint];
         assert!(order.windows(2).all(|w| w[0].priority() > w[1].priority()));
         assert_eq!(
             (Registry.class(), Catalog.class(), Forward.class()),

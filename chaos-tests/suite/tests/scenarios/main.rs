@@ -1,4 +1,5 @@
 //! Scenarios over real processes, part by part. One binary: each one links everything again.
+// Tests: an unwrap is an assertion, and they read the real clock.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod accounts;
@@ -9,6 +10,7 @@ mod custody;
 mod drills;
 mod durability;
 mod enrolment;
+mod exchange;
 mod faults;
 mod isolated;
 mod keep;
@@ -16,6 +18,7 @@ mod links;
 mod matrix;
 mod moves;
 mod operators;
+mod outside;
 mod quorum;
 mod renewal;
 mod rivals;

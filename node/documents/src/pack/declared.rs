@@ -5,13 +5,13 @@ use super::rules::{Compiler, Opened, Scope};
 use super::spec::{CrossCheckSpec, LedgerSpec, MilestoneSpec, RecipientSpec, SharingSpec, StatisticSpec};
 use super::{LifeCycle, Title};
 use eport_expression::{Expression, Kind, Shape};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use toml::Spanned;
 
 /// What an agency's answer counts for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Its refusal refuses the document.

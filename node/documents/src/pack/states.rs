@@ -6,7 +6,7 @@
 use super::problem::{ProblemCode, Problems};
 use super::spec::StateSpec;
 use super::{Role, Title};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use toml::Spanned;
 
@@ -14,7 +14,7 @@ use toml::Spanned;
 const STATES_MAX: usize = 60;
 
 /// What an agency has done with a document.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum AgencyState {
     /// It waits to be sent.

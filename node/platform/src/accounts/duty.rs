@@ -52,7 +52,7 @@ impl DutyRow {
     /// The effects that leave this duty, in the record that most likely stands at `index`.
     pub(super) fn effects(&self, index: JournalIndex, steps: Vec<StepRow>) -> Vec<Effect> {
         let mut id = index.as_u64().to_be_bytes().to_vec();
-        id.extend_from_slice(format!("{}#{}", self.doc_id, self.version).as_bytes());
+        id.extend_from_slice(format!("{}#{}#{:?}", self.doc_id, self.version, self.kind).as_bytes());
         let mut out = Vec::with_capacity(steps.len() + 1);
         out.push(put(rows::duty(&id), self));
         out.extend((0..).zip(steps).map(|(n, step)| put(rows::step(&id, n), &step)));
@@ -149,7 +149,7 @@ impl Platform {
 
     /// A document has entered a state of its life cycle: what it reserved is committed or released where the pack says so. The
     /// effects belong into the record of the change itself, which has the document's reference.
-    pub fn follow_state(
+    pub(crate) fn follow_state(
         &self,
         doc_id: &str,
         state: &str,

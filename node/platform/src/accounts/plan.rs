@@ -64,6 +64,13 @@ pub struct DocumentAccounts {
     pub failures: Vec<Failure>,
 }
 
+impl DocumentAccounts {
+    /// An account has refused what this version asks.
+    pub(crate) fn refuses(&self, version: u32) -> bool {
+        self.version == version && self.progress == Progress::Refused
+    }
+}
+
 /// Who asks, for which document and day.
 pub(super) struct Asker {
     pub(super) holder: Holder,

@@ -1,4 +1,5 @@
 //! The platform by what it promises, part by part. One binary: each one links everything again.
+// Tests: an unwrap is an assertion, and they read the real clock.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod accounts;
@@ -6,6 +7,7 @@ mod certificates;
 mod custody;
 mod encryption;
 mod enrolments;
+mod exchange;
 mod hold;
 mod hosting;
 mod packs;

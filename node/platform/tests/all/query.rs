@@ -1,5 +1,4 @@
 //! Queries, counts, pages, receipts, events.
-// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 
 use crate::support;
 
@@ -60,7 +59,7 @@ async fn filters_narrow_and_counts_agree_with_lists() {
         (query(None), 21),
         (query(Some("arrival_report")), 21),
         (query(Some("other")), 0),
-        (by(|q| q.state = Some("CHECKED".into())), 21),
+        (by(|q| q.state = Some("DISPATCHED".into())), 21),
         (by(|q| q.state = Some("WITHDRAWN".into())), 0),
         (by(|q| q.client_ref = Some("R-1".into())), 2),
         (by(|q| q.client_ref = Some("R-".into())), 0),
@@ -68,7 +67,7 @@ async fn filters_narrow_and_counts_agree_with_lists() {
         (by(|q| q.key = Some("operator/admin|arrival_report|R-1|1".into())), 1),
         (by(|q| q.key = Some("operator/admin|arrival_report|R-1|2".into())), 0),
         (DocumentQuery { client_ref: Some("R-1".into()), ..query(None) }, 2),
-        (DocumentQuery { state: Some("CHECKED".into()), ..query(None) }, 21),
+        (DocumentQuery { state: Some("DISPATCHED".into()), ..query(None) }, 21),
     ] {
         assert_eq!(h.platform.list(&q, &Scope::All).unwrap().items.len(), expected, "{q:?}");
         assert_eq!(h.platform.count(&q, &Scope::All).unwrap(), expected as u64, "{q:?}");
@@ -95,8 +94,9 @@ async fn a_lodger_sees_and_counts_only_what_it_lodged() {
     let key = DocumentQuery { key: Some("91440100MA5ABCD19J|arrival_report|R-1|1".into()), ..query(None) };
     assert_eq!(h.platform.list(&key, &own).unwrap().items.len(), 1);
     assert!(h.platform.list(&key, &stranger).unwrap().items.is_empty());
-    assert_eq!(h.platform.lodged_by("E20180000000000001").unwrap(), Some(caller().lodged_by));
-    assert_eq!(h.platform.lodged_by("E20180000000000099").unwrap(), None);
+    assert!(h.platform.visible(&own, "E20180000000000001").unwrap());
+    assert!(!h.platform.visible(&stranger, "E20180000000000001").unwrap());
+    assert!(!h.platform.visible(&Scope::All, "E20180000000000099").unwrap());
 }
 
 #[tokio::test]
@@ -130,13 +130,16 @@ async fn events_show_every_applied_record_once_in_order_and_wait_for_the_next() 
     let h = filled(3).await;
     h.log.mark();
     h.log.commit(1);
-    let events = h.platform.events(1, 10, Duration::ZERO).await.unwrap();
+    let events = h.platform.events(1, 10, Duration::ZERO, &Scope::All).await.unwrap();
     let shown: Vec<_> = events.iter().map(|e| (e.index, e.kind.as_str(), e.doc_id.is_some())).collect();
     assert_eq!(shown, [(2, "document", true), (3, "document", true), (4, "checksum_mark", false)]);
-    assert_eq!(events[0].state.as_deref(), Some("CHECKED"));
-    assert!(h.platform.events(4, 10, Duration::from_millis(10)).await.unwrap().is_empty());
+    assert_eq!(events[0].state.as_deref(), Some("DISPATCHED"));
+    assert!(h.platform.events(4, 10, Duration::from_millis(10), &Scope::All).await.unwrap().is_empty());
     let platform = h.platform.clone();
-    let waiting = tokio::spawn(async move { platform.events(4, 10, Duration::from_secs(10)).await.unwrap() });
+    let waiting =
+        tokio::spawn(
+            async move { platform.events(4, 10, Duration::from_secs(10), &Scope::All).await.unwrap() },
+        );
     h.log.journal().manual = true;
     let platform = h.platform.clone();
     let submit = tokio::spawn(async move { platform.submit(&caller(), &document("late"), None).await });

@@ -1,5 +1,4 @@
 //! Submissions: stored once, answered alike for ever, decided in journal order.
-// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 
 use crate::support;
 
@@ -26,7 +25,7 @@ async fn a_document_is_stored_once_and_its_repetition_gets_the_first_answer_agai
     let first = stored(first);
     assert_eq!(
         (first.doc_id.as_str(), first.doc_version, first.state.as_str()),
-        ("E20180000000000001", 1, "CHECKED")
+        ("E20180000000000001", 1, "DISPATCHED")
     );
     assert_eq!(first.durability, Durability::Replicated);
     let compact =

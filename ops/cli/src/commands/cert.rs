@@ -1,7 +1,9 @@
 //! `eport cert`: certificates of the federation's CAs.
 
 use super::enrol::{self, RenewArgs, TokenArgs};
+use super::issue_all::IssueAllArgs;
 use crate::args::Global;
+use crate::commands::cert_directory::DirectoryOptions;
 use crate::connect;
 use crate::error::Error;
 use crate::files::{read_input, write_new};
@@ -29,6 +31,8 @@ pub struct CertArgs {
 pub enum CertCommand {
     /// Issue a certificate at the primary of the CA's platform
     Issue(IssueArgs),
+    /// Issue many certificates from requests of keys made elsewhere, 256 at a time
+    IssueAll(IssueAllArgs),
     /// List the certificates of a platform's CAs, or of one subject at every platform
     List {
         /// The platform; default every platform
@@ -37,6 +41,15 @@ pub enum CertCommand {
         /// Only this subject's: one subject may have many certificates
         #[arg(long, value_name = "PATH")]
         subject: Option<String>,
+    },
+    /// Publish the directory of a platform's certificates as a version of its table `certificates`
+    Publish {
+        /// The platform
+        #[arg(long, value_name = "REGION")]
+        platform: RegionCode,
+        /// When and how
+        #[command(flatten)]
+        options: DirectoryOptions,
     },
     /// Show one certificate with its chain
     Show {
@@ -157,11 +170,29 @@ pub struct IssueArgs {
     pub addresses: Vec<IpAddr>,
 }
 
+impl IssueArgs {
+    /// A certificate of the usual profile for a subject, with a key that is made here.
+    pub(crate) fn for_subject(subject: &str, out: PathBuf, key_out: PathBuf) -> Self {
+        Self {
+            subject: subject.to_owned(),
+            out,
+            csr: None,
+            key_out: Some(key_out),
+            profile: None,
+            platform: None,
+            days: None,
+            dns: Vec::new(),
+            addresses: Vec::new(),
+        }
+    }
+}
+
 /// Runs the group.
 pub async fn run(args: CertArgs, global: &Global, out: Out) -> Result<(), Error> {
     let client = connect::client(global)?;
     match args.command {
         CertCommand::Issue(args) => issue(&client, &args, out).await,
+        CertCommand::IssueAll(args) => super::issue_all::run(&client, &args, out).await,
         CertCommand::List { platform, subject } => {
             let items = list(&client, platform, subject.as_deref()).await?;
             out.items(&items, || {
@@ -173,6 +204,9 @@ pub async fn run(args: CertArgs, global: &Global, out: Out) -> Result<(), Error>
                 table
             });
             Ok(())
+        }
+        CertCommand::Publish { platform, options } => {
+            super::cert_directory::publish(&client, platform, &options, out).await
         }
         CertCommand::Show { serial, platform } => {
             let found = find(&client, platform, &serial).await?;
@@ -287,6 +321,13 @@ async fn find(client: &Client, platform: Option<RegionCode>, serial: &str) -> Re
 }
 
 async fn issue(client: &Client, args: &IssueArgs, out: Out) -> Result<(), Error> {
+    let item = issued(client, args).await?;
+    out.result(&item, || format!("{}\n{}\n", cell(&item, "serial"), args.out.display()));
+    Ok(())
+}
+
+/// Issues a certificate into the files named.
+pub(crate) async fn issued(client: &Client, args: &IssueArgs) -> Result<Value, Error> {
     let subject: Subject = args.subject.parse().map_err(|e| Error::usage(format!("--subject: {e}")))?;
     if args.out.exists() {
         let detail = format!("{} exists already", args.out.display());
@@ -316,8 +357,7 @@ async fn issue(client: &Client, args: &IssueArgs, out: Out) -> Result<(), Error>
     });
     let item = item.await?;
     write_new(&args.out, item["chain"].as_str().unwrap_or_default().as_bytes(), false)?;
-    out.result(&item, || format!("{}\n{}\n", cell(&item, "serial"), args.out.display()));
-    Ok(())
+    Ok(item)
 }
 
 /// Asks the primaries of the platforms whose CA may speak for a subject, the likeliest first, until one has such a CA: a virtual

@@ -46,6 +46,22 @@ pub enum DocCommand {
     },
     /// List documents
     List(ListArgs),
+    /// Show who got which part of a document, how far it has come, and every receipt
+    Trace {
+        /// The document's number
+        id: String,
+        /// The platform; all are asked when absent
+        #[arg(long, short = 'p', value_name = "REGION")]
+        platform: Option<RegionCode>,
+    },
+    /// Say where a document is, what it waits for, and who must act
+    Why {
+        /// The document's number
+        id: String,
+        /// The platform; all are asked when absent
+        #[arg(long, short = 'p', value_name = "REGION")]
+        platform: Option<RegionCode>,
+    },
     /// Erase the content of a document by law, on every copy; digests and the chain stay
     Erase(super::erase::EraseArgs),
 }
@@ -82,6 +98,8 @@ pub async fn run(args: DocArgs, global: &Global, out: Out) -> Result<(), Error> 
     match args.command {
         DocCommand::Submit { files, platform } => submit(&client, &files, platform, out).await,
         DocCommand::Show { id, platform } => show(&client, &id, platform, out).await,
+        DocCommand::Trace { id, platform } => super::exchange::trace(&client, &id, platform, out).await,
+        DocCommand::Why { id, platform } => super::exchange::why(&client, &id, platform, out).await,
         DocCommand::List(args) => list(&client, &args, out).await,
         DocCommand::Erase(args) => super::erase::run(&client, &args, out).await,
     }

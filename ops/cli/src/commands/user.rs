@@ -203,17 +203,28 @@ async fn put_other(
     out: Out,
 ) -> Result<(), Error> {
     let subject = id.parse().map_err(|e: eport_model::ParseError| Error::usage(e.to_string()))?;
-    let statement = statement::put_user(&subject, name, &platforms.iter().copied().collect(), suspended);
+    let answer = list_other(&subject, name, platforms, suspended, global).await?;
+    out.result(&answer, || format!("{} {}\n", cell(&answer, "id"), cell(&answer, "platforms")));
+    Ok(())
+}
+
+/// Lists an enterprise or an agency in the registry; what it says of it then.
+pub(crate) async fn list_other(
+    subject: &eport_model::Subject,
+    name: &str,
+    platforms: &[RegionCode],
+    suspended: bool,
+    global: &Global,
+) -> Result<Value, Error> {
+    let statement = statement::put_user(subject, name, &platforms.iter().copied().collect(), suspended);
     let request = UserRequest {
         name: name.to_owned(),
         platforms: platforms.iter().map(ToString::to_string).collect(),
         suspended,
         ..UserRequest::default()
     };
-    let path = format!("/v1/users/{}", path_segment(id));
-    let answer: Value = connect::client(global)?.give(Method::PUT, &path, &request, &statement).await?;
-    out.result(&answer, || format!("{} {}\n", cell(&answer, "id"), cell(&answer, "platforms")));
-    Ok(())
+    let path = format!("/v1/users/{}", path_segment(&subject.to_string()));
+    Ok(connect::client(global)?.give(Method::PUT, &path, &request, &statement).await?)
 }
 
 /// Certificate and key into `DIR/operator`.

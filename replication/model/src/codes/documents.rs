@@ -23,6 +23,26 @@ codes! { DOCUMENTS_CODES {
         "No document numbers are left" / "单证编号已用尽",
         "The number block of this epoch is used up and the registry could not be asked for another." / "本纪元的号段已用完，且无法向注册中心申请新号段。",
         "Restore the link to the registry." / "请恢复与注册中心的链路。";
+    AGENCY_UNKNOWN = 5010, 403, 6, false,
+        "The agency is not attached here" / "机构未接入此平台",
+        "The certificate is not one of this agency, or no operator has attached the agency to this platform." / "证书不属于该机构，或尚无操作员将该机构接入此平台。",
+        "Use a certificate of the agency at a platform it is attached to; attach it with eport agency register." / "请以该机构证书访问其接入的平台；用 eport agency register 接入。";
+    MESSAGE_UNKNOWN = 5011, 404, 3, false,
+        "Nothing of this kind was sent to the agency" / "该机构没有收到此报文",
+        "No message with this id, or for this version of this document, was sent to this agency at this platform." / "本平台未向该机构发送过此编号或此单证版本的报文。",
+        "Look at the inbox; a receipt names the message or the document and version that the agency was given." / "请查看收件箱；回执须指明该机构收到的报文或单证及版本。";
+    RECEIPT_DIFFERENT = 5012, 409, 4, false,
+        "The receipt number was used for another receipt" / "该回执编号已用于另一回执",
+        "The agency sent another receipt under the same number; the first one counts." / "该机构曾以同一编号发送不同回执；以首次为准。",
+        "Send the new receipt under a new number." / "请以新编号发送新回执。";
+    RECEIPT_REFUSED = 5013, 422, 1, false,
+        "The receipt was refused" / "回执被拒绝",
+        "A field of the receipt is missing, too long or not of its kind; failures lists all of them." / "回执有字段缺失、过长或类型不符；failures 列出全部。",
+        "Correct the fields named and send the receipt again under the same number." / "请更正所指字段后以同一编号重新发送。";
+    EXCHANGE_DEAD = 5014, 409, 4, false,
+        "A message between platforms cannot take effect" / "平台间报文无法生效",
+        "The receiver refuses the message for the reason named; it stands among the dead letters and holds up nothing." / "接收方因所述原因拒绝该报文；报文列入死信，不阻塞其他报文。",
+        "See eport exchange dead-letters; remove the cause, then eport exchange resend." / "请查看 eport exchange dead-letters，消除原因后执行 eport exchange resend。";
     PACK_REFUSED = 5020, 422, 1, false,
         "The pack is refused" / "标准包被拒绝",
         "The pack contradicts itself, names something that is not there, or its examples are not judged as they say; every problem is listed with file, line and column." / "标准包自相矛盾、引用不存在的内容，或其示例判定结果与声明不符；全部问题均注明文件、行、列。",

@@ -1,0 +1,168 @@
+//! The inbox of an agency that is attached here: what waits, in order; acknowledgements.
+
+use super::ExchangeError;
+use super::rows::{self, IdRow, Origin};
+use super::sending::request;
+use crate::keys::decrypt;
+use crate::platform::Platform;
+use crate::{Error, read};
+use eport_api_types::{InboxItem, rfc3339};
+use eport_envelope::Part as Sealed;
+use eport_exchange::{Kind, Recipient, Standing};
+use eport_model::{Digest, Draft, Durability, Effect, Position, RecordKind};
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+
+/// Longest wait for something new.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+/// Bodies of one answer together, in bytes.
+const BODIES_MAX: usize = 8 << 20;
+
+/// An acknowledged message.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Acknowledged {
+    /// True when it was acknowledged before.
+    pub repeated: bool,
+    /// The record that says so; `None` when it is repeated.
+    pub position: Option<Position>,
+    /// What the answer promises.
+    pub durability: Durability,
+}
+
+impl Platform {
+    /// What waits for an agency, oldest first, after a message or from the start; waits up to `wait` for the first. An item shows
+    /// until it is acknowledged: after a failover also again, under the same id.
+    pub async fn inbox(
+        &self,
+        agency: &str,
+        after: Option<&Digest>,
+        limit: usize,
+        wait: Duration,
+    ) -> Result<Vec<InboxItem>, ExchangeError> {
+        let until = Instant::now() + wait.min(WAIT_MAX);
+        let mut status = self.inner.log.status();
+        loop {
+            status.borrow_and_update();
+            self.exchange_now()?;
+            let (platform, agency) = (self.clone(), agency.to_owned());
+            let after = after.copied();
+            let found = tokio::task::spawn_blocking(move || platform.inbox_now(&agency, after, limit)).await;
+            let items = found.map_err(|e| ExchangeError::NotNow {
+                code: eport_model::codes::INTERNAL,
+                detail: e.to_string(),
+            })??;
+            if !items.is_empty() {
+                return Ok(items);
+            }
+            match timeout_at(until, status.changed()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) | Err(_) => return Ok(Vec::new()),
+            }
+        }
+    }
+
+    fn inbox_now(
+        &self,
+        agency: &str,
+        after: Option<Digest>,
+        limit: usize,
+    ) -> Result<Vec<InboxItem>, ExchangeError> {
+        let log = &*self.inner.log;
+        let after = match after {
+            Some(id) => self.id_row(&id)?.map(|row| row.place).filter(|place| !place.is_empty()),
+            None => None,
+        };
+        let limit = limit.clamp(1, self.inner.config.page_max);
+        let (mut out, mut bytes) = (Vec::new(), 0);
+        for (key, value) in log.scan(&rows::inbox_of(agency), after.as_deref(), limit)? {
+            let Some(id) = rows::id_in(&value) else { continue };
+            let Some(row) = self.id_row(&id)?.filter(|row| row.place == key) else { continue };
+            let item = self.inbox_item(&id, row, agency)?;
+            bytes += item.1;
+            out.push(item.0);
+            if bytes >= BODIES_MAX {
+                break;
+            }
+        }
+        Ok(out)
+    }
+
+    pub(crate) fn id_row(&self, id: &Digest) -> Result<Option<IdRow>, Error> {
+        let key = rows::id(id);
+        self.inner.log.get(&key)?.map(|value| rows::decode(&key, &value)).transpose()
+    }
+
+    fn inbox_item(&self, id: &Digest, row: IdRow, agency: &str) -> Result<(InboxItem, usize), Error> {
+        let log = &*self.inner.log;
+        let withdrawn = row.entry.standing == Standing::Withdrawn;
+        let body: Option<Vec<u8>> = match &row.origin {
+            _ if withdrawn => None,
+            Origin::Own => match read::version(log, &row.document.doc_id, row.document.doc_version)? {
+                Some(document) => self.part_of(&document, agency)?,
+                None => None,
+            },
+            Origin::Record { request, hint } => {
+                let found = read::find(log, *hint, request)?;
+                let body = match found {
+                    Some((header, _)) => log.body(header.index, 0)?.filter(|b| !b.is_empty()),
+                    None => None,
+                };
+                let ring = self.inner.config.keys.need()?;
+                body.map(|b| decrypt(&ring, request, Sealed::Request, &b)).transpose()?
+            }
+            Origin::Empty => None,
+        };
+        let len = body.as_ref().map_or(0, Vec::len);
+        let kind = if withdrawn { Kind::Withdrawal } else { row.kind };
+        let item = InboxItem {
+            msg_id: id.to_string(),
+            kind: kind.word().into(),
+            platform: row.document.owner.to_string(),
+            at: log.region().to_string(),
+            epoch: row.entry.source.epoch,
+            doc_type: row.document.doc_type,
+            doc_id: row.document.doc_id,
+            doc_version: row.document.doc_version,
+            function_code: row.document.function_code,
+            lodged_by: row.document.lodged_by,
+            received_at: rfc3339(row.document.received_at),
+            digest: row.entry.digest.to_string(),
+            replaces: row.replaces,
+            erased: body.is_none() && !withdrawn,
+            body: body.and_then(|b| serde_json::from_slice(&b).ok()).unwrap_or_default(),
+        };
+        Ok((item, len))
+    }
+
+    /// An agency has what a message carried. Doing it again changes nothing.
+    pub async fn acknowledge(
+        &self,
+        agency: &str,
+        id: &Digest,
+        caller: &str,
+    ) -> Result<Acknowledged, ExchangeError> {
+        let key = rows::id(id);
+        let _turn = self.inner.turns.enter([key.clone()].into()).await;
+        let now = self.exchange_now()?;
+        let unknown = || ExchangeError::Unknown(format!("no message {id} was sent to {agency} here"));
+        let row = self.id_row(id)?.ok_or_else(unknown)?;
+        if row.recipient != Recipient::Agency(agency.to_owned()) || row.place.is_empty() {
+            return Err(unknown());
+        }
+        if row.acked.is_some() {
+            let held = self.held_index() >= self.inner.log.applied().index;
+            let durability = if held { Durability::Replicated } else { Durability::Local };
+            return Ok(Acknowledged { repeated: true, position: None, durability });
+        }
+        let place = row.place.clone();
+        let row = IdRow { acked: Some(now.time), ..row };
+        let draft = Draft {
+            request: Some(request(format!("ack/{id}"), caller, None, now.time)),
+            effects: vec![Effect::Put { key, value: rows::encode(&row) }, Effect::Delete { key: place }],
+            ..Draft::bare(RecordKind::Entry, now.time)
+        };
+        let written = self.exchange_write(vec![draft], now).await?.pop();
+        let (position, durability) = written.map_or((None, Durability::Local), |(p, d)| (Some(p), d));
+        Ok(Acknowledged { repeated: false, position, durability })
+    }
+}

@@ -1,0 +1,250 @@
+//! The exchange of one platform: outbox, inboxes of agencies, receipts; rows of the journal's state like all others, so that they
+//! ship to backups and survive a failover. What is decided is the core's (`eport-exchange`); this part reads and writes rows.
+//!
+//! Always: rows of a document, a message id or a receipt number are read and written in one turn; an answer comes after its record
+//! is committed; queues are the journal's and bounded there.
+
+mod inbound;
+mod inbox;
+mod outbox;
+mod receipts;
+mod rows;
+mod sending;
+mod view;
+mod withdrawals;
+
+pub use inbox::Acknowledged;
+pub use receipts::ReceiptGiven;
+pub use sending::Unsendable;
+pub use view::{ChannelView, Resent};
+pub use withdrawals::GivenUp;
+
+pub(crate) use outbox::{Outbox, PreparedPart, parts_of};
+
+use crate::log::Log;
+use crate::platform::Platform;
+use crate::{Error, rows as documents};
+use bytes::Bytes;
+use eport_api_types::Failure;
+use eport_journal::Outcome;
+use eport_model::{Code, Coded, Draft, Effect, Epoch, JournalIndex, Position, RegionCode, Timestamp, codes};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use tokio::time::timeout;
+
+/// Where agencies are attached, as the registry says now.
+pub trait Routes: fmt::Debug + Send + Sync {
+    /// The platform at which an agency takes documents of `owner`; `None`: it is attached to none.
+    fn route(&self, agency: &str, owner: RegionCode) -> Option<RegionCode>;
+}
+
+/// The node's routes.
+pub type SharedRoutes = Arc<dyn Routes>;
+
+/// No agency is attached anywhere: messages are kept until one is.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Nowhere;
+
+impl Routes for Nowhere {
+    fn route(&self, _: &str, _: RegionCode) -> Option<RegionCode> {
+        None
+    }
+}
+
+/// Why something was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum ExchangeError {
+    /// Rows or keys cannot be read.
+    #[error(transparent)]
+    Platform(#[from] Error),
+    /// Nothing of this kind was sent to the agency.
+    #[error("{0}")]
+    Unknown(String),
+    /// The number stands for another receipt.
+    #[error("receipt {0} was sent before with other content")]
+    Different(String),
+    /// Fields of the receipt cannot be taken.
+    #[error("the receipt has fields that cannot be taken")]
+    Fields(Vec<Failure>),
+    /// The receipt fits nothing here.
+    #[error("{reason}: {detail}")]
+    Dead {
+        /// The domain's reason.
+        reason: &'static str,
+        /// The same in words.
+        detail: String,
+    },
+    /// Not now: nothing is known to be written; the same request may be repeated.
+    #[error("{detail}")]
+    NotNow {
+        /// The code.
+        code: Code,
+        /// What happened.
+        detail: String,
+    },
+}
+
+impl From<eport_store::Error> for ExchangeError {
+    fn from(error: eport_store::Error) -> Self {
+        ExchangeError::Platform(error.into())
+    }
+}
+
+impl Coded for ExchangeError {
+    fn code(&self) -> Code {
+        match self {
+            ExchangeError::Platform(e) => e.code(),
+            ExchangeError::Unknown(_) => codes::MESSAGE_UNKNOWN,
+            ExchangeError::Different(_) => codes::RECEIPT_DIFFERENT,
+            ExchangeError::Fields(_) => codes::RECEIPT_REFUSED,
+            ExchangeError::Dead { .. } => codes::EXCHANGE_DEAD,
+            ExchangeError::NotNow { code, .. } => *code,
+        }
+    }
+}
+
+/// What a reason of the exchange says to people.
+pub(crate) fn reason_in_words(reason: &str) -> &'static str {
+    match reason {
+        "E-XCH-CONTENT" => "the same message came with other content",
+        "E-XCH-POSITION" => "the same message came from another record that cannot have replaced it",
+        "E-XCH-PRESENT" => "a withdrawal of what the sender still has",
+        "E-XCH-DIGEST" => "the content does not have the digest that the message names",
+        "E-XCH-SIZE" => "the content is larger than a document may be",
+        "E-XCH-AGENCY" => "this document was not sent to that agency",
+        "E-XCH-VERSION" => "the document has no such version",
+        "E-XCH-DOCUMENT" => "there is no document of that number",
+        "E-XCH-RECEIPT" => "the receipt cannot be read, or its number stands for another one",
+        "E-XCH-ERASED" => "the content was erased by law",
+        _ => "it does not fit",
+    }
+}
+
+/// Rows as they are, with what the records under way will change.
+pub(crate) struct Overlay<'l> {
+    log: &'l dyn Log,
+    changes: BTreeMap<Bytes, Option<Bytes>>,
+    effects: Vec<Effect>,
+}
+
+impl<'l> Overlay<'l> {
+    pub(crate) fn new(log: &'l dyn Log) -> Self {
+        Self { log, changes: BTreeMap::new(), effects: Vec::new() }
+    }
+
+    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Error> {
+        match self.changes.get(key) {
+            Some(changed) => Ok(changed.clone()),
+            None => Ok(self.log.get(key)?),
+        }
+    }
+
+    pub(crate) fn row<T: serde::de::DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>, Error> {
+        self.get(key)?.map(|value| rows::decode(key, &value)).transpose()
+    }
+
+    pub(crate) fn put(&mut self, key: Bytes, value: Bytes) {
+        self.changes.insert(key.clone(), Some(value.clone()));
+        self.effects.push(Effect::Put { key, value });
+    }
+
+    pub(crate) fn delete(&mut self, key: Bytes) {
+        self.changes.insert(key.clone(), None);
+        self.effects.push(Effect::Delete { key });
+    }
+
+    /// The effects of one record.
+    pub(crate) fn take(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.effects)
+    }
+}
+
+/// The state of the world for one decision of the exchange.
+#[derive(Clone, Copy)]
+pub(crate) struct Now {
+    pub(crate) generation: u64,
+    pub(crate) epoch: Epoch,
+    pub(crate) time: Timestamp,
+    /// Where the next record most likely stands.
+    pub(crate) hint: JournalIndex,
+}
+
+impl Platform {
+    /// The state of the world, while this node is the open primary.
+    pub(crate) fn exchange_now(&self) -> Result<Now, ExchangeError> {
+        let mut epoch = Epoch::NONE;
+        let generation = self.writing(|e| {
+            epoch = e;
+            true
+        });
+        let closed = || ExchangeError::NotNow {
+            code: codes::FENCED,
+            detail: format!("this node is not the open primary of platform {}", self.region()),
+        };
+        let log = &*self.inner.log;
+        Ok(Now {
+            generation: generation.ok_or_else(closed)?,
+            epoch,
+            time: (self.inner.clock)().max(log.last_time()),
+            hint: log.last().index.next(),
+        })
+    }
+
+    /// Stores records decided in one turn; where each stands.
+    pub(crate) async fn exchange_write(
+        &self,
+        drafts: Vec<Draft>,
+        now: Now,
+    ) -> Result<Vec<(Position, eport_model::Durability)>, ExchangeError> {
+        let full = |e: eport_agent::QueueFull| ExchangeError::NotNow {
+            code: codes::OVERLOADED,
+            detail: e.to_string(),
+        };
+        let pending = self.inner.log.propose(drafts, now.generation).map_err(full)?;
+        let mut out = Vec::with_capacity(pending.len());
+        for p in pending {
+            match timeout(self.inner.config.write_timeout, p.outcome).await {
+                Ok(Ok(Outcome::Done { position, durability })) => out.push((position, durability)),
+                Ok(Ok(Outcome::Held | Outcome::NotPrimary { .. })) => {
+                    let detail = "the platform is changing its primary".to_owned();
+                    return Err(ExchangeError::NotNow { code: codes::FENCED, detail });
+                }
+                _ => {
+                    let detail = "the backups have not confirmed it yet".to_owned();
+                    return Err(ExchangeError::NotNow { code: codes::WRITE_BLOCKED, detail });
+                }
+            }
+        }
+        Ok(out)
+    }
+
+    /// Numbers rows of one millisecond in the order in which they are made.
+    pub(crate) fn exchange_count(&self) -> u32 {
+        self.inner.made.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Records up to here survive a failover that loses nothing that was promised: held by as many backups as an answer needs, or
+    /// by one where the policy needs none. Without any backup it is what is committed.
+    pub(crate) fn held_index(&self) -> JournalIndex {
+        let status = self.inner.log.status();
+        let status = status.borrow();
+        let committed = status.committed.min(self.inner.log.applied().index);
+        let k = status.placement.as_ref().map_or(1, |p| p.policy.k.max(1));
+        if status.durability_now == "replicated" || status.backups.is_empty() {
+            return committed;
+        }
+        let mut durable: Vec<JournalIndex> = status.backups.iter().map(|b| b.durable).collect();
+        durable.sort_unstable_by(|a, b| b.cmp(a));
+        durable.get(k.min(durable.len()) - 1).map_or(JournalIndex::ZERO, |d| (*d).min(committed))
+    }
+
+    /// The row that turns about a document are taken by.
+    pub(crate) fn reference_of(&self, doc_id: &str) -> Result<Option<Bytes>, Error> {
+        let log = &*self.inner.log;
+        let doc_id = self.number(doc_id)?;
+        let row = crate::read::newest(log, &doc_id)?;
+        Ok(row.map(|row| documents::reference(&row.lodged_by, &row.doc_type, &row.blind)))
+    }
+}
