@@ -59,6 +59,8 @@ const DOCUMENTS: &[Action] = &[Action::ListDocuments];
 const LODGE: &[Action] = &[Action::LodgeDocument];
 const SESSION: &[Action] = &[Action::Session];
 const DELEGATE: &[Action] = &[Action::Delegate];
+/// Only member nodes, in the name of the platform that they serve.
+const NODES: &[Action] = &[Action::Forward];
 const ANSWER: &[Action] = &[Action::AnswerDocuments];
 const OWN_PROOF: &[Action] = &[];
 
@@ -137,6 +139,17 @@ pub const DEMANDS: &[Demand] = &[
     post("/v1/agencies/{agency}/receipts", ANSWER),
     get("/v1/platforms/{region}/erasures", PLATFORM),
     post("/v1/platforms/{region}/erasures", PLATFORM),
+    get("/v1/platforms/{region}/documents/{doc_id}/accounts", DOCUMENTS),
+    get("/v1/licences/{no}", DOCUMENTS),
+    get("/v1/licences/{no}/entries", DOCUMENTS),
+    get("/v1/platforms/{region}/accounts", DOCUMENTS),
+    get("/v1/platforms/{region}/accounts/entries", DOCUMENTS),
+    get("/v1/platforms/{region}/accounts:book", INSPECT),
+    post("/v1/platforms/{region}/accounts:open", PLATFORM),
+    post("/v1/platforms/{region}/accounts:ask", NODES),
+    post("/v1/platforms/{region}/accounts:confirmed", NODES),
+    post("/v1/platforms/{region}/shares", PLATFORM),
+    post("/v1/platforms/{region}/shares:return", PLATFORM),
     get("/v1/platforms/{region}/events", &[Action::ReadEvents]),
     get("/v1/platforms/{region}/journal/head", FEDERATION),
     post("/v1/platforms/{region}/journal/signatures", PLATFORM),

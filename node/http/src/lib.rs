@@ -8,6 +8,8 @@
 
 mod access_api;
 mod access_log;
+mod accounts_api;
+mod accounts_keeper;
 mod agencies_api;
 mod auth;
 mod backup_api;
@@ -80,6 +82,7 @@ mod verification;
 mod withdrawals;
 mod words;
 
+pub use accounts_keeper::follow as follow_accounts;
 pub use caller::{Caller, Shown};
 pub use catalogue::{Open, ROUTES, Route};
 pub use demands::{DEMANDS, Demand};

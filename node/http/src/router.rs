@@ -3,10 +3,10 @@
 use crate::problem::ApiError;
 use crate::state::Api;
 use crate::{
-    access_api, agencies_api, backup_api, backup_sets, catalogs_api, certificates_api, custody_api,
-    documents_api, drills_api, enrol_api, erasures_api, est, examine_api, exchange_api, gate, hosting_api,
-    issue_batch, join_api, journal_api, openapi, operators_api, outside_api, packs_api, plan_api,
-    platforms_api, recovery_api, removal_api, session_api, signing, status_api, system, tables_api,
+    access_api, accounts_api, agencies_api, backup_api, backup_sets, catalogs_api, certificates_api,
+    custody_api, documents_api, drills_api, enrol_api, erasures_api, est, examine_api, exchange_api, gate,
+    hosting_api, issue_batch, join_api, journal_api, openapi, operators_api, outside_api, packs_api,
+    plan_api, platforms_api, recovery_api, removal_api, session_api, signing, status_api, system, tables_api,
     tables_life, tables_reading, tables_where, tail_import_api, tails_api, trust_api, users_api,
 };
 use axum::Router;
@@ -90,6 +90,17 @@ pub fn router(api: Api) -> Router {
         .route("/v1/platforms/{region}/documents/{doc_id}", get(documents_api::show))
         .route("/v1/platforms/{region}/documents/{doc_id}/versions", get(documents_api::versions))
         .route("/v1/platforms/{region}/documents/{doc_id}/receipts", get(documents_api::receipts))
+        .route("/v1/platforms/{region}/documents/{doc_id}/accounts", get(accounts_api::of_document))
+        .route("/v1/licences/{no}", get(accounts_api::licence))
+        .route("/v1/licences/{no}/entries", get(accounts_api::licence_entries))
+        .route("/v1/platforms/{region}/accounts", get(accounts_api::list))
+        .route("/v1/platforms/{region}/accounts/entries", get(accounts_api::entries))
+        .route("/v1/platforms/{region}/accounts:book", get(accounts_api::book))
+        .route("/v1/platforms/{region}/accounts:open", post(accounts_api::open))
+        .route("/v1/platforms/{region}/accounts:ask", post(accounts_api::ask))
+        .route("/v1/platforms/{region}/accounts:confirmed", post(accounts_api::confirmed))
+        .route("/v1/platforms/{region}/shares", post(accounts_api::ask_share))
+        .route("/v1/platforms/{region}/shares:return", post(accounts_api::return_share))
         .route("/v1/platforms/{region}/documents/{doc_id}/trace", get(exchange_api::trace))
         .route("/v1/platforms/{region}/exchange", get(exchange_api::status))
         .route("/v1/platforms/{region}/exchange/dead-letters", get(exchange_api::dead_letters))

@@ -28,6 +28,7 @@ pub mod join;
 pub mod journal;
 mod journal_heads;
 pub mod keys;
+pub mod licence;
 pub mod links;
 pub mod moves;
 pub mod node;
