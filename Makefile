@@ -49,6 +49,7 @@ bench: deps build
 # Seeded simulation of the cores: make sim SEED=1 N=10000
 sim: deps
 	@$(CARGO) run -q -p eport-sim --bin eport-sim -- --seed $(SEED) --seeds $(N)
+	@$(CARGO) run -q -p eport-sim --bin eport-sim -- --catalogs --seed $(SEED) --seeds $$(($(N) / 10 + 1))
 
 # Each step of each move × each fault, with real processes; writes docs/reference/fault-matrix.md. MINUTES bounds the run.
 MINUTES ?= 20

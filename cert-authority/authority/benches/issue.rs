@@ -4,7 +4,7 @@
 
 use eport_authority::{
     Authority, CaPurpose, IssuingSpec, Key, LeafNames, LeafRequest, OcspStatus, Profile, Validity,
-    certificate_request, read_ocsp_request,
+    certificate_request, read_ocsp_request, read_request,
 };
 use eport_identity::{Epoch, Subject};
 use eport_tls::{Identity, Revocations, Serial, Tls, TrustBundle};
@@ -29,7 +29,7 @@ fn main() {
             profile: Profile::usual(&subject),
             subject: &subject,
             names: &names,
-            request: &request,
+            request: &read_request(&request).unwrap(),
             epoch,
             days: None,
             now,

@@ -309,6 +309,7 @@ impl Authority {
             Key::Request(pem) => {
                 (params.signed_by(&key::public_key(pem).map_err(refuse)?, &self.issuer)?, None)
             }
+            Key::Proven(request) => (params.signed_by(&request.spki, &self.issuer)?, None),
         };
         let chain_pem = format!("{}{}", leaf.pem(), self.pem);
         Ok(Issued { chain_pem, key_pem, serial, subject: subject.clone(), not_after: validity.not_after })

@@ -172,6 +172,19 @@ impl Authority {
     }
 }
 
+/// A list as it lies in a file, PEM or DER, as DER. Nothing of it is looked at.
+pub fn list_of_file(bytes: Vec<u8>) -> Result<Vec<u8>, Error> {
+    if !bytes.starts_with(b"-----BEGIN") {
+        return Ok(bytes);
+    }
+    let refuse = |reason: &str| Error::Refused { subject: "revocation list".into(), reason: reason.into() };
+    let pem = pem::parse(&bytes).map_err(|_| refuse("it is not PEM"))?;
+    match pem.tag() {
+        "X509 CRL" => Ok(pem.into_contents()),
+        other => Err(refuse(&format!("PEM section {other:?} is not a revocation list"))),
+    }
+}
+
 /// Reads a list that this issuer signed; anything else is refused whole.
 pub fn read_crl(der: &[u8], issuer: &[u8]) -> Result<CrlContent, Error> {
     let refuse = |reason: &str| Error::Refused { subject: "revocation list".into(), reason: reason.into() };

@@ -5,10 +5,11 @@
 //! will be signed.
 
 use crate::authority::Authority;
-use crate::ocsp::signed_answer;
-use crate::spec::{
-    certificate, extension, key_id, whole_second, write_algorithm, write_name, write_validity,
+use crate::der::{
+    authority_key, extension, no_ca, signed, subject_key, whole_second, write_algorithm, write_name,
+    write_validity,
 };
+use crate::ocsp::signed_answer;
 use crate::{Error, KeyAlgorithm, KeyStore, OcspAsked, OcspStatus, SoftKey, Validity, serial};
 use eport_identity::{CaName, Digest, Epoch};
 use time::{Duration, OffsetDateTime};
@@ -113,23 +114,19 @@ impl Authority {
     }
 
     fn extensions(&self, w: &mut DERWriterSeq<'_>, spki: &[u8]) {
-        extension(w.next(), &[2, 5, 29, 35], false, |w| {
-            w.write_sequence(|w| {
-                w.next().write_tagged_implicit(Tag::context(0), |w| w.write_bytes(self.key_identifier()));
-            });
-        });
+        authority_key(w.next(), self.key_identifier());
         extension(w.next(), &[2, 5, 29, 15], true, |w| w.write_bitvec_bytes(&[0x80], 1));
         extension(w.next(), &[2, 5, 29, 37], false, |w| {
             w.write_sequence(|w| w.next().write_oid(&ObjectIdentifier::from_slice(&OCSP_SIGNING)));
         });
-        extension(w.next(), &[2, 5, 29, 14], false, |w| w.write_bytes(&key_id(spki)));
-        extension(w.next(), &[2, 5, 29, 19], true, |w| w.write_sequence(|_| {}));
+        subject_key(w.next(), spki);
+        no_ca(w.next());
         extension(w.next(), &NO_CHECK, false, |w| w.write_null());
     }
 
     /// Signs what was prepared.
     pub fn sign_delegate(&self, tbs: DelegateTbs) -> Result<OcspDelegate, Error> {
-        let der = certificate(&tbs.bytes, &**self.key())?;
+        let der = signed(&tbs.bytes, &**self.key(), |_| {})?;
         Ok(OcspDelegate { key: tbs.key, der, not_after: tbs.validity.not_after })
     }
 }

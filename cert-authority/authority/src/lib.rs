@@ -12,12 +12,14 @@ mod command_key;
 mod crl;
 mod cross;
 mod delegate;
+mod der;
 mod error;
 mod facts;
 mod files;
 mod key;
 mod keystore;
 mod lint;
+mod memory;
 mod node_key;
 mod ocsp;
 mod pkcs7;
@@ -30,7 +32,7 @@ mod wrapped;
 
 pub use authority::{Authority, Issued, IssuingSpec, bundle_pem};
 pub use command_key::CommandKey;
-pub use crl::{CrlContent, CrlEntry, CrlNumber, Reason, read_crl};
+pub use crl::{CrlContent, CrlEntry, CrlNumber, Reason, list_of_file, read_crl};
 pub use delegate::{DelegateTbs, OcspDelegate};
 pub use eport_identity::CaPurpose;
 pub use error::Error;
@@ -41,6 +43,7 @@ pub use facts::{
 pub use files::{KEY_MODE, read_key, write_certificate, write_key};
 pub use key::{Key, REQUEST_LEN_MAX, RequestFacts, certificate_request, read_request, request_of_key};
 pub use keystore::{KeyAlgorithm, KeyStore, SoftKey};
+pub use memory::{MemoryGuard, guard_memory};
 pub use node_key::{NodeKey, PUBLIC_KEY_LEN, PublicKey, Unwrap, WRAPPED_LEN, new_data_key, wrap_key};
 pub use ocsp::{
     OCSP_ASKED_MAX, OCSP_REQUEST_LEN_MAX, OcspAsked, OcspError, OcspStatus, ocsp_request, read_ocsp_request,

@@ -5,12 +5,12 @@
 //! `unknown`, never `good`.
 
 use crate::authority::Authority;
-use crate::spec::write_algorithm;
+use crate::der::{signed, write_generalized_time};
 use crate::{Error, KeyStore, Reason, serial};
 use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 use time::{Duration, OffsetDateTime};
 use x509_parser::prelude::{FromDer, X509Certificate};
-use yasna::models::{GeneralizedTime, ObjectIdentifier};
+use yasna::models::ObjectIdentifier;
 use yasna::{ASN1Error, ASN1ErrorKind, ASN1Result, BERReader, DERWriter, Tag};
 
 /// Largest request read.
@@ -226,20 +226,25 @@ pub(crate) fn signed_answer(
             // The responder by the SHA-1 of its key, as RFC 6960 has it.
             let own = Hash::Sha1.of(key.public_point());
             w.next().write_tagged(Tag::context(2), |w| w.write_bytes(&own));
-            write_time(w.next(), now);
+            write_generalized_time(w.next(), now);
             w.next().write_sequence(|w| {
                 for (asked, status) in answers {
                     w.next().write_sequence(|w| {
                         asked.write(w.next());
                         write_status(w.next(), *status);
-                        write_time(w.next(), now);
-                        w.next().write_tagged(Tag::context(0), |w| write_time(w, now + life));
+                        write_generalized_time(w.next(), now);
+                        w.next().write_tagged(Tag::context(0), |w| write_generalized_time(w, now + life));
                     });
                 }
             });
         });
     });
-    let basic = signed(&content, key, delegate)?;
+    // A delegate's certificate comes along.
+    let basic = signed(&content, key, |w| {
+        if let Some(der) = delegate {
+            w.next().write_tagged(Tag::context(0), |w| w.write_sequence(|w| w.next().write_der(der)));
+        }
+    })?;
     Ok(yasna::construct_der(|w| {
         w.write_sequence(|w| {
             w.next().write_enum(0);
@@ -253,37 +258,17 @@ pub(crate) fn signed_answer(
     }))
 }
 
-/// Content, algorithm, signature and, of a delegate, its certificate.
-fn signed(content: &[u8], key: &dyn KeyStore, delegate: Option<&[u8]>) -> Result<Vec<u8>, Error> {
-    let signature = key.sign(content)?;
-    Ok(yasna::construct_der(|w| {
-        w.write_sequence(|w| {
-            w.next().write_der(content);
-            write_algorithm(w.next(), key.algorithm());
-            w.next().write_bitvec_bytes(&signature, signature.len() * 8);
-            if let Some(der) = delegate {
-                w.next().write_tagged(Tag::context(0), |w| w.write_sequence(|w| w.next().write_der(der)));
-            }
-        });
-    }))
-}
-
 fn write_status(w: DERWriter<'_>, status: OcspStatus) {
     match status {
         OcspStatus::Good => w.write_tagged_implicit(Tag::context(0), |w| w.write_null()),
         OcspStatus::Unknown => w.write_tagged_implicit(Tag::context(2), |w| w.write_null()),
         OcspStatus::Revoked { at, reason } => w.write_tagged_implicit(Tag::context(1), |w| {
             w.write_sequence(|w| {
-                write_time(w.next(), at);
+                write_generalized_time(w.next(), at);
                 if reason != Reason::Unspecified {
                     w.next().write_tagged(Tag::context(0), |w| w.write_enum(i64::from(reason.code())));
                 }
             });
         }),
     }
-}
-
-fn write_time(w: DERWriter<'_>, t: OffsetDateTime) {
-    let whole = t - Duration::nanoseconds(i64::from(t.nanosecond()));
-    w.write_generalized_time(&GeneralizedTime::from_datetime(whole));
 }

@@ -5,16 +5,20 @@
 //! tried is exactly what is issued. A tree with other algorithms (SM2) is a third writer of the same specification.
 
 use crate::authority::Authority;
-use crate::{Error, KeyAlgorithm, KeyStore, LeafNames, SoftKey, Validity, key, profile, serial};
+use crate::der::{
+    authority_key, extension, no_ca, signed, subject_key, whole_second, write_algorithm, write_name,
+    write_validity,
+};
+use crate::{Error, KeyStore, LeafNames, RequestFacts, SoftKey, Validity, profile, serial};
 use eport_identity::{CaName, CaPurpose, Digest, Epoch, Subject};
 use rcgen::{PublicKeyData, SubjectPublicKeyInfo};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::LazyLock;
-use time::{Duration, OffsetDateTime};
-use yasna::models::{GeneralizedTime, ObjectIdentifier, UTCTime};
-use yasna::{DERWriter, DERWriterSeq, Tag};
+use time::OffsetDateTime;
+use yasna::models::ObjectIdentifier;
+use yasna::{DERWriterSeq, Tag};
 
 /// What a key may do.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Deserialize)]
@@ -106,8 +110,8 @@ pub struct LeafRequest<'a> {
     pub subject: &'a Subject,
     /// Further names of a node.
     pub names: &'a LeafNames,
-    /// PEM request: its public key and the proof that the asker holds the private one; nothing else of it counts.
-    pub request: &'a str,
+    /// The request, read: its public key and the proof that the asker holds the private one; nothing else of it counts.
+    pub request: &'a RequestFacts,
     /// Epoch of the platform that owns the CA.
     pub epoch: Epoch,
     /// Days of life; `None` is what the profile allows at most.
@@ -190,27 +194,25 @@ impl Authority {
             uri: request.subject.uri(self.domain()),
             dns: names.dns,
             addresses: names.addresses,
-            spki: key::public_key(request.request).map_err(refuse)?,
+            spki: request.request.spki.clone(),
         };
         let tbs = Tbs { bytes: self.encode(&spec), spec };
         self.rehearse(&tbs, request.now)?;
         Ok(tbs)
     }
 
-    /// Signs what was prepared: PEM of the leaf, then of this CA.
-    pub fn sign(&self, tbs: &Tbs) -> Result<(Vec<u8>, String), Error> {
-        let der = certificate(&tbs.bytes, &**self.key())?;
-        let pem = format!("{}{}", crate::pem_of("CERTIFICATE", &der), self.certificate_pem());
-        Ok((der, pem))
+    /// Signs what was prepared: DER of the leaf.
+    pub fn sign(&self, tbs: &Tbs) -> Result<Vec<u8>, Error> {
+        signed(&tbs.bytes, &**self.key(), |_| {})
     }
 
     /// The same bytes under a throw-away key are read, linted and verified as every peer would do it. The anchor is this CA
     /// with the throw-away key in the place of its own, so its constraints are the real ones.
     fn rehearse(&self, tbs: &Tbs, now: OffsetDateTime) -> Result<(), Error> {
         let trial = self.trial()?;
-        let leaf = certificate(&tbs.bytes, &trial.key)?;
+        let leaf = signed(&tbs.bytes, &trial.key, |_| {})?;
         crate::lint::leaf(self, &tbs.spec, &leaf)?;
-        eport_tls::rehearse(&trial.anchor, self.der(), &leaf, self.domain(), now.unix_timestamp())
+        eport_tls::rehearse(&trial.anchor, self.name(), &leaf, self.domain(), now.unix_timestamp())
             .map_err(|refused| Error::Lint { rules: vec![format!("peers would refuse it: {refused}")] })
     }
 
@@ -235,11 +237,7 @@ impl Authority {
     }
 
     fn write_extensions(&self, w: &mut DERWriterSeq<'_>, spec: &TbsSpec, spki: &[u8]) {
-        extension(w.next(), &[2, 5, 29, 35], false, |w| {
-            w.write_sequence(|w| {
-                w.next().write_tagged_implicit(Tag::context(0), |w| w.write_bytes(self.key_identifier()));
-            });
-        });
+        authority_key(w.next(), self.key_identifier());
         extension(w.next(), &[2, 5, 29, 17], false, |w| {
             w.write_sequence(|w| {
                 w.next().write_tagged_implicit(Tag::context(6), |w| w.write_ia5_string(&spec.uri));
@@ -266,8 +264,8 @@ impl Authority {
                 }
             });
         });
-        extension(w.next(), &[2, 5, 29, 14], false, |w| w.write_bytes(&key_id(spki)));
-        extension(w.next(), &[2, 5, 29, 19], true, |w| w.write_sequence(|_| {}));
+        subject_key(w.next(), spki);
+        no_ca(w.next());
     }
 }
 
@@ -289,75 +287,11 @@ impl Trial {
     }
 }
 
-pub(crate) fn whole_second(t: OffsetDateTime) -> OffsetDateTime {
-    t - Duration::nanoseconds(i64::from(t.nanosecond()))
-}
-
-pub(crate) fn key_id(spki: &[u8]) -> Vec<u8> {
-    // RFC 7093, method 1: the leftmost 160 bits of the SHA-256 of the key.
-    Digest::of(spki).as_bytes()[..20].to_vec()
-}
-
-/// A signed structure: content, algorithm, signature.
-pub(crate) fn certificate(content: &[u8], key: &dyn KeyStore) -> Result<Vec<u8>, Error> {
-    let signature = key.sign(content)?;
-    Ok(yasna::construct_der(|w| {
-        w.write_sequence(|w| {
-            w.next().write_der(content);
-            write_algorithm(w.next(), key.algorithm());
-            w.next().write_bitvec_bytes(&signature, signature.len() * 8);
-        });
-    }))
-}
-
-pub(crate) fn write_algorithm(w: DERWriter<'_>, algorithm: KeyAlgorithm) {
-    let last = match algorithm {
-        KeyAlgorithm::P256 => 2,
-        KeyAlgorithm::P384 => 3,
-    };
-    w.write_sequence(|w| w.next().write_oid(&ObjectIdentifier::from_slice(&[1, 2, 840, 10045, 4, 3, last])));
-}
-
-pub(crate) fn extension(w: DERWriter<'_>, oid: &[u64], critical: bool, value: impl FnOnce(DERWriter<'_>)) {
-    w.write_sequence(|w| {
-        w.next().write_oid(&ObjectIdentifier::from_slice(oid));
-        if critical {
-            w.next().write_bool(true);
-        }
-        w.next().write_bytes(&yasna::construct_der(value));
-    });
-}
-
-pub(crate) fn write_name(w: DERWriter<'_>, oid: &[u64], value: &str) {
-    w.write_set(|w| {
-        w.next().write_sequence(|w| {
-            w.next().write_oid(&ObjectIdentifier::from_slice(oid));
-            w.next().write_utf8_string(value);
-        });
-    });
-}
-
-pub(crate) fn write_validity(w: DERWriter<'_>, validity: &Validity) {
-    w.write_sequence(|w| {
-        write_time(w.next(), validity.not_before);
-        write_time(w.next(), validity.not_after);
-    });
-}
-
-/// RFC 5280: UTCTime below 2050, GeneralizedTime from then on.
-fn write_time(w: DERWriter<'_>, t: OffsetDateTime) {
-    if (1950..2050).contains(&t.year()) {
-        w.write_utctime(&UTCTime::from_datetime(whole_second(t)));
-    } else {
-        w.write_generalized_time(&GeneralizedTime::from_datetime(whole_second(t)));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::{IssuingSpec, certificate_request};
+    use crate::{IssuingSpec, certificate_request, read_request};
     use x509_parser::prelude::{FromDer, X509Certificate};
 
     fn authority(purpose: CaPurpose) -> Authority {
@@ -402,7 +336,7 @@ mod tests {
                     profile: Profile::usual(&subject),
                     subject: &subject,
                     names: &names,
-                    request: &certificate_request().unwrap().0,
+                    request: &read_request(&certificate_request().unwrap().0).unwrap(),
                     epoch: Epoch::from_u64(70_000),
                     days,
                     now: OffsetDateTime::now_utc(),
@@ -421,7 +355,8 @@ mod tests {
     fn what_was_tried_is_what_is_issued() {
         let ca = authority(CaPurpose::Infra);
         let subject: Subject = "platform/440300/node/sz-a-1".parse().unwrap();
-        let (request, names) = (certificate_request().unwrap().0, LeafNames::default());
+        let request = read_request(&certificate_request().unwrap().0).unwrap();
+        let names = LeafNames::default();
         let mut asked = LeafRequest {
             profile: "node",
             subject: &subject,
@@ -433,7 +368,7 @@ mod tests {
             random: [7; 12],
         };
         let tbs = ca.prepare(&asked).unwrap();
-        let (der, _) = ca.sign(&tbs).unwrap();
+        let der = ca.sign(&tbs).unwrap();
         let (_, cert) = X509Certificate::from_der(&der).unwrap();
         assert_eq!(Digest::of(cert.tbs_certificate.as_ref()), tbs.digest());
         assert_eq!(tbs.serial(), "0100000003070707070707070707070707");

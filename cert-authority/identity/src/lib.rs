@@ -10,6 +10,7 @@ mod distrust;
 mod epoch;
 mod lineage;
 mod name;
+mod outside;
 mod region;
 mod subject;
 
@@ -19,6 +20,7 @@ pub use distrust::{CertificateMark, Distrust, epoch_of_serial};
 pub use epoch::Epoch;
 pub use lineage::Lineage;
 pub use name::{NodeId, SiteId};
+pub use outside::{OUTSIDE_PLATFORMS_MAX, OUTSIDE_SUBJECTS_MAX, OutsideScope, OutsideSubject};
 pub use region::RegionCode;
 pub use subject::{Subject, TrustDomain};
 

@@ -87,6 +87,17 @@ pub fn signatory<'a>(
     domain: &TrustDomain,
     at_ms: i64,
 ) -> Result<Signatory, Refused> {
+    signatory_by(certificate, issuers, domain, at_ms, |issuer, subject| speaks_for(issuer, subject, domain))
+}
+
+/// The same with the caller's rule about which issuer may speak for whom.
+pub(crate) fn signatory_by<'a>(
+    certificate: &[u8],
+    issuers: impl IntoIterator<Item = &'a [u8]>,
+    domain: &TrustDomain,
+    at_ms: i64,
+    may: impl Fn(&X509Certificate<'_>, &Subject) -> bool,
+) -> Result<Signatory, Refused> {
     let leaf = read(certificate)?;
     let subject = subject(&leaf, domain)?;
     fit_to_sign(&leaf)?;
@@ -104,7 +115,7 @@ pub fn signatory<'a>(
                 continue;
             }
         }
-        if !speaks_for(&issuer, &subject, domain) {
+        if !may(&issuer, &subject) {
             verdict = Refused::Unfit(format!("its issuer may not speak for {subject}"));
             continue;
         }

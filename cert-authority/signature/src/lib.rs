@@ -14,7 +14,9 @@ mod certificate;
 mod head;
 mod header;
 mod list;
+mod outside;
 mod refused;
+mod release;
 mod statement;
 
 pub use ca::{CaFacts, ca_facts};
@@ -22,5 +24,7 @@ pub use certificate::{IssuerFacts, Signatory, issuer_facts, signatory};
 pub use head::JournalHead;
 pub use header::{HEADER, HEADER_LEN_MAX, Header};
 pub use list::{LIST_LEN_MAX, ListEntry, RevocationList, revocation_list};
+pub use outside::{CHALLENGE_LEN_MAX, Challenge, OutsideFacts, outside_facts, outside_signatory, possession};
 pub use refused::Refused;
+pub use release::{RELEASE_LEN_MAX, Release};
 pub use statement::{Envelope, Statement, digest_of};

@@ -143,3 +143,33 @@ fn the_facts_of_an_issuer_are_read_from_its_certificate() {
     let (leaf, _) = w.operator(5);
     assert!(issuer_facts(&leaf).is_err());
 }
+
+#[test]
+fn the_list_of_a_release_reads_only_as_its_maker_signed_it() {
+    use eport_authority::{KeyAlgorithm, KeyStore, SoftKey};
+    use eport_identity::Digest;
+    use eport_signature::Release;
+    let key = SoftKey::generate(KeyAlgorithm::P256).unwrap();
+    let files = [("eport".to_owned(), Digest::of(b"a")), ("eportd".to_owned(), Digest::of(b"b"))].into();
+    let release = Release { version: "0.1.0".into(), key: key.public_point().to_vec(), files };
+    let text = release.text(&key.sign(release.content().as_bytes()).unwrap());
+    assert_eq!(Release::read(&text, release.pin()).unwrap(), release);
+    release.holds("eportd", Digest::of(b"b")).unwrap();
+    assert!(
+        release.holds("eportd", Digest::of(b"c")).is_err()
+            && release.holds("other", Digest::of(b"b")).is_err()
+    );
+    assert!(Release::read(&text, Digest::of(b"another key")).is_err());
+    for at in 0..text.len() {
+        let mut bad = text.clone().into_bytes();
+        bad[at] ^= 1;
+        let bad = String::from_utf8(bad).unwrap();
+        assert!(Release::read(&bad, release.pin()).is_err(), "byte {at}");
+        assert!(Release::read(&text[..at], release.pin()).is_err(), "cut at {at}");
+    }
+    // Another's signature under the same content, with his own key in its place.
+    let thief = SoftKey::generate(KeyAlgorithm::P256).unwrap();
+    let own = Release { key: thief.public_point().to_vec(), ..release.clone() };
+    let stolen = own.text(&thief.sign(own.content().as_bytes()).unwrap());
+    assert!(Release::read(&stolen, own.pin()).is_ok() && Release::read(&stolen, release.pin()).is_err());
+}

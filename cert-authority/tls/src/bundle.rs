@@ -1,6 +1,7 @@
 //! Whom a federation trusts: its roots, its issuing CAs, and which issuer may speak for which platform.
 
 use crate::Error;
+use crate::outside::OutsideCa;
 use eport_identity::{CaName, Digest, RegionCode, TrustDomain};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, TrustAnchor};
@@ -20,6 +21,7 @@ pub struct TrustBundle {
     intermediates: Vec<CertificateDer<'static>>,
     paths: BTreeMap<Digest, Vec<CertificateDer<'static>>>,
     issuers: BTreeMap<RegionCode, BTreeSet<Digest>>,
+    outside: Vec<OutsideCa>,
 }
 
 impl TrustBundle {
@@ -39,7 +41,8 @@ impl TrustBundle {
             return Err(unusable("it holds no self-signed root".into()));
         }
         let roots = roots.iter().map(|root| root.clone().into_owned()).collect();
-        Ok(Self { domain, anchors, roots, intermediates, paths: BTreeMap::new(), issuers: BTreeMap::new() })
+        let (paths, issuers) = (BTreeMap::new(), BTreeMap::new());
+        Ok(Self { domain, anchors, roots, intermediates, paths, issuers, outside: Vec::new() })
     }
 
     /// Sorts the certificates of a PEM bundle into roots (self-signed) and issuing CAs.
@@ -120,6 +123,12 @@ impl TrustBundle {
         self
     }
 
+    /// CAs outside the federation that are registered, each within its scope.
+    pub fn with_outside(mut self, outside: Vec<OutsideCa>) -> Self {
+        self.outside = outside;
+        self
+    }
+
     /// The roots, DER.
     pub fn roots(&self) -> impl Iterator<Item = &[u8]> {
         self.roots.iter().map(|der| der.as_ref())
@@ -132,6 +141,10 @@ impl TrustBundle {
 
     pub(crate) fn paths(&self) -> impl Iterator<Item = (&Digest, &Vec<CertificateDer<'static>>)> {
         self.paths.iter()
+    }
+
+    pub(crate) fn outside(&self) -> &[OutsideCa] {
+        &self.outside
     }
 
     pub(crate) fn path(&self, issuer: &Digest) -> &[CertificateDer<'static>] {

@@ -9,6 +9,7 @@
 mod bundle;
 mod configs;
 mod identity;
+mod outside;
 mod peer;
 mod refused;
 mod revocation;
@@ -18,6 +19,7 @@ mod verifier;
 pub use bundle::TrustBundle;
 pub use configs::{HTTPS_ALPN, Tls, client_of_bundle, first_contact};
 pub use identity::Identity;
+pub use outside::OutsideCa;
 pub use peer::{CHAIN_LEN_MAX, PeerIdentity, Usage, examine, rehearse};
 pub use refused::{Error, Refused};
 pub use revocation::{Revocations, Serial};

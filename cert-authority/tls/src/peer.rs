@@ -1,8 +1,11 @@
 //! The verdict on a certificate chain: who the peer is, or why it is refused (R4).
 
+use crate::outside::{self, OutsideCa};
 use crate::{Refused, Revocations, Serial, TrustBundle};
 use eport_identity::{CaName, CertificateMark, Digest, Subject, TrustDomain};
+use rustls::crypto::CryptoProvider;
 use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime};
+use std::sync::LazyLock;
 use std::time::Duration;
 use webpki::{EndEntityCert, KeyUsage, VerifiedPath};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
@@ -23,7 +26,7 @@ pub enum Usage {
 }
 
 impl Usage {
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Usage::Server => "servers",
             Usage::Client => "clients",
@@ -31,7 +34,7 @@ impl Usage {
     }
 
     /// webpki applies this to CAs too, which carry no extended key usage; that the *leaf* has one is checked below.
-    fn key_usage(self) -> KeyUsage {
+    pub(crate) fn key_usage(self) -> KeyUsage {
         KeyUsage::required_if_present(match self {
             Usage::Server => EKU_SERVER,
             Usage::Client => EKU_CLIENT,
@@ -86,28 +89,23 @@ pub(crate) fn verify(
     if chain.len() > CHAIN_LEN_MAX {
         return Err(Refused::ChainTooLong(chain.len()));
     }
-    let from_webpki = |e| Refused::from_webpki(e, usage.name());
-    let end = EndEntityCert::try_from(leaf).map_err(from_webpki)?;
-    let candidates: Vec<CertificateDer<'_>> = above.iter().chain(trust.intermediates()).cloned().collect();
-    let path = end
-        .verify_for_usage(algorithms, trust.anchors(), &candidates, now, usage.key_usage(), None, None)
-        .map_err(from_webpki)?;
-    let (issuer, issuer_serials, issuer_der) = issuers(&path)?;
+    let signer = match by_us(trust, algorithms, (leaf, above), usage, now) {
+        Ok(signer) => signer,
+        // Only what no root of ours vouches for is looked at as somebody else's.
+        Err(refused) => match outside::issuer(trust.outside(), algorithms, leaf, usage, now) {
+            Some(found) => Signer::Outside(found?),
+            None => return Err(refused),
+        },
+    };
     let facts = Facts::read(leaf)?;
     if !facts.has_usage {
         return Err(Refused::Usage(usage.name()));
     }
     let subject = Subject::from_uri(&facts.uri, trust.domain()).map_err(|e| Refused::Name(e.to_string()))?;
-    let platform = match subject {
-        Subject::Node { platform, .. } => Some(platform),
-        _ => None,
-    };
-    if !speaks_for(&issuer_der, trust.domain(), &subject) {
+    if !signer.speaks_for(trust, &subject) {
         return Err(Refused::Issuer(subject.to_string()));
     }
-    if !trust.allows(&issuer, platform) {
-        return Err(Refused::Issuer(subject.to_string()));
-    }
+    let (issuer, issuer_serials) = signer.names();
     let chain = chain.iter().map(|c| c.clone().into_owned()).collect();
     let peer = PeerIdentity {
         subject,
@@ -123,6 +121,54 @@ pub(crate) fn verify(
         Some(serial) => Err(Refused::Revoked(serial.clone())),
         None => Ok(peer),
     }
+}
+
+/// Who signed a leaf.
+enum Signer<'a> {
+    /// An issuing CA under our roots: its key, the serials of the CAs above the leaf, its certificate.
+    Ours(Digest, Vec<Serial>, Vec<u8>),
+    /// A registered CA outside.
+    Outside(&'a OutsideCa),
+}
+
+impl Signer<'_> {
+    fn speaks_for(&self, trust: &TrustBundle, subject: &Subject) -> bool {
+        match self {
+            Signer::Ours(key, _, der) => {
+                let platform = match subject {
+                    Subject::Node { platform, .. } => Some(*platform),
+                    _ => None,
+                };
+                speaks_for(der, trust.domain(), subject) && trust.allows(key, platform)
+            }
+            Signer::Outside(ca) => ca.covers(subject),
+        }
+    }
+
+    fn names(self) -> (Digest, Vec<Serial>) {
+        match self {
+            Signer::Ours(key, serials, _) => (key, serials),
+            Signer::Outside(ca) => (ca.key, vec![ca.serial.clone()]),
+        }
+    }
+}
+
+/// The path from a leaf to one of our roots.
+fn by_us<'a>(
+    trust: &TrustBundle,
+    algorithms: &[&dyn SignatureVerificationAlgorithm],
+    (leaf, above): (&CertificateDer<'_>, &[CertificateDer<'_>]),
+    usage: Usage,
+    now: UnixTime,
+) -> Result<Signer<'a>, Refused> {
+    let from_webpki = |e| Refused::from_webpki(e, usage.name());
+    let end = EndEntityCert::try_from(leaf).map_err(from_webpki)?;
+    let candidates: Vec<CertificateDer<'_>> = above.iter().chain(trust.intermediates()).cloned().collect();
+    let path = end
+        .verify_for_usage(algorithms, trust.anchors(), &candidates, now, usage.key_usage(), None, None)
+        .map_err(from_webpki)?;
+    let (key, serials, der) = issuers(&path)?;
+    Ok(Signer::Ours(key, serials, der))
 }
 
 /// Judges a chain (DER, leaf first) by a bundle at a second since 1970, whoever shows it. Revocation is left to the caller, who knows when
@@ -141,24 +187,24 @@ pub fn examine(
     verify(trust, &Revocations::default(), algorithms, &chain, usage, at)
 }
 
-/// Judges a leaf that is only tried: `anchor` is its issuing CA with the key that signed the trial, `issuer` the CA itself. For
+/// Judges a leaf that is only tried: `anchor` is its issuing CA with the key that signed the trial, `name` what the CA itself is called. For
 /// each direction that the leaf claims, path, constraints, names and scope are looked at as in [`verify`]; revocation and
 /// the registry's list of issuers are not.
 pub fn rehearse(
     anchor: &[u8],
-    issuer: &[u8],
+    name: &CaName,
     leaf: &[u8],
     domain: &TrustDomain,
     now: i64,
 ) -> Result<(), Refused> {
-    let provider = rustls::crypto::ring::default_provider();
-    let algorithms = provider.signature_verification_algorithms.all;
+    static PROVIDER: LazyLock<CryptoProvider> = LazyLock::new(rustls::crypto::ring::default_provider);
+    let algorithms = PROVIDER.signature_verification_algorithms.all;
     let (anchor, leaf) = (CertificateDer::from(anchor), CertificateDer::from(leaf));
     let anchors = [webpki::anchor_from_trusted_cert(&anchor).map_err(|e| Refused::Chain(e.to_string()))?];
     let end = EndEntityCert::try_from(&leaf).map_err(|e| Refused::from_webpki(e, "peers"))?;
-    let facts = Facts::read(&leaf)?;
     let now = UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(now).unwrap_or(0)));
     let (_, cert) = X509Certificate::from_der(&leaf).map_err(|e| Refused::Chain(e.to_string()))?;
+    let facts = Facts::of(&cert)?;
     let claimed = cert.extended_key_usage().ok().flatten();
     let claims = |usage| {
         claimed.as_ref().is_some_and(|c| match usage {
@@ -175,7 +221,7 @@ pub fn rehearse(
             .map_err(|e| Refused::from_webpki(e, usage.name()))?;
     }
     let subject = Subject::from_uri(&facts.uri, domain).map_err(|e| Refused::Name(e.to_string()))?;
-    match speaks_for(issuer, domain, &subject) {
+    match name.covers(&subject) {
         true => Ok(()),
         false => Err(Refused::Issuer(subject.to_string())),
     }
@@ -222,6 +268,10 @@ struct Facts {
 impl Facts {
     fn read(leaf: &CertificateDer<'_>) -> Result<Self, Refused> {
         let (_, cert) = X509Certificate::from_der(leaf).map_err(|e| Refused::Chain(e.to_string()))?;
+        Self::of(&cert)
+    }
+
+    fn of(cert: &X509Certificate<'_>) -> Result<Self, Refused> {
         let names = cert.subject_alternative_name().map_err(|e| Refused::Name(e.to_string()))?;
         let uris: Vec<&str> = names
             .iter()

@@ -121,7 +121,8 @@ pub fn unite(known: &TrustBundle, offer: &Offer) -> Result<Option<TrustBundle>, 
     others.extend(offer.others.iter().filter(|der| !known.others().any(|k| k == der.as_slice())).cloned());
     others.truncate(OFFERED_MAX);
     let paths = known.paths().map(|(key, path)| (*key, path.iter().map(|d| d.to_vec()).collect())).collect();
-    build(known.domain().clone(), &all, others.into_iter(), paths).map(Some)
+    let united = build(known.domain().clone(), &all, others.into_iter(), paths)?;
+    Ok(Some(united.with_outside(known.outside().to_vec())))
 }
 
 fn build(

@@ -15,6 +15,7 @@ mod fairness;
 mod federation;
 mod footprint;
 mod hosted;
+mod install;
 mod keepalive;
 mod moves;
 mod rejoin;
@@ -51,6 +52,9 @@ fn main() -> Result<()> {
     }
     if args.next_if(|a| a == "table-memory").is_some() {
         return catalog::table_memory(args.next());
+    }
+    if args.next_if(|a| a == "import-memory").is_some() {
+        return tables::import_memory(args.next());
     }
     let plan = Plan::from_args(args)?;
     std::fs::create_dir_all(&plan.dir).with_context(|| plan.dir.display().to_string())?;

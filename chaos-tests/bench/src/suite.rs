@@ -44,7 +44,7 @@ const SETTLE: Duration = Duration::from_secs(15);
 pub async fn run(plan: &Plan) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     if plan.wants("tables") {
-        let done = tables::run(&mut rows);
+        let done = tables::run(&plan.dir, &mut rows);
         keep("Code tables", done, &mut rows);
     }
     if plan.wants("acceptance") {
@@ -109,6 +109,10 @@ pub async fn run(plan: &Plan) -> Result<Vec<Row>> {
     if plan.wants("catalog") {
         let done = crate::catalog::measure(&plan.dir, &mut rows);
         keep("Catalog", done, &mut rows);
+    }
+    if plan.wants("install") {
+        let done = crate::install::measure(plan, &mut rows).await;
+        keep("Catalog on many nodes", done, &mut rows);
     }
     if plan.wants("start") {
         let done = start(plan, &mut rows).await;

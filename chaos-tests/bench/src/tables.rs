@@ -4,10 +4,12 @@
 
 use crate::report::Row;
 use crate::suite::push;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 use eport_codetables::{Options, Query, Repeats, Table, read};
 use std::collections::HashMap;
 use std::hint::black_box;
+use std::io::Write as _;
+use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
@@ -17,6 +19,8 @@ const MADE_ROWS: usize = 1_000_000;
 const ROUNDS: usize = 5;
 /// Look-ups of a measure, each a code picked anew.
 const LOOKUPS: usize = 200_000;
+/// Look-ups that come before: behind them the index of places is made.
+const WARM: usize = 100;
 /// What people look for: ports, cities, a beginning, a word that stands nowhere.
 const QUERIES: [&str; 10] = [
     "guangzhou",
@@ -34,7 +38,7 @@ const QUERIES: [&str; 10] = [
 const PAGE: usize = 100;
 
 /// Import, look-up and search.
-pub fn run(rows: &mut Vec<Row>) -> Result<()> {
+pub fn run(dir: &Path, rows: &mut Vec<Row>) -> Result<()> {
     let (what, file, key) = source()?;
     let mut options = Options::with_key(key);
     options.repeats = Repeats::First;
@@ -62,7 +66,69 @@ pub fn run(rows: &mut Vec<Row>) -> Result<()> {
         },
     );
     lookups(&table, rows);
-    searches(&table, rows)
+    searches(&table, rows)?;
+    drop(table);
+    let full = std::env::var_os("BENCH_FULL").is_some();
+    memory(dir, if full { &[1_000_000, 10_000_000] } else { &[1_000_000] }, rows)
+}
+
+/// What the import of large files takes in memory at its highest: told by a process that does nothing else.
+fn memory(dir: &Path, sizes: &[usize], rows: &mut Vec<Row>) -> Result<()> {
+    for count in sizes {
+        let file = tempfile::Builder::new().prefix("import-").tempfile_in(dir)?;
+        let mut out = std::io::BufWriter::new(file.as_file());
+        writeln!(out, "code,name,region,country")?;
+        for n in 0..*count {
+            writeln!(out, "{}", made(n))?;
+        }
+        out.flush()?;
+        let len = file.as_file().metadata()?.len();
+        let ran = Command::new(std::env::current_exe()?).arg("import-memory").arg(file.path()).output()?;
+        ensure!(ran.status.success(), "import-memory: {}", String::from_utf8_lossy(&ran.stderr));
+        let said = String::from_utf8_lossy(&ran.stdout).into_owned();
+        let mut said = said.split_whitespace().map(str::parse::<f64>);
+        let (Some(Ok(peak)), Some(Ok(seconds))) = (said.next(), said.next()) else {
+            bail!("import-memory said nothing")
+        };
+        let ratio = peak / len as f64;
+        push(
+            rows,
+            Row {
+                what: format!("Import of {count} rows: memory at its highest, file included"),
+                figure: format!(
+                    "{peak:.0} bytes; {seconds:.1} s from the file in memory to the opened version"
+                ),
+                yardstick: Some(format!("{len} bytes of the file")),
+                ratio: Some(ratio),
+                goal: "≤ 300 % of the file".into(),
+                met: Some(ratio <= 3.0),
+            },
+        );
+    }
+    Ok(())
+}
+
+/// Reads one file as an import does and prints the highest memory in bytes and the seconds.
+pub fn import_memory(file: Option<String>) -> Result<()> {
+    let file = file.context("a file is needed")?;
+    let bytes = std::fs::read(&file).with_context(|| file.clone())?;
+    let begin = Instant::now();
+    let parsed = read(&bytes, &Options::with_key(["code"])).context("the file")?;
+    let table = parsed.content.open()?;
+    let seconds = begin.elapsed().as_secs_f64();
+    ensure!(!table.is_empty(), "an empty table says nothing");
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:")).context("VmHWM")?;
+    let kib: u64 = line.split_whitespace().next().context("VmHWM")?.parse()?;
+    println!("{} {seconds}", kib << 10);
+    Ok(())
+}
+
+/// A row that looks like one of a list of places.
+fn made(n: usize) -> String {
+    let (a, b) = (n.wrapping_mul(2_654_435_761) % 1_000_003, n % 26);
+    let letter = char::from(b'a' + b as u8);
+    format!("P{n:08},Place {letter}{a} 港口{b},R{},C{}", n % 97, n % 249)
 }
 
 /// A file without faults, what it is, and its key.
@@ -71,13 +137,12 @@ fn source() -> Result<(&'static str, Vec<u8>, Vec<String>)> {
         eprintln!("EPORT_DATA_DIR is not set: rows are made");
         let mut file = String::from("code,name,region,country\n");
         for n in 0..MADE_ROWS {
-            let (a, b) = (n.wrapping_mul(2_654_435_761) % 1_000_003, n % 26);
-            let letter = char::from(b'a' + b as u8);
-            file.push_str(&format!("P{n:07},Place {letter}{a} 港口{b},R{},C{}\n", n % 97, n % 249));
+            file.push_str(&made(n));
+            file.push('\n');
         }
         return Ok(("rows made here", file.into_bytes(), vec!["code".into()]));
     };
-    let path = std::path::Path::new(&dir).join("un_locode/un_locode_latest.csv.gz");
+    let path = Path::new(&dir).join("un_locode/un_locode_latest.csv.gz");
     let out = Command::new("gzip").arg("-dc").arg(&path).output()?;
     let text = String::from_utf8(out.stdout).with_context(|| path.display().to_string())?;
     // Headers of countries have no location, and three names hold control characters: they are no rows.
@@ -110,6 +175,14 @@ fn lookups(table: &Table, rows: &mut Vec<Row>) {
         (0..table.len()).filter_map(|n| table.row(n)).map(|r| r.key().to_string()).collect();
     let map: HashMap<&str, usize> = keys.iter().enumerate().map(|(n, k)| (k.as_str(), n)).collect();
     let (mut times, mut yards) = (Vec::with_capacity(LOOKUPS), Vec::with_capacity(LOOKUPS));
+    let before = table.bytes_in_memory();
+    // The index is made by one of the first look-ups: told apart from those that use it.
+    let begin = Instant::now();
+    for key in keys.iter().take(WARM) {
+        black_box(table.get_text(key));
+    }
+    let made = begin.elapsed();
+    let index = table.bytes_in_memory() - before;
     let mut seed = 7usize;
     for _ in 0..LOOKUPS {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -129,7 +202,12 @@ fn lookups(table: &Table, rows: &mut Vec<Row>) {
     push(
         rows,
         Row {
-            what: format!("Look-up of a code among {} rows, in process", table.len()),
+            what: format!(
+                "Look-up of a code among {} rows, in process; the index takes {:.1} ms to make and {:.1} bytes a row",
+                table.len(),
+                made.as_secs_f64() * 1e3,
+                index as f64 / table.len() as f64
+            ),
             figure: format!("p50 {p50:.0} ns, p99 {p99:.0} ns"),
             yardstick: Some(format!("p99 {yard:.0} ns in a hash map of keys")),
             ratio: Some(p99 / yard),

@@ -10,12 +10,12 @@ use eport_authority::{
     certificate_of_pem, certificate_request, read_request,
 };
 use eport_enrolment::Token;
-use eport_identity::{Digest, Distrust, Epoch, Lineage, Subject};
+use eport_identity::{Digest, Distrust, Epoch, Lineage, OutsideScope, Subject};
 use eport_journal::Message;
 use eport_model::{
     Draft, Effect, EpochHistory, JournalIndex, Position, Record, RecordKind, RequestRef, Timestamp, codec,
 };
-use eport_signature::Header;
+use eport_signature::{Challenge, Header, Release};
 use eport_wire::{Envelope, Hello, Purpose, header};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -164,6 +164,17 @@ pub(crate) fn token() -> Seeds {
     let enrolment = Token { region, secret: [5; 32], root: Digest::of(b"root"), hosts };
     let rule = Distrust::Epoch { issuer: Digest::of(b"ca"), epoch: Epoch::from_u64(7), begins: 1_000 };
     let header = Header { id: [3; 16], at_ms: NOW * 1_000, signature: vec![0x30, 6, 2, 1, 1, 2, 1, 1] };
+    let subjects = ["agency/CUS", "enterprise/91440300MA5ABCD19J"].map(|s| s.parse().expect("a subject"));
+    let challenge = Challenge {
+        domain: WORLD.domain.clone(),
+        lineage: Lineage::from_bytes([7; 16]),
+        key: Digest::of(b"their ca"),
+        scope: OutsideScope::new(subjects, [region]).expect("a scope"),
+        made_ms: NOW * 1_000,
+        nonce: [3; 16],
+    };
+    let files = [("eportd".to_owned(), Digest::of(b"eportd"))].into();
+    let release = Release { version: "0.1.0".into(), key: vec![4; 65], files };
     let holders = ["an", "bo", "chen"].map(str::to_owned);
     let (wrapped, shares) =
         WrappedKey::wrap(&WORLD.key, Digest::of(b"ca"), 2, &holders).expect("a wrapped key");
@@ -171,12 +182,14 @@ pub(crate) fn token() -> Seeds {
     let uri = |path: &str| format!("spiffe://{}/{path}", WORLD.domain).into_bytes();
     named([
         ("ca-name", uri("platform/440300/subject")),
+        ("challenge", challenge.text().into_bytes()),
         ("enrolment", enrolment.to_string().into_bytes()),
         ("header", header.to_string().into_bytes()),
         (
             "list",
             Distrust::Listed { issuer: Digest::of(b"ca"), serial: "01ab".into() }.to_string().into_bytes(),
         ),
+        ("release", release.text(&[0x30, 6, 2, 1, 1, 2, 1, 1]).into_bytes()),
         ("rule", rule.to_string().into_bytes()),
         ("session", session().into_bytes()),
         ("share", share),

@@ -2,7 +2,7 @@
 // Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
-use eport_sim::{Coverage, Options, run};
+use eport_sim::{CATALOG_REQUIRED, CatalogOptions, Coverage, Options, PROMISES, run, run_catalogs};
 
 /// Seeds of the fast suite.
 const SEEDS: u64 = 300;
@@ -61,10 +61,70 @@ fn equal_seeds_give_equal_runs() {
     assert_ne!(counts(7), counts(8));
 }
 
+/// Seeds of the fast suite for catalogs.
+const CATALOG_SEEDS: u64 = 60;
+
+#[test]
+fn catalogs_arrive_whole_whoever_lies_and_whatever_breaks() {
+    let mut total = Coverage::default();
+    for seed in 1..=CATALOG_SEEDS {
+        let done = run_catalogs(seed, &CatalogOptions::default());
+        total.add(&done.coverage);
+        let command = format!("cargo run -p eport-sim --bin eport-sim -- --catalogs --seed {seed} --trace");
+        assert!(done.failure.is_none(), "{:?}\nREPRODUCE WITH: {command}", done.failure);
+    }
+    for name in CATALOG_REQUIRED {
+        assert!(total.count(name) > 0, "{name} was never reached");
+    }
+    let counts = |seed| run_catalogs(seed, &CatalogOptions::default()).coverage.counts().collect::<Vec<_>>();
+    assert_eq!(counts(3), counts(3), "equal seeds give equal runs");
+}
+
+#[test]
+fn the_first_uplink_carries_about_one_copy_to_two_and_twenty_sites() {
+    for (sites, a_site) in [(22, 1), (22, 3), (8, 3)] {
+        for seed in 1..=5 {
+            let calm = CatalogOptions { calm: Some((sites, a_site)), ..CatalogOptions::default() };
+            let done = run_catalogs(seed, &calm);
+            assert!(done.failure.is_none(), "{sites} × {a_site}, seed {seed}: {:?}", done.failure);
+            assert!(done.uplink_copies <= 2.3 && done.slowest_ms < 3_000, "{done:?}");
+        }
+    }
+}
+
+/// Bugs of a disk need no feature: they are put into the world around the fetch.
+#[test]
+fn a_disk_that_proves_nothing_or_lists_too_early_is_found() {
+    let found = |bug: &str| {
+        let options = CatalogOptions { bug: Some(bug.to_owned()), ..CatalogOptions::default() };
+        let failure = (1..=CATALOG_SEEDS).find_map(|seed| run_catalogs(seed, &options).failure);
+        failure.unwrap_or_else(|| panic!("{bug} was not found")).invariant
+    };
+    // Wrong bytes that are taken: whoever sent them is not named, or they are found behind the list.
+    assert!([PROMISES[0], PROMISES[1], PROMISES[6]].contains(&found("unproven")));
+    assert_eq!(found("listed_first"), PROMISES[1]);
+}
+
 /// Checks the checker: each bug put in on purpose is found by the invariants that it breaks.
 #[cfg(feature = "planted-bugs")]
 mod planted {
-    use super::{Options, run};
+    use super::{CATALOG_SEEDS, CatalogOptions, Options, PROMISES, run, run_catalogs};
+
+    #[test]
+    fn bugs_of_the_fetch_are_found() {
+        let found = |bug: &str, calm| {
+            let options = CatalogOptions { bug: Some(bug.to_owned()), calm, ..CatalogOptions::default() };
+            let failure = (1..=CATALOG_SEEDS).find_map(|seed| run_catalogs(seed, &options).failure);
+            failure.unwrap_or_else(|| panic!("{bug} was not found")).invariant
+        };
+        for bug in ["missing_asked_again", "listed_early"] {
+            assert_eq!(found(bug, None), PROMISES[4], "{bug}");
+        }
+        for bug in ["wrong_ends_all", "wrong_unnamed"] {
+            assert_eq!(found(bug, None), PROMISES[6], "{bug}");
+        }
+        assert_eq!(found("impatient", Some((22, 1))), PROMISES[5]);
+    }
 
     fn found(bug: &str, indirect: bool, within: u64) -> String {
         let options = Options { bug: Some(bug.to_owned()), indirect, ..Options::default() };

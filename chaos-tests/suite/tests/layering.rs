@@ -213,7 +213,7 @@ fn the_simulator_drives_the_types_that_the_daemon_links() {
         seen
     };
     let (daemon, simulator) = (closure("eport-server"), closure("eport-sim"));
-    for core in ["eport-journal", "eport-moves", "eport-registry"] {
+    for core in ["eport-journal", "eport-moves", "eport-registry", "eport-catalog"] {
         assert!(daemon.contains(core) && simulator.contains(core), "{core} is not linked by both");
     }
     // A second implementation would have to define these types again.
@@ -222,6 +222,7 @@ fn the_simulator_drives_the_types_that_the_daemon_links() {
         ("pub struct EpochHistory", "eport-model"),
         ("pub fn next_step", "eport-moves"),
         ("pub struct Placement ", "eport-registry"),
+        ("pub struct Fetch ", "eport-catalog"),
     ] {
         let owners: Vec<String> = meta
             .packages

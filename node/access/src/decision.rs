@@ -45,6 +45,8 @@ pub struct Context {
     pub platform: Option<RegionCode>,
     /// For whom the caller says it acts.
     pub behalf: Option<Behalf>,
+    /// Where the caller's certificate counts, when a CA outside the federation vouches for it; `None`: everywhere, it is ours.
+    pub vouched_at: Option<BTreeSet<RegionCode>>,
 }
 
 /// A granted request.
@@ -119,6 +121,9 @@ pub fn decide(subject: &Subject, action: Action, context: &Context) -> Result<Pe
             _ => deny(codes::USER_SUSPENDED, "the user is suspended"),
         };
     }
+    if let Some(places) = &context.vouched_at {
+        vouched(subject, action, places, context.platform)?;
+    }
     if let Some(behalf) = &context.behalf {
         return for_another(subject, action, behalf);
     }
@@ -128,6 +133,25 @@ pub fn decide(subject: &Subject, action: Action, context: &Context) -> Result<Pe
         Subject::Enterprise(_) => enterprise(action),
         Subject::Agency { .. } => agency(action, context),
     }
+}
+
+/// What a CA outside vouches for: traders and agencies, at the platforms that it is registered for, and there what they may anyway. Reading
+/// what the federation publishes and logging in belong to no platform; a delegation reaches beyond them, so it takes a certificate of ours.
+fn vouched(
+    subject: &Subject,
+    action: Action,
+    places: &BTreeSet<RegionCode>,
+    here: Option<RegionCode>,
+) -> Result<(), Denied> {
+    let published = matches!(action, Action::ReadFederation | Action::ReadTables | Action::Session);
+    let in_scope = here.is_some_and(|here| places.contains(&here));
+    let reason = match subject {
+        Subject::Node { .. } | Subject::Operator(_) => "no CA outside vouches for nodes and operators",
+        _ if places.is_empty() => "the CA that vouches for the caller was removed",
+        _ if published || in_scope => return Ok(()),
+        _ => "the CA that vouches for the caller is not registered for this",
+    };
+    Err(Denied { reason, code: codes::OUTSIDE_SCOPE })
 }
 
 /// An agent has what was delegated to it and nothing of its own rights besides.
@@ -351,6 +375,27 @@ mod tests {
             if !matches!(action, Action::LodgeDocument | Action::ListDocuments) {
                 assert_eq!(row(action, &acting(&[lodge, read])), "----", "{action:?}");
             }
+        }
+    }
+
+    #[test]
+    fn what_an_outside_ca_vouches_for_counts_at_its_platforms_only_and_never_for_nodes_and_operators() {
+        let at = |vouched: &[&str], here: Option<&str>| Context {
+            vouched_at: Some(vouched.iter().map(|p| p.parse().unwrap()).collect()),
+            platform: here.map(|p| p.parse().unwrap()),
+            ..known(&[OperatorRole::Administrator])
+        };
+        let published = [Action::ReadFederation, Action::ReadTables, Action::Session];
+        for action in Action::ALL {
+            let own = row(action, &known(&[OperatorRole::Administrator]));
+            // At its platform: what they may anyway, and nodes and operators nothing.
+            let expected = format!("--{}", &own[2..]);
+            assert_eq!(row(action, &at(&["440300"], Some("440300"))), expected, "{action:?}");
+            for elsewhere in [Some("440100"), None] {
+                let expected = if published.contains(&action) { &*expected } else { "----" };
+                assert_eq!(row(action, &at(&["440300"], elsewhere)), *expected, "{action:?} {elsewhere:?}");
+            }
+            assert_eq!(row(action, &at(&[], Some("440300"))), "----", "a removed CA: {action:?}");
         }
     }
 

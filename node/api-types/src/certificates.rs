@@ -33,6 +33,69 @@ pub struct CertificateRequest {
     pub addresses: Vec<IpAddr>,
 }
 
+/// Certificates of one `POST /v1/certificates:batch`.
+pub const CERTIFICATE_BATCH_MAX: usize = 256;
+
+/// One request of a batch.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BatchedRequest {
+    /// PKCS#10 request, PEM: its public key and the proof of possession count, nothing else.
+    pub csr: String,
+    /// For whom.
+    pub subject: String,
+    /// Profile; absent: the usual one of the subject.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
+    /// Days of life; absent: what the profile allows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub days: Option<i64>,
+}
+
+/// `POST /v1/certificates:batch`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateBatch {
+    /// Platform whose CAs shall issue.
+    pub platform: String,
+    /// What is asked for, at most [`CERTIFICATE_BATCH_MAX`].
+    pub requests: Vec<BatchedRequest>,
+}
+
+/// What became of one request of a batch; in their order.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct BatchedCertificate {
+    /// 201, or the status of the refusal.
+    pub status: u16,
+    /// The certificate alone, PEM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
+    /// Its serial.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serial: Option<String>,
+    /// Last valid instant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_after: Option<String>,
+    /// Key of the issuing CA; what stands above the certificate is in `chains`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
+    /// Code of the refusal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// Why it was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CertificateBatchAnswer {
+    /// One for each request, in their order.
+    pub items: Vec<BatchedCertificate>,
+    /// What is shown above a certificate of each issuing CA, PEM.
+    pub chains: std::collections::BTreeMap<String, String>,
+}
+
 /// `POST /v1/certificates:import`
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

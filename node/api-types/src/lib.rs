@@ -32,6 +32,7 @@ mod users;
 mod verification;
 
 pub use certificates::{
+    BatchedCertificate, BatchedRequest, CERTIFICATE_BATCH_MAX, CertificateBatch, CertificateBatchAnswer,
     CertificateImport, CertificateItem, CertificateRequest, DistrustRequest, ExamineAnswer, ExamineRequest,
     RevocationRequest, RevokedItem,
 };
@@ -71,16 +72,17 @@ pub use status::{
     PlatformKind, PlatformState, PlatformStatus, SlotStatus, TableSummary, Warning,
 };
 pub use tables::{
-    BundleAnswer, BundleItem, CatalogAnswer, ChangedRow, FieldChange, ImportAnswer, ImportProblem,
-    LateDocument, LateDocuments, PlatformLook, RetireRequest, RollbackAnswer, RollbackRequest, TableChange,
-    TableChanges, TableDiff, TableDoc, TableImpact, TableNode, TableRow, TableStatus, TableUse,
-    TableVerification, TableVersionItem,
+    BundleAnswer, BundleItem, CatalogAnswer, ChangedRow, FieldChange, ImportAnswer, ImportNote,
+    ImportProblem, LateDocument, LateDocuments, PlatformLook, RetireRequest, RollbackAnswer, RollbackRequest,
+    TableChange, TableChanges, TableDiff, TableDoc, TableDraft, TableImpact, TableNode, TableRow,
+    TableStatus, TableUse, TableVerification, TableVersionItem,
 };
 pub use tail_import::{Place, TailImport, TailProgress};
 pub use tails::{TailCounts, TailDetail, TailDiscard, TailItem, TailRecord, TailResubmit, TailResubmitted};
 pub use trust::{
-    IssuerRequest, LedgerHead, RootListItem, RotationItem, RotationMaterial, RotationRequest, TrustCa,
-    TrustMember, TrustStatus,
+    IssuerRequest, LedgerHead, OutsideItem, OutsideList, OutsideListTaken, OutsideRemovalRequest,
+    OutsideRequest, RootListItem, RotationItem, RotationMaterial, RotationRequest, TrustCa, TrustMember,
+    TrustStatus,
 };
 pub use users::{
     AccessLine, AccessSegment, AccessSegments, BindRequest, DelegationEnd, DelegationItem, DelegationRequest,

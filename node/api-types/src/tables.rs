@@ -28,6 +28,8 @@ pub struct ImportAnswer {
     pub duplicates_ignored: u64,
     /// What is wrong with the file.
     pub problems: Vec<ImportProblem>,
+    /// What was tolerated, and what was left out by a rule of the mapping.
+    pub notes: Vec<ImportNote>,
     /// Rows that differ from the version before, the first thousand.
     pub difference: TableDiff,
     /// What uses codes that go, the first thousand uses.
@@ -46,6 +48,19 @@ pub struct ImportAnswer {
     /// Code of the refusal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+}
+
+/// Something tolerated in a table file: where it was first seen and how often.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ImportNote {
+    /// Line of the first place, from 1.
+    pub line: u64,
+    /// Column of the first place, from 1.
+    pub column: u64,
+    /// Stable name of the kind.
+    pub kind: String,
+    /// How often.
+    pub count: u64,
 }
 
 /// One defect of a table file.
@@ -70,8 +85,26 @@ pub struct TableStatus {
     pub version: u64,
     /// Its root digest.
     pub root: Digest,
+    /// What is being brought to the nodes to become the next version.
+    #[serde(default)]
+    pub drafts: Vec<TableDraft>,
     /// Every node.
     pub nodes: Vec<TableNode>,
+}
+
+/// A content that is being brought to the nodes before it is published.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct TableDraft {
+    /// The version that it is meant to become.
+    pub version: u64,
+    /// Its root digest.
+    pub root: Digest,
+    /// The node where it came in.
+    pub by: NodeId,
+    /// Since when.
+    pub since: String,
+    /// Nodes that have it.
+    pub staged: u64,
 }
 
 /// What one node holds of a table.

@@ -107,6 +107,92 @@ pub struct TrustStatus {
     pub lists: Vec<RootListItem>,
     /// Heads of the journals that hold the ledgers.
     pub ledgers: Vec<LedgerHead>,
+    /// CAs outside the federation, removed ones included.
+    #[serde(default)]
+    pub outside: Vec<OutsideItem>,
+}
+
+/// The newest list of an outside CA on the node that answered.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct OutsideList {
+    /// Its number.
+    pub number: u64,
+    /// When the next one should be there.
+    pub next: String,
+    /// That time has passed: bring the next one.
+    pub over: bool,
+    /// Certificates on it.
+    pub entries: u64,
+}
+
+/// A CA outside the federation.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct OutsideItem {
+    /// SHA-256 of its public key (SPKI).
+    pub key: String,
+    /// Name for people.
+    pub name: String,
+    /// Whom it may name: `agency/CODE`, `enterprise/USCC`, `enterprise/*`.
+    pub subjects: Vec<String>,
+    /// The profiles that follow from the subjects.
+    pub profiles: Vec<String>,
+    /// Where its certificates count.
+    pub platforms: Vec<RegionCode>,
+    /// Serial of its certificate.
+    pub serial: String,
+    /// First valid second.
+    pub not_before: String,
+    /// Last valid second.
+    pub not_after: String,
+    /// `active`, `ended`, `revoked` or `removed`.
+    pub state: String,
+    /// When it was registered.
+    pub since: String,
+    /// By whom.
+    pub by: String,
+    /// When it was removed.
+    pub removed: Option<String>,
+    /// Why it was removed.
+    pub reason: Option<String>,
+    /// Its newest list here.
+    pub list: Option<OutsideList>,
+}
+
+/// `POST /v1/trust/outside`
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OutsideRequest {
+    /// Version of the trust record that was looked at.
+    pub version: u64,
+    /// The CA's certificate, PEM.
+    pub certificate: String,
+    /// The challenge, as it was signed.
+    pub challenge: String,
+    /// The CA's signature under it, DER of ECDSA with SHA-256, as hex.
+    pub proof: String,
+}
+
+/// `POST /v1/trust/outside/{key}/removal`
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OutsideRemovalRequest {
+    /// Version of the trust record that was looked at.
+    pub version: u64,
+    /// Why.
+    pub reason: String,
+}
+
+/// What became of a list that was brought.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct OutsideListTaken {
+    /// The CA's key.
+    pub key: String,
+    /// True when it is newer than what was here.
+    pub taken: bool,
+    /// Number of the newest list here.
+    pub number: u64,
+    /// Certificates that the CA's lists have named here so far.
+    pub entries: u64,
 }
 
 /// What a rotation brings in: certificates as PEM, the list as hex of DER.

@@ -1,11 +1,17 @@
 //! Characters that no table may hold, and what a code may look like.
 
-use crate::problem::{Findings, Kind, Place, shown};
+use crate::problem::{Findings, Kind, NoteKind, Place, shown};
 
 /// Reports NULs, control characters and replacement characters of the whole text. Line ends belong to the scanner.
 /// After a bad byte the text holds replacement characters of our own, which are not reported again.
-/// A tab is allowed only as the delimiter.
-pub(crate) fn check_text(text: &str, delimiter: u8, decoded_badly: bool, findings: &mut Findings) {
+/// A tab is allowed only as the delimiter. Without `controls` control characters are left to [`clean`].
+pub(crate) fn check_text(
+    text: &str,
+    delimiter: u8,
+    decoded_badly: bool,
+    controls: bool,
+    findings: &mut Findings,
+) {
     let suspicious = |b: u8| {
         (b < 0x20 && b != delimiter && b != b'\n' && b != b'\r') || b == 0x7F || b == 0xC2 || b == 0xEF
     };
@@ -24,7 +30,7 @@ pub(crate) fn check_text(text: &str, delimiter: u8, decoded_badly: bool, finding
                     let detail = "U+FFFD: the text was damaged before it came here".to_owned();
                     findings.problem(at, Kind::ReplacementCharacter, None, detail);
                 }
-                c if c.is_control() => {
+                c if c.is_control() && controls => {
                     findings.problem(
                         at,
                         Kind::ControlCharacter,
@@ -38,8 +44,43 @@ pub(crate) fn check_text(text: &str, delimiter: u8, decoded_badly: bool, finding
     }
 }
 
-/// The same for one value whose reader knows its place. Line feeds are allowed.
-pub(crate) fn check_field(text: &str, findings: &mut Findings, at: impl Fn() -> Place) {
+/// A control character of a value. NULs are another kind of fault, line feeds are allowed; so is what may stand between fields.
+fn is_control_of(c: char, delimiter: u8) -> bool {
+    c.is_control() && !matches!(c, '\0' | '\n') && u32::from(c) != u32::from(delimiter)
+}
+
+/// Judges the control characters of a value: left out and counted in a column that drops them, else a problem.
+pub(crate) fn clean(
+    text: &mut std::borrow::Cow<'_, str>,
+    delimiter: u8,
+    drop: bool,
+    findings: &mut Findings,
+    at: impl Fn() -> (Place, Option<String>),
+) {
+    if text.bytes().all(|b| b >= 0x20 && b != 0x7F && b != 0xC2) {
+        return;
+    }
+    let mut kept = String::new();
+    let mut dropped = 0u64;
+    for c in text.chars() {
+        if !is_control_of(c, delimiter) {
+            kept.push(c);
+        } else if drop {
+            dropped += 1;
+            findings.note(NoteKind::DroppedControl, || at().0);
+        } else {
+            let (place, field) = at();
+            let detail = format!("control character U+{:04X} in the value that begins here", u32::from(c));
+            findings.problem(place, Kind::ControlCharacter, field.as_deref(), detail);
+        }
+    }
+    if dropped > 0 {
+        *text = std::borrow::Cow::Owned(kept);
+    }
+}
+
+/// The same as [`check_text`] for one value whose reader knows its place. Line feeds are allowed.
+pub(crate) fn check_field(text: &str, controls: bool, findings: &mut Findings, at: impl Fn() -> Place) {
     if text.bytes().all(|b| b >= 0x20 && b != 0x7F && b != 0xC2 && b != 0xEF) {
         return;
     }
@@ -51,7 +92,7 @@ pub(crate) fn check_field(text: &str, findings: &mut Findings, at: impl Fn() -> 
                 let detail = "U+FFFD: the text was damaged before it came here".to_owned();
                 findings.problem(at(), Kind::ReplacementCharacter, None, detail);
             }
-            c if c.is_control() => {
+            c if c.is_control() && controls => {
                 let detail = format!("control character U+{:04X}", u32::from(c));
                 findings.problem(at(), Kind::ControlCharacter, None, detail);
             }

@@ -1,8 +1,9 @@
 //! The header: column names, the columns of the table they become, key columns.
 
+use crate::characters;
 use crate::format::Records;
 use crate::import::Options;
-use crate::mapping::{Mapped, Unlisted};
+use crate::mapping::{Controls, Mapped, Unlisted};
 use crate::problem::{Findings, Kind, NoteKind, shown};
 use crate::rules::ColumnRule;
 use crate::scan::{Field, Start};
@@ -19,6 +20,10 @@ pub(crate) struct Head {
     pub(crate) picks: Option<Vec<Option<usize>>>,
     /// Places of the key columns in the table; empty when one is missing.
     pub(crate) key: Vec<usize>,
+    /// For each column of the table whether control characters are dropped; empty when none drops them.
+    pub(crate) drops: Vec<bool>,
+    /// What stands between fields, where it may stand inside one as well.
+    pub(crate) delimiter: u8,
     /// Rules of columns by place in the table.
     pub(crate) rules: Vec<(usize, ColumnRule)>,
     /// The schema, when the header is without fault.
@@ -59,11 +64,36 @@ pub(crate) fn read<'t>(
     let key: Option<Vec<usize>> = options.key.iter().map(|k| names.iter().position(|n| n == k)).collect();
     let rules = names.iter().enumerate();
     let rules = rules.filter_map(|(i, n)| Some((i, options.rules.columns.get(n)?.clone()))).collect();
-    let mut head = Head { width: count, key: key.unwrap_or_default(), names, picks, rules, schema: None };
+    let drops = drops(reader, start, fields, &names, options, findings);
+    let delimiter = options.text_delimiter();
+    let key = key.unwrap_or_default();
+    let mut head = Head { width: count, key, names, picks, drops, delimiter, rules, schema: None };
     if findings.found == before {
         head.schema = schema(reader, start, &head.names, options, findings);
     }
     head
+}
+
+/// Which columns drop control characters. Where some do, those of the header were not looked at yet; none is dropped there.
+fn drops<'t>(
+    reader: &impl Records<'t>,
+    start: Start,
+    fields: &[Field<'t>],
+    names: &[String],
+    options: &Options,
+    findings: &mut Findings,
+) -> Vec<bool> {
+    if !options.mapping.drops_controls() {
+        return Vec::new();
+    }
+    for field in fields {
+        let at = || (reader.place(start, field.at), None);
+        characters::clean(&mut field.text.clone(), options.text_delimiter(), false, findings, at);
+    }
+    let columns = &options.mapping.columns;
+    let drop =
+        |name: &String| columns.iter().any(|c| c.name == *name && c.control_characters == Controls::Drop);
+    names.iter().map(drop).collect()
 }
 
 fn judge_names<'t>(

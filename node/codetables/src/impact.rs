@@ -19,6 +19,10 @@ pub enum UserKind {
     Table,
     /// A field of documents that are not over.
     Document,
+    /// A field of documents that are not submitted yet.
+    Draft,
+    /// A rule, a condition or a list of values of a pack.
+    Pack,
 }
 
 /// A code that goes, and what uses it.

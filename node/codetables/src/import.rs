@@ -79,6 +79,8 @@ pub struct Options {
     pub guard: Guard,
     /// Publish although the guard says no.
     pub force: bool,
+    /// Tables that are to come before this one: where one is not at hand, that is no problem, and its keys are not looked at.
+    pub pending: Vec<String>,
 }
 
 impl Options {
@@ -96,6 +98,15 @@ impl Options {
             limits: Limits::default(),
             guard: Guard::default(),
             force: false,
+            pending: Vec::new(),
+        }
+    }
+
+    /// What may stand between fields, and in quotes inside one; between the tokens of JSON, and nowhere else, a tab is a blank.
+    pub(crate) fn text_delimiter(&self) -> u8 {
+        match self.format {
+            Format::Csv | Format::Tsv => self.delimiter,
+            Format::Xlsx | Format::Jsonl => b'\n',
         }
     }
 

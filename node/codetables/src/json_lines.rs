@@ -182,6 +182,8 @@ pub(crate) struct JsonLines<'t> {
     header: Option<Vec<Cow<'t, str>>>,
     places: BTreeMap<Cow<'t, str>, usize>,
     field_len_max: usize,
+    /// Whether control characters are faults wherever they stand; else they are judged column by column.
+    controls: bool,
 }
 
 impl<'t> JsonLines<'t> {
@@ -203,7 +205,8 @@ impl<'t> JsonLines<'t> {
             }
             at = end_of_line(text, line.at.max(at));
         }
-        JsonLines { text, at: 0, line: 1, header: Some(names), places, field_len_max }
+        let controls = !options.mapping.drops_controls();
+        JsonLines { text, at: 0, line: 1, header: Some(names), places, field_len_max, controls }
     }
 }
 
@@ -301,7 +304,7 @@ impl<'t> JsonLines<'t> {
             }
             // Characters as they stand are looked at in the whole text; here those that escapes have made.
             if matches!(member.value.text, Cow::Owned(_)) {
-                characters::check_field(&member.value.text, findings, || {
+                characters::check_field(&member.value.text, self.controls, findings, || {
                     place_from(self.text, start, member.value.at)
                 });
             }

@@ -25,6 +25,19 @@ pub struct Mapped {
     pub from: Vec<String>,
     /// True when a file may lack it.
     pub optional: bool,
+    /// What becomes of control characters in its values.
+    pub control_characters: Controls,
+}
+
+/// What becomes of control characters in the values of a column. NULs and line breaks are no matter of it.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Controls {
+    /// The file is refused.
+    #[default]
+    Refuse,
+    /// They are left out and counted.
+    Drop,
 }
 
 /// What becomes of columns that the mapping does not name.
@@ -47,6 +60,13 @@ pub struct Mapping {
     pub columns: Vec<Mapped>,
     /// The others.
     pub unlisted: Unlisted,
+}
+
+impl Mapping {
+    /// Whether some column drops control characters. They are then judged value by value, not in the text as a whole.
+    pub(crate) fn drops_controls(&self) -> bool {
+        self.columns.iter().any(|c| c.control_characters == Controls::Drop)
+    }
 }
 
 /// A mapping file that cannot be used.
@@ -93,6 +113,8 @@ struct ColumnEntry {
     #[serde(default)]
     required: bool,
     references: Option<String>,
+    #[serde(default)]
+    control_characters: Controls,
 }
 
 /// A delimiter as people write it.
@@ -143,7 +165,8 @@ pub fn apply(text: &str, options: &mut Options) -> Result<(), MappingError> {
             rules.columns.insert(entry.name.clone(), rule);
         }
         let from = if entry.from.is_empty() { vec![entry.name.clone()] } else { entry.from };
-        columns.push(Mapped { name: entry.name, from, optional: entry.optional });
+        let control_characters = entry.control_characters;
+        columns.push(Mapped { name: entry.name, from, optional: entry.optional, control_characters });
     }
     options.mapping = Mapping { columns, unlisted: file.unlisted };
     options.rules = rules;

@@ -137,6 +137,8 @@ words! {
         RepeatedKey = "repeated_key",
         /// A column that the mapping leaves out.
         DroppedColumn = "dropped_column",
+        /// A control character that the mapping drops in this column.
+        DroppedControl = "dropped_control_character",
     }
 }
 

@@ -61,7 +61,8 @@ fn text(
     let jsonl = options.format == Format::Jsonl;
     // Between the tokens of JSON a tab is a blank.
     let delimiter = if jsonl { b'\t' } else { options.delimiter };
-    characters::check_text(&text, delimiter, findings.found > 0, findings);
+    let controls = !options.mapping.drops_controls();
+    characters::check_text(&text, delimiter, findings.found > 0, controls, findings);
     // Faults of characters and of structure are found in two walks, each with the whole list to fill.
     if text.is_empty() && findings.found > 0 {
         return Err(refusal(std::mem::take(findings)));
@@ -116,7 +117,7 @@ fn table<'t, R: Records<'t>>(
         findings.problem(reader.place(start, at), Kind::NoRows, None, detail);
     }
     let parsed = finish(open, &reader, buffer?, &head, options, findings)?;
-    whole::check(open, &head, &parsed.content, references, findings);
+    whole::check(open, &head, &parsed.content, references, &options.pending, findings);
     Some(parsed)
 }
 
@@ -141,7 +142,7 @@ fn fill<'t, R: Records<'t>>(
         }
         // Rows are kept also when a problem was found before, so that repeated keys are reported in the same run.
         if check_width(reader, start, head, &mut fields, findings)
-            && let row = pick(head, start, &mut fields, &mut picked)
+            && let row = pick(reader, head, start, &mut fields, &mut picked, findings)
             && check_values(reader, start, head, row, findings)
             && let Some(rows) = buffer
             && let Some(first_key) = head.key.first()
@@ -184,12 +185,14 @@ pub(crate) fn check_width<'t, R: Records<'t>>(
     true
 }
 
-/// The fields in the order of the table's columns.
-pub(crate) fn pick<'a, 't>(
+/// The fields in the order of the table's columns, without the control characters that the mapping drops.
+pub(crate) fn pick<'a, 't, R: Records<'t>>(
+    reader: &R,
     head: &Head,
     start: Start,
     fields: &'a mut Vec<Field<'t>>,
     picked: &'a mut Vec<Field<'t>>,
+    findings: &mut Findings,
 ) -> &'a [Field<'t>] {
     let Some(picks) = &head.picks else { return fields };
     picked.clear();
@@ -198,6 +201,11 @@ pub(crate) fn pick<'a, 't>(
         // A column of the file belongs to one column of the table, so its field can be taken.
         let field = place.and_then(|p| fields.get_mut(p)).map(|f| std::mem::replace(f, empty.clone()));
         picked.push(field.unwrap_or(empty));
+    }
+    for ((field, drop), name) in picked.iter_mut().zip(&head.drops).zip(&head.names) {
+        let at = field.at;
+        let place = || (reader.place(start, at), Some(name.clone()));
+        characters::clean(&mut field.text, head.delimiter, *drop, findings, place);
     }
     picked
 }

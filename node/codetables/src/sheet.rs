@@ -87,6 +87,7 @@ impl Sheet {
             }
         };
         let field_len_max = options.limits.field_bytes.min(FIELD_LEN_MAX);
+        let controls = !options.mapping.drops_controls();
         let mut cells = book.worksheet_cells_reader(&name).map_err(|e| bad(top, &e))?;
         let (mut last, mut rows) = (None, 0u64);
         loop {
@@ -124,7 +125,7 @@ impl Sheet {
                 findings.problem(at, Kind::FieldTooLong, None, format!("more than {field_len_max} bytes"));
                 continue;
             }
-            characters::check_field(&text, findings, || at);
+            characters::check_field(&text, controls, findings, || at);
             self.push(row, column, &text, number).ok_or_else(|| {
                 (at, Kind::TooManyBytes, "the texts of the sheet are over 4 GiB".to_owned())
             })?;

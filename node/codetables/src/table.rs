@@ -1,14 +1,21 @@
 //! An installed version: its canonical bytes and four bytes a row to find them.
 //!
-//! Immutable and cheap to clone. The bytes are proven once, when the table is opened. What only some questions need, text
-//! search and the rows below a parent, is indexed when the first of them comes.
+//! Immutable and cheap to clone. The bytes are proven once, when the table is opened. What only some questions need is indexed
+//! when they come: text search and the rows below a parent at the first, places of keys at the [`HALVED`]th look-up by key.
 
+use crate::places::{Places, hash};
 use crate::search::{Index, Query};
 use bytes::Bytes;
 use eport_catalog::{ContentError, Header, Key, RowRef, Schema};
 use eport_identity::Digest;
 use std::cmp::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering as Memory};
 use std::sync::{Arc, OnceLock};
+
+/// Look-ups by key that are answered by halving before places are indexed: whoever asks once pays nothing for an index.
+const HALVED: u32 = 64;
+/// Tables of fewer rows lie in the processor's caches: halving is as fast.
+const INDEXED_ROWS_MIN: usize = 1_024;
 
 /// A version of a table, ready for lookup.
 #[derive(Clone)]
@@ -20,6 +27,10 @@ struct Inner {
     header: Header,
     /// Where each row begins, in key order.
     offsets: Vec<u32>,
+    /// Places of keys; no index inside where there is none.
+    places: OnceLock<Option<Places>>,
+    /// Look-ups by key before there was an index.
+    asked: AtomicU32,
     /// For text search.
     index: OnceLock<Index>,
     /// Rows by the value of one column and then by key, for the first column that was asked for.
@@ -53,8 +64,9 @@ impl Table {
             offsets
                 .push(small.map_err(|_| ContentError::Metadata { root, what: "the content is over 4 GiB" })?);
         }
-        let (index, by_value) = (OnceLock::new(), OnceLock::new());
-        Ok(Table(Arc::new(Inner { content, root, header, offsets, index, by_value })))
+        let (index, by_value, places) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        let asked = AtomicU32::new(0);
+        Ok(Table(Arc::new(Inner { content, root, header, offsets, places, asked, index, by_value })))
     }
 
     /// Columns and key.
@@ -95,14 +107,37 @@ impl Table {
 
     /// The row of a key.
     pub fn get(&self, key: &Key) -> Option<RowRef<'_>> {
-        self.find_place(&key.0).ok().and_then(|place| self.row(place))
+        if key.0.len() != self.schema().key.len() {
+            return None;
+        }
+        let Some(places) = self.places() else {
+            return self.find_place(&key.0).ok().and_then(|place| self.row(place));
+        };
+        let at = |offset: u32| self.0.header.row_at(&self.0.content, offset as usize);
+        let hash = hash(key.0.iter().map(String::as_str));
+        places.find(hash, |offset| at(offset).key_cmp_to(&key.0) == Ordering::Equal).map(at)
     }
 
     /// The row of a key in text form (`Key`).
     pub fn get_text(&self, key: &str) -> Option<RowRef<'_>> {
         if let [_] = self.schema().key.as_slice() {
-            let place = self.first_from(key);
-            return self.row(place).filter(|row| row.first_key() == key);
+            let Some(places) = self.places() else {
+                let place = self.first_from(key);
+                return self.row(place).filter(|row| row.first_key() == key);
+            };
+            let at = |offset: u32| self.0.header.row_at(&self.0.content, offset as usize);
+            return places.find(hash([key].into_iter()), |offset| at(offset).first_key() == key).map(at);
+        }
+        // Without a backslash the parts stand between the bars as they are: no copy is made to look them up.
+        if let Some(places) = self.places()
+            && !key.contains('\\')
+        {
+            if key.split('|').count() != self.schema().key.len() {
+                return None;
+            }
+            let at = |offset: u32| self.0.header.row_at(&self.0.content, offset as usize);
+            let is = |offset| at(offset).key_fields().eq(key.split('|'));
+            return places.find(hash(key.split('|')), is).map(at);
         }
         self.get(&Key::parse(key, self.schema().key.len())?)
     }
@@ -149,6 +184,31 @@ impl Table {
         Self::cut(rows.filter(|row| query.fits(row, &mut scratch) && keep(row)), limit)
     }
 
+    /// The places of keys, once enough were asked for. Who asks when it is time makes the index; others go on by halving.
+    fn places(&self) -> Option<&Places> {
+        if let Some(made) = self.0.places.get() {
+            return made.as_ref();
+        }
+        if self.0.asked.fetch_add(1, Memory::Relaxed) != HALVED {
+            return None;
+        }
+        self.0.places.get_or_init(|| self.index_places()).as_ref()
+    }
+
+    /// With its indexes a table stays below twice its content: where rows are so short that they would take more, there are
+    /// no places. Reckoned are offsets, places, and rows by value.
+    fn index_places(&self) -> Option<Places> {
+        let rows = self.len();
+        let taken = rows.saturating_mul(8).saturating_add(Places::len_of(rows));
+        if rows < INDEXED_ROWS_MIN || taken > self.0.content.len() {
+            return None;
+        }
+        let of = |offset: &u32| {
+            (hash(self.0.header.row_at(&self.0.content, *offset as usize).key_fields()), *offset)
+        };
+        Places::build(rows, self.0.offsets.iter().map(of))
+    }
+
     fn index(&self) -> &Index {
         self.0.index.get_or_init(|| Index::build(self.len(), |place| self.row(place)))
     }
@@ -157,7 +217,8 @@ impl Table {
     pub fn bytes_in_memory(&self) -> usize {
         let by_value = self.0.by_value.get().map_or(0, |(_, places)| 4 * places.len());
         let index = self.0.index.get().map_or(0, Index::len);
-        self.0.content.len() + 4 * self.0.offsets.len() + by_value + index
+        let places = self.0.places.get().and_then(Option::as_ref).map_or(0, Places::len);
+        self.0.content.len() + 4 * self.0.offsets.len() + by_value + index + places
     }
 
     /// Rows with a value in a column, in key order, from behind a key on. `None` when there is no such column.

@@ -28,6 +28,7 @@ pub(crate) fn check<'t, R: Records<'t>>(
     head: &Head,
     content: &Content,
     references: Option<&BTreeMap<String, Reading>>,
+    pending: &[String],
     findings: &mut Findings,
 ) {
     let rules = &content.rules;
@@ -42,6 +43,7 @@ pub(crate) fn check<'t, R: Records<'t>>(
         let (Some(known), Some(place)) = (references, content.schema.column(column)) else { continue };
         match known.get(table) {
             Some(reading) => checks.references.push((place, table, reading)),
+            None if pending.iter().any(|p| p == table) => {}
             None => {
                 let detail =
                     format!("table {table}, to which column {column} refers, has no version to look into");
@@ -69,7 +71,7 @@ pub(crate) fn check<'t, R: Records<'t>>(
             return;
         }
         if check_width(&reader, start, head, &mut fields, &mut quiet) {
-            let row = pick(head, start, &mut fields, &mut picked);
+            let row = pick(&reader, head, start, &mut fields, &mut picked, &mut quiet);
             row_of(&reader, start, head, row, &checks, table.as_ref(), findings);
         }
     }

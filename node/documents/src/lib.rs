@@ -5,6 +5,7 @@
 //! signature of the lodger can be checked against it. A core: no I/O, no clock, no randomness.
 #![forbid(unsafe_code)]
 
+mod accounts;
 pub mod checks;
 mod classes;
 pub mod example;
@@ -21,6 +22,7 @@ mod state;
 mod tables;
 mod validate;
 
+pub use accounts::AccountCall;
 pub use failure::{Failure, Refusal};
 pub use field::{Characters, Field, Kind, Normalise, Presence, TableRule, TextRules};
 pub use key::{BusinessKey, VersionStep};

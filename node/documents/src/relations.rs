@@ -138,10 +138,10 @@ impl Host for Asked<'_> {
 }
 
 /// Records that are open while a rule looks at a document: the body, then items of lists.
-struct Walk<'w, 'a, 'j> {
-    frames: Vec<Frame<&'a Node<'a>>>,
+pub(crate) struct Walk<'w, 'a, 'j> {
+    pub(crate) frames: Vec<Frame<&'a Node<'a>>>,
     scope: &'w Scope,
-    asked: &'w mut Asked<'j>,
+    pub(crate) asked: &'w mut Asked<'j>,
     failures: &'w mut Vec<Failure>,
 }
 
@@ -170,7 +170,8 @@ pub(crate) fn judge<'a>(body: &'a Node<'a>, asked: &mut Asked<'_>, failures: &mu
     }
 }
 
-fn walk<'a>(
+/// Visits every record of a scope.
+pub(crate) fn walk<'a>(
     body: &'a Node<'a>,
     scope: &Scope,
     asked: &mut Asked<'_>,
@@ -211,7 +212,7 @@ impl<'a> Walk<'_, 'a, '_> {
         self.scope.longest.get(depth).copied().unwrap_or(0)
     }
 
-    fn holds(&mut self, expression: &Expression) -> Option<bool> {
+    pub(crate) fn holds(&mut self, expression: &Expression) -> Option<bool> {
         expression.holds(&self.frames, self.asked).ok()
     }
 
@@ -226,7 +227,7 @@ impl<'a> Walk<'_, 'a, '_> {
         }
     }
 
-    fn fail(&mut self, at: &[Box<str>], code: &str, detail: String) {
+    pub(crate) fn fail(&mut self, at: &[Box<str>], code: &str, detail: String) {
         let mut path = String::from("/body");
         for (list, frame) in self.scope.lists.iter().zip(self.frames.iter().skip(1)) {
             for name in list {

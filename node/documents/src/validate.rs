@@ -1,5 +1,6 @@
 //! From bytes to a judged document: strict parse, canonical form, every field of the pack, all failures at once.
 
+use crate::accounts::{self, AccountCall};
 use crate::classes::{self, CONTROL, NO_DIGIT, WIDE};
 use crate::field::{Characters, Field, Kind, TextRules};
 use crate::json::Node;
@@ -38,6 +39,8 @@ pub struct Document {
     pub tables: Vec<(Arc<str>, InForce)>,
     /// Warnings, which do not refuse.
     pub warnings: Vec<Failure>,
+    /// What it asks of accounts.
+    pub accounts: Vec<AccountCall>,
     /// When it was judged.
     pub judged_at: Timestamp,
 }
@@ -67,7 +70,9 @@ impl Document {
             Judge { kind: &kind, asked: Asked::new(&kind, tables, at), failures: Vec::new(), changed: false };
         let envelope = judge.envelope(&mut root);
         let number_letter = number_letter(&root, &kind);
+        let accounts = judge.accounts(&root);
         judge.outcome(envelope).map(|(envelope, tables, warnings, changed)| Document {
+            accounts,
             doc_version: envelope.doc_version,
             client_ref: envelope.client_ref,
             function_code: envelope.function_code,
@@ -227,6 +232,17 @@ impl Judge<'_> {
             self.fail(&Place::Member(&Place::Root, name), &codes.unknown, "this field is not known");
         }
         envelope
+    }
+
+    /// What the document asks of accounts; nothing when it is refused anyway.
+    fn accounts(&mut self, root: &Members<'_>) -> Vec<AccountCall> {
+        let refused = self.failures.iter().any(|f| !f.code.starts_with("W-"));
+        match root.iter().find(|(k, _)| k == "body") {
+            Some((_, body)) if !refused && !self.kind.ledgers.is_empty() => {
+                accounts::calls(body, &mut self.asked, &mut self.failures)
+            }
+            _ => Vec::new(),
+        }
     }
 
     fn doc_version(&mut self, place: &Place<'_>, node: &Node<'_>) -> u32 {

@@ -33,6 +33,8 @@ pub use number::{Digits, decimal, plain};
 pub use shape::{Environment, Kind, Member, Shape, TableShape};
 pub use value::{Value, local_date, parse_date, parse_instant};
 
+use std::collections::BTreeSet;
+
 /// Longest expression in bytes.
 pub const TEXT_LEN_MAX: usize = 4_096;
 /// Most parts of an expression.
@@ -54,6 +56,17 @@ pub enum Clock {
     Day,
     /// At the instant.
     Instant,
+}
+
+/// What an expression names.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Mentions {
+    /// Names of fields, functions and words, each part of a path by itself.
+    pub names: BTreeSet<String>,
+    /// Names behind `param.`.
+    pub parameters: BTreeSet<String>,
+    /// Texts between quotes.
+    pub texts: BTreeSet<String>,
 }
 
 /// A compiled expression.
@@ -133,6 +146,26 @@ impl Expression {
     /// Tables it may ask, by the names it uses.
     pub fn tables(&self) -> impl Iterator<Item = &str> {
         self.tables.iter().map(AsRef::as_ref)
+    }
+
+    /// What its text names: fields and words of the language, parameters, and texts.
+    pub fn mentions(&self) -> Mentions {
+        use token::Token;
+        let mut out = Mentions::default();
+        // It was compiled from this text.
+        let tokens = token::tokens(&self.text).unwrap_or_default();
+        for (n, (_, token)) in tokens.iter().enumerate() {
+            let before = |back: usize| n.checked_sub(back).and_then(|at| tokens.get(at)).map(|(_, t)| t);
+            let of_param =
+                before(1) == Some(&Token::Sign(".")) && before(2) == Some(&Token::Name("param".into()));
+            match token {
+                Token::Name(name) if of_param => drop(out.parameters.insert(name.clone())),
+                Token::Name(name) => drop(out.names.insert(name.clone())),
+                Token::Text(text) => drop(out.texts.insert(text.clone())),
+                _ => {}
+            }
+        }
+        out
     }
 
     /// Evaluates it. `frames` correspond to the scopes it was compiled for.

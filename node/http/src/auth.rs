@@ -41,11 +41,27 @@ pub(crate) fn judge(
     let view = api.registry.state();
     // A clock that was set back revives no delegation.
     let now = Timestamp::from_millis(api.desk.now(api.now().as_millis()));
-    let context = context(&view.state, subject, platform, caller.behalf.as_deref(), now);
+    let mut context = context(&view.state, subject, platform, caller.behalf.as_deref(), now);
+    context.vouched_at = crate::outside_api::places(api, caller);
     let permit = decide(subject, action, &context)
         .map_err(|denied| ApiError::new(denied.code, format!("{subject}: {denied}")))?;
+    living(api, caller, action)?;
     fresh(api, caller, action)?;
     Ok(permit)
+}
+
+/// A clock that was set back revives no certificate: what had ended by the time this node has seen already lodges, reads and administers
+/// nothing here. Left out is what the federation publishes, and what members carry for others: a clock that once ran ahead must not
+/// part the node from its peers until an operator accepts the earlier time.
+fn living(api: &Api, caller: &Caller, action: Action) -> Result<(), ApiError> {
+    let Some(identity) = &caller.identity else { return Ok(()) };
+    let bears = matches!(action, Action::ReadFederation | Action::ReadTables | Action::Forward);
+    let seen = api.desk.now(api.now().as_millis()).div_euclid(1_000);
+    if bears || identity.not_after >= seen {
+        return Ok(());
+    }
+    let detail = "the certificate ended before the time that this node has seen already";
+    Err(ApiError::new(codes::CERT_EXPIRED, detail))
 }
 
 /// Whether news of revocations is fresh enough for an action. Counted per issuer: of a CA whose key or ledger is here, the news is

@@ -7,12 +7,12 @@ use crate::problem::ApiError;
 use crate::state::Api;
 use bytes::Bytes;
 use eport_api_types::CertificateRequest;
-use eport_authority::{Authority, LeafNames, LeafRequest, Profile};
+use eport_authority::{Authority, LeafNames, LeafRequest, Profile, RequestFacts, Tbs};
 use eport_enrolment::RequestState;
-use eport_model::{CaName, CertificateMark, Code, Digest, RegionCode, Subject, Timestamp, codes};
+use eport_model::{CaName, CertificateMark, Code, Digest, Epoch, RegionCode, Subject, Timestamp, codes};
 use eport_platform::{CertificateRow, CertificateState, Grant, Platform};
 use eport_registry::IssuerState;
-use eport_signature::ListEntry;
+use eport_signature::{ListEntry, Signatory, outside_signatory};
 use std::sync::Arc;
 use time::OffsetDateTime;
 
@@ -44,7 +44,7 @@ pub(crate) fn usual_platform(api: &Api, subject: &Subject) -> Result<RegionCode,
 pub(crate) struct Order<'a> {
     pub(crate) subject: &'a Subject,
     pub(crate) profile: &'a str,
-    pub(crate) csr: &'a str,
+    pub(crate) request: &'a RequestFacts,
     pub(crate) days: Option<i64>,
     pub(crate) names: LeafNames,
     /// In whose name.
@@ -66,15 +66,15 @@ pub(crate) async fn issue(
         None => usual_platform(api, &subject)?,
     };
     let platform = primary_here(api, region)?;
-    let key = eport_authority::read_request(&asked.csr).map_err(|e| refused(&e))?.key;
+    let request = eport_authority::read_request(&asked.csr).map_err(|e| refused(&e))?;
     let order = Order {
         subject: &subject,
         profile: asked.profile.as_deref().unwrap_or(Profile::usual(&subject)),
-        csr: &asked.csr,
+        request: &request,
         days: asked.days,
         names: LeafNames { loopback: false, addresses: asked.addresses.clone(), dns: asked.dns.clone() },
         by,
-        grant: Grant { key: Some(key), ..Grant::default() },
+        grant: Grant { key: Some(request.key), ..Grant::default() },
     };
     let (row, chain) = issue_at(api, &platform, order).await?;
     Ok((region, row, chain))
@@ -149,52 +149,12 @@ pub(crate) async fn issue_at(
     platform: &Platform,
     mut order: Order<'_>,
 ) -> Result<(CertificateRow, String), ApiError> {
-    let (region, subject) = (platform.region(), order.subject);
     close_former(api);
-    let authority = chosen(api, region, subject);
-    let authority = authority.ok_or_else(|| {
-        let missing = no_key(api, region, subject);
-        let others = api.cas.all().iter().any(|(a, _)| a.region() == Some(region));
-        if others && missing.problem.code != codes::CA_LOCKED.to_string() {
-            let detail = format!("no CA of {region} may speak for {subject}");
-            return ApiError::new(codes::ISSUE_REFUSED, detail);
-        }
-        missing
-    })?;
-    usable(api, &authority)?;
-    readable(api, region, eport_model::CERTIFICATES_SINCE)?;
-    let epoch = platform.issuing_epoch();
-    let epoch =
-        epoch.ok_or_else(|| ApiError::new(codes::FENCED, format!("platform {region} is not open")))?;
+    let authority = authority_for(api, platform.region(), order.subject)?;
+    let epoch = open_epoch(api, platform)?;
     let _slot = api.cas.issuing.acquire().await;
     let _slot = _slot.map_err(|_| ApiError::new(codes::DRAINING, "the node stops"))?;
-    let now = api.now();
-    let tbs = authority
-        .prepare(&LeafRequest {
-            profile: order.profile,
-            subject,
-            names: &order.names,
-            request: order.csr,
-            epoch,
-            days: order.days,
-            now: moment(now),
-            random: rand::random(),
-        })
-        .map_err(|e| refused(&e))?;
-    let mut row = CertificateRow {
-        serial: tbs.serial(),
-        profile: order.profile.to_owned(),
-        subject: subject.to_string(),
-        issuer: authority.spki(),
-        not_before: stamp(tbs.spec.validity.not_before),
-        not_after: stamp(tbs.spec.validity.not_after),
-        state: CertificateState::Intent,
-        epoch,
-        tbs: tbs.digest(),
-        requested_by: order.by.to_owned(),
-        at: now,
-        certificate: Bytes::new(),
-    };
+    let (tbs, mut row) = prepared(&authority, &order, epoch, api.now()).map_err(|e| refused(&e))?;
     if let Some(request) = &mut order.grant.request
         && let RequestState::Approved { serial, .. } = &mut request.state
     {
@@ -205,16 +165,77 @@ pub(crate) async fn issue_at(
     Ok((row, chain))
 }
 
+/// The CA of a platform whose open key here may speak for a subject.
+pub(crate) fn authority_for(
+    api: &Api,
+    region: RegionCode,
+    subject: &Subject,
+) -> Result<Arc<Authority>, ApiError> {
+    let authority = chosen(api, region, subject).ok_or_else(|| {
+        let missing = no_key(api, region, subject);
+        let others = api.cas.all().iter().any(|(a, _)| a.region() == Some(region));
+        if others && missing.problem.code != codes::CA_LOCKED.to_string() {
+            let detail = format!("no CA of {region} may speak for {subject}");
+            return ApiError::new(codes::ISSUE_REFUSED, detail);
+        }
+        missing
+    })?;
+    usable(api, &authority)?;
+    Ok(authority)
+}
+
+/// The epoch under which the platform's CAs issue here now; every holder of its journal can read what will be written.
+pub(crate) fn open_epoch(api: &Api, platform: &Platform) -> Result<Epoch, ApiError> {
+    let region = platform.region();
+    readable(api, region, eport_model::CERTIFICATES_SINCE)?;
+    let epoch = platform.issuing_epoch();
+    epoch.ok_or_else(|| ApiError::new(codes::FENCED, format!("platform {region} is not open")))
+}
+
+/// What will be signed, tried against the policy, and its row as an intent.
+pub(crate) fn prepared(
+    authority: &Authority,
+    order: &Order<'_>,
+    epoch: Epoch,
+    now: Timestamp,
+) -> Result<(Tbs, CertificateRow), eport_authority::Error> {
+    let tbs = authority.prepare(&LeafRequest {
+        profile: order.profile,
+        subject: order.subject,
+        names: &order.names,
+        request: order.request,
+        epoch,
+        days: order.days,
+        now: moment(now),
+        random: rand::random(),
+    })?;
+    let row = CertificateRow {
+        serial: tbs.serial(),
+        profile: order.profile.to_owned(),
+        subject: order.subject.to_string(),
+        issuer: authority.spki(),
+        not_before: stamp(tbs.spec.validity.not_before),
+        not_after: stamp(tbs.spec.validity.not_after),
+        state: CertificateState::Intent,
+        epoch,
+        tbs: tbs.digest(),
+        requested_by: order.by.to_owned(),
+        at: now,
+        certificate: Bytes::new(),
+    };
+    Ok((tbs, row))
+}
+
 async fn sign_through_ledger(
     platform: &Platform,
     authority: &Authority,
-    tbs: &eport_authority::Tbs,
+    tbs: &Tbs,
     row: &mut CertificateRow,
     grant: &Grant,
 ) -> Result<(), ApiError> {
     platform.record_intent(row, grant).await.map_err(|e| ApiError::of(&e))?;
     eport_failpoint::point!("certificate.intended", platform.region());
-    let (der, _) = authority.sign(tbs).map_err(|e| refused(&e))?;
+    let der = authority.sign(tbs).map_err(|e| refused(&e))?;
     (row.state, row.certificate) = (CertificateState::Issued, der.into());
     platform.record_issued(row).await.map_err(|e| ApiError::of(&e))
 }
@@ -269,20 +290,14 @@ pub(crate) async fn import(
     let platform = platform
         .ok_or_else(|| ApiError::new(codes::CA_NOT_HERE, format!("platform {region} is not open here")))?;
     readable(api, region, eport_model::CERTIFICATES_SINCE)?;
-    let own: Vec<_> = view.state.issuers().filter(|i| i.platform == Some(region)).collect();
     let now = api.now();
-    let issuers = own.iter().map(|i| i.certificate.as_slice());
-    let found = eport_signature::signatory(certificate, issuers, &domain, now.as_millis())
-        .map_err(|e| ApiError::new(codes::ISSUE_REFUSED, format!("no CA of {region} issued it: {e}")))?;
+    let found = signatory_for(&view.state, region, certificate, &domain, now)?;
     let facts = eport_authority::facts_of(certificate).map_err(|e| refused(&e))?;
-    let issuer = own.iter().find(|i| eport_authority::issued_by(certificate, &i.certificate));
-    let issuer = issuer.and_then(|i| i.key_id.parse().ok());
     let row = CertificateRow {
         serial: found.serial,
         profile: Profile::usual(&found.subject).to_owned(),
         subject: found.subject.to_string(),
-        issuer: issuer
-            .ok_or_else(|| ApiError::new(codes::ISSUE_REFUSED, "its issuer's key has no usable name"))?,
+        issuer: found.issuer_key_id,
         not_before: stamp(facts.validity.not_before),
         not_after: stamp(facts.validity.not_after),
         state: CertificateState::Imported,
@@ -294,6 +309,30 @@ pub(crate) async fn import(
     };
     platform.record_issued(&row).await.map_err(|e| ApiError::of(&e))?;
     Ok(row)
+}
+
+/// Whom a certificate speaks for under a CA of a platform, or under a CA outside that is registered for it.
+fn signatory_for(
+    state: &eport_registry::State,
+    region: RegionCode,
+    certificate: &[u8],
+    domain: &eport_model::TrustDomain,
+    now: Timestamp,
+) -> Result<Signatory, ApiError> {
+    let own = state.issuers().filter(|i| i.platform == Some(region)).map(|i| i.certificate.as_slice());
+    let ours = match eport_signature::signatory(certificate, own, domain, now.as_millis()) {
+        Ok(found) => return Ok(found),
+        Err(e) => ApiError::new(codes::ISSUE_REFUSED, format!("no CA of {region} issued it: {e}")),
+    };
+    let mut outside = state.outside_cas().filter(|o| o.removed.is_none());
+    let issuer = outside.find(|o| eport_authority::issued_by(certificate, &o.certificate));
+    let Some(ca) = issuer else { return Err(ours) };
+    if !ca.scope.counts_at(region) {
+        let detail = format!("{} is not registered for platform {region}", ca.name);
+        return Err(ApiError::new(codes::OUTSIDE_SCOPE, detail));
+    }
+    let found = outside_signatory(certificate, &ca.certificate, &ca.scope, domain, now.as_millis());
+    found.map_err(|e| ApiError::new(codes::ISSUE_REFUSED, format!("under {}: {e}", ca.name)))
 }
 
 /// When and why a certificate of a ledger is revoked, in whatever form: by serial, key, epoch, or its CA's own list.

@@ -56,6 +56,12 @@ impl Caller {
         self.identity.as_ref().map(|i| i.serial.to_string()).or(by_session)
     }
 
+    /// Key of the CA that issued the certificate, also of the one that opened the session.
+    pub fn issuer(&self) -> Option<eport_model::Digest> {
+        let by_session = self.session.as_ref().map(|s| s.session.claims.issuer);
+        self.identity.as_ref().map(|i| i.issuer).or(by_session)
+    }
+
     /// In whose name documents are lodged and read.
     pub fn lodger(&self) -> Option<String> {
         self.behalf.clone().or_else(|| self.subject().map(Subject::lodger))

@@ -30,6 +30,7 @@ pub struct Options {
     note: String,
     force: bool,
     dry_run: bool,
+    wait_s: Option<u64>,
 }
 
 /// `KIND:OWNER/NAME`, or `KIND:NAME` of the province. Tables have their own routes.
@@ -134,7 +135,9 @@ pub async fn publish(
     if q.dry_run {
         return Ok(Answer(out));
     }
-    let staged = crate::staging::stage(&api, &id, version, content, q.force).await?;
+    let patience =
+        crate::staging::Patience { force: q.force, wait: q.wait_s.map(std::time::Duration::from_secs) };
+    let staged = crate::staging::stage(&api, &id, version, content, patience).await?;
     out.lacking = staged.lacking.clone();
     // What has no rows says its bytes there, and a note in the place of columns: both are signed.
     let op = Op::PublishTable {

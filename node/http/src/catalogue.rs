@@ -343,10 +343,34 @@ pub const ROUTES: &[Route] = &[
         "A step of the rotation of a root or an issuing CA: {\"step\", \"version\", \"material\"?, \"without\"?, \"force\"?}",
     ),
     post(
+        "/v1/certificates:batch",
+        JSON,
+        "Issue up to 256 certificates at the primary of the CA's platform: {\"platform\", \"requests\": [{\"csr\", \"subject\", \"profile\"?, \"days\"?}]}; each is answered for itself",
+    ),
+    post(
         "/v1/trust/issuers",
         JSON,
         "Add the issuing CA of a platform that has none: {\"version\", \"certificate\", \"since_epoch\"?}",
     ),
+    post(
+        "/v1/trust/outside",
+        JSON,
+        "Register a CA outside the federation: {\"version\", \"certificate\", \"challenge\", \"proof\"}; its scope stands in the challenge that its key signed",
+    ),
+    post(
+        "/v1/trust/outside/{key}/removal",
+        JSON,
+        "Remove an outside CA and distrust its key for ever: {\"version\", \"reason\"}",
+    ),
+    Route {
+        method: "put",
+        path: "/v1/trust/outside/{key}/revocations",
+        open: Open::Certificate,
+        summary: "Bring the newest revocation list of an outside CA, DER; it proves itself",
+        query: &[],
+        body: "application/octet-stream",
+        answer: JSON,
+    },
     get(
         "/v1/platforms/{region}/enrolment-tokens",
         &[],
@@ -509,6 +533,49 @@ pub const ROUTES: &[Route] = &[
     get("/v1/tables/{name}/changes", &["after", "limit"], "Change feed: what a copy has to take over"),
     get("/v1/tables/{name}/versions/{version}/impact", &[], "What uses codes that a version drops"),
     get("/v1/tables/{name}/late", &[], "Documents judged by a superseded version (W-TABLE-LATE)"),
+    get(
+        "/v1/licences/{no}",
+        &["account", "platform", "audit"],
+        "Balances of the accounts of a number, whichever platform keeps them",
+    ),
+    get(
+        "/v1/licences/{no}/entries",
+        &["account", "platform", "limit", "page_token"],
+        "Entries of an account, oldest first",
+    ),
+    get(
+        "/v1/platforms/{region}/accounts",
+        &["number", "account", "audit"],
+        "Accounts that the platform keeps",
+    ),
+    get(
+        "/v1/platforms/{region}/accounts/entries",
+        &["number", "account", "after", "limit", "page_token"],
+        "Entries of one account that the platform keeps",
+    ),
+    get(
+        "/v1/platforms/{region}/accounts:book",
+        &[],
+        "Whether the book waits for confirmations; shares of the platform",
+    ),
+    post("/v1/platforms/{region}/accounts:open", JSON, "Open a book that waits, with the reason"),
+    post(
+        "/v1/platforms/{region}/accounts:ask",
+        JSON,
+        "Between platforms: what a document needs of an account",
+    ),
+    post("/v1/platforms/{region}/accounts:confirmed", JSON, "Between platforms: what a home has confirmed"),
+    post(
+        "/v1/platforms/{region}/shares",
+        JSON,
+        "Ask an account's home for a share to reserve from while cut off",
+    ),
+    post("/v1/platforms/{region}/shares:return", JSON, "Give the rest of a share back"),
+    get(
+        "/v1/platforms/{region}/documents/{doc_id}/accounts",
+        &[],
+        "What a document asks of accounts, and what became of it",
+    ),
     get("/v1/tables/{name}/status", &[], "Which node holds which version"),
     Route {
         method: "get",

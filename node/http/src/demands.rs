@@ -59,6 +59,8 @@ const DOCUMENTS: &[Action] = &[Action::ListDocuments];
 const LODGE: &[Action] = &[Action::LodgeDocument];
 const SESSION: &[Action] = &[Action::Session];
 const DELEGATE: &[Action] = &[Action::Delegate];
+/// Only member nodes, in the name of the platform that they serve.
+const NODES: &[Action] = &[Action::Forward];
 const ANSWER: &[Action] = &[Action::AnswerDocuments];
 const OWN_PROOF: &[Action] = &[];
 
@@ -137,6 +139,17 @@ pub const DEMANDS: &[Demand] = &[
     post("/v1/agencies/{agency}/receipts", ANSWER),
     get("/v1/platforms/{region}/erasures", PLATFORM),
     post("/v1/platforms/{region}/erasures", PLATFORM),
+    get("/v1/platforms/{region}/documents/{doc_id}/accounts", DOCUMENTS),
+    get("/v1/licences/{no}", DOCUMENTS),
+    get("/v1/licences/{no}/entries", DOCUMENTS),
+    get("/v1/platforms/{region}/accounts", DOCUMENTS),
+    get("/v1/platforms/{region}/accounts/entries", DOCUMENTS),
+    get("/v1/platforms/{region}/accounts:book", INSPECT),
+    post("/v1/platforms/{region}/accounts:open", PLATFORM),
+    post("/v1/platforms/{region}/accounts:ask", NODES),
+    post("/v1/platforms/{region}/accounts:confirmed", NODES),
+    post("/v1/platforms/{region}/shares", PLATFORM),
+    post("/v1/platforms/{region}/shares:return", PLATFORM),
     get("/v1/platforms/{region}/events", &[Action::ReadEvents]),
     get("/v1/platforms/{region}/journal/head", FEDERATION),
     post("/v1/platforms/{region}/journal/signatures", PLATFORM),
@@ -150,6 +163,11 @@ pub const DEMANDS: &[Demand] = &[
     get("/v1/trust", FEDERATION),
     in_person(post("/v1/trust/rotation", CERTIFICATES)),
     in_person(post("/v1/trust/issuers", CERTIFICATES)),
+    in_person(post("/v1/trust/outside", CERTIFICATES)),
+    in_person(post("/v1/trust/outside/{key}/removal", CERTIFICATES)),
+    // The list proves itself; who brings it adds nothing.
+    put("/v1/trust/outside/{key}/revocations", CERTIFICATES),
+    in_person(post("/v1/certificates:batch", CERTIFICATES)),
     post("/v1/certificates:verify", FEDERATION),
     in_person(post("/v1/certificates:distrust", CERTIFICATES)),
     get("/v1/platforms/{region}/ca-keys", INSPECT),
@@ -259,6 +277,9 @@ mod tests {
                 "post /v1/platforms/{region}/enrolment-requests/{id}",
                 "post /v1/trust/rotation",
                 "post /v1/trust/issuers",
+                "post /v1/trust/outside",
+                "post /v1/trust/outside/{key}/removal",
+                "post /v1/certificates:batch",
                 "post /v1/certificates:distrust",
                 "post /v1/platforms/{region}/ca-keys",
                 "put /v1/platforms/{region}/ca-keys/{ca}/custody",

@@ -63,11 +63,11 @@ pub(crate) async fn enrol(api: &Api, csr: &str, proof: Proof, renews: bool) -> R
     let request = read_request(csr).map_err(|e| refused(&e))?;
     match proof {
         Proof::Token(token, from) => with_token(api, &platform, csr, &request, &token, from).await,
-        Proof::Shown(der) if renews => renew(api, &platform, csr, &request, &der).await,
+        Proof::Shown(der) if renews => renew(api, &platform, &request, &der).await,
         Proof::Shown(der) => file(api, &platform, csr, &request, &der).await,
         Proof::Signed(der, signature) => {
             check_signature(api, &request, &der, &signature)?;
-            renew(api, &platform, csr, &request, &der).await
+            renew(api, &platform, &request, &der).await
         }
     }
 }
@@ -122,7 +122,7 @@ async fn with_token(
     let order = Order {
         subject: &row.subject,
         profile: &row.profile,
-        csr,
+        request,
         days: row.days,
         names,
         by: &by,
@@ -239,11 +239,13 @@ pub(crate) async fn decide(
         Decision::Deny(reason) => reason,
         Decision::Approve => {
             row.state = RequestState::Approved { by: by.to_owned(), at, serial: String::new() };
-            let (subject, profile, csr) = (row.subject.clone(), row.profile.clone(), row.csr.clone());
+            let (subject, profile) = (row.subject.clone(), row.profile.clone());
+            let request = read_request(&row.csr).map_err(|e| refused(&e))?;
             let names = LeafNames { loopback: false, dns: row.dns.clone(), addresses: row.addresses.clone() };
             let (days, key) = (row.days, Some(row.key));
             let grant = Grant { key, token: None, request: Some(row) };
-            let order = Order { subject: &subject, profile: &profile, csr: &csr, days, names, by, grant };
+            let order =
+                Order { subject: &subject, profile: &profile, request: &request, days, names, by, grant };
             let (row, chain) = issue_at(api, platform, order).await?;
             return Ok(Enrolled::Issued(platform.region(), Box::new(row), chain));
         }
@@ -307,7 +309,6 @@ fn check_signature(api: &Api, request: &RequestFacts, der: &[u8], signature: &[u
 async fn renew(
     api: &Api,
     platform: &Platform,
-    csr: &str,
     request: &RequestFacts,
     der: &[u8],
 ) -> Result<Enrolled, ApiError> {
@@ -331,7 +332,7 @@ async fn renew(
     let order = Order {
         names: facts.further_names(&subject, &domain(api)?),
         profile: &profile,
-        csr,
+        request,
         // A life that was made short stays short.
         days: Some(facts.days().clamp(1, longest)),
         by: &subject.to_string(),

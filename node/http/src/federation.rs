@@ -60,7 +60,7 @@ pub fn federation(api: &Api, chinese: bool) -> FederationStatus {
         two_person: state.federation().is_some_and(|f| f.two_person),
         operator_signatures: state.signatures_required(),
         role_separation: state.separation().word().to_owned(),
-        tables: crate::tables_api::summaries(api, &heard),
+        tables: crate::tables_where::summaries(api, &heard),
         warnings,
         index: view.index,
         lineages: crate::recovery_api::lineages(api),

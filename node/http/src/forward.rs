@@ -166,11 +166,12 @@ fn put_headers(into: &mut axum::http::HeaderMap, headers: &[(String, Vec<u8>)]) 
 }
 
 /// A forward carries a certificate without proof that its owner is there. So nothing that administers arrives this way: only
-/// documents, events, agencies' inboxes and receipts, the exchange and the journal of one platform, the list of its certificates, revocation lists, and its tails, of which none is discarded
+/// documents, events, agencies' inboxes and receipts, the exchange, the accounts and the journal of one
+/// platform, the list of its certificates, revocation lists, and its tails, of which none is discarded
 /// this way.
 fn may_arrive(path_and_query: &str) -> bool {
     let path = path_and_query.split('?').next().unwrap_or_default();
-    if path.ends_with("/discard") {
+    if path.ends_with("/discard") || path.ends_with("/accounts:open") {
         return false;
     }
     // A revocation list proves itself and is open to anybody.
@@ -184,7 +185,7 @@ fn may_arrive(path_and_query: &str) -> bool {
     let Some(rest) = path.strip_prefix("/v1/platforms/").and_then(|r| r.split_once('/')) else {
         return false;
     };
-    ["documents", "events", "exchange", "journal/", "verify", "tails", "usage", "certificates"]
+    ["documents", "events", "exchange", "journal/", "verify", "tails", "usage", "certificates", "accounts"]
         .iter()
         .any(|allowed| rest.1.starts_with(allowed))
 }
@@ -305,6 +306,8 @@ mod tests {
             "/v1/platforms/440100/policy",
             "/v1/platforms/440100/quota",
             "/v1/platforms/440100/tails/tail-1/discard",
+            "/v1/platforms/440100/accounts:open",
+            "/v1/platforms/440100/shares",
             "/v1/nodes/a/drain",
             "/v1/platforms",
             "/metrics",

@@ -23,7 +23,7 @@ use eport_api_types::{
     CopyUsage, PlatformUsage, QuotaItem, QuotaRequest, UsageMissing, UsageReport, rfc3339,
 };
 use eport_model::{Month, RegionCode, codes};
-use eport_platform::{Body, Refused};
+use eport_platform::{Body, Refused, Under};
 use eport_registry::{Op, Quota, QuotaLimits};
 use futures::stream::{self, StreamExt};
 use serde::Deserialize;
@@ -43,17 +43,52 @@ fn hosted(route: &str, path: &str) -> Option<RegionCode> {
     path.strip_prefix("/v1/platforms/")?.split('/').next()?.parse().ok()
 }
 
-/// Lets a request in: its platform's quota of requests, and room for its body, which is held until the answer is given.
-pub(crate) fn admit(api: &Api, route: &str, path: &str, bytes: u64) -> Result<Body, ApiError> {
+/// What a request holds until its answer is given.
+pub(crate) struct Admitted {
+    _under_way: Option<Under>,
+    _body: Body,
+}
+
+/// Lets a request in: its platform's quota of requests, a place among those that are carried out here, room for its body.
+pub(crate) async fn admit(api: &Api, route: &str, path: &str, bytes: u64) -> Result<Admitted, ApiError> {
+    // What is sent on takes its place where it is carried out; what has no body is read and not judged.
+    let mine = |r: &RegionCode| {
+        api.registry.state().state.placement(*r).is_some_and(|p| p.primary == api.agent.me())
+    };
+    let region = hosted(route, path).filter(|r| bytes > 0 && mine(r));
+    admit_rate(api, route, path)?;
+    let under_way = match region {
+        Some(region) => Some(place(api, region, bytes).await?),
+        None => None,
+    };
+    Ok(Admitted { _under_way: under_way, _body: admit_body(api, route, path, bytes)? })
+}
+
+/// Waits for a place as long as a write may wait for its backups.
+async fn place(api: &Api, region: RegionCode, bytes: u64) -> Result<Under, ApiError> {
+    let entered = tokio::time::timeout(api.config.write_timeout, api.hosting.under_way(region, bytes)).await;
+    entered.ok().flatten().ok_or_else(|| {
+        let detail = format!("too many requests of platform {region} wait here already; nothing was stored");
+        ApiError::new(codes::OVERLOADED, detail).retry_after(Duration::from_secs(1))
+    })
+}
+
+fn admit_rate(api: &Api, route: &str, path: &str) -> Result<(), ApiError> {
+    let view = api.registry.state();
+    let Some(region) = hosted(route, path).filter(|r| view.state.placement(*r).is_some()) else {
+        return Ok(());
+    };
+    let quota = view.state.quota(region);
+    // A batch pays once its lines are known; one that is in debt is not even read.
+    let cost = u32::from(!route.ends_with("documents:batch"));
+    api.hosting.admit(region, quota, cost).map_err(|r| refused(region, quota, r))
+}
+
+fn admit_body(api: &Api, route: &str, path: &str, bytes: u64) -> Result<Body, ApiError> {
     let view = api.registry.state();
     // One that the registry does not know has no quota and keeps nothing here; it is told so later.
     let region = hosted(route, path).filter(|r| view.state.placement(*r).is_some());
     let quota = region.and_then(|r| view.state.quota(r));
-    if let Some(region) = region {
-        // A batch pays once its lines are known; one that is in debt is not even read.
-        let cost = u32::from(!route.ends_with("documents:batch"));
-        api.hosting.admit(region, quota, cost).map_err(|r| refused(region, quota, r))?;
-    }
     let held = api.hosting.body(region, quota, bytes);
     held.map_err(|r| match region {
         Some(region) => refused(region, quota, r),

@@ -1,4 +1,4 @@
-//! Revocation lists of the issuing CAs, as this node has them: each proves itself by its CA's signature, whoever brought it.
+//! Revocation lists of the issuing CAs and of registered CAs outside, as this node has them: each proves itself by its CA's signature, whoever brought it.
 //!
 //! What always holds: of one CA the list with the highest number is kept, and what an earlier one said stays in force beside it; a
 //! list is on disk before what it says is called revoked; it speaks for its own CA's certificates alone. A CA that is cut off
@@ -224,11 +224,7 @@ async fn again(api: &Api, mut spoken: BTreeMap<Digest, (usize, usize)>) -> BTree
 
 fn recall_all(api: &Api) {
     let view = api.registry.state();
-    for issuer in view.state.issuers().filter(|i| i.platform.is_some()) {
-        if let Ok(ca) = issuer.key_id.parse() {
-            api.lists.recall(ca, &issuer.certificate);
-        }
-    }
+    view.state.listing_cas().for_each(|(ca, certificate)| api.lists.recall(ca, certificate));
 }
 
 /// Fetches lists of which a peer has a newer one.
@@ -243,12 +239,13 @@ async fn fetch(api: &Api) {
                 continue;
             }
             let view = api.registry.state();
-            let issuer = view.state.issuers().find(|i| i.platform.is_some() && i.key_id == ca.to_string());
-            let Some(issuer) = issuer else { continue };
+            let Some((_, certificate)) = view.state.listing_cas().find(|(key, _)| *key == ca) else {
+                continue;
+            };
             fetched += 1;
             match ask(api, node, &ca)
                 .await
-                .and_then(|der| api.lists.accept(ca, &issuer.certificate, &der).map_err(|e| e.to_string()))
+                .and_then(|der| api.lists.accept(ca, certificate, &der).map_err(|e| e.to_string()))
             {
                 Ok(true) => info!(%node, key = %ca, number, "a CA's newer revocation list came from a peer"),
                 Ok(false) => {}

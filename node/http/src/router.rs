@@ -3,11 +3,11 @@
 use crate::problem::ApiError;
 use crate::state::Api;
 use crate::{
-    access_api, agencies_api, backup_api, backup_sets, catalogs_api, certificates_api, custody_api,
-    documents_api, drills_api, enrol_api, erasures_api, est, examine_api, exchange_api, gate, hosting_api,
-    join_api, journal_api, openapi, operators_api, packs_api, plan_api, platforms_api, recovery_api,
-    removal_api, session_api, signing, status_api, system, tables_api, tables_life, tables_reading,
-    tail_import_api, tails_api, trust_api, users_api,
+    access_api, accounts_api, agencies_api, backup_api, backup_sets, catalogs_api, certificates_api,
+    custody_api, documents_api, drills_api, enrol_api, erasures_api, est, examine_api, exchange_api, gate,
+    hosting_api, issue_batch, join_api, journal_api, openapi, operators_api, outside_api, packs_api,
+    plan_api, platforms_api, recovery_api, removal_api, session_api, signing, status_api, system, tables_api,
+    tables_life, tables_reading, tables_where, tail_import_api, tails_api, trust_api, users_api,
 };
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
@@ -38,6 +38,9 @@ pub fn router(api: Api) -> Router {
         .route("/v1/trust", get(trust_api::show))
         .route("/v1/trust/rotation", post(trust_api::rotate))
         .route("/v1/trust/issuers", post(trust_api::add_issuer))
+        .route("/v1/trust/outside", post(outside_api::add))
+        .route("/v1/trust/outside/{key}/removal", post(outside_api::remove))
+        .route("/v1/trust/outside/{key}/revocations", put(outside_api::revocations))
         .route("/v1/federation", get(system::federation))
         .route("/v1/nodes", get(system::nodes).post(recovery_api::add_node))
         .route("/v1/nodes:join", post(join_api::join))
@@ -87,6 +90,17 @@ pub fn router(api: Api) -> Router {
         .route("/v1/platforms/{region}/documents/{doc_id}", get(documents_api::show))
         .route("/v1/platforms/{region}/documents/{doc_id}/versions", get(documents_api::versions))
         .route("/v1/platforms/{region}/documents/{doc_id}/receipts", get(documents_api::receipts))
+        .route("/v1/platforms/{region}/documents/{doc_id}/accounts", get(accounts_api::of_document))
+        .route("/v1/licences/{no}", get(accounts_api::licence))
+        .route("/v1/licences/{no}/entries", get(accounts_api::licence_entries))
+        .route("/v1/platforms/{region}/accounts", get(accounts_api::list))
+        .route("/v1/platforms/{region}/accounts/entries", get(accounts_api::entries))
+        .route("/v1/platforms/{region}/accounts:book", get(accounts_api::book))
+        .route("/v1/platforms/{region}/accounts:open", post(accounts_api::open))
+        .route("/v1/platforms/{region}/accounts:ask", post(accounts_api::ask))
+        .route("/v1/platforms/{region}/accounts:confirmed", post(accounts_api::confirmed))
+        .route("/v1/platforms/{region}/shares", post(accounts_api::ask_share))
+        .route("/v1/platforms/{region}/shares:return", post(accounts_api::return_share))
         .route("/v1/platforms/{region}/documents/{doc_id}/trace", get(exchange_api::trace))
         .route("/v1/platforms/{region}/exchange", get(exchange_api::status))
         .route("/v1/platforms/{region}/exchange/dead-letters", get(exchange_api::dead_letters))
@@ -103,6 +117,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/platforms/{region}/documents/{doc_id}/bodies", get(documents_api::bodies))
         .route("/v1/platforms/{region}/erasures", get(erasures_api::list).post(erasures_api::order))
         .route("/v1/certificates", post(certificates_api::issue))
+        .route("/v1/certificates:batch", post(issue_batch::batch))
         .route("/v1/certificates:verify", post(examine_api::verify))
         .route("/v1/certificates:import", post(certificates_api::import))
         .route("/v1/certificates:distrust", post(certificates_api::distrust))
@@ -135,7 +150,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/registry/rows", get(backup_api::registry_rows))
         .route("/v1/packs", get(packs_api::list))
         .route("/v1/packs/{name}", get(packs_api::show))
-        .route("/v1/tables", get(tables_api::list))
+        .route("/v1/tables", get(tables_where::list))
         .route("/v1/tables/{name}", get(tables_api::show))
         .route("/v1/tables/{name}/rows", get(tables_api::rows))
         .route("/v1/tables/{name}/rows/{key}", get(tables_api::get))
@@ -147,7 +162,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/tables/{name}/changes", get(tables_reading::changes))
         .route("/v1/tables/{name}/versions/{version}/impact", get(tables_reading::impact))
         .route("/v1/tables/{name}/late", get(tables_reading::late))
-        .route("/v1/tables/{name}/status", get(tables_api::status))
+        .route("/v1/tables/{name}/status", get(tables_where::status))
         .route("/v1/tables/{name}/verify", post(tables_life::verify))
         .route("/v1/tables/{name}/bundle", get(tables_life::export))
         .route("/v1/bundles", put(tables_life::import))
@@ -188,8 +203,10 @@ async fn guard(State(api): State<Api>, request: Request, next: Next) -> Response
         "/v1/platforms/{region}/documents:batch" | "/v1/tables/{name}/versions" => api.config.body_len_max,
         "/v1/platforms/{region}/documents" | "/v1/platforms/{region}/documents:check" => DOCUMENT_BODY,
         "/v1/platforms/{region}/tails/{id}/content" => crate::tail_import_api::PART_LEN_MAX,
-        // Every issuing CA of a province under a new root.
-        "/v1/trust/rotation" => DOCUMENT_BODY,
+        // Requests of a batch; every issuing CA of a province under a new root.
+        "/v1/certificates:batch" | "/v1/trust/rotation" | "/v1/trust/outside/{key}/revocations" => {
+            DOCUMENT_BODY
+        }
         _ => SMALL_BODY,
     };
     let announced = request
@@ -203,8 +220,8 @@ async fn guard(State(api): State<Api>, request: Request, next: Next) -> Response
     }
     // A body without a length may become as large as allowed.
     let bytes = if limit == SMALL_BODY { 0 } else { announced.unwrap_or(limit) };
-    let _room = match hosting_api::admit(&api, &route, request.uri().path(), bytes as u64) {
-        Ok(room) => room,
+    let _admitted = match hosting_api::admit(&api, &route, request.uri().path(), bytes as u64).await {
+        Ok(admitted) => admitted,
         Err(refused) => {
             if bytes <= DRAINED {
                 // Thrown away piece by piece, so that the connection stays: a new handshake would cost more than this.

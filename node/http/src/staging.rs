@@ -1,5 +1,6 @@
 //! Stage, then publish: a content is on every node that needs it before the registry names it as a version (design §4).
 //!
+//! Who publishes the same version at the same time is told so as soon as another one has it.
 //! Always holds: nothing is proposed before every reachable primary and in-sync backup has the content and has proven it, unless the
 //! caller forces it; then those that lack it are named in the answer and in the registry. The content stays here until the registry
 //! has answered. Any kind of catalog is published through this.
@@ -9,7 +10,7 @@ use crate::problem::ApiError;
 use crate::state::Api;
 use bytes::Bytes;
 use eport_model::{Digest, NodeId, codes};
-use eport_registry::{CatalogId, State};
+use eport_registry::{CatalogId, Refusal, State};
 use eport_store::Batch;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -20,6 +21,18 @@ const REACHABLE: Duration = Duration::from_secs(3);
 const PATIENCE: Duration = Duration::from_secs(20);
 const PATIENCE_FORCED: Duration = Duration::from_secs(2);
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+/// How long nodes are waited for at most, whatever the caller says: as long as a draft lives.
+const PATIENCE_MAX: Duration = Duration::from_secs(3_600);
+
+/// How long a publication waits for nodes that lack it, and what follows then.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Patience {
+    /// It goes on without them and names them.
+    pub force: bool,
+    /// How long; 20 s without it, 2 s when it goes on then.
+    pub wait: Option<Duration>,
+}
 
 /// A content that the nodes have. Kept until the registry has answered.
 pub(crate) struct Staged {
@@ -36,7 +49,7 @@ pub(crate) async fn stage(
     id: &CatalogId,
     version: u64,
     content: Bytes,
-    force: bool,
+    patience: Patience,
 ) -> Result<Staged, ApiError> {
     let mut batch = api.agent.objects().batch();
     let stored = tokio::task::spawn_blocking(move || {
@@ -47,8 +60,15 @@ pub(crate) async fn stage(
     let root = root?;
     let begin = Instant::now();
     api.agent.stage(id, version, root).await.map_err(|e| ApiError::of(&e))?;
-    let patience = if force { PATIENCE_FORCED } else { PATIENCE };
+    let force = patience.force;
+    let patience = patience.wait.unwrap_or(if force { PATIENCE_FORCED } else { PATIENCE }).min(PATIENCE_MAX);
     loop {
+        let newest = api.registry.state().state.table_newest(id).map_or(0, |v| v.version);
+        if newest >= version {
+            // Somebody else published it meanwhile: nobody fetches this one any more.
+            let object = format!("table {id}");
+            return Err(ApiError::of(&Refusal::VersionConflict { object, named: version, current: newest }));
+        }
         let lacking = lacking(api, root);
         if lacking.is_empty() || (force && begin.elapsed() >= patience) {
             return Ok(Staged { _batch: batch, root, lacking });

@@ -1,4 +1,4 @@
-//! Code tables: list, content, difference, who holds what, import and publication.
+//! Code tables: one table and its rows, import and publication.
 
 use crate::Caller;
 use crate::auth::need;
@@ -6,6 +6,7 @@ use crate::extract::Query;
 use crate::platforms_api::COMMAND_TIMEOUT;
 use crate::problem::ApiError;
 use crate::signing::{command, propose};
+use crate::staging::Patience;
 use crate::state::Api;
 use crate::tables_usage as usage;
 use axum::Extension;
@@ -15,22 +16,17 @@ use axum::extract::{Multipart, Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use eport_access::Action;
-use eport_agent::SoftState;
 use eport_api_types as t;
-use eport_api_types::{
-    ImportAnswer, ImportProblem, Page, TableDoc, TableRow, TableStatus, TableSummary, TableVersionItem,
-    rfc3339,
-};
+use eport_api_types::{ImportAnswer, ImportProblem, Page, TableDoc, TableRow, TableVersionItem, rfc3339};
 use eport_catalog::{TableName, parse_instant};
 use eport_codetables::{
     Beside, Impact, ImportReport, Options, Query as Text, Reading, Refusal, Request, Table, TableSchema, Use,
     UserKind, import,
 };
 use eport_documents::pack::CATALOGUE;
-use eport_model::{Code, Coded, NodeId, Timestamp, codes};
+use eport_model::{Code, Coded, Timestamp, codes};
 use eport_registry::{Op, Outcome, TableId, TableVersion};
 use serde::Deserialize;
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Rows of a page when the caller does not say, and at most.
@@ -64,30 +60,7 @@ pub(crate) fn instant(api: &Api, text: Option<&str>) -> Result<Timestamp, ApiErr
     }
 }
 
-/// One line a table for `eport status`: the version in force now and how many nodes hold it.
-pub(crate) fn summaries(api: &Api, heard: &BTreeMap<NodeId, (Duration, SoftState)>) -> Vec<TableSummary> {
-    let view = api.registry.state();
-    let now = api.now();
-    let mut out = Vec::new();
-    for id in view.state.tables() {
-        let Some(v) = view.state.table_as_of(id, now).or_else(|| view.state.table_newest(id)) else {
-            continue;
-        };
-        let name = id.to_string();
-        let holds = |s: &SoftState| s.tables.iter().any(|t| t.name == name && t.root == v.root);
-        out.push(TableSummary {
-            name: name.clone(),
-            owner: id.owner.to_string(),
-            version: v.version,
-            rows: v.rows,
-            effective: rfc3339(v.effective),
-            installed_nodes: heard.values().filter(|(_, s)| holds(s)).count() as u64,
-        });
-    }
-    out
-}
-
-fn doc(v: &TableVersion) -> TableDoc {
+pub(crate) fn doc(v: &TableVersion) -> TableDoc {
     let schema = TableSchema::parse(&v.schema).ok();
     let rules = schema.as_ref().map(|s| &s.rules).filter(|r| !r.is_empty());
     TableDoc {
@@ -101,19 +74,6 @@ fn doc(v: &TableVersion) -> TableDoc {
         rules: rules.and_then(|r| serde_json::to_value(r).ok()).unwrap_or_default(),
         key: schema.map(|s| s.schema.key).unwrap_or_default(),
     }
-}
-
-/// `GET /v1/tables`
-pub async fn list(
-    State(api): State<Api>,
-    Extension(caller): Extension<Caller>,
-) -> Result<Response, ApiError> {
-    need(&api, &caller, Action::ReadTables, None)?;
-    let view = api.registry.state();
-    let now = api.now();
-    let in_force =
-        |id: &TableId| view.state.table_as_of(id, now).or_else(|| view.state.table_newest(id)).map(doc);
-    Ok(Answer(Page::whole(view.state.tables().filter_map(in_force).collect())).into_response())
 }
 
 /// `GET /v1/tables/{name}`
@@ -227,39 +187,6 @@ pub async fn get(
         .ok_or_else(|| ApiError::not_found(format!("key {key} in version {number} of table {id}")))
 }
 
-/// `GET /v1/tables/{name}/status`
-pub async fn status(
-    State(api): State<Api>,
-    Extension(caller): Extension<Caller>,
-    Path(name): Path<String>,
-) -> Result<Answer<TableStatus>, ApiError> {
-    need(&api, &caller, Action::ReadTables, None)?;
-    let id = api.tables.resolve(&name)?;
-    let versions = api.tables.versions(&id)?;
-    let in_force = api.tables.version_at(&id, api.now()).ok();
-    let version = in_force.or_else(|| versions.into_iter().max_by_key(|v| v.version));
-    let version = version.ok_or_else(|| ApiError::not_found(format!("table {id}")))?;
-    let heard = crate::federation::heard(&api);
-    let view = api.registry.state();
-    let name = id.to_string();
-    let nodes = view.state.nodes().filter(|n| n.is_member()).map(|n| {
-        let held = heard.get(&n.id).and_then(|(_, s)| s.tables.iter().find(|t| t.name == name));
-        t::TableNode {
-            node: n.id,
-            version: held.map(|h| h.version),
-            root: held.map(|h| h.root),
-            bytes_fetched: held.map_or(0, |h| h.bytes_fetched),
-            seconds: held.map_or(0.0, |h| h.seconds),
-        }
-    });
-    Ok(Answer(TableStatus {
-        name: name.clone(),
-        version: version.version,
-        root: version.root,
-        nodes: nodes.collect(),
-    }))
-}
-
 /// Options of an import.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
@@ -270,6 +197,10 @@ pub struct ImportOptions {
     force: bool,
     dry_run: bool,
     version: Option<u64>,
+    /// How many seconds nodes are waited for before the publication.
+    wait_s: Option<u64>,
+    /// With `dry_run`: tables that are to come before this one. Where one has no version yet, that is no problem.
+    pending: Vec<String>,
 }
 
 /// `POST /v1/tables/{name}/versions`
@@ -354,7 +285,8 @@ pub async fn publish(
         };
         return Err(ApiError::of(&conflict));
     }
-    let staged = crate::staging::stage(&api, &id, newest + 1, content.bytes.into(), options.force).await?;
+    let patience = Patience { force: options.force, wait: options.wait_s.map(Duration::from_secs) };
+    let staged = crate::staging::stage(&api, &id, newest + 1, content.bytes.into(), patience).await?;
     answer.lacking = staged.lacking.clone();
     let op = Op::PublishTable {
         table: id.clone(),
@@ -402,6 +334,8 @@ pub(crate) fn uses(impact: &Impact) -> Vec<t::TableUse> {
         kind: match u.kind {
             UserKind::Table => "table",
             UserKind::Document => "document",
+            UserKind::Draft => "draft",
+            UserKind::Pack => "pack",
         }
         .to_owned(),
         user: u.user.clone(),
@@ -428,6 +362,10 @@ pub(crate) fn shown(difference: &eport_catalog::Difference) -> t::TableDiff {
     }
 }
 
+fn note(n: &eport_codetables::Note) -> t::ImportNote {
+    t::ImportNote { line: n.line, column: n.column, kind: n.kind.to_string(), count: n.count }
+}
+
 fn answer(id: &TableId, report: &ImportReport, newest: u64) -> ImportAnswer {
     ImportAnswer {
         name: id.to_string(),
@@ -449,6 +387,7 @@ fn answer(id: &TableId, report: &ImportReport, newest: u64) -> ImportAnswer {
                 detail: p.detail.clone(),
             })
             .collect(),
+        notes: report.notes.iter().map(note).collect(),
         difference: shown(&report.difference),
         impact: uses(&report.impact),
         impact_found: report.impact.found,
@@ -471,6 +410,9 @@ fn import_options(
         return Err(ApiError::bad("key: a new table needs its key columns"));
     }
     out.force = options.force;
+    if options.dry_run {
+        out.pending.clone_from(&options.pending);
+    }
     Ok(out)
 }
 

@@ -1,4 +1,5 @@
-//! What uses a code table: other tables whose columns refer to it, and documents of the platforms that this node keeps.
+//! What uses a code table: other tables whose columns refer to it, rules of packs that name its codes, and documents of the platforms
+//! that this node keeps.
 //!
 //! What always holds: a look reads at most `DOCUMENTS_MAX` documents and says so when there are more; which
 //! fields of which documents hold codes of a table is data of the packs, and nothing here knows a type or a table by name.
@@ -22,6 +23,8 @@ const DOCUMENTS_MAX: (u64, u64) = (20_000, 100_000);
 const LATE_MAX: usize = 1_000;
 /// Documents of one round.
 const ROUND: u32 = 500;
+/// The state of a document that is not submitted yet.
+const DRAFT: &str = "DRAFT";
 /// States in which nothing more is done with a document.
 const OVER: [&str; 3] = ["WITHDRAWN", "CLOSED", "REJECTED"];
 
@@ -31,7 +34,7 @@ pub(crate) fn references(api: &Api, rules: &Rules, at: Timestamp) -> BTreeMap<St
     names.filter_map(|name| Some((name.to_owned(), api.tables.reading_at(name, at).ok()?))).collect()
 }
 
-/// Uses of keys of a table, in rising order: in tables in force at an instant and in documents that are not over.
+/// Uses of keys of a table, in rising order: in tables and packs in force at an instant and in documents that are not over.
 pub(crate) fn users(
     api: &Api,
     id: &TableId,
@@ -42,20 +45,37 @@ pub(crate) fn users(
         return (Vec::new(), Vec::new());
     }
     let mut uses = in_tables(api, id, keys, at);
-    let mut tally = Tally::new(keys, UserKind::Document);
+    uses.extend(in_packs(api, id, keys, at));
+    let (mut open, mut drafts) = (Tally::new(keys, UserKind::Document), Tally::new(keys, UserKind::Draft));
     let looks = documents(api, id, |region, fields, detail| {
         if OVER.contains(&detail.item.state.as_str()) {
             return;
         }
         let user = format!("{region} {}", detail.item.doc_type);
+        let tally = if detail.item.state == DRAFT { &mut drafts } else { &mut open };
         for path in fields {
             values(&detail.body, path, &mut |value| {
                 tally.see(value, &user, &path.join("."), || detail.item.doc_id.clone());
             });
         }
     });
-    uses.extend(tally.uses());
+    uses.extend(open.uses());
+    uses.extend(drafts.uses());
     (uses, looks)
+}
+
+/// Codes that packs name themselves, of the packs in force at an instant.
+fn in_packs(api: &Api, id: &TableId, keys: &[String], at: Timestamp) -> Vec<Use> {
+    let Ok(packs) = api.packs.at(at) else { return Vec::new() };
+    let is = |name: &str| api.tables.resolve(name).is_ok_and(|named| named == *id);
+    let mut tally = Tally::new(keys, UserKind::Pack);
+    for doc_type in eport_documents::Packs::types(&packs) {
+        let user = format!("{} {} {}", doc_type.pack.name, doc_type.pack.version, doc_type.doc_type);
+        for named in doc_type.codes_of(&is) {
+            tally.see(&named.code, &user, &named.place, || named.place.clone());
+        }
+    }
+    tally.uses()
 }
 
 fn in_tables(api: &Api, id: &TableId, keys: &[String], at: Timestamp) -> Vec<Use> {

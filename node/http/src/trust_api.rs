@@ -51,7 +51,7 @@ pub async fn show(
     Ok(Answer(status(&api)))
 }
 
-fn status(api: &Api) -> TrustStatus {
+pub(crate) fn status(api: &Api) -> TrustStatus {
     let view = api.registry.state();
     let (state, trust) = (&view.state, view.state.trust());
     let roots: Vec<CaFacts> = trust.roots.iter().filter_map(|der| ca_facts(der).ok()).collect();
@@ -81,6 +81,7 @@ fn status(api: &Api) -> TrustStatus {
         behind: state.trust_behind(),
         rotation: trust.rotation.as_ref().map(rotation),
         tainted: trust.tainted.clone(),
+        outside: crate::outside_api::items(api),
         lists: trust
             .lists
             .iter()
@@ -205,7 +206,7 @@ fn material(trust: &Trust, given: &RotationMaterial) -> Result<Material, ApiErro
     })
 }
 
-fn bytes_of_hex(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn bytes_of_hex(text: &str) -> Option<Vec<u8>> {
     if !text.len().is_multiple_of(2) || !text.is_ascii() {
         return None;
     }

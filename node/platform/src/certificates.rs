@@ -115,40 +115,57 @@ impl Platform {
         self.record(RecordKind::CertIssued, row, Vec::new()).await
     }
 
+    /// Writes many intents, each in a record of its own, made durable together. All of one epoch.
+    pub async fn record_intents(&self, rows: &[(CertificateRow, Grant)]) -> Result<(), LedgerError> {
+        for (row, _) in rows {
+            if self.certificate(&row.serial)?.is_some() {
+                return Err(LedgerError::Known(row.serial.clone()));
+            }
+        }
+        let drafts = rows.iter().map(|(row, g)| (row, g.effects(&row.serial)));
+        self.record_all(RecordKind::CertIntent, drafts.collect()).await
+    }
+
+    /// Writes what was signed of these intents, made durable together. Each must stand here as it was intended.
+    pub async fn record_all_issued(&self, rows: &[&CertificateRow]) -> Result<(), LedgerError> {
+        for row in rows {
+            let known = self.certificate(&row.serial)?;
+            let intended = known.is_some_and(|k| k.state == CertificateState::Intent && k.tbs == row.tbs);
+            if !intended {
+                return Err(LedgerError::Known(row.serial.clone()));
+            }
+        }
+        self.record_all(RecordKind::CertIssued, rows.iter().map(|row| (*row, Vec::new())).collect()).await
+    }
+
     async fn record(
         &self,
         kind: RecordKind,
         row: &CertificateRow,
         more: Vec<Effect>,
     ) -> Result<(), LedgerError> {
+        self.record_all(kind, vec![(row, more)]).await
+    }
+
+    async fn record_all(
+        &self,
+        kind: RecordKind,
+        rows: Vec<(&CertificateRow, Vec<Effect>)>,
+    ) -> Result<(), LedgerError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
         let not_now = |code, detail: &str| LedgerError::NotNow { code, detail: detail.to_owned() };
         // Under another epoch than the intent's another primary may have issued: this one may not go on.
-        let imported = row.state == CertificateState::Imported;
-        let generation = self.writing(|epoch| imported || epoch == row.epoch).ok_or_else(|| {
+        let fits =
+            |epoch| rows.iter().all(|(r, _)| r.state == CertificateState::Imported || epoch == r.epoch);
+        let generation = self.writing(fits).ok_or_else(|| {
             not_now(codes::FENCED, "this node is not the open primary in the epoch of the intent")
         })?;
         let now = (self.inner.clock)();
-        let request = RequestRef {
-            id: format!("certificate/{}/{}", row.serial, kind.name()),
-            caller: row.requested_by.clone(),
-            body: None,
-            signature: None,
-            accepted_at: now,
-            replaces: None,
-        };
-        let intent = rows::intent(&row.serial);
-        let mut effects = vec![
-            Effect::Put { key: rows::certificate(&row.serial), value: rows::encode(row) },
-            Effect::Put { key: rows::subject_serial(&row.subject, &row.serial), value: Bytes::new() },
-            match row.state {
-                CertificateState::Intent => Effect::Put { key: intent, value: Bytes::new() },
-                CertificateState::Issued | CertificateState::Imported => Effect::Delete { key: intent },
-            },
-        ];
-        effects.extend(more);
-        let draft = Draft { request: Some(request), effects, ..Draft::bare(kind, now) };
-        let written =
-            self.write_own(draft, generation, "the ledger is not confirmed by the backups yet").await;
+        let drafts = rows.into_iter().map(|(row, more)| draft(kind.clone(), row, more, now)).collect();
+        let unconfirmed = "the ledger is not confirmed by the backups yet";
+        let written = self.write_all_own(drafts, generation, unconfirmed).await;
         written.map_err(|(code, detail)| LedgerError::NotNow { code, detail })
     }
 
@@ -194,4 +211,27 @@ impl Platform {
         }
         Ok((out, full))
     }
+}
+
+/// The record of a certificate.
+fn draft(kind: RecordKind, row: &CertificateRow, more: Vec<Effect>, now: Timestamp) -> Draft {
+    let request = RequestRef {
+        id: format!("certificate/{}/{}", row.serial, kind.name()),
+        caller: row.requested_by.clone(),
+        body: None,
+        signature: None,
+        accepted_at: now,
+        replaces: None,
+    };
+    let intent = rows::intent(&row.serial);
+    let mut effects = vec![
+        Effect::Put { key: rows::certificate(&row.serial), value: rows::encode(row) },
+        Effect::Put { key: rows::subject_serial(&row.subject, &row.serial), value: Bytes::new() },
+        match row.state {
+            CertificateState::Intent => Effect::Put { key: intent, value: Bytes::new() },
+            CertificateState::Issued | CertificateState::Imported => Effect::Delete { key: intent },
+        },
+    ];
+    effects.extend(more);
+    Draft { request: Some(request), effects, ..Draft::bare(kind, now) }
 }

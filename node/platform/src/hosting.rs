@@ -6,7 +6,7 @@
 //! must survive is written with the platform's records.
 
 use crate::judges::Judges;
-use eport_fairness::{Bucket, Fair, Limits, Shares};
+use eport_fairness::{Bucket, Entered, Fair, Limits, Places, Room, Shares};
 use eport_model::RegionCode;
 use eport_registry::{Quota, QuotaLimits};
 use std::collections::BTreeMap;
@@ -21,6 +21,12 @@ pub(crate) const TURN: usize = 16;
 const WAITING_MAX: usize = 4_096;
 /// Bytes of request bodies that may be in memory at once on this node.
 const BODY_BUDGET: u64 = 256 << 20;
+/// Requests with a body that the active platforms share, for each processor.
+const PLACES: u64 = 8;
+/// A platform counts as active for so long after its last request ended.
+const ACTIVE: Duration = Duration::from_secs(10);
+/// A body takes a place for each of so many bytes.
+const PLACE_BYTES: u64 = 32 << 10;
 
 /// How one node is shared. Clones share it.
 #[derive(Clone)]
@@ -30,6 +36,7 @@ struct Inner {
     turns: Mutex<Fair<RegionCode, oneshot::Sender<Turn>>>,
     judges: Judges,
     bodies: Mutex<Shares<Option<RegionCode>>>,
+    places: Mutex<Places<RegionCode, oneshot::Sender<Under>>>,
     gates: RwLock<BTreeMap<RegionCode, Arc<Gate>>>,
     start: Instant,
 }
@@ -103,6 +110,11 @@ impl Hosting {
             turns: Mutex::new(Fair::new(limits)),
             judges: Judges::new(processors),
             bodies: Mutex::new(Shares::new(BODY_BUDGET)),
+            places: Mutex::new(Places::new(Room {
+                places: PLACES * processors.max(1) as u64,
+                queue_max: WAITING_MAX,
+                active_ms: ACTIVE.as_millis() as u64,
+            })),
             gates: RwLock::default(),
             start: started(),
         }))
@@ -158,6 +170,34 @@ impl Hosting {
         }
     }
 
+    /// Waits until a request with a body of so many bytes may be read and carried out here: at once where no other platform is
+    /// active or this one holds less than its share. `None`: too many requests of the platform wait already.
+    pub async fn under_way(&self, region: RegionCode, bytes: u64) -> Option<Under> {
+        let cost = 1 + bytes / PLACE_BYTES;
+        let (to, entered) = oneshot::channel();
+        let here = hold(&self.0.places).enter(region, cost, to, self.now_ms()).ok()?;
+        match here {
+            Entered::Now(_) => Some(Under { hosting: Some(self.clone()), region, cost }),
+            Entered::Waits => entered.await.ok(),
+        }
+    }
+
+    /// Gives places back and hands them on.
+    fn leave(&self, region: RegionCode, cost: u64) {
+        let mut ended = vec![cost];
+        while let Some(cost) = ended.pop() {
+            let next = hold(&self.0.places).leave(region, cost, self.now_ms());
+            for (cost, to) in next {
+                let under = Under { hosting: Some(self.clone()), region, cost };
+                // Whoever went away meanwhile leaves at once; here, not by its drop, or a thousand of them would nest.
+                if let Err(mut unwanted) = to.send(under) {
+                    unwanted.hosting = None;
+                    ended.push(cost);
+                }
+            }
+        }
+    }
+
     /// The threads that judge parts of batches.
     pub(crate) fn judges(&self) -> &Judges {
         &self.0.judges
@@ -201,6 +241,21 @@ impl Drop for Turn {
         if let Some(hosting) = self.hosting.take() {
             hold(&hosting.0.turns).done();
             hosting.dispatch();
+        }
+    }
+}
+
+/// The right of a request to be read and carried out; given back when dropped.
+pub struct Under {
+    hosting: Option<Hosting>,
+    region: RegionCode,
+    cost: u64,
+}
+
+impl Drop for Under {
+    fn drop(&mut self) {
+        if let Some(hosting) = self.hosting.take() {
+            hosting.leave(self.region, self.cost);
         }
     }
 }
@@ -317,6 +372,38 @@ mod tests {
         drop(first);
         assert!(hosting.body(Some(r), Some(&q), 30_000).is_ok());
         assert_eq!(hosting.body(None, None, 1 << 40).err(), Some(Refused::Room));
+    }
+
+    #[tokio::test]
+    async fn a_flood_waits_for_its_own_places_and_whoever_went_away_holds_none() {
+        let (hosting, flood, quiet) = (Hosting::new(1), region("440500"), region("440100"));
+        let mut held = Vec::new();
+        held.push(hosting.under_way(quiet, 10).await.unwrap());
+        for _ in 0..PLACES / 2 {
+            held.push(hosting.under_way(flood, 10).await.unwrap());
+        }
+        let wait = || {
+            let hosting = hosting.clone();
+            tokio::spawn(async move { hosting.under_way(flood, 10).await })
+        };
+        let gone: Vec<_> = (0..3_000).map(|_| wait()).collect();
+        while hold(&hosting.0.places).waiting(flood) < gone.len() {
+            tokio::task::yield_now().await;
+        }
+        let stays = wait();
+        while hold(&hosting.0.places).waiting(flood) <= gone.len() {
+            tokio::task::yield_now().await;
+        }
+        for task in gone {
+            task.abort();
+            let _ = task.await;
+        }
+        drop(held.pop());
+        let entered = stays.await.unwrap();
+        assert!(entered.is_some(), "three thousand who went away stood before it");
+        assert_eq!(hold(&hosting.0.places).held(flood), PLACES / 2);
+        drop((entered, held));
+        assert_eq!(hold(&hosting.0.places).held(flood), 0);
     }
 
     #[tokio::test]

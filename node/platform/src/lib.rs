@@ -9,9 +9,11 @@
 //! node is not primary nothing is judged here, the caller is told who is.
 #![forbid(unsafe_code)]
 
+mod accounts;
 mod adoption;
 mod answer;
 mod certificates;
+mod change;
 mod config;
 mod custody;
 mod enrolments;
@@ -39,6 +41,9 @@ mod token;
 mod turns;
 mod usage;
 
+pub use accounts::{
+    Answer as AccountAnswer, AskError, DocumentAccounts, Duty, Move, Portions, Replayed, SHARE_NAME_MAX,
+};
 pub use adoption::TAIL_CERTIFICATES_MAX;
 pub use answer::SubmitAnswer;
 pub use certificates::{CertificateRow, CertificateState, DELEGATE_PROFILE, LedgerError};
@@ -50,7 +55,7 @@ pub use exchange::{
     Acknowledged, ChannelView, ExchangeError, GivenUp, Nowhere, ReceiptGiven, Resent, Routes, SharedRoutes,
     Unsendable,
 };
-pub use hosting::{Body, Counted, Gate, Hosting, Refused};
+pub use hosting::{Body, Counted, Gate, Hosting, Refused, Under};
 pub use keys::Keys;
 pub use log::Log;
 pub use platform::{Clock, Platform, SharedPacks, SharedTables};

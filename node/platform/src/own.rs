@@ -23,7 +23,17 @@ impl Platform {
         generation: u64,
         unconfirmed: &str,
     ) -> Result<(), (Code, String)> {
-        let pending = self.inner.log.propose(vec![draft], generation);
+        self.write_all_own(vec![draft], generation, unconfirmed).await
+    }
+
+    /// The same for several records, in their order, made durable together.
+    pub(crate) async fn write_all_own(
+        &self,
+        drafts: Vec<Draft>,
+        generation: u64,
+        unconfirmed: &str,
+    ) -> Result<(), (Code, String)> {
+        let pending = self.inner.log.propose(drafts, generation);
         for p in pending.map_err(|full| (codes::OVERLOADED, full.to_string()))? {
             match timeout(self.inner.config.write_timeout, p.outcome).await {
                 Ok(Ok(Outcome::Done { .. })) => {}

@@ -1,7 +1,9 @@
 //! The platform as the HTTP layer sees it: submit, with bounded waiting for switchovers and commits.
 
 use crate::Config;
+use crate::accounts::Homes;
 use crate::answer::SubmitAnswer;
+use crate::change::{CHANGES_MAX, Change};
 use crate::hosting::{Gate, TURN, Turn};
 use crate::job::{Answers, Job, Settled};
 use crate::log::Log;
@@ -15,7 +17,7 @@ use eport_journal::Role;
 use eport_model::{RegionCode, Timestamp, codes};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 
 /// The node's wall clock, passed in so that it is read in one place.
@@ -46,6 +48,10 @@ pub(crate) struct Inner {
     pub(crate) clock: Clock,
     pub(crate) config: Config,
     jobs: mpsc::Sender<Job>,
+    pub(crate) changes: mpsc::Sender<Change>,
+    /// Told when a document asks something of accounts.
+    pub(crate) duties: Arc<Notify>,
+    pub(crate) homes: Homes,
     documents: Arc<Semaphore>,
     /// One re-submission at a time: two would both write what became of a record.
     pub(crate) resubmitting: tokio::sync::Mutex<()>,
@@ -77,6 +83,8 @@ impl Platform {
         config: Config,
     ) -> Self {
         let (jobs, receiver) = mpsc::channel(JOBS_MAX);
+        let (changes, changing) = mpsc::channel(CHANGES_MAX);
+        let duties = Arc::new(Notify::new());
         let (turns, returned) = crate::turns::Turns::new();
         let sequencer = Sequencer::new(
             log.clone(),
@@ -85,6 +93,8 @@ impl Platform {
             clock.clone(),
             config.clone(),
             receiver,
+            changing,
+            duties.clone(),
             (turns.clone(), returned),
         );
         tokio::spawn(sequencer.run());
@@ -100,6 +110,9 @@ impl Platform {
             clock,
             config,
             jobs,
+            changes,
+            duties,
+            homes: Homes::default(),
             documents,
             resubmitting,
             held,

@@ -17,6 +17,7 @@
 //! e/t/ID                                 an enrolment token                        eport_enrolment::TokenRow
 //! w/CA (hex)/KEK                         a CA's wrapped key                       custody::WrappedRow
 //! e/q/ID                                 a request that waits, or is decided       eport_enrolment::RequestRow
+//! g/…                                    accounts: see the module of that name
 //! ```
 //!
 //! BLIND is a keyed digest of the client reference; the reference itself stands encrypted in `DocumentRow::columns`.
@@ -236,7 +237,7 @@ pub(crate) fn doc_id_of_document(key: &[u8]) -> Option<&str> {
     key.strip_prefix(b"d/").and_then(|id| std::str::from_utf8(id).ok())
 }
 
-fn join(prefix: &[u8], parts: &[&[u8]]) -> Bytes {
+pub(crate) fn join(prefix: &[u8], parts: &[&[u8]]) -> Bytes {
     let mut key = Vec::with_capacity(prefix.len() + parts.iter().map(|p| p.len()).sum::<usize>());
     key.extend_from_slice(prefix);
     for part in parts {
@@ -247,6 +248,15 @@ fn join(prefix: &[u8], parts: &[&[u8]]) -> Bytes {
 
 pub(crate) fn encode<T: Serialize>(row: &T) -> Bytes {
     codec::encode(row).into()
+}
+
+/// Largest row about accounts: a document of 1 MiB may grant thousands of them.
+const LONG_ROW_LEN_MAX: usize = 4 << 20;
+
+/// As [`decode`], for rows that list what a document asks.
+pub(crate) fn decode_long<T: DeserializeOwned>(key: &[u8], value: &[u8]) -> Result<T, Error> {
+    codec::decode_with_limit(value, LONG_ROW_LEN_MAX)
+        .map_err(|source| Error::Row { key: String::from_utf8_lossy(key).chars().take(96).collect(), source })
 }
 
 pub(crate) fn decode<T: DeserializeOwned>(key: &[u8], value: &[u8]) -> Result<T, Error> {

@@ -228,6 +228,17 @@ impl Rules {
         if first {
             effects.push(put(Bytes::from_static(rows::CURSOR), self.numbers.row()));
         }
+        let accepted = p.origin.as_ref().map_or(moment.time, |o| o.accepted_at);
+        effects.extend(crate::accounts::planned(
+            &*self.log,
+            self.log.region(),
+            document,
+            &doc_id,
+            &p.reference,
+            moment.index,
+            (moment.time, accepted),
+            &p.caller,
+        )?);
         effects.extend(sent.effects);
         let mut bodies = Vec::with_capacity(2);
         bodies.push(p.body.clone());

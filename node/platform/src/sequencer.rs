@@ -5,6 +5,7 @@
 //! vanish. Numbers rise with the journal. Every item is settled exactly once. An item whose answer must promise `replicated` is
 //! settled only when its record is.
 
+use crate::change::{Busy, Change, Changes};
 use crate::hosting::Gate;
 use crate::job::{Item, Job, Settled, Stored};
 use crate::log::Log;
@@ -21,9 +22,9 @@ use eport_journal::{Outcome, Role};
 use eport_model::{Draft, Durability, Epoch, JournalIndex, NodeId, RecordKind, Timestamp};
 use eport_registry::DurabilityMode;
 use futures::stream::{FuturesUnordered, StreamExt};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tracing::warn;
 
 /// A ticket that is never in flight (the replica counts from 1): depending on it means "on everything applied so far".
@@ -51,7 +52,7 @@ struct Parked {
 type Confirmed = futures::future::BoxFuture<'static, Option<Outcome>>;
 
 pub(crate) struct Sequencer {
-    log: Arc<dyn Log>,
+    pub(crate) log: Arc<dyn Log>,
     rules: Rules,
     clock: Clock,
     config: Config,
@@ -61,9 +62,11 @@ pub(crate) struct Sequencer {
     flight: VecDeque<InFlight>,
     repeats: FuturesUnordered<Repeats>,
     /// References with a record in flight, and who waits behind it.
-    busy: HashMap<Bytes, VecDeque<Item>>,
+    pub(crate) busy: Busy,
+    /// Decisions that are no documents.
+    pub(crate) changes: Changes,
     /// References in use, here or by the exchange.
-    turns: Arc<Turns>,
+    pub(crate) turns: Arc<Turns>,
     /// References that the exchange has given back and somebody here waits for.
     returned: mpsc::UnboundedReceiver<Bytes>,
     /// In journal order, mostly.
@@ -71,8 +74,10 @@ pub(crate) struct Sequencer {
     confirming: FuturesUnordered<Confirmed>,
     gate: Arc<Gate>,
     served: Served,
-    last_time: Timestamp,
-    last_done: JournalIndex,
+    /// Told when a document asks something of accounts.
+    duties: Arc<Notify>,
+    pub(crate) last_time: Timestamp,
+    pub(crate) last_done: JournalIndex,
 }
 
 impl Sequencer {
@@ -83,9 +88,13 @@ impl Sequencer {
         clock: Clock,
         config: Config,
         jobs: mpsc::Receiver<Job>,
+        changes: mpsc::Receiver<Change>,
+        duties: Arc<Notify>,
         (turns, returned): (Arc<Turns>, mpsc::UnboundedReceiver<Bytes>),
     ) -> Self {
         Self {
+            duties,
+            changes: Changes::new(changes),
             parked: VecDeque::new(),
             confirming: FuturesUnordered::new(),
             gate: config.hosting.gate(log.region()),
@@ -106,7 +115,7 @@ impl Sequencer {
             ready: VecDeque::new(),
             flight: VecDeque::new(),
             repeats: FuturesUnordered::new(),
-            busy: HashMap::new(),
+            busy: Busy::new(),
             turns,
             returned,
             last_time: Timestamp::default(),
@@ -121,7 +130,9 @@ impl Sequencer {
         let mut every = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
         every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            let Self { flight, repeats, confirming, parked, status, jobs, returned, .. } = &mut self;
+            let Self { flight, repeats, confirming, parked, status, jobs, changes, returned, .. } = &mut self;
+            let room = changes.has_room();
+            let Changes { incoming, waiting, flight: changing } = changes;
             tokio::select! {
                 biased;
                 outcome = first_outcome(flight) => self.settle_first(outcome),
@@ -131,6 +142,8 @@ impl Sequencer {
                 Some(outcome) = confirming.next(), if !confirming.is_empty() => self.settle_parked(outcome),
                 // Acknowledgements of backups show in the status; while something waits for them, each change is a reason to ask.
                 Ok(()) = status.changed(), if !parked.is_empty() && confirming.is_empty() => self.ask_for_parked(),
+                Some(landed) = changing.next(), if !changing.is_empty() => self.settle_change(landed),
+                Some(change) = incoming.recv(), if room => waiting.push_back(change),
                 Some(reference) = returned.recv() => self.resume(&reference),
                 job = jobs.recv() => match job {
                     Some(job) => self.ready.extend(job.items()),
@@ -139,6 +152,7 @@ impl Sequencer {
                 _ = every.tick() => self.write_served(),
             }
             self.settle_more();
+            self.decide_changes();
             // Jobs are bounded by the permits of their documents, so this queue is too.
             while self.ready.len() < self.config.group_records_max
                 && let Ok(job) = self.jobs.try_recv()
@@ -151,6 +165,7 @@ impl Sequencer {
                     // Between two groups the other platforms of this node have their turn.
                     tokio::task::yield_now().await;
                     self.settle_more();
+                    self.decide_changes();
                 }
             }
         }
@@ -172,6 +187,9 @@ impl Sequencer {
         match outcome {
             Some(Outcome::Done { position, durability }) => {
                 self.last_done = position.index;
+                if !item.document.document.kind.ledgers.is_empty() {
+                    self.duties.notify_one();
+                }
                 let stored = Stored {
                     doc_id: doc_id.to_string(),
                     doc_version: item.document.key.doc_version,
@@ -269,7 +287,7 @@ impl Sequencer {
     }
 
     /// Ends the wait of those behind a reference: they are decided afresh.
-    fn release(&mut self, reference: &Bytes) {
+    pub(crate) fn release(&mut self, reference: &Bytes) {
         self.turns.give(reference);
         self.resume(reference);
     }
@@ -334,7 +352,7 @@ impl Sequencer {
     }
 
     /// The state of the world for one group; `Err` inside: the platform is closed, with the answer that says so.
-    fn moment(&mut self) -> Result<Result<Moment, Settled>, Error> {
+    pub(crate) fn moment(&mut self) -> Result<Result<Moment, Settled>, Error> {
         let (role, generation, placed, blocks) = {
             let status = self.status.borrow();
             let blocks = match &status.placement {
@@ -442,7 +460,7 @@ async fn first_outcome(flight: &mut VecDeque<InFlight>) -> Option<Outcome> {
 }
 
 /// What every outcome but `Done` means for the caller. A closed channel: the node is stopping.
-fn not_done(outcome: Option<Outcome>) -> Settled {
+pub(crate) fn not_done(outcome: Option<Outcome>) -> Settled {
     match outcome {
         Some(Outcome::Held) => Settled::Held,
         Some(Outcome::NotPrimary { primary, epoch }) if !primary.is_none() => {

@@ -49,9 +49,22 @@ pub struct Config {
     /// Where old journal files go. Absent: they stay in the data directory.
     #[serde(default)]
     pub archive: Option<ArchiveSection>,
+    /// What this program must be.
+    #[serde(default)]
+    pub release: Release,
     /// Log output.
     #[serde(default)]
     pub log: Log,
+}
+
+/// What this program must be.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Release {
+    /// The signed list of the release, from `eport release sign`. Default: none, the program does not look at itself.
+    pub manifest: Option<PathBuf>,
+    /// Digest of the key that signs releases, as `eport release sign` prints it; needed with a list.
+    pub pin: Option<eport_model::Digest>,
 }
 
 /// Who this node is.
@@ -179,6 +192,8 @@ pub struct Limits {
     pub hold_requests: usize,
     /// Largest HTTP body in MiB. Default 64.
     pub body_mib: usize,
+    /// Keep this process out of swap, for the keys in its memory, where the system's limit of locked memory allows it. Default true.
+    pub lock_memory: bool,
 }
 
 impl Default for Limits {
@@ -189,6 +204,7 @@ impl Default for Limits {
             hold_max_ms: 2_000,
             hold_requests: 10_000,
             body_mib: 64,
+            lock_memory: true,
         }
     }
 }

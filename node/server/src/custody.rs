@@ -3,7 +3,7 @@
 
 use crate::Exit;
 use crate::config::Config;
-use eport_authority::Passphrase;
+use eport_authority::{MemoryGuard, Passphrase};
 use eport_http::CaShelf;
 use eport_model::Code;
 use std::path::PathBuf;
@@ -11,6 +11,23 @@ use tracing::{info, warn};
 
 /// Name of the systemd credential (`LoadCredential=eport-ca:…`).
 const CREDENTIAL: &str = "eport-ca";
+
+/// Keeps keys out of swap and core dumps, and says what of it could not be had.
+pub(crate) fn guard(config: &Config) {
+    if !config.limits.lock_memory {
+        return;
+    }
+    let MemoryGuard { locked, undumped } = eport_authority::guard_memory();
+    match locked {
+        Ok(()) => info!("memory is locked: no key reaches swap"),
+        Err(why) => {
+            warn!(%why, "memory is not locked: keys in it may reach swap; use encrypted swap or none")
+        }
+    }
+    if let Err(why) = undumped {
+        warn!(%why, "a core dump of this process would hold keys");
+    }
+}
 
 /// The issuing CAs of this node.
 pub(crate) fn cas(config: &Config) -> Result<CaShelf, Exit> {

@@ -14,6 +14,7 @@ mod founding;
 pub mod genesis;
 mod keeper;
 mod node;
+mod release;
 mod renewal;
 mod revoked;
 mod slots;

@@ -65,6 +65,8 @@ pub async fn run(config: Config, config_path: PathBuf, telemetry: Telemetry) -> 
 }
 
 async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running, Exit> {
+    crate::release::check(&config.release)?;
+    crate::custody::guard(config);
     let clock = Clock::start();
     let fresh = eport_store::NodeFile::read(&config.node.data_dir)?.is_none();
     refuse_used_id(config, fresh)?;
@@ -253,6 +255,7 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
     let mut listeners =
         vec![tokio::spawn(eport_http::serve(api_listener, tls.clone(), router, stopped.clone()))];
     listeners.push(tokio::spawn(eport_http::follow_access(api.clone(), stopped.clone())));
+    listeners.push(tokio::spawn(eport_http::follow_accounts(api.clone(), stopped.clone())));
     listeners.push(tokio::spawn(eport_http::follow_exchange(api.clone(), stopped.clone())));
     if let Some(listener) = metrics_listener {
         listeners.push(tokio::spawn(eport_http::serve_plain(

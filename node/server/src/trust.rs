@@ -13,8 +13,8 @@ use eport_agent::{Agent, Clock};
 use eport_authority::{certificate_pem, write_certificate};
 use eport_consensus::{ProposeError, Registry};
 use eport_model::{Digest, Subject, codes};
-use eport_registry::{Command, CommandId, Node, Op, TRUST_FIRST, Trust};
-use eport_tls::{Offer, Tls, TrustBundle, adopt, unite};
+use eport_registry::{Command, CommandId, Node, Op, State, TRUST_FIRST};
+use eport_tls::{Offer, OutsideCa, Tls, TrustBundle, adopt, unite};
 use eport_transport::Transport;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -112,7 +112,7 @@ impl Follower {
         let view = self.registry.state();
         let version = view.state.trust_version();
         if version > self.adopted {
-            match self.adopt(&view.state.trust()) {
+            match self.adopt(&view.state) {
                 Ok(roots) => {
                     info!(version, ?roots, "trust bundle in force");
                     self.adopted = version;
@@ -139,7 +139,8 @@ impl Follower {
     }
 
     /// Puts a version in force: proven, on disk, in the verifiers. Answers the keys of its roots.
-    fn adopt(&self, trust: &Trust) -> Result<Vec<String>, (eport_model::Code, String)> {
+    fn adopt(&self, state: &State) -> Result<Vec<String>, (eport_model::Code, String)> {
+        let trust = &state.trust();
         let failed = |e: eport_tls::Error| (eport_model::Code(e.code()), crate::with_causes(&e));
         let others = trust.issuing.iter().chain(&trust.crosses).cloned().collect();
         let keys =
@@ -157,7 +158,7 @@ impl Follower {
                 return Err((codes::TRUST_UNPROVEN, why));
             }
         }
-        let next = adopt(&self.tls.bundle(), &offer).map_err(failed)?;
+        let next = adopt(&self.tls.bundle(), &offer).map_err(failed)?.with_outside(outside(state));
         let keys = next.roots().filter_map(|r| eport_signature::ca_facts(r).ok());
         let keys = keys.map(|f| f.key_id.to_string().chars().take(16).collect()).collect();
         let text: String = trust.certificates().map(certificate_pem).collect();
@@ -217,6 +218,20 @@ impl Follower {
             }
         }
     }
+}
+
+/// The CAs outside that are registered now. Their proofs were judged when their commands were applied, on this node as on every other.
+/// One that cannot be used vouches for nobody, and keeps no bundle from being adopted.
+fn outside(state: &State) -> Vec<OutsideCa> {
+    let active = state.outside_cas().filter(|ca| ca.removed.is_none());
+    let read = active.filter_map(|ca| match OutsideCa::new(&ca.certificate, ca.scope.clone()) {
+        Ok(read) => Some(read),
+        Err(error) => {
+            warn!(key = %ca.key, %error, "an outside CA cannot be used; it vouches for nobody here");
+            None
+        }
+    });
+    read.collect()
 }
 
 /// Who is asked next: the site of the first few may be the one that is lost.

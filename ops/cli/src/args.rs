@@ -2,8 +2,8 @@
 
 use crate::commands::{
     access_log, agency, approval, backup, ca, cert, context, delegation, demo, dev, doc, drill, exchange,
-    init, journal, node, pack, plan, platform, quorum, role, session, simple, site, status, table, tail,
-    user,
+    init, journal, licence, node, pack, plan, platform, quorum, release, role, session, simple, site, status,
+    table, tail, user,
 };
 use crate::lang::Lang;
 use clap::{Args, Parser, Subcommand};
@@ -112,6 +112,8 @@ pub enum Command {
     Pack(pack::PackArgs),
     /// Lodge and read documents
     Doc(doc::DocArgs),
+    /// Show accounts of licences and their entries; ask for shares
+    Licence(licence::LicenceArgs),
     /// Look at what platforms send each other and agencies, and send again what could not take effect
     Exchange(exchange::ExchangeArgs),
     /// Attach agencies; be a virtual one
@@ -150,6 +152,8 @@ pub enum Command {
     Setting(user::SettingArgs),
     /// Keep addresses and certificates of federations
     Context(context::ContextArgs),
+    /// Sign what a release consists of, and verify programs against it; offline
+    Release(release::ReleaseArgs),
     /// Explain an error code in both languages
     Explain(simple::ExplainArgs),
     /// Print the completion script of a shell

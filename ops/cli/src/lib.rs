@@ -54,8 +54,8 @@ pub fn run(argv: Vec<OsString>) -> u8 {
 async fn dispatch(cli: Cli, out: Out) -> Result<(), Error> {
     use commands::{
         access_log, agency, approval, backup, ca, cert, context, delegation, demo, dev, doc, drill, exchange,
-        init, journal, node, pack, plan, platform, quorum, role, session, simple, site, status, table, tail,
-        user,
+        init, journal, licence, node, pack, plan, platform, quorum, release, role, session, simple, site,
+        status, table, tail, user,
     };
     let global = &cli.global;
     match cli.command {
@@ -68,6 +68,7 @@ async fn dispatch(cli: Cli, out: Out) -> Result<(), Error> {
         Command::Platform(args) => platform::run(args, global, out).await,
         Command::Quorum(args) => quorum::run(args, global, out).await,
         Command::Status(args) => status::run(args, global, out).await,
+        Command::Licence(args) => licence::run(args, global, out).await,
         Command::Tail(args) => tail::run(args, global, out).await,
         Command::Pack(args) => pack::run(args, global, out).await,
         Command::Table(args) => table::run(args, global, out).await,
@@ -91,6 +92,7 @@ async fn dispatch(cli: Cli, out: Out) -> Result<(), Error> {
         Command::Whoami => session::whoami(global, out).await,
         Command::Setting(args) => user::setting(args, global, out).await,
         Command::Context(args) => context::run(args, global, out),
+        Command::Release(args) => release::run(args, out),
         Command::Explain(args) => simple::explain(&args, out),
         Command::Completion(args) => simple::completion(&args, out),
         Command::Version => simple::version(global, out).await,

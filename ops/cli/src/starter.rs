@@ -1,10 +1,14 @@
 //! The starter tables that come with this program.
 
 use crate::error::Error;
+use eport_catalog::parse_instant;
 use eport_client::TableFile;
-use eport_model::codes::FILE_UNUSABLE;
+use eport_codetables::{Beside, Options, Reading, import};
+use eport_model::codes::{FILE_UNUSABLE, TABLE_IMPORT_REFUSED};
 use serde::Deserialize;
 use serde_json::json;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use eport_codetables::embedded;
 
@@ -55,6 +59,35 @@ impl Starter {
     }
 }
 
+/// The tables of the set that were read so far, for those that refer to them.
+#[derive(Default)]
+pub struct Before(BTreeMap<String, Reading>);
+
+impl Before {
+    /// Their names.
+    pub fn names(&self) -> Vec<String> {
+        self.0.keys().cloned().collect()
+    }
+
+    /// Reads a table of the set, its references looked up in those before it, and takes it up.
+    pub fn check(&mut self, t: &Starter) -> Result<(), Error> {
+        let bad = |detail: String| Error::coded(TABLE_IMPORT_REFUSED, format!("{}: {detail}", t.file));
+        let mut options = Options::with_key(t.key.clone());
+        options.encoding = t.encoding.parse().map_err(|e: eport_model::ParseError| bad(e.to_string()))?;
+        options.rules = t.rules.clone();
+        let at = parse_instant(&t.effective).map_err(|e| bad(e.to_string()))?;
+        let beside = Beside { references: Some(self.0.clone()), ..Beside::default() };
+        // The owner plays no part in what is read.
+        let name =
+            format!("440000/{}", t.name).parse().map_err(|e: eport_model::ParseError| bad(e.to_string()))?;
+        let content = import(&name, t.content, &options, beside).outcome.map_err(|e| bad(e.to_string()))?;
+        let table = content.open().map_err(|e| bad(e.to_string()))?;
+        // Of several versions the newest stands first, and that is the one others refer to.
+        self.0.entry(t.name.clone()).or_insert_with(|| Reading::new(table, Arc::new(t.rules.clone()), at));
+        Ok(())
+    }
+}
+
 /// The tables of the set in the order of publication.
 pub fn tables() -> Result<Vec<Starter>, Error> {
     let broken =
@@ -91,6 +124,12 @@ mod tests {
             let effective = t.upload(false, false).options["effective"].as_str().unwrap().to_owned();
             assert!(eport_api_types::from_rfc3339(&effective).is_some(), "{}: {effective}", t.file);
         }
+        // Whatever refers to another table finds it before itself, and every code in it.
+        let mut before = Before::default();
+        tables.iter().for_each(|t| before.check(t).unwrap());
+        let referring = tables.iter().filter(|t| t.rules.references().next().is_some());
+        let alone = referring.map(|t| Before::default().check(t)).collect::<Vec<_>>();
+        assert!(!alone.is_empty() && alone.iter().all(Result::is_err));
         assert!(column("ports.csv", "code").contains(&"CNCAN".to_owned()));
     }
 }

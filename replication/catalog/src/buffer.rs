@@ -1,6 +1,7 @@
 //! Making canonical content: rows in any order go in, sorted bytes without repeated keys come out.
 //!
-//! Rows are kept encoded in one buffer with an offset each, so the memory is that of the content itself and 16 bytes a row.
+//! Rows are kept encoded in one buffer with an offset each: rows that come in key order take the memory of the content and 16 bytes
+//! a row, others that of the content twice while they are put in order.
 
 use crate::rows::{MAGIC, key_cmp};
 use crate::{CONTENT_LEN_MAX, EncodeError, FIELD_LEN_MAX, ROW_LEN_MAX, Schema, varint};
@@ -105,6 +106,9 @@ impl RowBuffer {
 
     /// Sorts and joins. Of rows with one key the first stays; the caller decides what a repeat means.
     pub fn finish(mut self) -> Result<Sorted, EncodeError> {
+        if self.is_in_order() {
+            return self.in_place();
+        }
         let row = |e: &Entry| &self.bytes[e.start as usize..e.end as usize];
         // Stable, so that of repeated keys the first in the file stays first.
         self.rows.sort_by(|a, b| key_cmp(row(a), &self.key, row(b), &self.key));
@@ -121,10 +125,8 @@ impl RowBuffer {
             first = Some(*entry);
             true
         });
-        let mut content = MAGIC.to_vec();
-        self.schema.encode(&mut content);
-        varint::put(self.rows.len() as u64, &mut content);
-        content.reserve(self.bytes.len());
+        let mut content = self.front();
+        content.reserve_exact(self.bytes.len());
         for entry in &self.rows {
             content.extend_from_slice(row(entry));
         }
@@ -132,6 +134,35 @@ impl RowBuffer {
             return Err(EncodeError::TooLarge);
         }
         Ok(Sorted { content, rows: self.rows.len() as u64, repeats })
+    }
+}
+
+impl RowBuffer {
+    /// Whether the rows came in rising key order, as most lists are kept.
+    fn is_in_order(&self) -> bool {
+        let row = |e: &Entry| &self.bytes[e.start as usize..e.end as usize];
+        let rises = |a: &Entry, b: &Entry| key_cmp(row(a), &self.key, row(b), &self.key) == Ordering::Less;
+        self.rows.is_sorted_by(rises)
+    }
+
+    /// What stands in front of the rows.
+    fn front(&self) -> Vec<u8> {
+        let mut front = MAGIC.to_vec();
+        self.schema.encode(&mut front);
+        varint::put(self.rows.len() as u64, &mut front);
+        front
+    }
+
+    /// The content of rows that are in order: the buffer itself, so that a large table is in memory once.
+    fn in_place(self) -> Result<Sorted, EncodeError> {
+        let (front, rows) = (self.front(), self.rows.len() as u64);
+        let mut content = self.bytes;
+        if front.len() + content.len() > CONTENT_LEN_MAX {
+            return Err(EncodeError::TooLarge);
+        }
+        content.reserve_exact(front.len());
+        content.splice(0..0, front);
+        Ok(Sorted { content, rows, repeats: Vec::new() })
     }
 }
 

@@ -9,7 +9,8 @@
 //! Left to others: import (`codetables`), where objects are kept (`store`), how they travel, who may publish (`registry`).
 //!
 //! Content is stored and proven as chunks under an index (`cut`, `index`), whose top names it; between versions travels the
-//! smaller of the row delta (`delta`) and the missing chunks, from whom `route` says; `keeper` says which objects may go.
+//! smaller of the row delta (`delta`) and the missing chunks, from whom `route` says and as [`sync`] decides; `keeper` says which
+//! objects may go.
 #![forbid(unsafe_code)]
 
 mod buffer;
@@ -25,6 +26,7 @@ mod name;
 mod route;
 mod rows;
 mod schema;
+pub mod sync;
 mod varint;
 mod version;
 

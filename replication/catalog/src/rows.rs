@@ -157,7 +157,7 @@ impl<'a> RowRef<'a> {
 
     /// The field of a column by place; empty when there is no such column.
     pub fn field(&self, column: usize) -> &'a str {
-        self.fields().nth(column).unwrap_or("")
+        self.raw().nth(column).map_or("", |f| std::str::from_utf8(f).unwrap_or(""))
     }
 
     /// The field of a column by name.
@@ -170,9 +170,15 @@ impl<'a> RowRef<'a> {
         self.key.first().map_or("", |place| self.field(*place))
     }
 
+    /// The values of the key columns, in key order.
+    pub fn key_fields(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        let row = *self;
+        row.key.iter().map(move |place| row.field(*place))
+    }
+
     /// The key.
     pub fn key(&self) -> Key {
-        Key(self.key.iter().map(|place| self.field(*place).to_owned()).collect())
+        Key(self.key_fields().map(str::to_owned).collect())
     }
 
     /// Column names and values.

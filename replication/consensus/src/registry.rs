@@ -192,6 +192,11 @@ impl Registry {
         voters
     }
 
+    /// True while a change of voters is half done: until it is done a majority of the old ones is needed too.
+    pub fn is_changing_voters(&self) -> bool {
+        self.inner.raft.metrics().borrow().membership_config.membership().get_joint_config().len() > 1
+    }
+
     /// The timing this node was opened with.
     pub fn profile(&self) -> crate::Profile {
         self.inner.config.profile

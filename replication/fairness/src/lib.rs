@@ -7,9 +7,11 @@
 #![forbid(unsafe_code)]
 
 mod bucket;
+mod places;
 mod queue;
 mod shares;
 
 pub use bucket::Bucket;
+pub use places::{Entered, Places, Room};
 pub use queue::{Fair, Full, Limits, Taken};
 pub use shares::Shares;

@@ -15,8 +15,8 @@ mod usage;
 
 pub use codes::{Code, CodeInfo, Coded};
 pub use eport_identity::{
-    CaName, CaPurpose, CertificateMark, Digest, DigestHasher, Distrust, Epoch, Lineage, NodeId, ParseError,
-    RegionCode, SiteId, Subject, TrustDomain, epoch_of_serial,
+    CaName, CaPurpose, CertificateMark, Digest, DigestHasher, Distrust, Epoch, Lineage, NodeId, OutsideScope,
+    OutsideSubject, ParseError, RegionCode, SiteId, Subject, TrustDomain, epoch_of_serial,
 };
 pub use history::{EpochEntry, EpochHistory, HistoryError};
 pub use index::JournalIndex;

@@ -579,4 +579,24 @@ pub enum Op {
         /// It issues from this epoch of its platform on.
         since_epoch: Epoch,
     },
+    /// Register a CA outside the federation. Its scope stands in the challenge that its key has signed.
+    AddOutside {
+        /// Version of the trust record.
+        version: u64,
+        /// The CA's certificate, DER.
+        certificate: Vec<u8>,
+        /// The text that was signed.
+        challenge: String,
+        /// The signature, DER.
+        signature: Vec<u8>,
+    },
+    /// Remove an outside CA and distrust its key.
+    RemoveOutside {
+        /// Version of the trust record.
+        version: u64,
+        /// SHA-256 of its public key (SPKI).
+        key: Digest,
+        /// Why.
+        reason: String,
+    },
 }

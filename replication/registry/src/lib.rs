@@ -20,6 +20,7 @@ mod keys;
 mod movement;
 mod operators;
 mod outcome;
+mod outside;
 mod placement;
 mod quota;
 mod records;
@@ -51,6 +52,7 @@ pub use movement::{
 };
 pub use operators::{Approval, ApprovalState, Audit, AuditEvent, Operator, OperatorRole, SignedBy};
 pub use outcome::{Outcome, Refusal};
+pub use outside::{CHALLENGE_LIFE_MS, OUTSIDE_MAX, OutsideCa, OutsideRemoval};
 pub use placement::{
     Backup, DurabilityMode, EpochRecord, FailoverMode, Isolation, Placement, PlacementState, Policy, Role,
 };

@@ -257,6 +257,9 @@ pub enum Refusal {
         /// Who served it before.
         primary: NodeId,
     },
+    /// A CA outside cannot be registered.
+    #[error("{0}")]
+    OutsideCa(String),
 }
 
 fn names(nodes: &[NodeId]) -> String {
@@ -286,6 +289,7 @@ impl Coded for Refusal {
             Refusal::RotationPhase { .. } => codes::ROTATION_PHASE,
             Refusal::DrainNotOver { .. } => codes::DRAIN_NOT_OVER,
             Refusal::TrustMaterial(_) => codes::TRUST_MATERIAL,
+            Refusal::OutsideCa(_) => codes::OUTSIDE_CA,
             Refusal::DrillUnderWay { .. } => codes::DRILL_RUNNING,
             Refusal::DrillAway { .. } => codes::DRILL_AWAY,
             Refusal::NotFounded

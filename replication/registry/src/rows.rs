@@ -94,6 +94,7 @@ pub(crate) enum Row {
     AccessHead(crate::AccessHead),
     Custody(crate::CaCustody),
     Draft(crate::Draft),
+    Outside(crate::OutsideCa),
 }
 
 const FEDERATION: u8 = 1;
@@ -127,6 +128,7 @@ const DELEGATION: u8 = 82;
 const SESSION_END: u8 = 83;
 const ACCESS_HEAD: u8 = 84;
 const CUSTODY: u8 = 92;
+const OUTSIDE: u8 = 93;
 const DRAFT: u8 = 100;
 
 fn key(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
@@ -175,6 +177,7 @@ impl Row {
                 key(DRILL_SCHEDULE, &[&s.region.as_u32().to_be_bytes(), s.name.as_bytes()])
             }
             Row::Custody(c) => key(CUSTODY, &[c.ca.as_bytes()]),
+            Row::Outside(o) => key(OUTSIDE, &[o.key.as_bytes()]),
             Row::Quota(q) => key(QUOTA, &[&q.region.as_u32().to_be_bytes()]),
             Row::Trust(_) => key(TRUST, &[]),
             Row::TrustAck(a) => key(TRUST_ACK, &[a.node.as_str().as_bytes()]),
@@ -233,6 +236,7 @@ impl Row {
             Row::AccessHead(v) => codec::encode(v),
             Row::Custody(v) => codec::encode(v),
             Row::Draft(v) => codec::encode(v),
+            Row::Outside(v) => codec::encode(v),
         }
     }
 
@@ -272,6 +276,7 @@ impl Row {
             ACCESS_HEAD => Row::AccessHead(read(kind, value)?),
             CUSTODY => Row::Custody(read(kind, value)?),
             DRAFT => Row::Draft(read(kind, value)?),
+            OUTSIDE => Row::Outside(read(kind, value)?),
             other => return Err(RowError::Kind(Some(other))),
         };
         if row.key() == key { Ok(row) } else { Err(RowError::Key(kind)) }

@@ -56,6 +56,7 @@ pub struct State {
     pub(crate) session_ends: BTreeMap<String, SessionEnd>,
     pub(crate) access_heads: BTreeMap<NodeId, AccessHead>,
     pub(crate) custodies: BTreeMap<Digest, CaCustody>,
+    pub(crate) outside: BTreeMap<Digest, crate::OutsideCa>,
     audit_ids: BTreeMap<CommandId, u64>,
     kept: BTreeMap<u64, Kept>,
     kept_ids: BTreeMap<CommandId, u64>,
@@ -267,6 +268,7 @@ impl State {
         let trust = trust.chain(self.session_ends.values().cloned().map(Row::SessionEnd));
         let trust = trust.chain(self.access_heads.values().copied().map(Row::AccessHead));
         let trust = trust.chain(self.custodies.values().cloned().map(Row::Custody));
+        let trust = trust.chain(self.outside.values().cloned().map(Row::Outside));
         let trust = trust.chain(self.drafts.values().cloned().map(Row::Draft));
         first.chain(members).chain(placed).chain(moved).chain(heads).chain(numbers).chain(tables).chain(trust)
     }
@@ -302,6 +304,7 @@ impl State {
             Row::SessionEnd(v) => drop(self.session_ends.insert(v.serial.clone(), v)),
             Row::AccessHead(v) => drop(self.access_heads.insert(v.node, v)),
             Row::Custody(v) => drop(self.custodies.insert(v.ca, v)),
+            Row::Outside(v) => drop(self.outside.insert(v.key, v)),
             Row::DrillSchedule(v) => drop(self.drill_schedules.insert((v.region, v.name.clone()), v)),
             Row::Erasure(v) => drop(self.erasures.insert((v.region, v.target), v)),
             Row::Approval(v) => drop(self.approvals.insert(v.id, v)),

@@ -1,5 +1,4 @@
 //! What an authority makes, refuses to make, and keeps on disk.
-// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 
 use crate::kit;
 

@@ -1,6 +1,5 @@
 //! Rules R1 to R9 of the security design, as far as TLS alone can show them. R2, R6 and the QUIC half of R8 are tested
 //! in `transport`.
-// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 
 use crate::kit;
 

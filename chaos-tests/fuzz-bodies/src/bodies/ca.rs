@@ -8,7 +8,7 @@ use eport_authority::{
     read_request, request_of_body,
 };
 use eport_identity::{Epoch, Subject};
-use eport_signature::{ca_facts, issuer_facts, revocation_list, signatory};
+use eport_signature::{ca_facts, issuer_facts, outside_facts, revocation_list, signatory};
 use eport_tls::{Usage, examine};
 use std::collections::BTreeSet;
 
@@ -37,7 +37,7 @@ fn ask(pem: &str, way: &mut Way) {
             profile,
             subject: &subject,
             names: &names,
-            request: pem,
+            request: &asked,
             epoch: Epoch::INITIAL,
             days: None,
             now: now(),
@@ -47,7 +47,7 @@ fn ask(pem: &str, way: &mut Way) {
             .city
             .prepare(&request)
             .expect("a key that was proven gets a certificate, whatever else it asks for");
-        let (der, _) = w.city.sign(&tbs).expect("the CA's key is here");
+        let der = w.city.sign(&tbs).expect("the CA's key is here");
         let facts = facts_of(&der).expect("what was issued can be read");
         assert_eq!(facts.uri, subject.uri(&w.domain));
         assert_eq!(facts.key, asked.key);
@@ -78,6 +78,9 @@ fn judge(der: &[u8], way: &mut Way) {
     let w = &*WORLD;
     let read = way.note(facts_of(der));
     let _ = (way.note(issuer_facts(der)), way.note(ca_facts(der)));
+    if let Some(outside) = way.note(outside_facts(der)) {
+        assert!(read.is_some() && outside.name.chars().count() <= 128, "what is registered can be read");
+    }
     let by_city = issued_by(der, w.city.der());
     let signed = way.note(signatory(der, [w.city.der()], &w.domain, NOW * 1_000));
     let chain = [der.to_vec(), w.city.der().to_vec()];

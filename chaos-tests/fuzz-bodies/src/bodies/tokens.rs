@@ -6,7 +6,7 @@ use eport_authority::WrappedKey;
 use eport_authority::ceremony::{Share, Transcript};
 use eport_identity::{CaName, Distrust, Subject};
 use eport_model::Digest;
-use eport_signature::Header;
+use eport_signature::{Challenge, Header, Release};
 
 /// Every kind of token reads back as itself or is refused.
 pub(super) fn token(data: &[u8]) -> u64 {
@@ -25,6 +25,13 @@ pub(super) fn token(data: &[u8]) -> u64 {
     if let Some(rule) = way.note(text.parse::<Distrust>()) {
         assert_eq!(rule.to_string(), text, "one rule, one spelling");
     }
+    if let Some(challenge) = way.note(Challenge::read(text)) {
+        assert_eq!(challenge.text(), text, "one challenge, one spelling");
+        let never = |path: &str| path.parse().is_ok_and(|subject| challenge.scope.covers(&subject));
+        assert!(!never("operator/admin") && !never("platform/440300/node/sz-a-1"), "{text}");
+    }
+    // Nobody's key is pinned: how far a list is read shows all the same.
+    let _ = way.note(Release::read(text, Digest::of(&[4; 65])));
     if let Some(subject) = way.note(Subject::from_uri(text, &WORLD.domain)) {
         assert_eq!(subject.uri(&WORLD.domain), text);
     }

@@ -1,10 +1,12 @@
 //! Runs seeds of the simulator: `eport-sim --seed N` one, `eport-sim --seeds N [--seed FIRST]` many.
 //!
+//! With `--catalogs` the fetch of catalog content is tried instead of the journals; with `--calm SITESxNODES` nothing breaks in it and the
+//! copies over the first uplink are told.
 //! Prints what was reached. Exits 1 when an invariant did not hold (with the seed and the command that repeats it) or when
 //! a run of many seeds left a required fault or transition at zero.
 #![forbid(unsafe_code)]
 
-use eport_sim::{Coverage, Failure, Options, run};
+use eport_sim::{CATALOG_REQUIRED, CatalogOptions, Coverage, Failure, Options, run, run_catalogs};
 use std::process::ExitCode;
 
 /// A run of fewer seeds need not reach every rare transition.
@@ -15,10 +17,15 @@ struct Args {
     seeds: u64,
     options: Options,
     pairs: Option<std::path::PathBuf>,
+    /// The fetch of catalogs instead of the journals.
+    catalogs: bool,
+    /// So many sites of so many nodes, without faults and lies.
+    calm: Option<(usize, usize)>,
 }
 
 fn parse() -> Result<Args, String> {
-    let mut args = Args { first: 1, seeds: 1, options: Options::default(), pairs: None };
+    let mut args =
+        Args { first: 1, seeds: 1, options: Options::default(), pairs: None, catalogs: false, calm: None };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let mut value = || words.next().ok_or(format!("{word} needs a value"));
@@ -30,9 +37,15 @@ fn parse() -> Result<Args, String> {
             "--indirect" => args.options.indirect = true,
             "--pairs" => args.pairs = Some(value()?.into()),
             "--trace" => args.options.trace = true,
+            "--catalogs" => args.catalogs = true,
+            "--calm" => {
+                let text = value()?;
+                let (sites, nodes) = text.split_once('x').ok_or("--calm SITESxNODES")?;
+                args.calm = Some((number(sites.to_owned())? as usize, number(nodes.to_owned())? as usize));
+            }
             _ => {
                 return Err(format!(
-                    "{word} is not known; --seed N, --seeds N, --bug NAME, --indirect, --pairs FILE, --trace"
+                    "{word} is not known; --seed N, --seeds N, --bug NAME, --indirect, --pairs FILE, --trace, --catalogs, --calm SITESxNODES"
                 ));
             }
         }
@@ -43,7 +56,7 @@ fn parse() -> Result<Args, String> {
     Ok(args)
 }
 
-fn report(failure: &Failure, options: &Options) {
+fn report(failure: &Failure, options: &Options, catalogs: bool) {
     println!("FAILED seed {} at {} ms: {}", failure.seed, failure.at_ms, failure.invariant);
     println!("  {}", failure.detail);
     for line in &failure.trace {
@@ -54,6 +67,7 @@ fn report(failure: &Failure, options: &Options) {
         None => ("", String::new()),
     };
     let bug = if options.indirect { bug + " --indirect" } else { bug };
+    let bug = if catalogs { bug + " --catalogs" } else { bug };
     println!(
         "REPRODUCE WITH: cargo run -p eport-sim{feature} --bin eport-sim -- --seed {}{bug} --trace",
         failure.seed
@@ -68,12 +82,21 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let mut total = Coverage::default();
+    let (mut total, mut copies, mut slowest) = (Coverage::default(), 0.0f64, 0u64);
     for seed in args.first..args.first.saturating_add(args.seeds) {
-        let (coverage, failure) = run(seed, &args.options);
+        let (coverage, failure) = match args.catalogs {
+            false => run(seed, &args.options),
+            true => {
+                let Options { bug, trace, .. } = args.options.clone();
+                let done = run_catalogs(seed, &CatalogOptions { bug, trace, calm: args.calm });
+                copies = copies.max(done.uplink_copies);
+                slowest = slowest.max(done.slowest_ms);
+                (done.coverage, done.failure)
+            }
+        };
         total.add(&coverage);
         if let Some(failure) = failure {
-            report(&failure, &args.options);
+            report(&failure, &args.options, args.catalogs);
             return ExitCode::FAILURE;
         }
     }
@@ -87,8 +110,17 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     }
-    let missing = total.missing();
+    let missing: Vec<&str> = match args.catalogs {
+        false => total.missing(),
+        true => CATALOG_REQUIRED.iter().copied().filter(|n| total.count(n) == 0).collect(),
+    };
     println!("{} seeds from {}: no invariant was broken", args.seeds, args.first);
+    if args.calm.is_some() {
+        println!(
+            "{copies:.2} copies left the first site at most; the last node had a version {slowest} ms after its commit"
+        );
+        return ExitCode::SUCCESS;
+    }
     if !missing.is_empty() && args.seeds >= COVERAGE_SEEDS {
         println!("NOT REACHED: {}", missing.join(", "));
         return ExitCode::FAILURE;

@@ -1,5 +1,4 @@
 //! Certificates over real processes: a ceremony, a federation founded from it, the ledger, lists and OCSP, revocation.
-// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 
 use anyhow::{Context, Result, ensure};
 use eport_cluster::{Federation, Http, Presented, Ran, wait_for, with_federation};
@@ -16,6 +15,8 @@ fn certificates_are_issued_through_the_ledger_and_a_revocation_is_felt_everywher
         let yesterday = a_backup_of_the_registry(fed)?;
         requests_that_break_a_rule_are_refused(fed)?;
         the_list_of_a_subject_shows_its_many_certificates(fed)?;
+        many_are_issued_at_once_and_a_bad_request_stops_no_other(fed)?;
+        crate::outside::an_outside_ca_vouches_within_its_scope_until_it_is_removed(fed)?;
         a_revoked_certificate_is_refused_everywhere_and_its_open_connection_ends(fed, &li)?;
         outsiders_see_the_revocation_in_list_and_ocsp(fed, &li)?;
         a_revoked_node_is_cut_off_at_once_and_stays_so_after_a_restart(fed)?;
@@ -299,6 +300,32 @@ fn the_list_of_a_subject_shows_its_many_certificates(fed: &Federation) -> Result
     issue(fed, "li-3")?;
     let items = list(fed, &["--subject", "operator/li"])?;
     ensure!(items.len() == 3 && items.iter().all(|i| i["state"] == "valid"), "{items:?}");
+    Ok(())
+}
+
+/// Three hundred requests in one list: more than one batch; one proves nothing, and its place alone is empty.
+fn many_are_issued_at_once_and_a_bad_request_stops_no_other(fed: &Federation) -> Result<()> {
+    let dir = fed.scratch().join("many");
+    std::fs::create_dir_all(&dir)?;
+    let (csr, _) = eport_authority::certificate_request()?;
+    let (good, bad) = (dir.join("good.csr"), dir.join("bad.csr"));
+    std::fs::write(&good, &csr)?;
+    std::fs::write(&bad, csr.replacen("MI", "MJ", 1))?;
+    let file = |n: usize| if n == 7 { text(&bad) } else { text(&good) };
+    let list: String = (0..300).map(|n| format!("enterprise/T{n} {}\n", file(n))).collect();
+    std::fs::write(dir.join("list"), list)?;
+    let (list_file, out) = (text(&dir.join("list")), text(&dir.join("out")));
+    let args = ["cert", "issue-all", "--platform", "440000", "--list", &list_file, "--out", &out];
+    let ran = fed.eport(&args)?.expect(4, "one of them is refused")?;
+    ensure!(ran.stdout.contains("1 of 300"), "{}", ran.stdout);
+    let made = std::fs::read_dir(&out)?.count();
+    ensure!(made == 299 && !dir.join("out/enterprise_T7.crt").exists(), "{made} files");
+    let items = self::list(fed, &["--subject", "enterprise/T299"])?;
+    ensure!(items.len() == 1 && items[0]["state"] == "valid", "{items:?}");
+    ensure!(self::list(fed, &["--subject", "enterprise/T7"])?.is_empty(), "a refused one is in the ledger");
+    let chain = text(&dir.join("out/enterprise_T299.crt"));
+    let root = text(&fed.home().join("ca/root.crt"));
+    openssl(&["verify", "-CAfile", &root, "-untrusted", &chain, &chain])?;
     Ok(())
 }
 

@@ -22,6 +22,7 @@ fn a_node_that_takes_over_alone_cannot_sign_with_shares_and_epoch_it_can_and_a_s
     with_federation(&[], |fed| {
         starter(fed)?;
         nothing_of_a_key_lies_in_the_clear(fed)?;
+        keys_in_memory_stay_out_of_swap_and_core_dumps_or_the_log_says_so(fed)?;
         without_the_ca(fed, APART)?;
         for node in STANDBYS {
             lock(fed, node)?;
@@ -47,6 +48,29 @@ fn nothing_of_a_key_lies_in_the_clear(fed: &Federation) -> Result<()> {
     }
     let passphrase = std::fs::read_to_string(ca.join("passphrase"))?;
     ensure!(passphrase.starts_with("# Opens the CAs' keys in this folder"), "it does not say what it is");
+    Ok(())
+}
+
+/// As the kernel sees the process. Where the limit forbids it the node says so and runs all the same.
+fn keys_in_memory_stay_out_of_swap_and_core_dumps_or_the_log_says_so(fed: &Federation) -> Result<()> {
+    let node = fed.nodes().iter().find(|n| n.node == HOME).context(HOME)?;
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", node.pid))?;
+    let core = limits.lines().find(|l| l.starts_with("Max core file size")).context("the limit of cores")?;
+    ensure!(core.split_whitespace().nth(4).is_some_and(|n| n == "1" || n == "0"), "{core}");
+    let status = std::fs::read_to_string(format!("/proc/{}/status", node.pid))?;
+    let kib = |name: &str| -> Option<u64> {
+        let line = status.lines().find_map(|l| l.strip_prefix(name))?;
+        line.trim().trim_end_matches("kB").trim().parse().ok()
+    };
+    let (locked, swapped) = (kib("VmLck:").context("VmLck")?, kib("VmSwap:").unwrap_or(0));
+    let log = std::fs::read_to_string(fed.node_dir(HOME).join("log"))?;
+    match log.contains("memory is locked: no key reaches swap") {
+        true => ensure!(locked > 0 && swapped == 0, "{locked} KiB are locked, {swapped} KiB in swap"),
+        false => {
+            ensure!(locked == 0 && log.contains("memory is not locked: keys in it may reach swap"), "{log}")
+        }
+    }
+    eprintln!("locked: {locked} KiB");
     Ok(())
 }
 
@@ -183,6 +207,16 @@ fn a_site_that_is_cut_off_revokes_at_once_and_its_list_reaches_the_others(fed: &
     ensure!(revoked["items"][0]["by"] == "list", "{revoked}");
     ensure!(!admitted(fed, HOME, &li)?, "the site itself still admits it");
     ensure!(admitted(fed, "sz-a-1", &li)?, "nobody could have told the other sites yet");
+    // Node to node without the registry: the other node of the site hears of no leader, and has the list all the same.
+    wait_for("the list at the other node of the site", Duration::from_secs(20), || {
+        match admitted(fed, APART, &li) {
+            Ok(false) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })?;
+    let known = std::fs::read_to_string(fed.node_dir(APART).join("data/revoked.txt"))?;
+    let by_list = known.lines().any(|l| l.starts_with("list/") && l.ends_with(&li.serial));
+    ensure!(by_list && !known.lines().any(|l| l == li.serial), "only the list can have told it: {known}");
     // Outsiders see it at the site.
     let ca = fed.home().join("ca/440000.crt");
     let der = eport_authority::certificate_of_pem(&std::fs::read_to_string(ca)?)?;

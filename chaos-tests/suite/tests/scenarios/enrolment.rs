@@ -1,5 +1,4 @@
 //! Enrolment over real processes: tokens used once, also across a switchover; requests that wait; EST with curl and openssl.
-// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 
 use anyhow::{Context, Result, ensure};
 use eport_cluster::{Federation, Http, Presented, Reply, wait_for, with_federation};

@@ -1,6 +1,5 @@
 //! Bad input and bad callers; `surroundings`: wrong or broken surroundings of a node. Always: a coded error that names the object;
 //! nothing lost, no panic.
-// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 
 mod listeners;
 mod surroundings;
@@ -38,6 +37,7 @@ fn bad_callers_and_bad_input_get_coded_answers_and_change_nothing() {
         one_bad_line_of_a_batch_stops_only_itself(fed)?;
         a_reference_with_other_content_is_a_conflict(fed)?;
         listeners::no_log_and_no_metric_holds_a_secret(fed)?;
+        listeners::a_flood_of_handshakes_requests_and_noise_stops_no_command_and_moves_nothing(fed)?;
         no_node_has_panicked(fed)
     });
 }

@@ -1,5 +1,4 @@
 //! What is stored stays what it was, and what must go goes: verification in the background and Erase, over real processes.
-// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 
 mod erase;
 mod evidence;

@@ -1,6 +1,8 @@
 //! Scenarios over real processes, part by part. One binary: each one links everything again.
+// Tests: an unwrap is an assertion, and they read the real clock.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
+mod accounts;
 mod bootstrap;
 mod certificates;
 mod cities;
@@ -16,6 +18,7 @@ mod links;
 mod matrix;
 mod moves;
 mod operators;
+mod outside;
 mod quorum;
 mod renewal;
 mod rivals;

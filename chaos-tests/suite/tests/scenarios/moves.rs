@@ -1,5 +1,4 @@
 //! Moves of real processes: killed primaries, killed operators, killed coordinators, two operators, lost quorums.
-// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 
 use anyhow::{Context, Result, bail, ensure};
 use eport_cluster::{Federation, Ran, wait_for, with_federation};

@@ -1,5 +1,4 @@
 //! Whose word a command is, over real processes: signatures, roles, two persons, the audit of both.
-// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 
 use anyhow::{Context, Result, ensure};
 use eport_cluster::{Federation, Ran, wait_for, with_federation};
@@ -14,7 +13,8 @@ fn operators_sign_and_what_is_dangerous_needs_two_of_them() {
         signed_commands_work_as_before(fed)?;
         an_unlisted_operator_and_a_suspended_one_may_nothing(fed)?;
         a_guard_is_changed_by_two_persons_even_when_the_leader_dies_between_them(fed)?;
-        a_rejected_command_is_not_carried_out(fed)
+        a_rejected_command_is_not_carried_out(fed)?;
+        a_rotation_of_the_root_takes_two_persons_at_every_step_and_one_stops_it(fed)
     });
 }
 
@@ -140,5 +140,40 @@ fn a_rejected_command_is_not_carried_out(fed: &Federation) -> Result<()> {
     let items = settings["items"].as_array().context("items")?;
     let signatures = items.iter().find(|s| s["name"] == "operator_signatures").context("the setting")?;
     ensure!(signatures["value"] == "required", "{settings}");
+    Ok(())
+}
+
+/// Whatever the list of kinds says (it names failovers alone by now): the root is nobody's alone.
+fn a_rotation_of_the_root_takes_two_persons_at_every_step_and_one_stops_it(fed: &Federation) -> Result<()> {
+    let dir = fed.scratch();
+    let text = |path: std::path::PathBuf| path.to_string_lossy().into_owned();
+    let (paper, to, old) = (text(dir.join("new.toml")), text(dir.join("root2")), fed.home().join("ca"));
+    std::fs::write(
+        &paper,
+        "federation = \"gd\"\ntrust_domain = \"gd.eport.example\"\n[shares]\nthreshold = 2\nholders = [\"an\", \"bo\"]\n",
+    )?;
+    let (root, key, bundle) =
+        (text(old.join("root.crt")), text(old.join("root.key")), text(old.join("bundle.pem")));
+    let ceremony = ["ca", "ceremony", "rotate", "--config", &paper, "--dir", &to, "--old-root-cert", &root];
+    fed.eport(&[&ceremony[..], &["--old-root-key", &key, "--bundle", &bundle]].concat())?.ok_json()?;
+    let phase =
+        || Ok::<_, anyhow::Error>(fed.eport(&["ca", "rotate", "status"])?.ok_json()?["rotation"].clone());
+    let version = fed.eport(&["ca", "status"])?.ok_json()?["version"].clone();
+    for (step, then) in [(vec!["prepare", "--dir", &to], "prepared"), (vec!["publish"], "published")] {
+        let before = phase()?;
+        let id = wait_for_second(fed, &[&["ca", "rotate"][..], &step].concat())?;
+        ensure!(phase()? == before, "{step:?} was taken from one person: {}", phase()?);
+        let own = fed.eport(&["approval", "approve", &id])?.expect(6, "the same person")?;
+        ensure!(own.error_code() == "EP2021", "{}", own.stdout);
+        let done = as_operator(fed, "bo", "gz-c-1", &["approve", &id])?.ok_json()?;
+        ensure!(done["state"] == "executed" && done["second"]["by"] == "operator/bo", "{done}");
+        ensure!(phase()?["phase"] == then, "{}", phase()?);
+    }
+    let published = fed.eport(&["ca", "status"])?.ok_json()?;
+    ensure!(published["version"] != version && published["roots"].as_array().is_some_and(|r| r.len() == 2));
+    // Stopping takes one.
+    let undone = fed.eport(&["ca", "rotate", "abort"])?.ok_json()?;
+    ensure!(undone["rotation"]["phase"] == "aborted", "{undone}");
+    ensure!(undone["roots"].as_array().is_some_and(|r| r.len() == 1), "{undone}");
     Ok(())
 }

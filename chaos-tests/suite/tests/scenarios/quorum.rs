@@ -1,5 +1,4 @@
 //! A lost quorum and platforms that change their home, with real processes: plan, refusals, apply, service back; promote and demote.
-// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 
 use anyhow::{Context, Result, ensure};
 use eport_cluster::{Daemon, Federation, Ran, with_federation};

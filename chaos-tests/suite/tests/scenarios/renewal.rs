@@ -1,5 +1,4 @@
 //! A node joins with a token, and nodes renew their certificates by themselves; a switch cut short; a certificate that has ended.
-// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 
 use anyhow::{Context, Result, ensure};
 use eport_authority::{Authority, CommandKey, Key, LeafNames, Validity};

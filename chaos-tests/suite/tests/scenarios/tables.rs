@@ -1,6 +1,6 @@
 //! Code tables over real processes: published whole, refused whole, the same bytes everywhere.
-// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 
+mod engine;
 mod packs;
 
 use anyhow::{Context, Result, ensure};
@@ -24,198 +24,6 @@ fn tables_are_installed_whole_everywhere_or_not_at_all() {
         a_node_that_was_away_gets_what_it_missed(fed)?;
         packs::a_pack_changes_without_code_and_documents_keep_their_version(fed)
     });
-}
-
-#[test]
-fn versions_travel_by_difference_are_carried_healed_and_collected() {
-    let fed = Federation::up_armed(&[]).unwrap();
-    let scenario = |fed: &Federation| -> Result<()> {
-        a_node_stopped_through_five_publications_takes_what_changed_and_names_a_peer_with_wrong_bytes(fed)?;
-        a_flipped_bit_is_found_and_healed_from_a_peer(fed)?;
-        a_clock_that_is_ahead_makes_nothing_effective_early_and_is_named(fed)?;
-        a_rollback_costs_nothing_and_a_retired_version_gives_its_disk_back(fed)?;
-        a_bundle_carries_a_version_to_a_site_without_a_line(fed)
-    };
-    // The federation is dropped while a failure unwinds and then prints the logs.
-    scenario(&fed).unwrap();
-}
-
-/// A table of 10 000 rows, of which every hundredth depends on the salt.
-fn quays(fed: &Federation, salt: u32) -> Result<String> {
-    let rows: String = (0..10_000u32)
-        .map(|n| {
-            format!(
-                "Q{n:05},quay {n},{}\n",
-                n.wrapping_mul(2_654_435_761) ^ if n % 100 == 7 { salt } else { 0 }
-            )
-        })
-        .collect();
-    let path = file(fed, &format!("quays-{salt}.csv"), format!("code,name,mark\n{rows}"))?;
-    Ok(path.to_string_lossy().into_owned())
-}
-
-fn publish_quays(fed: &Federation, salt: u32) -> Result<Value> {
-    let path = quays(fed, salt)?;
-    fed.eport(&["table", "import", &path, "--name", "quays", "--key", "code"])?.expect(0, "quays")?.json()
-}
-
-fn objects_of(fed: &Federation, node: &str) -> Result<Vec<PathBuf>> {
-    let dir = fed.node_dir(node).join("data/objects");
-    let mut files: Vec<PathBuf> = std::fs::read_dir(&dir)?.filter_map(|e| e.ok().map(|e| e.path())).collect();
-    files.retain(|f| f.extension().is_some_and(|e| e == "eps"));
-    files.sort();
-    Ok(files)
-}
-
-fn bytes_of(files: &[PathBuf]) -> u64 {
-    files.iter().filter_map(|f| f.metadata().ok()).map(|m| m.len()).sum()
-}
-
-fn a_node_stopped_through_five_publications_takes_what_changed_and_names_a_peer_with_wrong_bytes(
-    fed: &Federation,
-) -> Result<()> {
-    let first = publish_quays(fed, 0)?;
-    ensure!(first["published"] == true && first["rows"] == 10_000, "{first}");
-    installed(fed, "quays")?;
-    let whole = bytes_of(&objects_of(fed, "gz-a-1")?);
-    fed.dev("kill", "gz-a-2")?;
-    for salt in 1..=5 {
-        let next = publish_quays(fed, salt)?;
-        ensure!(next["changed"] == 100 && next["published"] == true, "{next}");
-    }
-    // It dies in the middle of an install: nothing of it is visible afterwards, and it goes on.
-    let dies = fed.arm("gz-a-2", "objects.install.before", "stop")?;
-    fed.dev("restart", "gz-a-2")?;
-    ensure!(dies.wait(Duration::from_secs(20)), "no install came");
-    fed.dev("kill", "gz-a-2")?;
-    drop(dies);
-    // Its disk is full: the code is shown, and it tries again until there is space.
-    let full = fed.arm("gz-a-2", "objects.write", "fail")?;
-    // Its first choice gives wrong bytes: it is named, and the next holder serves.
-    let armed = fed.arm("gz-a-1", "catalog.serve", "fail")?;
-    fed.dev("restart", "gz-a-2")?;
-    fed.wait_status("gz-a-2", "a full disk named", |s| {
-        let warnings = s["warnings"].as_array().cloned().unwrap_or_default();
-        warnings.iter().any(|w| w["text"].as_str().is_some_and(|t| t.contains("no space is left")))
-    })?;
-    let held = fed.eport_at("gz-a-2", &["table", "get", "quays", "Q00007"])?;
-    ensure!(held.code == 5, "a version that is not here is answered: {held:?}");
-    drop(full);
-    let status = installed(fed, "quays")?;
-    let me = status["nodes"].as_array().context("nodes")?.iter().find(|n| n["node"] == "gz-a-2").cloned();
-    let me = me.context("gz-a-2")?;
-    let fetched = me["bytes_fetched"].as_u64().context("bytes")?;
-    ensure!(me["version"] == 6 && fetched > 0, "{status}");
-    ensure!(fetched * 10 < whole, "{fetched} bytes for a version with 1 % changed of {whole}");
-    ensure!(me["seconds"].as_f64() > Some(0.0), "{status}");
-    fed.wait_status("gz-a-2", "the peer with wrong bytes named", |s| {
-        let warnings = s["warnings"].as_array().cloned().unwrap_or_default();
-        warnings
-            .iter()
-            .any(|w| w["code"] == "EP4050" && w["text"].as_str().is_some_and(|t| t.contains("gz-a-1")))
-    })?;
-    drop(armed);
-    for version in 1..=6u32 {
-        // Every version is there, not only the newest: what was in force at any time can be asked for.
-        let v = version.to_string();
-        let diff = fed.eport_at("gz-a-2", &["table", "diff", "quays", &v, "6"])?.ok_json()?;
-        let changed = diff["changed"].as_array().context("changed")?.len();
-        ensure!(changed == if version == 6 { 0 } else { 100 }, "{version}: {changed}");
-    }
-    Ok(())
-}
-
-fn a_flipped_bit_is_found_and_healed_from_a_peer(fed: &Federation) -> Result<()> {
-    let files = objects_of(fed, "sz-a-1")?;
-    let largest = files.iter().max_by_key(|f| f.metadata().map_or(0, |m| m.len())).context("a segment")?;
-    let mut bytes = std::fs::read(largest)?;
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 0x08;
-    std::fs::write(largest, bytes)?;
-    let seen = fed.eport_at("sz-a-1", &["table", "verify", "quays"])?.ok_json()?;
-    ensure!(seen["damaged"].as_array().is_some_and(|d| d.len() == 1) && seen["whole"] == true, "{seen}");
-    let again = fed.eport_at("sz-a-1", &["table", "verify", "quays"])?.ok_json()?;
-    ensure!(again["damaged"] == json!([]) && again["whole"] == true, "{again}");
-    let row = fed.eport_at("sz-a-1", &["table", "get", "quays", "Q09999"])?.ok_json()?;
-    ensure!(row["fields"]["name"] == "quay 9999", "{row}");
-    Ok(())
-}
-
-fn a_clock_that_is_ahead_makes_nothing_effective_early_and_is_named(fed: &Federation) -> Result<()> {
-    let path = file(fed, "tides.csv", "code,name\nT1,low\n")?.to_string_lossy().into_owned();
-    let import = ["table", "import", &path, "--name", "tides", "--key", "code"];
-    fed.eport(&import)?.expect(0, "tides")?;
-    file(fed, "tides.csv", "code,name\nT1,high\n")?;
-    let at = time::OffsetDateTime::now_utc() + time::Duration::minutes(20);
-    let at = at.format(&time::format_description::well_known::Rfc3339)?;
-    fed.eport(&[&import[..], &["--force", "--effective", &at]].concat())?.expect(0, "tides of the future")?;
-    fed.shift_clock("gz-c-1", 30 * 60_000)?;
-    fed.wait_status("gz-a-1", "the clock of gz-c-1 named", |s| {
-        let warnings = s["warnings"].as_array().cloned().unwrap_or_default();
-        warnings
-            .iter()
-            .any(|w| w["code"] == "EP4054" && w["text"].as_str().is_some_and(|t| t.contains("gz-c-1")))
-    })?;
-    let early = fed.eport_at("gz-c-1", &["table", "get", "tides", "T1"])?.ok_json()?;
-    ensure!(early["fields"]["name"] == "low" && early["version"] == 1, "{early}");
-    fed.shift_clock("gz-c-1", 0)?;
-    // Taken back before its instant: as if it had never been.
-    let back = fed.eport(&["table", "retire", "tides", "2", "--reason", "wrong file"])?.ok_json()?;
-    ensure!(back["state"] == "withdrawn", "{back}");
-    let later =
-        fed.eport(&["table", "get", "tides", "T1", "--as-of", "2099-01-01T00:00:00+08:00"])?.ok_json()?;
-    ensure!(later["fields"]["name"] == "low", "{later}");
-    Ok(())
-}
-
-fn a_rollback_costs_nothing_and_a_retired_version_gives_its_disk_back(fed: &Federation) -> Result<()> {
-    let before = bytes_of(&objects_of(fed, "sz-a-1")?);
-    let back = fed.eport(&["table", "rollback", "quays", "1"])?.ok_json()?;
-    ensure!(back["version"] == 7 && back["published"] == true, "{back}");
-    let status = installed(fed, "quays")?;
-    ensure!(status["root"] == back["root"] && status["version"] == 7, "{status}");
-    ensure!(bytes_of(&objects_of(fed, "sz-a-1")?) <= before, "an old root again took space");
-    fed.eport(&["table", "retire", "quays", "7", "--reason", "test"])?;
-    for version in ["2", "3", "4", "5", "6"] {
-        let gone = fed.eport(&["table", "retire", "quays", version, "--reason", "test"])?.ok_json()?;
-        ensure!(gone["state"] == "retired", "{gone}");
-    }
-    wait_for("collected objects", Duration::from_secs(30), || {
-        let now = objects_of(fed, "sz-a-1").map(|f| bytes_of(&f)).map_err(|e| format!("{e:#}"))?;
-        if now < before { Ok(()) } else { Err(format!("{now} bytes of {before}")) }
-    })?;
-    let row = fed.eport_at("sz-a-1", &["table", "get", "quays", "Q00007"])?.ok_json()?;
-    ensure!(row["version"] == 7, "{row}");
-    Ok(())
-}
-
-fn a_bundle_carries_a_version_to_a_site_without_a_line(fed: &Federation) -> Result<()> {
-    for site in ["gz-a", "gz-c"] {
-        fed.eport(&["dev", "cut", "sz-a", site])?.expect(0, "cut")?;
-    }
-    let next = publish_quays(fed, 99)?;
-    ensure!(next["published"] == true && next["version"] == 8, "{next}");
-    let bundle = fed.scratch().join("quays.eptu").to_string_lossy().into_owned();
-    fed.eport(&["table", "bundle", "export", "quays", "--since", "7", "--out", &bundle])?.ok_json()?;
-    let size = std::fs::metadata(&bundle)?.len();
-    ensure!(size < 30_000, "a bundle of {size} bytes for 100 changed rows");
-    let mut bad = std::fs::read(&bundle)?;
-    let middle = bad.len() / 2;
-    bad[middle] ^= 1;
-    let damaged = file(fed, "damaged.eptu", bad)?.to_string_lossy().into_owned();
-    fed.eport_at("sz-a-1", &["table", "bundle", "import", &damaged])?.expect(1, "a damaged bundle")?;
-    let old = fed.eport_at("sz-a-1", &["table", "get", "quays", "Q00007"])?.ok_json()?;
-    ensure!(old["version"] == 7, "{old}");
-    let taken = fed.eport_at("sz-a-1", &["table", "bundle", "import", &bundle])?.ok_json()?;
-    ensure!(taken["items"][0]["version"] == 8 && taken["items"][0]["known"] == false, "{taken}");
-    let new = fed.eport_at("sz-a-1", &["table", "get", "quays", "Q00007"])?.ok_json()?;
-    ensure!(new["version"] == 8 && new["fields"]["mark"] != old["fields"]["mark"], "{new}");
-    fed.eport(&["dev", "heal"])?.expect(0, "heal")?;
-    let status = installed(fed, "quays")?;
-    let me = status["nodes"].as_array().context("nodes")?.iter().find(|n| n["node"] == "sz-a-1").cloned();
-    let me = me.context("sz-a-1")?;
-    ensure!(me["root"] == next["root"] && me["bytes_fetched"] == 0, "{status}");
-    Ok(())
 }
 
 fn file(fed: &Federation, name: &str, content: impl AsRef<[u8]>) -> Result<PathBuf> {
@@ -249,6 +57,9 @@ fn installed(fed: &Federation, table: &str) -> Result<Value> {
 }
 
 fn the_starter_set_is_everywhere_and_dates_choose_the_revision(fed: &Federation) -> Result<()> {
+    let dry = fed.eport(&["table", "import", "--starter", "--dry-run"])?.expect(0, "a dry run")?.json()?;
+    let sound = |i: &Value| i["problems"] == json!([]) && i["error"].is_null() && i["published"] == false;
+    ensure!(dry["items"].as_array().is_some_and(|i| i.len() >= 10 && i.iter().all(sound)), "{dry}");
     let set = fed.eport(&["table", "import", "--starter"])?.expect(0, "starter")?.json()?;
     let items = set["items"].as_array().context("items")?;
     ensure!(items.len() >= 10 && items.iter().all(|i| i["published"] == true), "{set}");
@@ -474,6 +285,18 @@ fn codes_in_use_are_not_dropped_unseen(fed: &Federation) -> Result<()> {
     let uses = refused["impact"].as_array().context("impact")?;
     let by = |kind: &str| uses.iter().any(|u| u["kind"] == kind && u["field"] == "port" && u["count"] == 1);
     ensure!(by("table") && by("document"), "{refused}");
+    // So is one that a rule of a pack names.
+    let modes = include_str!("../../../../node/tables/trade_modes.csv");
+    let without: String = modes.lines().filter(|l| !l.starts_with("0110")).flat_map(|l| [l, "\n"]).collect();
+    let without = file(fed, "trade_modes.csv", without)?.to_string_lossy().into_owned();
+    let refused =
+        fed.eport(&["table", "import", &without, "--dry-run"])?.expect(7, "a trade mode in use")?.json()?;
+    let named = refused["impact"].as_array().context("impact")?.iter().find(|u| u["kind"] == "pack").cloned();
+    let named = named.with_context(|| format!("{refused}"))?;
+    ensure!(
+        named["key"] == "0110" && named["user"].as_str().is_some_and(|u| u.starts_with("goods_declaration ")),
+        "{named}"
+    );
     let late = fed.eport_at("gz-c-1", &["table", "late", "ports"])?.ok_json()?;
     ensure!(
         late["items"] == json!([]) && late["platforms"].as_array().is_some_and(|p| !p.is_empty()),

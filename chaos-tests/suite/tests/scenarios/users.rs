@@ -1,6 +1,5 @@
 //! Users over real processes: separated administrators, sessions, delegations, lockout, the access log as evidence, a clock that
 //! was set back.
-// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 
 use anyhow::{Context, Result, ensure};
 use eport_authority::{Authority, Key, Validity};
@@ -19,6 +18,7 @@ const R: &str = "440300";
 const TRADER: &str = "91440300MA5SZXY00X";
 const AGENT: &str = "91440100MA5ABCD19J";
 const OTHER: &str = "91440100MA5OTHER00";
+const SHORT: &str = "91440100MA5SHORT00";
 const SOON: Duration = Duration::from_secs(20);
 
 #[test]
@@ -32,6 +32,16 @@ fn users_have_their_roles_sessions_and_delegations_and_what_they_did_is_provable
         the_access_log_is_read_by_auditors_alone_and_shows_every_change(fed)?;
         a_clock_that_was_set_back_administers_nothing(fed)
     });
+}
+
+/// An enterprise whose certificate ends soon.
+fn ends_in_half_an_hour(fed: &Federation, id: &str) -> Result<()> {
+    let authority = Authority::load(&fed.home().join("ca"), "440000").map_err(|e| anyhow::anyhow!("{e}"))?;
+    let now = OffsetDateTime::now_utc();
+    let validity = Validity { not_after: now + time::Duration::minutes(30), ..Validity::days(now, 1) };
+    let issued = authority.issue_enterprise(id, Key::Generate, Epoch::from_u64(1), validity);
+    let issued = issued.map_err(|e| anyhow::anyhow!("{e}"))?;
+    issued.save(&fed.home().join("operator"), id).map_err(|e| anyhow::anyhow!("{e}"))
 }
 
 /// Certificate and key of a person or an enterprise.
@@ -371,6 +381,8 @@ fn the_access_log_is_read_by_auditors_alone_and_shows_every_change(fed: &Federat
 
 fn a_clock_that_was_set_back_administers_nothing(fed: &Federation) -> Result<()> {
     let data = fed.node_dir(FAR).join("data");
+    ends_in_half_an_hour(fed, SHORT)?;
+    as_one(fed, SHORT, FAR, &["doc", "list", "-p", R])?.expect(0, "before the clock is set back")?;
     fed.dev("kill", FAR)?;
     // What the node has seen lies an hour ahead of what its clock will say.
     let seen = OffsetDateTime::now_utc().unix_timestamp() * 1_000 + 3_600_000;
@@ -385,6 +397,9 @@ fn a_clock_that_was_set_back_administers_nothing(fed: &Federation) -> Result<()>
     let warned = status["warnings"].as_array().context("warnings")?.iter().any(|w| w["code"] == "EP4167");
     ensure!(warned, "{}", status["warnings"]);
     as_one(fed, TRADER, FAR, &["doc", "list", "-p", R])?.ok_json()?;
+    // By the clock it still lives; by the time that the node has seen it ended half an hour ago.
+    let revived = as_one(fed, SHORT, FAR, &["doc", "list", "-p", R])?;
+    refused(revived, 6, "EP1205", "a certificate that a clock set back would revive")?;
     fed.dev("kill", FAR)?;
     let data_text = data.display().to_string();
     fed.eport(&["node", "clock", "accept", "--data", &data_text])?.ok_json()?;

@@ -1,5 +1,4 @@
 //! Encryption at rest and backups over real processes (security.md, threat 16).
-// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 
 mod scheduled;
 

@@ -1,5 +1,4 @@
 //! The matrix of damages: every kind under its word, at its exact line and column, and nothing half-applied.
-// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 #![allow(clippy::type_complexity, reason = "a failed test may panic; tables of cases are types")]
 
 use eport_codetables::*;

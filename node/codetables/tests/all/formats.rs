@@ -1,5 +1,4 @@
 //! One table of damages for every form of file (file, kind, line, column), and what mappings and rules make of a file.
-// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 #![allow(clippy::type_complexity, reason = "a failed test may panic; tables of cases are types")]
 
 use eport_codetables::*;
@@ -303,4 +302,57 @@ fn values_parents_days_and_references_are_judged_with_their_places() {
     let mut odd = options.clone();
     odd.rules.hierarchy = Some(Hierarchy { parent: Some("nowhere".into()), ..Hierarchy::default() });
     assert_eq!(problems(round.as_bytes(), &odd), [(Kind::BadRules, 1, 1)]);
+}
+
+#[test]
+fn control_characters_are_dropped_only_where_the_mapping_says_so_and_are_counted() {
+    let with_rule = |format: Format| {
+        let mut options = of(format);
+        let mapping = "key = [\"code\"]\n[[column]]\nname = \"code\"\n[[column]]\nname = \"name\"\ncontrol_characters = \"drop\"\n";
+        mapping::apply(mapping, &mut options).unwrap();
+        options
+    };
+    let sound: [(Format, Vec<u8>); 4] = [
+        (Format::Csv, b"code,name,kind\nA1,\"o\x7Fne\x01\",x\nA2,t\xC2\x85wo,y\n".to_vec()),
+        (Format::Tsv, b"code\tname\tkind\nA1\to\x7Fne\x01\tx\nA2\tt\xC2\x85wo\ty\n".to_vec()),
+        (
+            Format::Jsonl,
+            b"{\"code\":\"A1\",\"name\":\"o\x7Fne\\u0001\",\"kind\":\"x\"}\n{\"code\":\"A2\",\"name\":\"t\\u0085wo\",\"kind\":\"y\"}\n"
+                .to_vec(),
+        ),
+        (
+            Format::Xlsx,
+            sheet(&[
+                &["=code", "=name", "=kind"],
+                &["=A1", "=o\u{7F}ne\u{80}", "=x"],
+                &["=A2", "=t\u{85}wo", "=y"],
+            ]),
+        ),
+    ];
+    for (format, file) in sound {
+        let parsed = read(&file, &with_rule(format)).unwrap_or_else(|e| panic!("{format}: {e}"));
+        let note = parsed.notes.iter().find(|n| n.kind == NoteKind::DroppedControl).unwrap();
+        let line = if format == Format::Jsonl { 1 } else { 2 };
+        assert_eq!((note.count, note.line), (3, line), "{format}");
+        let table = parsed.content.open().unwrap();
+        let name = |code: &str| table.get_text(code).map(|r| r.field(1).to_owned());
+        assert_eq!((name("A1").as_deref(), name("A2").as_deref()), (Some("one"), Some("two")), "{format}");
+        assert!(!problems(&file, &of(format)).is_empty(), "{format}: without the rule");
+    }
+    let bad: [(Format, &[u8], (Kind, u64, u64)); 5] = [
+        // Another column, the key, the header, a NUL.
+        (Format::Csv, b"code,name,kind\nA1,o\x7Fne,x\x7F\n", (Kind::ControlCharacter, 2, 9)),
+        (Format::Csv, b"code,name\nA\x7F1,one\n", (Kind::ControlCharacter, 2, 1)),
+        (Format::Csv, b"code,name,ki\x7Fnd\nA1,one,x\n", (Kind::ControlCharacter, 1, 11)),
+        (Format::Csv, b"code,name\nA1,o\0ne\n", (Kind::Nul, 2, 5)),
+        (
+            Format::Jsonl,
+            b"{\"code\":\"A1\",\"name\":\"x\",\"kind\":\"\\u0007\"}\n",
+            (Kind::ControlCharacter, 1, 32),
+        ),
+    ];
+    for (format, file, wanted) in bad {
+        let found = problems(file, &with_rule(format));
+        assert_eq!(found, [wanted], "{:?}", String::from_utf8_lossy(file));
+    }
 }

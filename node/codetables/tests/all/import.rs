@@ -1,5 +1,4 @@
 //! Import, comparison with the version before, guard rail, lookup.
-// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 #![allow(clippy::type_complexity, reason = "a failed test may panic; tables of cases are types")]
 
 use bytes::Bytes;

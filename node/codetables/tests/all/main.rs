@@ -1,4 +1,5 @@
 //! Code tables by what they promise, part by part. One binary: each one links everything again.
+// Tests: an unwrap is an assertion, and they read the real clock.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod damage;

@@ -1,5 +1,4 @@
 //! Tables as they read at an instant: days of rows, hierarchy, search, differences in parts, change feed, uses of codes that go.
-// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 
 use eport_catalog::{Key, parse_instant};
 use eport_codetables::*;
@@ -315,4 +314,43 @@ fn rules_travel_in_the_schema_text_and_old_texts_read_as_before() {
     let key = ["code".to_owned()];
     let options = request.options(Some((&key, &old.rules))).unwrap();
     assert_eq!((options.delimiter, options.key.as_slice()), (b'\t', &key[..]));
+}
+
+/// Rows of two key columns, of which the second repeats, and no two alike when read as one text.
+fn places(rows: u32) -> Table {
+    let rows: String =
+        (0..rows).map(|n| format!("{},{},place number {n} of many\n", n / 7, n % 7 * 1_111)).collect();
+    let csv = format!("country,place,name\n{rows}");
+    read(csv.as_bytes(), &Options::with_key(["country", "place"])).unwrap().content.open().unwrap()
+}
+
+#[test]
+fn the_index_of_places_answers_as_halving_does_and_stays_within_twice_the_content() {
+    let indexed = places(9_000);
+    let alone = indexed.bytes_in_memory();
+    for n in 0..100 {
+        assert!(indexed.get_text(&format!("{n}|1111")).is_some(), "{n}");
+    }
+    let made = indexed.bytes_in_memory();
+    assert!(made >= alone + 8 * 9_000 && made <= 2 * indexed.content().len(), "{alone}, then {made}");
+    // Every key, keys that are none, and keys whose parts run into another.
+    let rows: BTreeMap<Key, BTreeMap<String, String>> =
+        indexed.iter().map(|r| (r.key(), r.to_map())).collect();
+    assert_eq!(rows.len(), 9_000);
+    for country in 0..1_400u32 {
+        for part in [0, 1_111, 2_222, 3_333, 4_444, 5_555, 6_666, 7_777, 111] {
+            let key = Key(vec![country.to_string(), part.to_string()]);
+            assert_eq!(indexed.get(&key).map(|r| r.to_map()).as_ref(), rows.get(&key), "{key}");
+        }
+    }
+    assert!(indexed.get(&Key(vec!["1".into()])).is_none() && indexed.get_text("11111").is_none());
+
+    // Rows too short for an index, and few rows, are halved for ever.
+    let short: String = (0..5_000).map(|n| format!("{n:04},\n")).collect();
+    for (csv, key) in [(format!("code,n\n{short}"), "4999"), ("code,n\nA,one\nB,two\n".to_owned(), "B")] {
+        let table = table(&csv);
+        let before = table.bytes_in_memory();
+        assert!((0..200).all(|_| table.contains(key)) && !table.contains("x"));
+        assert_eq!(table.bytes_in_memory(), before, "{key}");
+    }
 }

@@ -1,5 +1,4 @@
 //! Real files, larger than what is committed: read from the folder named by `EPORT_DATA_DIR`, skipped without it.
-// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 #![allow(clippy::type_complexity, reason = "a failed test may panic; tables of cases are types")]
 
 use bytes::Bytes;

@@ -1,9 +1,8 @@
 //! Many versions of real tables, looked at by date and held against another way of knowing: read from the folder named by
 //! `EPORT_DATA_DIR`, skipped without it.
-// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 
 use eport_catalog::{TableName, TableVersion, parse_instant};
-use eport_codetables::{Hierarchy, Options, Query, Reading, Rules, Shelf, difference};
+use eport_codetables::{Hierarchy, NoteKind, Options, Query, Reading, Rules, Shelf, difference, mapping};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -114,6 +113,32 @@ fn nine_editions_answer_for_every_day_and_differ_as_a_plain_comparison_says() {
     // One is the horses for breeding, the other all but those.
     let found = t.search(&Query::parse("改良种用 马").unwrap(), None, 9);
     assert_eq!(found.rows.iter().map(|r| r.first_key()).collect::<Vec<_>>(), ["01012100", "01012900"]);
+}
+
+#[test]
+fn the_english_editions_load_by_a_stated_rule_and_say_what_it_left_out() {
+    let Some(dir) = data("nine English editions") else { return };
+    let mapping = "key = [\"CODES\"]\n[[column]]\nname = \"CODES\"\n[[column]]\nname = \"DESCRIPTION\"\ncontrol_characters = \"drop\"\n";
+    let mut options = Options::with_key(["CODES"]);
+    let bare = options.clone();
+    mapping::apply(mapping, &mut options).unwrap();
+    for year in 2015..=2023u32 {
+        let file = unpacked(&dir, &format!("cn_hs8/en_hs8_{year}.csv.gz"));
+        let text = std::str::from_utf8(&file).unwrap();
+        let controls = text.chars().filter(|c| c.is_control() && !matches!(c, '\n' | '\r')).count() as u64;
+        assert_eq!(eport_codetables::read(&file, &bare).is_err(), controls > 0, "{year}: without the rule");
+        let parsed = eport_codetables::read(&file, &options).unwrap_or_else(|e| panic!("{year}: {e}"));
+        let note = parsed.notes.iter().find(|n| n.kind == NoteKind::DroppedControl);
+        assert_eq!(note.map_or(0, |n| n.count), controls, "{year}");
+        let table = parsed.content.open().unwrap();
+        // Another reader has the same rows, but for what was dropped.
+        let rows = plain(&file);
+        assert_eq!(table.len(), rows.len(), "{year}");
+        for (code, row) in rows {
+            let wanted: String = row[1].chars().filter(|c| !c.is_control() || *c == '\n').collect();
+            assert_eq!(table.get_text(&code).map(|r| r.field(1)), Some(wanted.as_str()), "{year} {code}");
+        }
+    }
 }
 
 #[test]

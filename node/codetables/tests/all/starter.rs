@@ -1,5 +1,4 @@
 //! The starter set that is built in: complete, importable without force, licensed, and right on given days.
-// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 #![allow(clippy::type_complexity, reason = "a failed test may panic; tables of cases are types")]
 
 use bytes::Bytes;

@@ -120,6 +120,14 @@ pub struct Ledger {
     pub unit: Option<String>,
     /// Only where this holds.
     pub when: Option<Expression>,
+    /// Of a grant: by how much a last batch may exceed what is left, as a fraction.
+    pub tolerance: Option<Expression>,
+    /// Of a grant: how many documents may use it.
+    pub uses: Option<Expression>,
+    /// Of a grant: the field of the enterprise it is granted to.
+    pub holder: Option<String>,
+    /// Of a grant: fields of its first and its last day.
+    pub valid: Option<[String; 2]>,
     /// The state that commits what was reserved.
     pub commit_on: Option<String>,
     /// The states that release it.
@@ -346,7 +354,7 @@ impl Compiler<'_, '_> {
         for spec in specs {
             let (span, spec) = (spec.span(), spec.into_inner());
             let Some(opened) = self.open(spec.each.as_ref()) else { continue };
-            for field in spec.account.iter().chain(&spec.unit) {
+            for field in spec.account.iter().chain(&spec.unit).chain(&spec.holder) {
                 self.field(field, &opened, &span);
             }
             for state in spec.commit_on.iter().chain(&spec.release_on) {
@@ -359,11 +367,35 @@ impl Compiler<'_, '_> {
                 self.problems.add(&span, ProblemCode::Rule, "what is reserved is committed on a state");
             }
             let when = spec.when.as_ref().and_then(|text| self.condition(text, &opened));
-            let Some(quantity) = self.expression(&spec.quantity, &opened) else { continue };
-            if !matches!(quantity.kind(), Kind::Number(_)) || quantity.optional() {
-                self.problems.add(&spec.quantity.span(), ProblemCode::Rule, "a quantity is a number");
+            let Some(quantity) = self.number(&spec.quantity, &opened, "a quantity is a number") else {
+                continue;
+            };
+            let terms = spec.tolerance.is_some()
+                || spec.uses.is_some()
+                || spec.valid.is_some()
+                || spec.holder.is_some();
+            if terms && spec.entry == LedgerEntry::Reserve {
+                self.problems.add(&span, ProblemCode::Rule, "only a grant has terms");
             }
+            for field in spec.valid.iter().flatten() {
+                let date = matches!(super::shape::at(self.body, field), Some(Shape::Value(Kind::Date)));
+                if self.field(field, &opened, &span) && !date {
+                    self.problems.add(
+                        &span,
+                        ProblemCode::Reference,
+                        format!("{field:?} is no date of the body"),
+                    );
+                }
+            }
+            let mut term = |text: &Option<Spanned<String>>| {
+                text.as_ref().and_then(|t| self.number(t, &opened, "a term is a number"))
+            };
+            let (tolerance, uses) = (term(&spec.tolerance), term(&spec.uses));
             out.push(Ledger {
+                tolerance,
+                uses,
+                valid: spec.valid,
+                holder: spec.holder,
                 name: spec.name,
                 entry: spec.entry,
                 scope: opened.scope,
@@ -376,6 +408,14 @@ impl Compiler<'_, '_> {
             });
         }
         out
+    }
+
+    fn number(&mut self, text: &Spanned<String>, opened: &Opened<'_>, needed: &str) -> Option<Expression> {
+        let expression = self.expression(text, opened)?;
+        if !matches!(expression.kind(), Kind::Number(_)) || expression.optional() {
+            self.problems.add(&text.span(), ProblemCode::Rule, needed);
+        }
+        Some(expression)
     }
 
     pub(super) fn statistics(&mut self, specs: Vec<Spanned<StatisticSpec>>) -> Vec<Statistic> {

@@ -75,7 +75,8 @@ impl DocumentType {
             "ledgers": self.ledgers.iter().map(|l| (format!("{}.{}", l.name, word(&l.entry)), json!({
                 "each": l.scope.lists.iter().map(|p| joined(p)).collect::<Vec<_>>().join("."), "account": l.account,
                 "quantity": l.quantity.text(), "unit": l.unit, "when": text(l.when.as_ref()),
-                "commit_on": l.commit_on, "release_on": l.release_on,
+                "commit_on": l.commit_on, "release_on": l.release_on, "tolerance": text(l.tolerance.as_ref()),
+                "uses": text(l.uses.as_ref()), "valid": l.valid, "holder": l.holder,
             }))).collect::<Map<_, _>>(),
             "statistics": self.statistics.iter().map(|s| (s.name.clone(), json!({
                 "title": title(&s.title), "measure": s.measure.text(), "by": s.by, "when": text(s.when.as_ref()),

@@ -6,6 +6,7 @@
 //! refused pack says where and why, all problems at once.
 
 mod build;
+mod codes;
 mod compare;
 mod declared;
 mod describe;
@@ -20,6 +21,7 @@ mod shelf;
 mod spec;
 mod states;
 
+pub use codes::NamedCode;
 pub use compare::{Difference, compare, numbered};
 pub use declared::{
     CheckPoint, CrossCheck, Ledger, LedgerEntry, Mask, Milestone, Recipient, Relation, Role, Sharing,

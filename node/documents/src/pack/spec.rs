@@ -219,6 +219,14 @@ pub(crate) struct LedgerSpec {
     pub(crate) quantity: Spanned<String>,
     pub(crate) unit: Option<String>,
     pub(crate) when: Option<Spanned<String>>,
+    /// Of a grant: by how much a last batch may exceed what is left, as a fraction.
+    pub(crate) tolerance: Option<Spanned<String>>,
+    /// Of a grant: how many documents may use it.
+    pub(crate) uses: Option<Spanned<String>>,
+    /// Of a grant: the field of the enterprise it is granted to.
+    pub(crate) holder: Option<String>,
+    /// Of a grant: fields of its first and its last day.
+    pub(crate) valid: Option<[String; 2]>,
     /// The state that commits what was reserved.
     pub(crate) commit_on: Option<String>,
     /// The states that release it.

@@ -1,5 +1,4 @@
 //! Every pack's examples are judged as its folder says.
-// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 
 use eport_documents::Packs;
 use eport_documents::example::{ExampleTables, Folder, run};

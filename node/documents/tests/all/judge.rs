@@ -1,5 +1,4 @@
 //! What a judgement promises beyond the examples: identity of content, versions used, limits.
-// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 
 use eport_documents::{Document, InForce, Lookup, Packs, Refusal, TableRow, TableVersion, Tables};
 use eport_model::{Coded, Digest, Timestamp, codes};

@@ -283,3 +283,18 @@ fn a_version_number_says_whether_what_was_right_may_be_refused() {
     assert!(numbered(&old, &read("2.0.0", narrower.0, narrower.1)).is_ok());
     assert!(numbered(&old, &read("0.9.0", wider.0, wider.1)).is_err(), "versions rise");
 }
+
+#[test]
+fn a_document_type_tells_which_codes_of_a_table_it_names_itself() {
+    let packs = Packs::builtin().unwrap();
+    let declaration = packs.types().find(|t| &*t.doc_type == "goods_declaration").unwrap();
+    let of = |table: &str| declaration.codes_of(&|name| name == table);
+    // A set that a condition on a field of that table names, and nothing from conditions on other fields.
+    let modes = of("trade_modes");
+    let wanted =
+        |c: &eport_documents::pack::NamedCode| c.code == "0110" && c.place == "required_if duty_nature";
+    assert!(modes.iter().any(wanted), "{modes:?}");
+    assert!(modes.iter().all(|c| c.code != "ADVANCE" && c.code != "I"), "{modes:?}");
+    // The same text beside a field of another table says nothing of this one.
+    assert!(of("currencies").iter().all(|c| c.code != "0110") && of("no_such_table").is_empty());
+}

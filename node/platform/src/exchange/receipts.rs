@@ -10,9 +10,11 @@ use crate::rows::{self as documents, DocumentRow};
 use crate::{Error, read};
 use bytes::Bytes;
 use eport_api_types::{Failure, Receipt as ReceiptItem, rfc3339};
+use eport_documents::State;
 use eport_envelope::Part as Sealed;
 use eport_exchange::{Dispatch, Kind, Receipt, ReceiptKind, Recipient, judge, message_id};
-use eport_model::{Digest, Draft, Durability, Position, RecordKind, codes};
+use eport_expression::local_date;
+use eport_model::{Digest, Draft, Durability, Effect, Position, RecordKind, codes};
 use std::collections::BTreeSet;
 
 /// Receipts of a document that are listed.
@@ -235,7 +237,20 @@ impl Platform {
         if verdict.dispatch != dispatch {
             overlay.put(place, rows::encode(&verdict.dispatch));
         }
+        // What an account has refused, no agency accepts.
+        let refused = self.document_accounts(&doc_id)?.is_some_and(|a| a.refuses(row.doc_version));
+        let state = if refused { State::Rejected } else { state };
         put_state(overlay, &doc_id, &row, state);
+        if let Some(stage) =
+            verdict.dispatch.stage.as_ref().filter(|_| verdict.dispatch.stage != dispatch.stage)
+        {
+            let day = local_date(now.time, kind.pack.utc_offset_minutes);
+            for effect in self.follow_state(&doc_id, stage, now.hint, (day, now.time), &receipt.agency)? {
+                if let Effect::Put { key, value } = effect {
+                    overlay.put(key, value);
+                }
+            }
+        }
         self.keep_receipt(overlay, receipt, request, (verdict.applied, verdict.note), now)?;
         overlay.put(rows::receipt_of(&doc_id, now.time, self.exchange_count()), key);
         let alert = rows::alert(&doc_id, &receipt.agency);

@@ -1,5 +1,4 @@
 //! The ledger of the platform's CAs: intent before signature, record before answer, nothing across epochs.
-// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 
 use crate::support;
 
@@ -88,4 +87,37 @@ async fn nothing_is_recorded_under_another_epoch_or_without_the_backups() {
         .await
         .unwrap_err();
     assert_eq!(blocked.code(), codes::WRITE_BLOCKED);
+}
+
+#[tokio::test]
+async fn many_are_intended_and_recorded_together_and_each_stands_for_itself() {
+    let h = start(config());
+    let serials: Vec<String> = (1..=9).map(|n| format!("0{n}")).collect();
+    let key = |s: &str| Some(Digest::of(s.as_bytes()));
+    let of = |state| serials.iter().map(move |s| row(s, 1, state));
+    let intents: Vec<_> = of(CertificateState::Intent)
+        .map(|r| (r.clone(), Grant { key: key(&r.serial), ..Grant::default() }))
+        .collect();
+    h.platform.record_intents(&intents).await.unwrap();
+    assert_eq!(h.platform.open_intents(20).unwrap().len(), 9);
+    let again = h.platform.record_intents(&intents[3..4]).await;
+    assert!(matches!(again, Err(LedgerError::Known(_))), "a serial is used once");
+    let mut issued: Vec<_> = of(CertificateState::Issued).collect();
+    issued[4].tbs = Digest::of(b"other");
+    let all: Vec<&CertificateRow> = issued.iter().collect();
+    assert!(
+        matches!(h.platform.record_all_issued(&all).await, Err(LedgerError::Known(_))),
+        "one was never intended"
+    );
+    assert_eq!(h.platform.open_intents(20).unwrap().len(), 9, "and none of them is recorded");
+    h.platform.record_all_issued(&all[..4]).await.unwrap();
+    let open: Vec<String> = h.platform.open_intents(20).unwrap().into_iter().map(|r| r.serial).collect();
+    assert_eq!(open, ["05", "06", "07", "08", "09"]);
+    let kinds: Vec<RecordKind> = h.log.journal().records.iter().map(|r| r.header.kind.clone()).collect();
+    assert_eq!(kinds.len(), 13, "a record for each, as without the batch");
+    assert_eq!(h.platform.certificate_of_key(&Digest::of(b"02")).unwrap().unwrap().serial, "02");
+    h.platform.record_intents(&[]).await.unwrap();
+    h.log.role(primary(2));
+    let late = h.platform.record_all_issued(&all[5..]).await.unwrap_err();
+    assert_eq!(late.code(), codes::FENCED, "another epoch");
 }

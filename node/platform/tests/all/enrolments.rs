@@ -1,5 +1,4 @@
 //! Enrolment in the journal: a token is used once, by whoever comes first, also under another primary.
-// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 
 use crate::support;
 

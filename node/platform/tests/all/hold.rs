@@ -1,5 +1,4 @@
 //! Switchovers and openings: requests wait a bounded time, then go on, go elsewhere, or come back.
-// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 
 use crate::support;
 

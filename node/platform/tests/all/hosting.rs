@@ -1,5 +1,4 @@
 //! Hosted platforms: the least durability of answers, the quota of disk, the count of requests served.
-// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 
 use crate::support;
 

@@ -1,6 +1,8 @@
 //! The platform by what it promises, part by part. One binary: each one links everything again.
+// Tests: an unwrap is an assertion, and they read the real clock.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
+mod accounts;
 mod certificates;
 mod custody;
 mod encryption;

@@ -1,5 +1,4 @@
 //! Documents are judged by the packs in force at their record's time, whatever they were judged by when they came.
-// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 
 use crate::support;
 

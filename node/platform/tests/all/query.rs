@@ -1,5 +1,4 @@
 //! Queries, counts, pages, receipts, events.
-// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 
 use crate::support;
 

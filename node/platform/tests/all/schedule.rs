@@ -1,6 +1,5 @@
 //! Random schedules of submissions, commits, lost roles and aborted switchovers. What was answered as stored is there; nothing is there
 //! twice; no number is given twice; a key names one content for ever.
-// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 
 use crate::support;
 

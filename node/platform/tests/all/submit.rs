@@ -1,5 +1,4 @@
 //! Submissions: stored once, answered alike for ever, decided in journal order.
-// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 
 use crate::support;
 

@@ -2,6 +2,7 @@
 
 use super::custody::{self, ExportArgs, SealArgs, UnlockArgs};
 use super::enrol::{self, TokenArgs};
+use super::outside::{self, OutsideArgs};
 use super::rotate::{self, AddArgs, RotateArgs};
 use crate::args::Global;
 use crate::connect;
@@ -45,8 +46,10 @@ pub enum CaCommand {
     Status,
     /// Replace a root or an issuing CA, step by step
     Rotate(RotateArgs),
-    /// Register the issuing CA of a platform that has none of its purpose
+    /// Register the issuing CA of a platform that has none of its purpose, or a CA outside the federation
     Add(AddArgs),
+    /// CAs outside the federation: challenge, revocation lists, removal
+    Outside(OutsideArgs),
     /// Make the key of an issuing CA on its own node, and the request that travels to the ceremony
     Request {
         /// File for the key, mode 0600; it stays here
@@ -208,6 +211,7 @@ pub async fn run(args: CaArgs, global: &Global, out: Out) -> Result<(), Error> {
         CaCommand::Status => rotate::ca_status(&connect::client(global)?, out).await,
         CaCommand::Rotate(args) => rotate::rotate(&connect::client(global)?, &args, out).await,
         CaCommand::Add(args) => rotate::add(&connect::client(global)?, &args, out).await,
+        CaCommand::Outside(args) => outside::run(args, global, out).await,
         CaCommand::Ceremony(args) => run_ceremony(args.command, out),
         CaCommand::Request { key_out, request_out, passphrase_file } => {
             request(&key_out, &request_out, passphrase_file.as_deref(), out)
@@ -232,6 +236,13 @@ fn now() -> OffsetDateTime {
 }
 
 fn run_ceremony(command: CeremonyCommand, out: Out) -> Result<(), Error> {
+    let guard = eport_authority::guard_memory();
+    for why in [guard.locked, guard.undumped].into_iter().filter_map(Result::err) {
+        out.say(
+            format!("note: the root's key may leave memory: {why}; use a machine without swap"),
+            format!("注意：根密钥可能离开内存：{why}；请使用无交换分区的机器"),
+        );
+    }
     match command {
         CeremonyCommand::Begin(paper) => {
             let (config, requests) = paper.read()?;

@@ -1,7 +1,9 @@
 //! `eport cert`: certificates of the federation's CAs.
 
 use super::enrol::{self, RenewArgs, TokenArgs};
+use super::issue_all::IssueAllArgs;
 use crate::args::Global;
+use crate::commands::cert_directory::DirectoryOptions;
 use crate::connect;
 use crate::error::Error;
 use crate::files::{read_input, write_new};
@@ -29,6 +31,8 @@ pub struct CertArgs {
 pub enum CertCommand {
     /// Issue a certificate at the primary of the CA's platform
     Issue(IssueArgs),
+    /// Issue many certificates from requests of keys made elsewhere, 256 at a time
+    IssueAll(IssueAllArgs),
     /// List the certificates of a platform's CAs, or of one subject at every platform
     List {
         /// The platform; default every platform
@@ -37,6 +41,15 @@ pub enum CertCommand {
         /// Only this subject's: one subject may have many certificates
         #[arg(long, value_name = "PATH")]
         subject: Option<String>,
+    },
+    /// Publish the directory of a platform's certificates as a version of its table `certificates`
+    Publish {
+        /// The platform
+        #[arg(long, value_name = "REGION")]
+        platform: RegionCode,
+        /// When and how
+        #[command(flatten)]
+        options: DirectoryOptions,
     },
     /// Show one certificate with its chain
     Show {
@@ -179,6 +192,7 @@ pub async fn run(args: CertArgs, global: &Global, out: Out) -> Result<(), Error>
     let client = connect::client(global)?;
     match args.command {
         CertCommand::Issue(args) => issue(&client, &args, out).await,
+        CertCommand::IssueAll(args) => super::issue_all::run(&client, &args, out).await,
         CertCommand::List { platform, subject } => {
             let items = list(&client, platform, subject.as_deref()).await?;
             out.items(&items, || {
@@ -190,6 +204,9 @@ pub async fn run(args: CertArgs, global: &Global, out: Out) -> Result<(), Error>
                 table
             });
             Ok(())
+        }
+        CertCommand::Publish { platform, options } => {
+            super::cert_directory::publish(&client, platform, &options, out).await
         }
         CertCommand::Show { serial, platform } => {
             let found = find(&client, platform, &serial).await?;

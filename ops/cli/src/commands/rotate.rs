@@ -1,5 +1,6 @@
 //! `eport ca rotate`, `eport ca add`, `eport ca status`, `eport trust show`: whom the federation trusts, and how that changes.
 
+use super::outside::{self, Registration};
 use crate::args::Global;
 use crate::connect::{self, Access};
 use crate::error::Error;
@@ -11,7 +12,7 @@ use eport_api_types::{IssuerRequest, RotationMaterial, RotationRequest, TrustCa,
 use eport_authority::ceremony::{Folder, Pieces};
 use eport_authority::{certificate_of_pem, certificate_pem};
 use eport_client::{Client, Method};
-use eport_model::{Code, Epoch, NodeId, Timestamp, codes};
+use eport_model::{Code, Epoch, NodeId, Timestamp, TrustDomain, codes};
 use eport_registry::{Material, RotationStep, statement};
 use eport_tls::{Offer, TrustBundle, adopt};
 use serde_json::{Value, json};
@@ -69,8 +70,22 @@ pub enum Step {
 #[derive(Args, Debug)]
 pub struct AddArgs {
     /// Certificate of the issuing CA, PEM, from ca ceremony open
-    #[arg(long, value_name = "FILE")]
-    pub certificate: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "outside")]
+    pub certificate: Option<PathBuf>,
+    /// Certificate of a CA outside the federation, PEM: an agency's own or that of traders
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["certificate", "since_epoch"],
+        requires_all = ["challenge", "proof"]
+    )]
+    pub outside: Option<PathBuf>,
+    /// Its challenge, from ca outside challenge
+    #[arg(long, value_name = "FILE", requires = "outside")]
+    pub challenge: Option<PathBuf>,
+    /// The signature of its key under the challenge, DER
+    #[arg(long, value_name = "FILE", requires = "outside")]
+    pub proof: Option<PathBuf>,
     /// It issues from this epoch of its platform on; default at once
     #[arg(long, value_name = "EPOCH", default_value_t = 0)]
     pub since_epoch: u64,
@@ -194,10 +209,15 @@ fn of_pieces(p: &Pieces) -> (RotationStep, RotationMaterial) {
 
 /// Adds an issuing CA.
 pub async fn add(client: &Client, args: &AddArgs, out: Out) -> Result<(), Error> {
+    if let (Some(certificate), Some(challenge), Some(proof)) = (&args.outside, &args.challenge, &args.proof) {
+        return outside::add(client, &Registration { certificate, challenge, proof }, out).await;
+    }
+    let file =
+        args.certificate.as_deref().ok_or_else(|| Error::usage("--certificate or --outside is needed"))?;
     let now = status(client).await?;
-    let der = certificate(&args.certificate)?;
+    let der = certificate(file)?;
     let facts = eport_signature::ca_facts(&der)
-        .map_err(|e| Error::coded(codes::TRUST_MATERIAL, format!("{}: {e}", args.certificate.display())))?;
+        .map_err(|e| Error::coded(codes::TRUST_MATERIAL, format!("{}: {e}", file.display())))?;
     out.progress(format!("{}  {}", facts.name, facts.key_id));
     out.confirm(("let this CA issue?", "允许该 CA 签发？"))?;
     let since = Epoch::from_u64(args.since_epoch);
@@ -245,14 +265,18 @@ pub async fn trust(args: TrustArgs, global: &Global, out: Out) -> Result<(), Err
     Ok(())
 }
 
-/// Writes the bundle of the federation, when each of its roots is known here or signed by one that is.
-async fn fetch(client: &Client, access: &Access, file: &Path) -> Result<(), Error> {
+/// The trust domain that the bundle in use names.
+pub fn domain_of(access: &Access) -> Result<TrustDomain, Error> {
     let failed = |e: eport_tls::Error| Error::coded(Code(e.code()), e.to_string());
     let certificates = TrustBundle::certificates(&access.ca).map_err(failed)?;
     let domain = certificates.iter().find_map(|der| Some(eport_signature::ca_facts(der).ok()?.uri?.0));
-    let domain =
-        domain.ok_or_else(|| Error::key(format!("{} names no trust domain", access.ca.display())))?;
-    let known = TrustBundle::from_file(&access.ca, domain).map_err(failed)?;
+    domain.ok_or_else(|| Error::key(format!("{} names no trust domain", access.ca.display())))
+}
+
+/// Writes the bundle of the federation, when each of its roots is known here or signed by one that is.
+async fn fetch(client: &Client, access: &Access, file: &Path) -> Result<(), Error> {
+    let failed = |e: eport_tls::Error| Error::coded(Code(e.code()), e.to_string());
+    let known = TrustBundle::from_file(&access.ca, domain_of(access)?).map_err(failed)?;
     let bytes = client.download("/v1/trust-bundle").await?;
     let offer = Offer::from_pem(&bytes).map_err(failed)?;
     let next = adopt(&known, &offer).map_err(failed)?;
@@ -277,7 +301,7 @@ fn bundle_text(trust: &TrustStatus) -> String {
     for ca in trust.roots.iter().chain(&trust.issuing) {
         table.row(row(ca));
     }
-    format!("bundle {}\n{}", trust.version, table.render())
+    format!("bundle {}\n{}{}", trust.version, table.render(), outside::text(trust))
 }
 
 fn row(ca: &TrustCa) -> [String; 8] {
@@ -315,7 +339,8 @@ fn rotation_text(trust: &TrustStatus) -> String {
     table.render()
 }
 
-fn certificate(path: &Path) -> Result<Vec<u8>, Error> {
+/// Reads the first certificate of a PEM file, DER.
+pub fn certificate(path: &Path) -> Result<Vec<u8>, Error> {
     let len = std::fs::metadata(path).map_err(Error::file(path))?.len();
     if len > PEM_LEN_MAX {
         return Err(Error::coded(codes::FILE_UNUSABLE, format!("{} is too large", path.display())));

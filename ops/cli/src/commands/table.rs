@@ -1,21 +1,16 @@
 //! `eport table`: import and read code tables.
 
 use crate::args::Global;
-use crate::commands::{publish, table_read};
+use crate::commands::table_import::{ImportArgs, import_file, import_starter};
+use crate::commands::table_read;
 use crate::connect;
 use crate::error::Error;
-use crate::exit;
 use crate::output::{Out, cell};
-use crate::starter;
 use crate::table::Table;
 use clap::{Args, Subcommand};
-use eport_client::{Client, TableFile, path_segment};
-use eport_codetables::mapping::MAPPING_LEN_MAX;
-use eport_codetables::{Limits, Request};
-use eport_model::RegionCode;
-use eport_model::codes::{TABLE_IMPORT_REFUSED, TABLE_MAPPING};
+use eport_client::{Client, path_segment};
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Arguments of `eport table`.
 #[derive(Args, Debug)]
@@ -147,50 +142,6 @@ pub enum TableCommand {
     Life(super::table_life::LifeCommand),
 }
 
-/// Arguments of `eport table import`.
-#[derive(Args, Debug)]
-pub struct ImportArgs {
-    /// File to import: CSV, TSV, XLSX or JSON lines
-    #[arg(required_unless_present = "starter", conflicts_with = "starter")]
-    pub file: Option<PathBuf>,
-    /// Import the tables that come with this program
-    #[arg(long)]
-    pub starter: bool,
-    /// Name of the table; default the file's name
-    #[arg(long, value_name = "NAME")]
-    pub name: Option<String>,
-    /// Owner of the table; default the province
-    #[arg(long, value_name = "REGION")]
-    pub owner: Option<RegionCode>,
-    /// Columns that make the key; default those of the mapping or of the version before
-    #[arg(long, value_name = "COL[,COL]", value_delimiter = ',')]
-    pub key: Vec<String>,
-    /// Encoding of the file: utf-8, gb18030 or windows-1252; default utf-8
-    #[arg(long, value_name = "ENCODING")]
-    pub encoding: Option<String>,
-    /// Form of the file: csv, tsv, xlsx or jsonl; default by its name
-    #[arg(long, value_name = "FORMAT")]
-    pub format: Option<String>,
-    /// Sheet of a workbook; default the first
-    #[arg(long, value_name = "NAME")]
-    pub sheet: Option<String>,
-    /// Mapping file: which column is which, and the rules of the table
-    #[arg(long, value_name = "FILE")]
-    pub mapping: Option<PathBuf>,
-    /// Rows that repeat a key with other values: refuse, first or last
-    #[arg(long, value_name = "RULE")]
-    pub repeats: Option<String>,
-    /// When the version takes effect, RFC 3339; default at once plus the federation's lead
-    #[arg(long, value_name = "TIME")]
-    pub effective: Option<String>,
-    /// Publish although the version drops or changes many rows
-    #[arg(long)]
-    pub force: bool,
-    /// Read, check and compare only
-    #[arg(long)]
-    pub dry_run: bool,
-}
-
 /// Runs the group.
 pub async fn run(args: TableArgs, global: &Global, out: Out) -> Result<(), Error> {
     let client = connect::client(global)?;
@@ -234,143 +185,6 @@ pub(super) fn path(name: &str) -> String {
 
 pub(super) fn as_of_query(as_of: Option<String>) -> Vec<(&'static str, String)> {
     as_of.map(|t| ("as_of", t)).into_iter().collect()
-}
-
-async fn import_file(client: &Client, args: &ImportArgs, out: Out) -> Result<(), Error> {
-    let Some(file) = &args.file else { return Err(Error::usage("a file is needed")) };
-    let content = bounded(file, Limits::default().bytes)?;
-    let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let name = args.name.clone().unwrap_or(stem);
-    let table = args.owner.map_or_else(|| name.clone(), |owner| format!("{owner}/{name}"));
-    let file_name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let options = options(args, &file_name)?;
-    let upload = TableFile { file_name, content: content.into(), options };
-    let answer = publish::import(client, &table, upload).await?;
-    out.result(&answer, || import_text(&answer, out));
-    refused(&answer)
-}
-
-/// Reads a file that may have so many bytes; a larger one is refused before it takes memory.
-fn bounded(file: &Path, max: u64) -> Result<Vec<u8>, Error> {
-    let len = std::fs::metadata(file).map_err(Error::file(file))?.len();
-    if len > max {
-        let detail = format!("{} has {len} bytes; {max} are allowed", file.display());
-        return Err(Error::coded(TABLE_IMPORT_REFUSED, detail));
-    }
-    std::fs::read(file).map_err(Error::file(file))
-}
-
-fn options(args: &ImportArgs, file_name: &str) -> Result<Value, Error> {
-    let bad = |detail: String| Error::usage(detail);
-    let repeats = args.repeats.as_ref().map(|r| serde_json::from_value(json!(r))).transpose();
-    let mapping = match &args.mapping {
-        Some(file) => {
-            let bytes = bounded(file, MAPPING_LEN_MAX as u64)?;
-            Some(String::from_utf8(bytes).map_err(|e| bad(format!("{}: {e}", file.display())))?)
-        }
-        None => None,
-    };
-    let mut request = Request {
-        key: args.key.clone(),
-        encoding: args.encoding.clone(),
-        format: args.format.clone(),
-        sheet: args.sheet.clone(),
-        repeats: repeats.map_err(|_| bad("--repeats: refuse, first or last".to_owned()))?,
-        mapping,
-        ..Request::default()
-    };
-    request.name_format(file_name);
-    // What is wrong with it is said before anything is sent.
-    request.options(None).map_err(|e| Error::coded(TABLE_MAPPING, e.to_string()))?;
-    let mut options = serde_json::to_value(request).map_err(|e| bad(e.to_string()))?;
-    (options["force"], options["dry_run"]) = (args.force.into(), args.dry_run.into());
-    if let Some(effective) = &args.effective {
-        options["effective"] = effective.clone().into();
-    }
-    Ok(options)
-}
-
-/// The error of a refused import: its result is printed already, the exit code follows the refusal.
-fn refused(answer: &Value) -> Result<(), Error> {
-    let Some(code) = answer.get("error").and_then(Value::as_str) else { return Ok(()) };
-    let known = code.parse::<eport_model::Code>().ok().and_then(|c| c.info());
-    Err(Error::Exit(known.map_or(exit::FAILED, |i| i.exit)))
-}
-
-async fn import_starter(client: &Client, args: &ImportArgs, out: Out) -> Result<(), Error> {
-    let mut items = Vec::new();
-    for t in starter::tables()? {
-        out.say(format!("importing {}", t.name), format!("导入 {}", t.name));
-        items.push(publish::import(client, &t.table(), t.upload(args.dry_run, args.force)).await?);
-    }
-    out.items(&items, || {
-        let mut table = Table::new([
-            "table",
-            ">version",
-            ">rows",
-            ">added",
-            ">changed",
-            ">removed",
-            "published",
-            "effective",
-        ]);
-        for a in &items {
-            table.row(
-                ["name", "version", "rows", "added", "changed", "removed", "published", "effective"]
-                    .map(|k| cell(a, k)),
-            );
-        }
-        table
-    });
-    items.iter().try_for_each(refused)
-}
-
-/// What an import did, with every problem by line and column.
-fn import_text(a: &Value, out: Out) -> String {
-    let head = out.lang.pick((
-        format!(
-            "{} version {}: {} rows, {} added, {} changed, {} removed, {} unchanged, {} duplicates ignored\n",
-            cell(a, "name"),
-            cell(a, "version"),
-            cell(a, "rows"),
-            cell(a, "added"),
-            cell(a, "changed"),
-            cell(a, "removed"),
-            cell(a, "unchanged"),
-            cell(a, "duplicates_ignored")
-        ),
-        format!(
-            "{} 版本 {}：{} 行，新增 {}，修改 {}，删除 {}，不变 {}，忽略重复 {}\n",
-            cell(a, "name"),
-            cell(a, "version"),
-            cell(a, "rows"),
-            cell(a, "added"),
-            cell(a, "changed"),
-            cell(a, "removed"),
-            cell(a, "unchanged"),
-            cell(a, "duplicates_ignored")
-        ),
-    ));
-    let mut table = Table::new([">line", ">column", "kind", "detail"]);
-    for p in a.get("problems").and_then(Value::as_array).into_iter().flatten() {
-        table.row(["line", "column", "kind", "detail"].map(|k| cell(p, k)));
-    }
-    let mut problems = if table.is_empty() { String::new() } else { table.render() };
-    if a["dry_run"] == true || a["published"] == false {
-        problems.push_str(&diff_text(&a["difference"]));
-    }
-    problems.push_str(&table_read::uses_text(&a["impact"], out));
-    let end = match (a.get("published"), a.get("error").and_then(Value::as_str)) {
-        (Some(Value::Bool(true)), _) => {
-            let at = cell(a, "effective");
-            out.lang.pick((format!("published, in force from {at}\n"), format!("已发布，自 {at} 起生效\n")))
-        }
-        (_, Some(code)) => {
-            out.lang.pick((format!("not published ({code})\n"), format!("未发布（{code}）\n")))
-        }
-        _ => out.lang.pick(("not published (dry run)\n", "未发布（试运行）\n")).to_owned(),
-    };
-    head + &problems + &end
 }
 
 async fn show(client: &Client, name: &str, as_of: Option<String>, rows: u32, out: Out) -> Result<(), Error> {
@@ -438,7 +252,7 @@ async fn diff(client: &Client, name: &str, from: u64, to: u64, out: Out) -> Resu
 }
 
 /// A difference in the usual marks: `+` added, `-` removed, `~` changed.
-fn diff_text(answer: &Value) -> String {
+pub(super) fn diff_text(answer: &Value) -> String {
     let mut text = String::new();
     for (name, mark) in [("added", '+'), ("removed", '-')] {
         for key in answer[name].as_array().into_iter().flatten().filter_map(Value::as_str) {
@@ -457,23 +271,6 @@ fn diff_text(answer: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lang::Lang;
-
-    #[test]
-    fn a_refused_import_lists_every_problem_by_line_and_column_and_exits_1() {
-        let answer = json!({"name": "440000/ports", "version": 3, "rows": 0, "added": 0, "removed": 0, "changed": 0,
-            "unchanged": 0, "duplicates_ignored": 0, "published": false, "error": "EP4001",
-            "problems": [{"line": 7, "column": 2, "kind": "key_empty", "detail": "the key is empty"}]});
-        let text = import_text(&answer, Out { json: false, lang: Lang::En, yes: false });
-        assert!(
-            text.contains("   7       2  key_empty  the key is empty\n")
-                && text.contains("not published (EP4001)"),
-            "{text}"
-        );
-        assert_eq!(refused(&answer).unwrap_err().exit(), 1);
-        assert_eq!(refused(&json!({"error": "EP4003"})).unwrap_err().exit(), 7);
-        assert!(refused(&json!({"published": true})).is_ok());
-    }
 
     #[test]
     fn a_difference_shows_old_and_new_value_of_every_changed_field() {

@@ -242,7 +242,13 @@ pub async fn status(client: &Client, name: &str, out: Out) -> Result<(), Error> 
                 cell(n, "seconds"),
             ]);
         }
-        format!("{} version {}\n{}", cell(&answer, "name"), cell(&answer, "version"), table.render())
+        let mut drafts = Table::new([">draft", "root", "by", "since", ">nodes"]);
+        for d in answer["drafts"].as_array().into_iter().flatten() {
+            let root: String = cell(d, "root").chars().take(12).collect();
+            drafts.row([cell(d, "version"), root, cell(d, "by"), cell(d, "since"), cell(d, "staged")]);
+        }
+        let drafts = if drafts.is_empty() { String::new() } else { drafts.render() };
+        format!("{} version {}\n{}{drafts}", cell(&answer, "name"), cell(&answer, "version"), table.render())
     });
     Ok(())
 }

@@ -6,7 +6,7 @@ use crate::drill::{authority, moving, rotation, run::Wish};
 use crate::error::Error;
 use crate::load::documents::Generator;
 use crate::output::Out;
-use eport_api_types::{DrillItem, FederationStatus};
+use eport_api_types::{DrillItem, Failure, FederationStatus};
 use eport_client::{Client, Repeat};
 use eport_drill::{Action, CustodyFacts, Facts, Plan, Script, plan};
 use eport_model::RegionCode;
@@ -81,5 +81,12 @@ async fn refused(client: &Client, region: RegionCode) -> Option<String> {
     let document = Generator::new("DRILL-CHECK").document(1);
     let path = format!("/v1/platforms/{region}/documents:check");
     let judged = client.post::<Value>(&path, &document, Repeat::Safe).await;
-    judged.err().map(|e| format!("{region}: {e}"))
+    judged.err().map(|e| {
+        // The first broken rule says what to do; how many there are does not.
+        let failures = e.problem().and_then(|p| p.more.get("failures")).cloned();
+        let failures: Vec<Failure> =
+            failures.and_then(|f| serde_json::from_value(f).ok()).unwrap_or_default();
+        let first = failures.first().map(|f| format!("; {} at {}: {}", f.code, f.path, f.detail));
+        format!("{region}: {e}{}", first.unwrap_or_default())
+    })
 }

@@ -1,17 +1,15 @@
 //! What a node remembers of its fetches: bytes and seconds, what is under way, who gave wrong bytes, what a person should see.
 //!
-//! Always holds: every list is bounded; a peer that gave wrong bytes for a catalog is not asked for it again before
-//! [`QUARANTINE`] is over.
+//! Always holds: every list is bounded; a peer that gave wrong bytes for a catalog is not asked for it again before its quarantine
+//! is over (`eport_catalog::sync`).
 
+use eport_catalog::sync::Quarantine;
 use eport_model::{Code, Digest, NodeId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// How long a peer is not asked for a catalog of which it gave wrong bytes.
-pub(super) const QUARANTINE: Duration = Duration::from_secs(600);
-/// Most pairs of peer and catalog, and most troubles.
-const ENTRIES_MAX: usize = 256;
+/// Most troubles.
 const TROUBLES_MAX: usize = 32;
 
 /// What a node says of its catalogs.
@@ -45,7 +43,9 @@ pub(crate) struct Book {
     /// Bytes that came for contents that are not whole yet.
     pub(super) partial: BTreeMap<Digest, u64>,
     pub(super) under_way: BTreeSet<Digest>,
-    quarantined: BTreeMap<(NodeId, String), Instant>,
+    quarantine: Quarantine,
+    /// From when the times of the quarantine count.
+    begin: Option<Instant>,
     troubles: BTreeMap<String, (Code, String)>,
     pub(super) wrong: u64,
     pub(super) collected: u64,
@@ -54,25 +54,27 @@ pub(crate) struct Book {
 }
 
 impl Book {
+    fn ms(&self, now: Instant) -> u64 {
+        let since = self.begin.map_or_else(Default::default, |begin| now.saturating_duration_since(begin));
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }
+
     /// A peer gave wrong bytes for a catalog.
     pub(super) fn quarantine(&mut self, node: NodeId, catalog: &str, now: Instant) {
         self.wrong += 1;
-        self.quarantined.retain(|_, since| now.duration_since(*since) < QUARANTINE);
-        if self.quarantined.len() < ENTRIES_MAX {
-            self.quarantined.insert((node, catalog.to_owned()), now);
-        }
+        self.begin.get_or_insert(now);
+        let now_ms = self.ms(now);
+        self.quarantine.put(node, catalog, now_ms);
     }
 
     /// Whether a peer is not to be asked for a catalog.
     pub(super) fn is_quarantined(&self, node: NodeId, catalog: &str, now: Instant) -> bool {
-        let since = self.quarantined.get(&(node, catalog.to_owned()));
-        since.is_some_and(|since| now.duration_since(*since) < QUARANTINE)
+        self.quarantine.holds(node, catalog, self.ms(now))
     }
 
     /// Who is in quarantine now.
     pub(super) fn in_quarantine(&self, now: Instant) -> Vec<(NodeId, String)> {
-        let fresh = self.quarantined.iter().filter(|(_, since)| now.duration_since(**since) < QUARANTINE);
-        fresh.map(|(who, _)| who.clone()).collect()
+        self.quarantine.all(self.ms(now))
     }
 
     /// Something does not work for a catalog, or works again.
@@ -110,12 +112,13 @@ mod tests {
         assert!(
             book.is_quarantined(node, "440000/ports", now) && !book.is_quarantined(node, "440000/hs", now)
         );
-        assert!(!book.is_quarantined(node, "440000/ports", now + QUARANTINE));
+        let over = std::time::Duration::from_millis(eport_catalog::sync::QUARANTINE_MS);
+        assert!(!book.is_quarantined(node, "440000/ports", now + over));
         for n in 0..1_000 {
             book.quarantine(node, &format!("440000/t{n}"), now);
             book.trouble(&format!("t{n}"), Some((eport_model::codes::DISK_FULL, String::new())));
         }
-        assert!(book.in_quarantine(now).len() <= ENTRIES_MAX && book.troubles().len() <= TROUBLES_MAX);
+        assert!(book.in_quarantine(now).len() <= 256 && book.troubles().len() <= TROUBLES_MAX);
         book.trouble("t0", None);
         assert_eq!(book.troubles().len(), TROUBLES_MAX - 1);
     }

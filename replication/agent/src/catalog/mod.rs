@@ -7,7 +7,6 @@ mod book;
 mod bundle;
 mod fetch;
 mod offers;
-mod protocol;
 mod serve;
 mod tend;
 
@@ -19,14 +18,15 @@ pub(crate) use serve::serve;
 pub(crate) use tend::tend;
 
 use crate::node::Agent;
+use eport_catalog::sync::{Fetch, Named, Want, missing};
 use eport_catalog::{Member, route};
-use eport_model::{Digest, NodeId, codes};
-use eport_registry::{State, TableId};
-use fetch::Why;
+use eport_model::{Digest, NodeId, Timestamp, codes};
+use eport_registry::{DRAFT_LIFE_MS, Draft, State, TableId};
+use fetch::End;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tracing::{debug, error, info, warn};
+use tracing::{error, info, warn};
 
 /// First pause before a catalog that failed is tried again; it doubles four times.
 const RETRY: Duration = Duration::from_millis(250);
@@ -37,35 +37,35 @@ const STAGE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Catalogs that are fetched beside each other.
 const BESIDE: usize = 4;
 
-/// A content that the registry names and that is not here.
-#[derive(Clone, Debug)]
-pub(crate) struct Want {
-    /// The catalog, for people and for the quarantine.
+/// A catalog of which something is missing.
+struct Missing {
+    /// Its name, for people and for the quarantine.
     name: String,
-    root: Digest,
-    /// The nearest content of the same catalog that is here.
-    base: Option<Digest>,
-    /// Where it came in.
-    origin: Option<NodeId>,
-    /// It came a moment ago: who stands before us in the route gets it now.
-    fresh: bool,
+    /// What is missing, in the order in which it is fetched.
+    wants: Vec<Want>,
 }
 
-/// One attempt to fetch a content.
-pub(crate) struct Fetcher<'a> {
-    agent: &'a Agent,
-    bytes: u64,
+/// Versions committed within this time are fresh, in milliseconds.
+const FRESH_MS: i64 = 5_000;
+
+/// Drafts that may still be published: those of the next version, for an hour. The registry forgets the others with the next draft
+/// that comes; their content goes at once.
+fn drafts(state: &State, now: Timestamp) -> impl Iterator<Item = &Draft> {
+    let next = |d: &Draft| state.table_newest(&d.catalog).map_or(0, |v| v.version).saturating_add(1);
+    state
+        .drafts()
+        .filter(move |d| d.version == next(d) && now.as_millis() - d.at.as_millis() <= DRAFT_LIFE_MS)
 }
 
-/// Roots that must stay: versions that are not retired or withdrawn, and drafts.
-pub(crate) fn live(state: &State) -> BTreeSet<Digest> {
+/// Roots that must stay: versions that are not retired or withdrawn, and drafts that may still be published.
+pub(crate) fn live(state: &State, now: Timestamp) -> BTreeSet<Digest> {
     let kept = state.catalogs().flat_map(|id| state.catalog_versions(id)).filter(|v| v.keeps_content());
-    kept.map(|v| v.root).chain(state.drafts().map(|d| d.root)).collect()
+    kept.map(|v| v.root).chain(drafts(state, now).map(|d| d.root)).collect()
 }
 
 /// [`live`], and what bundles brought to this node.
 pub(crate) fn live_here(agent: &Agent) -> BTreeSet<Digest> {
-    let mut roots = live(&agent.registry().state().state);
+    let mut roots = live(&agent.registry().state().state, agent.clock().wall());
     roots.extend(agent.carried().iter().map(|v| v.root));
     roots
 }
@@ -85,11 +85,11 @@ pub(crate) async fn follow(agent: Agent) {
         let now = Instant::now();
         let wanted = wanted(&agent);
         failed.retain(|id, _| wanted.contains_key(id));
-        for (id, wants) in wanted {
+        for (id, missing) in wanted {
             let pausing = failed.get(&id).is_some_and(|(_, until)| *until > now);
             if fetches.len() < BESIDE && !pausing && running.insert(id.clone()) {
                 let agent = &agent;
-                fetches.push(async move { (one_catalog(agent, wants, now).await, id) });
+                fetches.push(async move { (one_catalog(agent, missing, now).await, id) });
             }
         }
         let pause = if failed.is_empty() { LOOK_EVERY } else { RETRY };
@@ -111,103 +111,75 @@ pub(crate) async fn follow(agent: Agent) {
 }
 
 /// Fetches the missing contents of one catalog, the oldest first: each is the base of the next.
-async fn one_catalog(agent: &Agent, wants: Vec<Want>, news: Instant) -> bool {
-    let mut base = None;
-    for mut want in wants {
-        want.base = base.or(want.base);
-        if !agent.objects().has(&want.root) && !fetch(agent, &want, news).await {
+async fn one_catalog(agent: &Agent, missing: Missing, news: Instant) -> bool {
+    for want in missing.wants {
+        if !agent.objects().has(&want.root) && !fetch(agent, &missing.name, want, news).await {
             return false;
         }
-        base = Some(want.root);
     }
     true
 }
 
 /// What is missing, by catalog.
-fn wanted(agent: &Agent) -> BTreeMap<TableId, Vec<Want>> {
+fn wanted(agent: &Agent) -> BTreeMap<TableId, Missing> {
     let view = agent.registry().state();
     let (state, objects, now) = (&view.state, agent.objects(), agent.clock().wall());
-    let mut out: BTreeMap<TableId, Vec<Want>> = BTreeMap::new();
+    let mut out = BTreeMap::new();
     for id in state.catalogs() {
-        let versions: Vec<_> = state.catalog_versions(id).filter(|v| v.keeps_content()).collect();
-        let drafts = state.drafts().filter(|d| d.catalog == *id).map(|d| (d.root, Some(d.by), d.at));
-        let named = versions.iter().map(|v| (v.root, v.origin, v.published_at)).chain(drafts);
-        let named: Vec<_> = named.collect();
-        let mut base = None;
-        let mut wants: Vec<Want> = Vec::new();
-        for (root, origin, at) in &named {
-            if objects.has(root) {
-                base = Some(*root);
-            } else if !wants.iter().any(|w| w.root == *root) {
-                let fresh = now.as_millis() - at.as_millis() < 5_000;
-                wants.push(Want { name: id.to_string(), root: *root, base, origin: *origin, fresh });
-            }
-        }
-        // Nothing older is here: something newer is a base as well.
-        let newest = named.iter().rev().map(|(root, ..)| *root).find(|root| objects.has(root));
-        for want in wants.iter_mut().filter(|w| w.base.is_none()) {
-            want.base = newest;
-        }
+        let versions = state.catalog_versions(id).filter(|v| v.keeps_content());
+        let versions = versions.map(|v| (v.root, v.origin, v.published_at));
+        let drafts = drafts(state, now).filter(|d| d.catalog == *id).map(|d| (d.root, Some(d.by), d.at));
+        let named = versions.chain(drafts).map(|(root, origin, at)| {
+            let fresh = now.as_millis() - at.as_millis() < FRESH_MS;
+            Named { root, origin, fresh }
+        });
+        let wants = missing(&named.collect::<Vec<_>>(), |root| objects.has(root));
         if !wants.is_empty() {
-            out.insert(id.clone(), wants);
+            out.insert(id.clone(), Missing { name: id.to_string(), wants });
         }
     }
     out
 }
 
 /// Fetches one content from the first holder that gives it whole.
-async fn fetch(agent: &Agent, want: &Want, news: Instant) -> bool {
-    agent.book().under_way.insert(want.root);
-    let mut fetcher = Fetcher { agent, bytes: 0 };
-    let whole = attempt(&mut fetcher, want).await;
+async fn fetch(agent: &Agent, name: &str, want: Want, news: Instant) -> bool {
+    let root = want.root;
+    agent.book().under_way.insert(root);
+    let begun = Instant::now();
+    let holders: Vec<NodeId> =
+        holders(agent, &want).into_iter().filter(|n| !agent.book().is_quarantined(*n, name, begun)).collect();
+    let (end, came) = fetch::run(agent, Fetch::new(want, holders), |node, detail| {
+        let code = codes::CATALOG_WRONG_BYTES;
+        error!(%node, catalog = %name, %code, detail, "a peer gave wrong bytes; it is not asked again for a while");
+        agent.book().quarantine(node, name, Instant::now());
+        agent.tell_soon();
+    })
+    .await;
+    let whole = matches!(end, End::Whole);
     let bytes = {
         let mut book = agent.book();
-        book.under_way.remove(&want.root);
-        let bytes = fetcher.bytes + book.partial.remove(&want.root).unwrap_or(0);
+        book.under_way.remove(&root);
+        let bytes = came + book.partial.remove(&root).unwrap_or(0);
         if !whole {
-            book.partial.insert(want.root, bytes);
+            book.partial.insert(root, bytes);
         }
         bytes
     };
-    if whole {
-        let seconds = news.elapsed().as_secs_f64();
-        info!(catalog = %want.name, root = %want.root.short(), bytes, "catalog content installed");
-        agent.book().trouble(&want.name, None);
-        agent.note_fetched(want.root, bytes, seconds);
+    match end {
+        End::Whole => {
+            let seconds = news.elapsed().as_secs_f64();
+            info!(catalog = %name, root = %root.short(), bytes, "catalog content installed");
+            agent.book().trouble(name, None);
+            agent.note_fetched(root, bytes, seconds);
+        }
+        End::Absent => {}
+        End::Here(code, detail) => {
+            warn!(catalog = %name, %code, detail, "content cannot be kept here; it is tried again");
+            agent.book().trouble(name, Some((code, format!("{name}: {detail}"))));
+            agent.tell_soon();
+        }
     }
     whole
-}
-
-async fn attempt(fetcher: &mut Fetcher<'_>, want: &Want) -> bool {
-    let agent = fetcher.agent;
-    let mut first = true;
-    for node in holders(agent, want) {
-        if agent.book().is_quarantined(node, &want.name, Instant::now()) {
-            continue;
-        }
-        let why = match fetcher.from(node, want, first).await {
-            Ok(()) => return true,
-            Err(why) => why,
-        };
-        first = false;
-        match why {
-            Why::Absent => {}
-            Why::Link(detail) => debug!(%node, root = %want.root.short(), detail, "content not fetched"),
-            Why::Wrong(detail) => {
-                let code = codes::CATALOG_WRONG_BYTES;
-                error!(%node, catalog = %want.name, %code, detail, "a peer gave wrong bytes; it is not asked again for a while");
-                agent.book().quarantine(node, &want.name, Instant::now());
-                agent.tell_soon();
-            }
-            Why::Here(code, detail) => {
-                warn!(catalog = %want.name, %code, detail, "content cannot be kept here; it is tried again");
-                agent.book().trouble(&want.name, Some((code, format!("{}: {detail}", want.name))));
-                agent.tell_soon();
-                return false;
-            }
-        }
-    }
-    false
 }
 
 /// Connected members in the order in which this node asks them.
@@ -259,7 +231,8 @@ impl Agent {
     /// What this node says of its catalogs.
     pub(crate) fn catalog_soft(&self) -> CatalogSoft {
         let view = self.registry().state();
-        let staged = view.state.drafts().map(|d| d.root).filter(|r| self.objects().has(r)).collect();
+        let now = self.clock().wall();
+        let staged = drafts(&view.state, now).map(|d| d.root).filter(|r| self.objects().has(r)).collect();
         let figures = self.objects().figures();
         let book = self.book();
         CatalogSoft {

@@ -1,8 +1,8 @@
 //! Answers to peers that fetch.
 
-use super::protocol::{ASK_LEN_MAX, Answer, Ask, OBJECTS_MAX, PART_LEN};
 use crate::node::Agent;
 use bytes::Bytes;
+use eport_catalog::sync::{ASK_LEN_MAX, Answer, Ask, OBJECTS_MAX, PART_LEN};
 use eport_model::{Digest, codec};
 use eport_store::ObjectStore;
 use tracing::warn;

@@ -1,5 +1,4 @@
 //! Canonical content: one encoding a table, every damage refused, nothing chosen before its time.
-// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 #![allow(clippy::type_complexity, reason = "a failed test may panic; tables of cases are types")]
 
 use eport_catalog::*;

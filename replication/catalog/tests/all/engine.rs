@@ -1,5 +1,4 @@
 //! Chunks, index, row delta, routes and garbage collection: what the engine promises, over seeded contents and schedules.
-// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 
 use eport_catalog::*;
 use eport_identity::Digest;

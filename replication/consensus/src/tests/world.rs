@@ -106,7 +106,9 @@ impl World {
         let voters = if names.len() < 3 { 1 } else { 3 };
         for name in names {
             let node = self.node(name).clone();
-            until("voters", || node.voters().len() == voters && node.leader().is_some()).await;
+            // While a change of voters is half done the old ones are needed too, and they may be one node.
+            let settled = || node.voters().len() == voters && !node.is_changing_voters();
+            until("voters", || settled() && node.leader().is_some()).await;
         }
         self
     }

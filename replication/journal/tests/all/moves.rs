@@ -1,5 +1,4 @@
 //! Promises of a failover and of a planned switchover.
-// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 
 use crate::support;
 use eport_journal::*;

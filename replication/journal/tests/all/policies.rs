@@ -1,5 +1,4 @@
 //! Promises of `auto_sync`, `degrade` and leases: what is recorded before an answer needs fewer backups, and when none leaves.
-// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 
 use crate::support;
 use eport_journal::*;

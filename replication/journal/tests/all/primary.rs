@@ -1,5 +1,4 @@
 //! Promises of a primary: what is answered, when, and what is not.
-// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 
 use crate::support;
 use eport_journal::*;

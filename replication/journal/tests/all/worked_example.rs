@@ -1,5 +1,4 @@
 //! The double failover of `replication.md` §4.12: three histories, two forks, nothing mixed.
-// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 
 use crate::support;
 use eport_journal::*;

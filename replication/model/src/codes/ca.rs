@@ -83,6 +83,14 @@ codes! { CA_CODES {
         "A trust bundle is not proven" / "信任包未能证明",
         "It brings in a root that no root known here has signed, or takes away every root that is known." / "其中的新根未由本地已知的根签署，或移除了全部已知的根。",
         "If the roots really changed while this node was away for long, give it the new bundle by hand ([tls] trust) and remove trust.pem from its data directory." / "若根确已更换且本节点离线过久，请手工提供新信任包（[tls] trust）并删除数据目录中的 trust.pem。";
+    OUTSIDE_CA = 4125, 400, 7, false,
+        "A CA outside the federation cannot be registered" / "外部 CA 无法登记",
+        "The proof that its key is held, its certificate or its scope breaks the rule in the detail; nothing was changed." / "密钥持有证明、证书或授权范围违反详情所列规则；未作任何更改。",
+        "Make a new challenge with eport ca outside challenge, have it signed by the CA's own key (P-256), and give both to eport ca add --outside." / "请用 eport ca outside challenge 重新生成质询，由该 CA 自己的密钥（P-256）签名，再交给 eport ca add --outside。";
+    OUTSIDE_SCOPE = 4126, 403, 6, false,
+        "The certificate of an outside CA does not count for this" / "外部 CA 的证书在此不被认可",
+        "The CA is registered for some platforms only, and what it vouches for asks no certificates, no delegations and nothing of another platform." / "该 CA 仅为部分平台登记；由其背书者不得申请证书、作出委托或访问其他平台。",
+        "Use a certificate of this federation's own CA, or have the outside CA registered for the platform: eport trust show says for which it is." / "请使用本联邦 CA 签发的证书，或为该平台登记此外部 CA：eport trust show 可查看其登记范围。";
     CA_LOCKED = 4140, 503, 5, false,
         "The CA's key is locked on this node" / "本节点上的 CA 密钥处于锁定状态",
         "The key lies here sealed or wrapped, and nobody has opened it: a node that took the platform over cannot sign alone." / "密钥以密封或包裹形式存于本节点，尚未打开：接管平台的节点无法单独签发。",

@@ -15,4 +15,8 @@ codes! { DAEMON_CODES {
         "The node is stopping" / "节点正在停止",
         "The node received a stop signal and takes no new requests." / "节点已收到停止信号，不再接受新请求。",
         "Repeat the request at another node, or here after the restart." / "请向其他节点重试，或待本节点重启后再试。";
+    RELEASE_REFUSED = 1004, 500, 11, false,
+        "The program is not the released one" / "程序不是已发布的版本",
+        "The signed list of the release cannot be used, another key signed it, or a program is not what it names." / "发布清单无法使用、由其他密钥签名，或程序与清单不符。",
+        "Install program and list of one release again and look at both with eport release verify, from another machine. Do not take the list out of the configuration." / "请重新安装同一发布的程序与清单，并在另一台机器上用 eport release verify 核对。切勿从配置中移除清单。";
 } }

@@ -1,5 +1,4 @@
 //! Automatic failover: whom the leader suspects, and what keeps it from acting on it.
-// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 
 use crate::common;
 use common::*;

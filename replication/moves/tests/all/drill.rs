@@ -1,5 +1,4 @@
 //! A drill whose owner is gone: the leader puts the start state back and closes it.
-// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 
 use crate::common;
 use common::*;

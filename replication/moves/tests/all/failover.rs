@@ -1,5 +1,4 @@
 //! The coordinator of a failover: what it does at each point, and that it may be replaced at any.
-// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 
 use crate::common;
 use common::*;

@@ -1,5 +1,4 @@
 //! Plans and status: what is checked, what is refused, what answers promise.
-// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 
 use crate::common;
 use common::*;

@@ -1,4 +1,4 @@
-//! Rules about issuing CAs: custody of their keys, and lists that prove themselves.
+//! Rules about CAs: custody of the keys of issuing ones, and lists that prove themselves, also of CAs outside.
 
 use super::Decision;
 use super::check::{self, invalid};
@@ -77,12 +77,14 @@ pub(super) fn take_list(state: &State, c: &Command, key: Digest, list: &[u8]) ->
     if list.len() > LIST_LEN_MAX {
         return Err(invalid("list", format!("at most {LIST_LEN_MAX} bytes are allowed")));
     }
-    let issuer = state.issuers.get(&key.to_string()).ok_or_else(|| check::not_found("issuer", key))?;
-    if issuer.platform.is_none() {
+    let root = state.issuers.get(&key.to_string()).is_some_and(|i| i.platform.is_none());
+    if root {
         return Err(Refusal::Rule("a root's list is served as the ceremony made it".to_owned()));
     }
-    let listed = eport_signature::revocation_list(list, &issuer.certificate)
-        .map_err(|e| invalid("list", e.to_string()))?;
+    let found = state.listing_ca(&key);
+    let (certificate, name) = found.ok_or_else(|| check::not_found("issuer", key))?;
+    let listed =
+        eport_signature::revocation_list(list, certificate).map_err(|e| invalid("list", e.to_string()))?;
     let fresh = listed.entries.into_iter().filter(|e| {
         let rule = Distrust::Listed { issuer: key, serial: e.serial.clone() };
         state.revocation(&e.serial).is_none() && state.revocation(&rule.to_string()).is_none()
@@ -90,13 +92,15 @@ pub(super) fn take_list(state: &State, c: &Command, key: Digest, list: &[u8]) ->
     let mut rows = Vec::new();
     for entry in fresh.take(LISTED_AT_ONCE) {
         let rule = Distrust::Listed { issuer: key, serial: entry.serial.clone() };
-        let users = state.nodes().filter(|n| n.cert_serial == entry.serial && n.is_member());
+        // A CA outside has no nodes; that a serial of its is a node's as well is nothing but chance, or malice.
+        let ours = state.issuers.contains_key(&key.to_string());
+        let users = state.nodes().filter(|n| ours && n.cert_serial == entry.serial && n.is_member());
         rows.extend(users.map(|n| Row::Node(Node { state: NodeState::Revoked, ..n.clone() })));
         rows.push(Row::Revocation(Revocation {
             serial: rule.to_string(),
             reason: entry.reason.to_owned(),
             at: Timestamp::from_millis(entry.at.saturating_mul(1_000)),
-            by: format!("list of {}", issuer.name).chars().take(200).collect(),
+            by: format!("list of {name}").chars().take(200).collect(),
         }));
     }
     Ok((Outcome::Done, rows))

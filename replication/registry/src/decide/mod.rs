@@ -11,6 +11,7 @@ mod failover;
 mod federation;
 mod journals;
 mod keys;
+mod outside;
 mod platform;
 mod quotas;
 mod switchover;
@@ -98,6 +99,7 @@ fn judge(state: &State, c: &Command) -> Decision {
         Op::Erase { region, targets, reason, authority } => {
             erase::erase(state, c, *region, targets, (reason, authority))
         }
+        Op::AddOutside { .. } | Op::RemoveOutside { .. } => outside::decide(state, c),
         Op::Rotate { .. } | Op::AckTrust { .. } | Op::AddIssuer { .. } => trust::decide(state, c),
         // An approval is decided before this, where the signature was judged.
         Op::DecideApproval { .. } => Err(Refusal::Rule("an approval is decided by an operator".to_owned())),

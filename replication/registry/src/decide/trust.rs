@@ -39,7 +39,7 @@ fn acknowledge(state: &State, c: &Command, version: u64) -> Decision {
     Ok((Outcome::Done, vec![Row::TrustAck(TrustAck { node, version, at: c.at })]))
 }
 
-fn at_version(state: &State, named: u64) -> Result<Trust, Refusal> {
+pub(super) fn at_version(state: &State, named: u64) -> Result<Trust, Refusal> {
     let trust = state.trust();
     if trust.changes == named {
         return Ok(trust);

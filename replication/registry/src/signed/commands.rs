@@ -86,6 +86,10 @@ impl Op {
             Op::AddIssuer { version, certificate, since_epoch } => {
                 add_issuer(*version, certificate, *since_epoch)
             }
+            Op::AddOutside { version, certificate, challenge, signature } => {
+                add_outside(*version, certificate, challenge, signature)
+            }
+            Op::RemoveOutside { version, key, reason } => remove_outside(*version, *key, reason),
         }
     }
 

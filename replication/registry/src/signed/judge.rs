@@ -122,7 +122,9 @@ fn wanted(op: &Op) -> Permission {
         | Op::TakeList { .. }
         | Op::Revoke { .. }
         | Op::Rotate { .. }
-        | Op::AddIssuer { .. } => Permission::AdministerCertificates,
+        | Op::AddIssuer { .. }
+        | Op::AddOutside { .. }
+        | Op::RemoveOutside { .. } => Permission::AdministerCertificates,
         Op::SetPolicy { .. }
         | Op::SetStopped { .. }
         | Op::OpenSwitchover { .. }

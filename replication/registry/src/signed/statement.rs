@@ -37,6 +37,10 @@ pub const BODY_ERASE: &str = "body.erase";
 pub const CA_ROTATE: &str = "ca.rotate";
 /// An issuing CA is added.
 pub const CA_ADD: &str = "ca.add";
+/// A CA outside the federation is registered.
+pub const CA_OUTSIDE: &str = "ca.outside";
+/// A CA outside is removed: its own kind, because stopping must be quick.
+const CA_OUTSIDE_REMOVE: &str = "ca.outside-remove";
 /// A rotation is undone: its own kind, because stopping must be quick.
 const CA_ROTATE_ABORT: &str = "ca.rotate-abort";
 
@@ -85,6 +89,8 @@ pub const KINDS: &[&str] = &[
     CA_ROTATE_ABORT,
     CA_ADD,
     CA_CUSTODY,
+    CA_OUTSIDE,
+    CA_OUTSIDE_REMOVE,
 ];
 
 /// Erase bodies by law.
@@ -422,6 +428,24 @@ pub fn rotate(version: u64, step: &RotationStep) -> Statement {
 pub fn add_issuer(version: u64, certificate: &[u8], since_epoch: Epoch) -> Statement {
     let statement = Statement::new(CA_ADD).with("certificate", Digest::of(certificate));
     statement.with("since_epoch", since_epoch).on_version(version)
+}
+
+/// Register a CA outside. The challenge is short enough to be read by the second person, and says whom the CA speaks for.
+pub fn add_outside(version: u64, certificate: &[u8], challenge: &str, signature: &[u8]) -> Statement {
+    let statement = Statement::new(CA_OUTSIDE).with("certificate", Digest::of(certificate));
+    let statement = statement.with("challenge", Digest::of(challenge.as_bytes()));
+    let statement = statement.with("proof", Digest::of(signature)).on_version(version);
+    // What people are asked to approve stands in the statement itself.
+    let all = |name: &str| {
+        let lines = challenge.lines().filter_map(|l| l.strip_prefix(name)?.strip_prefix(' '));
+        lines.collect::<Vec<_>>().join(",")
+    };
+    statement.with("subjects", all("subject")).with("platforms", all("platform"))
+}
+
+/// Remove a CA outside.
+pub fn remove_outside(version: u64, key: Digest, reason: &str) -> Statement {
+    Statement::new(CA_OUTSIDE_REMOVE).with("key", key).with("reason", reason).on_version(version)
 }
 
 /// Add a node.

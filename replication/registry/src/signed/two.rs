@@ -1,8 +1,8 @@
 //! For which commands two persons are needed.
 
 use super::statement::{
-    BODY_ERASE, CA_ADD, CA_CUSTODY, CA_ROTATE, FAILOVER_WITH_LOSS, ISSUER_PUT, OPERATOR_PUT, PLATFORM_ADOPT,
-    ROLE_BIND, SETTING_GUARD,
+    BODY_ERASE, CA_ADD, CA_CUSTODY, CA_OUTSIDE, CA_ROTATE, FAILOVER_WITH_LOSS, ISSUER_PUT, OPERATOR_PUT,
+    PLATFORM_ADOPT, ROLE_BIND, SETTING_GUARD,
 };
 use super::{APPROVAL_LIFE_MS, OPERATOR_SIGNATURES, TWO_PERSONS};
 use crate::{Op, State};
@@ -10,7 +10,7 @@ use crate::{Op, State};
 /// Without the setting: what design §3 names and this version can do, and erasing, which is a loss for ever (decision 0022).
 const DEFAULT: &[&str] = &[FAILOVER_WITH_LOSS, PLATFORM_ADOPT, BODY_ERASE, CA_CUSTODY];
 /// Whatever the setting says: who could change these alone could do everything else alone a moment later.
-const ALWAYS: &[&str] = &[SETTING_GUARD, ISSUER_PUT, OPERATOR_PUT, ROLE_BIND, CA_ROTATE, CA_ADD];
+const ALWAYS: &[&str] = &[SETTING_GUARD, ISSUER_PUT, OPERATOR_PUT, ROLE_BIND, CA_ROTATE, CA_ADD, CA_OUTSIDE];
 
 /// The kinds of a setting.
 pub(super) fn list(value: &str) -> impl Iterator<Item = &str> {

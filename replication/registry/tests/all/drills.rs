@@ -1,5 +1,4 @@
 //! Drills: one at a time, a start state to return to, an end that has returned to it, schedules.
-// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 
 use crate::common;
 use common::*;

@@ -1,5 +1,4 @@
 //! Nodes, revocations, tables, numbers, idempotency, replay.
-// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 
 use crate::common;
 use common::*;

@@ -3,7 +3,6 @@
 //!
 //! The model keeps per node how long its journal is. Its primary acknowledges by a view of the placement that may be old,
 //! and tells the registry only what is true of the journals (as the journal protocol promises). Everything else is random.
-// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 
 use crate::common;
 use common::*;

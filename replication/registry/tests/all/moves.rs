@@ -1,5 +1,4 @@
 //! Moves in the registry: who may commit what, what an epoch commit leaves behind.
-// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 
 use crate::common;
 use common::*;

@@ -321,6 +321,76 @@ fn publishes(o: &mut Office, who: &Person, n: u64) -> Result<Outcome, Refusal> {
     o.by(who, op)
 }
 
+/// As a bundle brings it to a site without a line: the version with its proof, judged by the registry that the receiver has.
+#[test]
+fn a_publishers_signature_travels_with_its_version_and_holds_for_these_rows_alone() {
+    let mut o = Office::new();
+    let publisher = o.person("pub");
+    publishes(&mut o, &publisher, 1).unwrap();
+    let table: eport_registry::TableId = "440000/ports".parse().unwrap();
+    let v = o.w.state.table_versions(&table).next().unwrap().clone();
+    let signed = v.signed.clone().unwrap();
+    let carried = Command {
+        id: signed.id,
+        by: v.publisher.clone(),
+        at: v.published_at,
+        reason: String::new(),
+        op: Op::PublishTable {
+            table: v.table.clone(),
+            version: v.version,
+            root: v.root,
+            rows: v.rows,
+            effective: signed.asked,
+            schema: v.schema.clone(),
+            report: v.report.clone(),
+        },
+        proof: Some(signed.proof),
+    };
+    o.w.state.check_signature(&carried).unwrap();
+    type Change = fn(&mut Command);
+    let other: [(&str, Change); 6] = [
+        ("other rows", |c| {
+            if let Op::PublishTable { root, .. } = &mut c.op {
+                *root = eport_model::Digest::ZERO
+            }
+        }),
+        ("another number of rows", |c| {
+            if let Op::PublishTable { rows, .. } = &mut c.op {
+                *rows += 1
+            }
+        }),
+        ("another version", |c| {
+            if let Op::PublishTable { version, .. } = &mut c.op {
+                *version = 9
+            }
+        }),
+        ("another table", |c| {
+            if let Op::PublishTable { table, .. } = &mut c.op {
+                *table = "440000/packs".parse().unwrap()
+            }
+        }),
+        ("another instant", |c| {
+            if let Op::PublishTable { effective, .. } = &mut c.op {
+                *effective = None
+            }
+        }),
+        ("nobody's", |c| c.proof = None),
+    ];
+    for (what, change) in other {
+        let mut changed = carried.clone();
+        change(&mut changed);
+        assert!(o.w.state.check_signature(&changed).is_err(), "{what}");
+    }
+    let mut stolen = carried.clone();
+    stolen.by = "operator/ada".into();
+    assert!(o.w.state.check_signature(&stolen).is_err(), "in another's name");
+    // Its key is revoked meanwhile: what it signed is not taken from a bundle any more.
+    let ada = o.person("ada");
+    let serial = publisher.serial.clone();
+    o.by(&ada, Op::Revoke { serial, reason: "key-compromise".into() }).unwrap();
+    assert!(o.w.state.check_signature(&carried).is_err(), "a revoked publisher");
+}
+
 #[test]
 fn a_publishers_key_revoked_for_compromise_withdraws_what_is_not_in_force_yet_and_any_other_reason_does_not()
 {

@@ -1,5 +1,4 @@
 //! Placements: compare-and-set, entitlement, the in-sync set and what is proven.
-// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 
 use crate::common;
 use common::*;

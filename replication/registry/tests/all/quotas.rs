@@ -1,5 +1,4 @@
 //! Quotas: an operator's command on the version seen; and the least durability of answers, which a policy must be able to keep.
-// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 
 use crate::common;
 use common::*;

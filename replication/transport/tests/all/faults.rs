@@ -1,5 +1,4 @@
 //! Restarts, deaths, crossings, strangers and hostile peers.
-// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 
 use crate::kit;
 

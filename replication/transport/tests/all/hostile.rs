@@ -1,5 +1,4 @@
 //! A peer with a good certificate that speaks nonsense, over a bare quinn connection.
-// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 
 use crate::kit;
 

@@ -1,5 +1,4 @@
 //! Messages and requests between nodes that are well.
-// Tests and benchmarks: an unwrap is an assertion, and they read the real clock.
 
 use crate::kit;
 

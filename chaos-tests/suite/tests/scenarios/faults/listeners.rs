@@ -5,6 +5,7 @@ use eport_cluster::{Federation, Http};
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Inodes of the sockets that a process has open.
@@ -167,5 +168,68 @@ pub fn no_log_and_no_metric_holds_a_secret(fed: &Federation) -> Result<()> {
             }
         }
     }
+    Ok(())
+}
+
+/// Sixteen callers as fast as they can: connections that never say what they want, handshakes with requests that prove nothing, noise on the
+/// socket of the nodes. The registry takes commands all the while, at the flooded node; no platform is moved and no member given up.
+pub fn a_flood_of_handshakes_requests_and_noise_stops_no_command_and_moves_nothing(
+    fed: &Federation,
+) -> Result<()> {
+    const NODE: &str = "gz-a-1";
+    let epochs = || -> Result<Vec<String>> {
+        let status = fed.status_at(NODE)?;
+        let all = status["platforms"].as_array().context("platforms")?.iter();
+        Ok(all.map(|p| format!("{} {} {}", p["region"], p["primary"], p["epoch"])).collect())
+    };
+    let before = epochs()?;
+    let (api, quic) = (configured(fed, NODE, "api")?, configured(fed, NODE, "quic")?);
+    let (bundle, url) = (fed.home().join("ca/bundle.pem"), format!("{}/v1/certificates", fed.api(NODE)?));
+    let (over, sent) = (AtomicBool::new(false), AtomicU64::new(0));
+    let going = || !over.load(Ordering::Relaxed);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let mut held = std::collections::VecDeque::new();
+                while going() {
+                    let Ok(mut stream) = std::net::TcpStream::connect(("127.0.0.1", api)) else { continue };
+                    let _ = stream.write_all(&[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3]);
+                    held.push_back(stream);
+                    held.truncate(32);
+                    sent.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        for _ in 0..7 {
+            scope.spawn(|| {
+                let body = serde_json::json!({ "csr": "none", "token": "ept1.none" });
+                while going() {
+                    // A handshake each time.
+                    let _ = Http::new(&bundle, None).and_then(|http| http.post(&url, &body));
+                    sent.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        scope.spawn(|| {
+            let Ok(socket) = std::net::UdpSocket::bind("127.0.0.1:0") else { return };
+            while going() {
+                let _ = socket.send_to(&[0xc3; 1_200], ("127.0.0.1", quic));
+                sent.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        let told = (1..=8).try_for_each(|n: u32| {
+            let lead = (1_000 + n).to_string();
+            fed.eport_at(NODE, &["setting", "set", "publish_lead_ms", &lead])?.ok_json().map(drop)
+        });
+        over.store(true, Ordering::Relaxed);
+        told
+    })?;
+    let sent = sent.load(Ordering::Relaxed);
+    ensure!(sent > 100, "a flood of {sent} is none");
+    ensure!(epochs()? == before, "{:?} became {:?}", before, epochs()?);
+    fed.wait_status(NODE, "every member is heard", |s| {
+        s["nodes"].as_array().is_some_and(|n| n.iter().all(|n| n["state"] == "up"))
+    })?;
+    eprintln!("flooded {sent} times; eight commands were taken meanwhile");
     Ok(())
 }

@@ -115,8 +115,60 @@ fn a_start_in_wrong_surroundings_is_refused_with_its_code(fed: &Federation) -> R
     refused(fed, &unknown, 2, "EP1001", "nearest valid key: data_dir")?;
     refused(fed, &fed.scratch().join("absent.toml"), 2, "EP1001", "absent.toml")?;
     wrong_certificates(fed, node)?;
+    a_program_that_is_not_the_released_one_does_not_start(fed, node, &data)?;
     fed.dev("restart", node)?;
     follows(fed, R, node)
+}
+
+/// The program as it is, one with a byte more, and lists that somebody else signed or changed.
+fn a_program_that_is_not_the_released_one_does_not_start(
+    fed: &Federation,
+    node: &str,
+    data: &str,
+) -> Result<()> {
+    let program = eport_cluster::binaries()?.eportd.clone();
+    let dir = fed.scratch().join("release");
+    std::fs::create_dir_all(dir.join("altered"))?;
+    let path = |name: &str| dir.join(name).display().to_string();
+    let altered = dir.join("altered/eportd");
+    std::fs::copy(&program, &altered)?;
+    let mut file = std::fs::OpenOptions::new().append(true).open(&altered)?;
+    std::io::Write::write_all(&mut file, b"\n")?;
+    for name in ["release.key", "thief.key"] {
+        let (_, key) = eport_authority::certificate_request()?;
+        eport_authority::write_key(&dir.join(name), &key)?;
+    }
+    let sign = |key: &str, list: &str, program: &Path| -> Result<String> {
+        let (key, list, program) = (path(key), path(list), program.display().to_string());
+        let args = ["release", "sign", "--version", "0.1.0", "--release-key", &key, "--out", &list, &program];
+        Ok(fed.eport(&args)?.ok_json()?["pin"].as_str().context("pin")?.to_owned())
+    };
+    let pin = sign("release.key", "good", &program)?;
+    sign("release.key", "of-another", &altered)?;
+    sign("thief.key", "stolen", &program)?;
+    let text = std::fs::read_to_string(dir.join("good"))?;
+    std::fs::write(dir.join("changed"), text.replace("version 0.1.0", "version 0.1.1"))?;
+    let verify = |list: &str, program: &Path| {
+        let (list, program) = (path(list), program.display().to_string());
+        fed.eport(&["release", "verify", "--manifest", &list, "--pin", &pin, &program])
+    };
+    verify("good", &program)?.ok_json()?;
+    for (list, program) in
+        [("good", &altered), ("of-another", &program), ("stolen", &program), ("changed", &program)]
+    {
+        let ran = verify(list, program)?.expect(11, list)?;
+        ensure!(ran.error_code() == "EP1004", "{list}: {}", ran.stdout);
+    }
+    let with = |list: &str| {
+        // With an empty folder: a start that gets so far is refused for that.
+        let to = fed.scratch().join(format!("fresh-{list}")).display().to_string();
+        let section = format!("\n[release]\nmanifest = {:?}\npin = {pin:?}\n", path(list));
+        variation(fed, node, &format!("release-{list}"), |t| t.replace(data, &to) + &section)
+    };
+    for list in ["of-another", "stolen", "changed", "absent"] {
+        refused(fed, &with(list)?, 11, "EP1004", list)?;
+    }
+    refused(fed, &with("good")?, 7, "EP1102", "this program is the released one")
 }
 
 fn read_only_folder(fed: &Federation, node: &str, data: &str, copy: &Path) -> Result<()> {
