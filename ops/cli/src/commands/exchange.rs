@@ -228,7 +228,7 @@ pub async fn why(client: &Client, id: &str, platform: Option<RegionCode>, out: O
         "platform": trace["platform"], "state": trace["state"], "items": trace["why"], "next_page_token": null });
     out.result(&document, || {
         let (place, waits, for_, who) = match out.lang {
-            Lang::Zh => ("place_zh", "waits_zh", "等待", "须行动者"),
+            Lang::Zh => ("place_zh", "waits_zh", "事项", "须行动者"),
             Lang::En => ("place_en", "waits_en", "waits for", "must act"),
         };
         let mut text = format!("{}  {}\n", cell(&trace, "doc_id"), cell(&trace, "state"));
