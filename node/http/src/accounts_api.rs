@@ -78,6 +78,8 @@ fn sees(scope: &Scope, account: &Account) -> bool {
     match scope {
         Scope::All => true,
         Scope::Own(name) => account.terms.holder.as_ref() == Some(name),
+        // Which agency reads which book is for sharing rules to say; until they are enforced, none does.
+        Scope::Agency(_) => false,
     }
 }
 
