@@ -78,7 +78,7 @@ fn call(w: &mut Walk<'_, '_, '_>, ledger: &Ledger, item: u16) -> Result<Option<A
 fn terms(w: &mut Walk<'_, '_, '_>, ledger: &Ledger, unit: Option<String>) -> Result<Terms, String> {
     let scaled = ledger.tolerance.as_ref().and_then(|e| number(w, e)).unwrap_or_default()
         * BigDecimal::from(TERMS_SCALE);
-    let tolerance = scaled.to_u32().filter(|t| *t <= TERMS_SCALE && BigDecimal::from(*t) == scaled);
+    let tolerance = scaled.to_u32().filter(|t| *t <= TERMS_SCALE && scaled == *t);
     let uses = ledger.uses.as_ref().and_then(|e| number(w, e));
     let day = |w: &Walk<'_, '_, '_>, n: usize| {
         ledger.valid.as_ref().and_then(|v| text(w, &v[n])).and_then(|t| parse_date(&t))

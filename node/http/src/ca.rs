@@ -324,8 +324,8 @@ fn signatory_for(
         Ok(found) => return Ok(found),
         Err(e) => ApiError::new(codes::ISSUE_REFUSED, format!("no CA of {region} issued it: {e}")),
     };
-    let outside = state.outside_cas().filter(|o| o.removed.is_none());
-    let issuer = outside.filter(|o| eport_authority::issued_by(certificate, &o.certificate)).next();
+    let mut outside = state.outside_cas().filter(|o| o.removed.is_none());
+    let issuer = outside.find(|o| eport_authority::issued_by(certificate, &o.certificate));
     let Some(ca) = issuer else { return Err(ours) };
     if !ca.scope.counts_at(region) {
         let detail = format!("{} is not registered for platform {region}", ca.name);

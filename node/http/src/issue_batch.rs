@@ -102,11 +102,10 @@ fn try_all(api: &Api, batch: &Batch, requests: &[BatchedRequest]) -> Tried {
     (ready, intents, items)
 }
 
-fn one(
-    api: &Api,
-    batch: &Batch,
-    asked: &BatchedRequest,
-) -> Result<(Arc<Authority>, Tbs, (CertificateRow, Grant)), ApiError> {
+/// With which CA, what it will sign, and the intent.
+type Intended = (Arc<Authority>, Tbs, (CertificateRow, Grant));
+
+fn one(api: &Api, batch: &Batch, asked: &BatchedRequest) -> Result<Intended, ApiError> {
     let subject: Subject =
         asked.subject.parse().map_err(|e: eport_model::ParseError| ApiError::bad(e.to_string()))?;
     let request = read_request(&asked.csr).map_err(|e| refused(&e))?;

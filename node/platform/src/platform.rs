@@ -8,7 +8,7 @@ use crate::hosting::{Gate, TURN, Turn};
 use crate::job::{Answers, Job, Settled};
 use crate::log::Log;
 use crate::prepare::{Caller, Prepared, not_encrypted};
-use crate::sequencer::{Sequencer, closed_answer};
+use crate::sequencer::{Ends, Sequencer, closed_answer};
 use bytes::Bytes;
 use eport_agent::PlatformStatus;
 use eport_documents::Tables;
@@ -92,10 +92,13 @@ impl Platform {
             tables.clone(),
             clock.clone(),
             config.clone(),
-            receiver,
-            changing,
-            duties.clone(),
-            (turns.clone(), returned),
+            Ends {
+                jobs: receiver,
+                changes: changing,
+                duties: duties.clone(),
+                turns: turns.clone(),
+                returned,
+            },
         );
         tokio::spawn(sequencer.run());
         let documents = Arc::new(Semaphore::new(config.documents_max));

@@ -80,6 +80,15 @@ pub(crate) struct Sequencer {
     pub(crate) last_done: JournalIndex,
 }
 
+/// The sequencer's ends of what joins it to its platform.
+pub(crate) struct Ends {
+    pub(crate) jobs: mpsc::Receiver<Job>,
+    pub(crate) changes: mpsc::Receiver<Change>,
+    pub(crate) duties: Arc<Notify>,
+    pub(crate) turns: Arc<Turns>,
+    pub(crate) returned: mpsc::UnboundedReceiver<Bytes>,
+}
+
 impl Sequencer {
     pub(crate) fn new(
         log: Arc<dyn Log>,
@@ -87,11 +96,9 @@ impl Sequencer {
         tables: SharedTables,
         clock: Clock,
         config: Config,
-        jobs: mpsc::Receiver<Job>,
-        changes: mpsc::Receiver<Change>,
-        duties: Arc<Notify>,
-        (turns, returned): (Arc<Turns>, mpsc::UnboundedReceiver<Bytes>),
+        ends: Ends,
     ) -> Self {
+        let Ends { jobs, changes, duties, turns, returned } = ends;
         Self {
             duties,
             changes: Changes::new(changes),

@@ -131,8 +131,8 @@ fn race(fed: &Federation, part: usize) -> Result<[Vec<String>; 2]> {
 }
 
 fn one_winner_each(fed: &Federation, part: usize, lodged: &[Vec<String>; 2]) -> Result<()> {
-    for n in 0..ROUNDS {
-        let mut words = [decided(fed, RACERS[0], &lodged[0][n])?, decided(fed, RACERS[1], &lodged[1][n])?];
+    for (n, (one, other)) in lodged[0].iter().zip(&lodged[1]).enumerate() {
+        let mut words = [decided(fed, RACERS[0], one)?, decided(fed, RACERS[1], other)?];
         words.sort();
         ensure!(words == ["done", "refused"], "licence {}: {words:?}", number(part * ROUNDS + n));
     }

@@ -134,8 +134,10 @@ impl Drop for Agency {
 
 fn fail_over(fed: &Federation, region: &str, primary: &str) -> Result<()> {
     fed.dev("kill", primary)?;
-    fed.eport_at(AT, &["platform", "failover", region, "--old-primary", "stopped"])?.ok_json()?;
-    Ok(())
+    // The dead node may have led the registry: asking again joins what was begun.
+    let args = ["platform", "failover", region, "--old-primary", "stopped"];
+    let asked = || fed.eport_at(AT, &args).and_then(|r| r.ok_json()).map_err(|e| e.to_string());
+    wait_for("the failover", SOON, asked).map(drop)
 }
 
 fn up(status: &Value, node: &str) -> bool {
@@ -191,11 +193,14 @@ fn once(fed: &Federation, all: usize) -> Result<()> {
             ensure!(messages.insert(part["msg_id"].to_string()), "a message id twice: {trace}");
         }
     }
-    let mut command = as_agency(fed, "CUS", &["exchange", "status"])?;
+    let mut command = as_agency(fed, "CUS", &["exchange", "status", "--platform", PROVINCE])?;
     ensure!(Ran::of(&mut command)?.code != 0, "an agency looks at what operators look at");
+    // The virtual city's primary was the node that is dead: it is told of and keeps nobody back.
     let status = fed.eport_at(AT, &["exchange", "status"])?.ok_json()?;
     for platform in status["items"].as_array().context("items")? {
-        ensure!(platform["dead_letters"] == 0 && platform["alerts"] == 0, "{platform}");
+        let of_these = [CITY, PROVINCE].contains(&platform["region"].as_str().unwrap_or_default());
+        let fine = platform["dead_letters"] == 0 && platform["alerts"] == 0;
+        ensure!(fine || (!of_these && !platform["error"].is_null()), "{platform}");
     }
     let inbox = |region: &str, agency: &str| -> u64 {
         let of = |list: &Value, key: &str, wanted: &str| {

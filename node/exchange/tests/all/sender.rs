@@ -4,9 +4,11 @@ use eport_exchange::{Answer, LANE_WINDOW, OFFER_MESSAGES_MAX, Refused, Sender, T
 use eport_model::{Epoch, JournalIndex};
 use std::collections::BTreeMap;
 
-type Heads = BTreeMap<String, Vec<((char, usize), usize)>>;
+/// Rows of a lane with their bytes.
+type Rows = Vec<((char, usize), usize)>;
+type Heads = BTreeMap<String, Rows>;
 
-fn lane(name: char, rows: usize, bytes: usize) -> (String, Vec<((char, usize), usize)>) {
+fn lane(name: char, rows: usize, bytes: usize) -> (String, Rows) {
     (name.to_string(), (0..rows).map(|n| ((name, n), bytes)).collect())
 }
 

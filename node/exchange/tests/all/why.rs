@@ -69,7 +69,7 @@ fn every_state_says_where_it_is_what_it_waits_for_and_who_must_act() {
         for one in &all {
             for words in [&one.place, &one.waits] {
                 assert!(
-                    !words.en.is_empty() && words.zh.chars().any(|c| !c.is_ascii()),
+                    !words.en.is_empty() && !words.zh.is_ascii(),
                     "{state}: {words:?}"
                 );
             }

@@ -17,6 +17,7 @@ pub const CITIES: [u32; 3] = [440_100, 440_300, 440_500];
 const TOLERANCE: u32 = 500;
 
 #[derive(Clone)]
+#[allow(clippy::large_enum_variant, reason = "a few dozen are under way in a test")]
 enum Message {
     Ask(RegionCode, Request),
     Answer(RegionCode, Epoch, Digest, Verdict),

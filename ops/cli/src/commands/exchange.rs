@@ -9,8 +9,12 @@ use crate::output::{Out, cell};
 use crate::table::Table;
 use clap::{Args, Subcommand};
 use eport_client::{Client, Repeat, path_segment};
-use eport_model::{RegionCode, codes::NOT_FOUND};
+use eport_model::{Coded, RegionCode, codes::NOT_FOUND};
 use serde_json::{Value, json};
+use std::time::Duration;
+
+/// How long one platform is waited for where all are asked.
+const EACH: Duration = Duration::from_secs(3);
 
 /// Arguments of `eport exchange`.
 #[derive(Args, Debug)]
@@ -62,15 +66,34 @@ async fn regions(client: &Client, named: Option<RegionCode>) -> Result<Vec<Strin
     })
 }
 
+/// What one platform answers. Of all platforms one that is away is told of and keeps no other back.
+async fn asked(client: &Client, region: &str, named: bool, path: &str) -> Result<Value, Error> {
+    if named {
+        return Ok(client.get(path, &[]).await?);
+    }
+    match client.with_timeout(EACH).get(path, &[]).await {
+        Ok(answer) => Ok(answer),
+        Err(e) if e.may_retry() => {
+            Ok(json!({ "region": region, "error": e.code().to_string(), "detail": e.to_string() }))
+        }
+        Err(e) => Err(e.into()),
+    }
+}
+
 async fn status(client: &Client, platform: Option<RegionCode>, out: Out) -> Result<(), Error> {
     let mut items = Vec::new();
     for region in regions(client, platform).await? {
-        items.push(client.get::<Value>(&format!("/v1/platforms/{region}/exchange"), &[]).await?);
+        let path = format!("/v1/platforms/{region}/exchange");
+        items.push(asked(client, &region, platform.is_some(), &path).await?);
     }
     out.items(&items, || {
         let mut table = Table::new(["platform", "what", "waiting", "oldest", "acknowledged", "trouble"]);
         for s in &items {
             let region = cell(s, "region");
+            if !s["error"].is_null() {
+                let none = String::new;
+                table.row([region.clone(), cell(s, "error"), none(), none(), none(), cell(s, "detail")]);
+            }
             for c in s["channels"].as_array().into_iter().flatten() {
                 let what = format!("to {}", cell(c, "to"));
                 let rest = ["rows", "oldest", "acknowledged", "trouble"].map(|k| cell(c, k));
@@ -106,7 +129,11 @@ async fn dead_letters(client: &Client, platform: Option<RegionCode>, out: Out) -
     let (mut items, mut alerts) = (Vec::new(), Vec::new());
     for region in regions(client, platform).await? {
         let path = format!("/v1/platforms/{region}/exchange/dead-letters");
-        let found: Value = client.get(&path, &[]).await?;
+        let found = asked(client, &region, platform.is_some(), &path).await?;
+        if !found["error"].is_null() {
+            let line = format!("{region}: {} {}", cell(&found, "error"), cell(&found, "detail"));
+            out.say(&line, &line);
+        }
         let with = |list: &Value| -> Vec<Value> {
             let rows = list.as_array().into_iter().flatten().cloned();
             rows.map(|mut row| {
@@ -201,7 +228,7 @@ pub async fn why(client: &Client, id: &str, platform: Option<RegionCode>, out: O
         "platform": trace["platform"], "state": trace["state"], "items": trace["why"], "next_page_token": null });
     out.result(&document, || {
         let (place, waits, for_, who) = match out.lang {
-            Lang::Zh => ("place_zh", "waits_zh", "等待", "须行动者"),
+            Lang::Zh => ("place_zh", "waits_zh", "事项", "须行动者"),
             Lang::En => ("place_en", "waits_en", "waits for", "must act"),
         };
         let mut text = format!("{}  {}\n", cell(&trace, "doc_id"), cell(&trace, "state"));

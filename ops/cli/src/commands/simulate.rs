@@ -89,7 +89,7 @@ impl Rule {
             && match (&self.equals, found) {
                 (None, found) => found.is_some(),
                 (Some(wanted), Some(Value::String(text))) => text == wanted,
-                (Some(wanted), Some(other)) => other.to_string() == *wanted,
+                (Some(wanted), Some(other)) => serde_json::to_string(other).is_ok_and(|t| t == *wanted),
                 (Some(_), None) => false,
             }
     }
