@@ -13,6 +13,16 @@ use std::collections::{BTreeMap, BTreeSet};
 pub const LANE_WINDOW: usize = 512;
 /// Shortest pause after an answer that took nothing, milliseconds.
 const PAUSE_MIN_MS: u64 = 100;
+/// An offer begins with so many bytes: what a line of a megabit a second carries well within the time for an answer.
+const BUDGET_FIRST: usize = 64 << 10;
+/// Offers never shrink below so many bytes.
+const BUDGET_MIN: usize = 4 << 10;
+/// An answer that took longer, milliseconds, makes the next offer smaller: it has to come well before its caller gives up.
+const LATE_MS: u64 = 2_000;
+/// An answer that took longer, milliseconds, came over a line that others need too: the next offer waits and does not grow.
+const SLOW_MS: u64 = 500;
+/// After a slow answer the line is left to others for so many times as long as it took.
+const SLOW_PAUSES: u64 = 3;
 /// Longest pause after failures in a row, milliseconds. A receiver that was away for days is found again within it.
 const PAUSE_MAX_MS: u64 = 15_000;
 
@@ -40,6 +50,10 @@ pub struct Sender<K> {
     acked: BTreeMap<K, JournalIndex>,
     /// What the offer under way carries, in order.
     offered: Vec<K>,
+    /// When it was picked, milliseconds of the caller's clock.
+    picked_ms: u64,
+    /// Bytes that an offer may carry now; one message goes whatever its length.
+    budget: usize,
     /// The lane whose turn is next.
     turn: Option<String>,
     failures: u32,
@@ -55,6 +69,8 @@ impl<K> Default for Sender<K> {
             receiver: None,
             acked: BTreeMap::new(),
             offered: Vec::new(),
+            picked_ms: 0,
+            budget: BUDGET_FIRST,
             turn: None,
             failures: 0,
             not_before: 0,
@@ -89,7 +105,7 @@ impl<K: Ord + Clone> Sender<K> {
         'full: while lanes.iter().any(|(_, rows)| !rows.is_empty()) {
             for (lane, rows) in &mut lanes {
                 let Some((key, len)) = rows.front() else { continue };
-                if picked.len() >= OFFER_MESSAGES_MAX || (bytes + len > OFFER_LEN_MAX && !picked.is_empty()) {
+                if picked.len() >= OFFER_MESSAGES_MAX || (bytes + len > self.budget && !picked.is_empty()) {
                     self.turn = Some((*lane).clone());
                     break 'full;
                 }
@@ -106,6 +122,7 @@ impl<K: Ord + Clone> Sender<K> {
             picked.clear();
         }
         self.offered.clone_from(&picked);
+        self.picked_ms = now_ms;
         Some(picked)
     }
 
@@ -130,6 +147,7 @@ impl<K: Ord + Clone> Sender<K> {
             }
         };
         (self.failures, self.not_before, self.trouble) = (0, 0, None);
+        self.adapt(now_ms);
         if self.receiver.is_some_and(|known| known != answer.epoch) {
             // Behind the fork its former acknowledgements count no more; which they are only it knows, and an id offered twice does nothing.
             self.acked.clear();
@@ -145,15 +163,31 @@ impl<K: Ord + Clone> Sender<K> {
         done.held = held.map(|(key, _)| key.clone()).collect();
         // Rows stay known as acknowledged until the record that removes them is there: `pick` forgets them then.
         if done.held.is_empty() && done.dead.is_empty() && !self.acked.is_empty() {
-            self.not_before = now_ms + PAUSE_MIN_MS;
+            self.not_before = self.not_before.max(now_ms + PAUSE_MIN_MS);
         }
         done
+    }
+
+    /// Offers grow while answers come fast. On a slow line they shrink and leave it to the shipping of journals: what is offered
+    /// can wait, what a backup lacks may be lost.
+    fn adapt(&mut self, now_ms: u64) {
+        let took = now_ms.saturating_sub(self.picked_ms);
+        if took <= SLOW_MS {
+            self.budget = (self.budget * 2).min(OFFER_LEN_MAX);
+            return;
+        }
+        if took > LATE_MS {
+            self.budget = (self.budget / 2).max(BUDGET_MIN);
+        }
+        self.not_before = now_ms + (took * SLOW_PAUSES).min(PAUSE_MAX_MS);
     }
 
     /// The offer brought no answer: it may have taken effect.
     pub fn failed(&mut self, trouble: String, now_ms: u64) {
         self.offered.clear();
         self.failures = self.failures.saturating_add(1);
+        // The same again would take as long again: on a line that is too slow for it nothing would ever arrive.
+        self.budget = (self.budget / 2).max(BUDGET_MIN);
         let pause = PAUSE_MIN_MS << self.failures.min(8);
         self.not_before = now_ms + pause.min(PAUSE_MAX_MS);
         self.trouble = Some(trouble);

@@ -314,6 +314,7 @@ mod tests {
             for route in changes {
                 let fine = route.contains("/documents")
                     || (route.contains("/agencies/") && who.starts_with("agency/"))
+                    || (route.contains("/accounts:") && who.contains("/node/"))
                     || route.contains("/delegations")
                     || route.contains("/session");
                 assert!(fine, "{who}: {route}");

@@ -17,12 +17,51 @@ fn answer(results: Vec<Taken>, epoch: u64, held: u64) -> Answer {
     Answer { epoch, held, last: None, results: Ok(results) }
 }
 
-/// A sender that knows its receiver.
+/// A sender that knows its receiver, over a line that has shown that it is fast.
 fn met(heads: &Heads) -> Sender<(char, usize)> {
     let mut sender = Sender::default();
     assert_eq!(sender.pick(heads, 0), Some(Vec::new()), "first contact asks and sends nothing");
-    assert_eq!(sender.answered(answer(Vec::new(), 1, 0), 0).held.len(), 0);
+    for _ in 0..8 {
+        assert_eq!(sender.answered(answer(Vec::new(), 1, 0), 0).held.len(), 0);
+    }
     sender
+}
+
+/// What a line of so many bytes a millisecond did with a thousand messages of two kilobytes in an hour: how many arrived, and for
+/// which part of the time until then it was taken up. An offer that takes longer than ten seconds brings no answer.
+fn over_a_line(bytes_a_ms: usize) -> (usize, f64) {
+    let mut heads: Heads = [lane('a', 1_000, 2_000)].into();
+    let mut sender = met(&heads);
+    let (mut now, mut taken) = (0u64, 0u64);
+    while now < 3_600_000 && !heads["a"].is_empty() {
+        let Some(picked) = sender.pick(&heads, now) else {
+            now = sender.not_before();
+            continue;
+        };
+        let took = (20 + picked.len() * 2_000 / bytes_a_ms) as u64;
+        now += took.min(10_000);
+        taken += took.min(10_000);
+        if took > 10_000 {
+            sender.failed("timeout".into(), now);
+            continue;
+        }
+        let done =
+            sender.answered(answer(vec![Taken::At(JournalIndex::from_u64(9)); picked.len()], 1, 9), now);
+        let rows = heads.get_mut("a").unwrap();
+        rows.retain(|(key, _)| !done.held.contains(key));
+    }
+    (1_000 - heads["a"].len(), taken as f64 / now as f64)
+}
+
+#[test]
+fn a_slow_line_carries_everything_and_is_left_to_others_most_of_the_time() {
+    // A megabit a second, of which the journals take half; then a tenth of that.
+    for bytes_a_ms in [62, 6] {
+        let (arrived, taken) = over_a_line(bytes_a_ms);
+        assert_eq!(arrived, 1_000, "{bytes_a_ms} bytes a millisecond");
+        assert!(taken < 0.6, "{bytes_a_ms}: it took the line for {taken:.2} of the time");
+    }
+    assert_eq!(over_a_line(100_000).0, 1_000);
 }
 
 #[test]

@@ -68,10 +68,7 @@ fn every_state_says_where_it_is_what_it_waits_for_and_who_must_act() {
         assert_eq!((first.actor, first.holds, first.record), (actor, holds, facts.record), "{state}");
         for one in &all {
             for words in [&one.place, &one.waits] {
-                assert!(
-                    !words.en.is_empty() && !words.zh.is_ascii(),
-                    "{state}: {words:?}"
-                );
+                assert!(!words.en.is_empty() && !words.zh.is_ascii(), "{state}: {words:?}");
             }
         }
         said.insert(first.place.en.clone());
