@@ -266,8 +266,10 @@ impl Channel {
                     tokio::select! {
                         _ = stop.changed() => {}
                         changed = status.changed() => if changed.is_err() { return },
-                        // A move of the receiver, or of whatever stood in the way.
-                        Ok(()) = registry.changed() => self.sender.try_now(),
+                        // A move of the receiver, or of whatever stood in the way. The pause after a slow answer goes on.
+                        Ok(()) = registry.changed() => if self.sender.trouble().is_some() {
+                            self.sender.try_now();
+                        },
                         () = tokio::time::sleep(pause) => {}
                     }
                     // Many records a second are one look.

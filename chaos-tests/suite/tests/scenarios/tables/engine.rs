@@ -4,6 +4,7 @@ use super::{file, installed};
 use anyhow::{Context, Result, ensure};
 use eport_cluster::{Federation, wait_for};
 use serde_json::{Value, json};
+use std::io::Read;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -184,8 +185,15 @@ fn of_two_publishers_one_wins_and_a_node_that_lacks_a_version_holds_it_up(fed: &
     let import = |node: &str, path: &str| {
         fed.spawn_at(node, &["table", "import", path, "--name", "quays", "--key", "code", "--wait", "60s"])
     };
-    let publishers = [import("gz-a-1", &one)?, import("gz-c-1", &other)?];
+    let mut publishers = [import("gz-a-1", &one)?, import("gz-c-1", &other)?];
     wait_for("their drafts beside the one that waited in vain", Duration::from_secs(30), || {
+        for publisher in &mut publishers {
+            if let Ok(Some(ended)) = publisher.try_wait() {
+                let mut said = String::new();
+                let _ = publisher.stdout.as_mut().map(|out| out.read_to_string(&mut said));
+                return Err(format!("a publisher did not wait: {ended} {said}"));
+            }
+        }
         let status = fed
             .eport(&["table", "status", "quays"])
             .and_then(|r| r.ok_json())
