@@ -191,6 +191,7 @@ fn of_two_publishers_one_wins_and_a_node_that_lacks_a_version_holds_it_up(fed: &
             if let Ok(Some(ended)) = publisher.try_wait() {
                 let mut said = String::new();
                 let _ = publisher.stdout.as_mut().map(|out| out.read_to_string(&mut said));
+                let _ = publisher.stderr.as_mut().map(|out| out.read_to_string(&mut said));
                 return Err(format!("a publisher did not wait: {ended} {said}"));
             }
         }
