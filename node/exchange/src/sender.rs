@@ -2,7 +2,8 @@
 //!
 //! Always: one offer is under way at a time, its messages in the order of each lane; lanes take turns, so a busy one delays no other
 //! by more than its share; what was acknowledged stays until the receiver holds it, and is offered again when the receiver's epoch
-//! changes. State is memory alone: a new primary begins with nothing and offers everything that its outbox holds.
+//! changes; an offer fits the line, so that its answer comes in time, and a slow line is left to others most of the time. State is
+//! memory alone: a new primary begins with nothing and offers everything that its outbox holds.
 
 use crate::{Answer, OFFER_LEN_MAX, OFFER_MESSAGES_MAX, Refused, Taken};
 use eport_identity::Epoch;
