@@ -89,9 +89,10 @@ impl Portion {
         Ok(Drawn { portion: Portion { rest, ..self.clone() }, settle })
     }
 
-    /// A primary of another epoch begins. A planned move carries the share over; after any other, what is left is not known.
-    pub fn enter(&mut self, epoch: Epoch, planned: bool) -> bool {
-        let carried = planned && !self.closed && self.epoch < epoch;
+    /// A primary of another epoch begins. Planned moves carry over a share of the epoch in which the former primary's book stood;
+    /// after any other move what is left is not known, and no later planned one makes it known again.
+    pub fn enter(&mut self, former: Epoch, epoch: Epoch, planned: bool) -> bool {
+        let carried = planned && !self.closed && self.epoch == former && former < epoch;
         if carried {
             self.epoch = epoch;
         }

@@ -62,11 +62,12 @@ fn a_share_is_lowered_at_home_used_in_the_city_and_settled_once() {
 fn a_share_belongs_to_its_epoch_and_a_planned_move_carries_it_over() {
     let asked = escrow("30");
     let mut share = portion(&asked);
-    let (second, third) = (Epoch::from_u64(2), Epoch::from_u64(3));
+    let [first, second, third, fourth] = [1, 2, 3, 4].map(Epoch::from_u64);
     assert_eq!(share.draw(second, &city_needs("D1", "1")), Err(Undrawn::OtherEpoch));
-    assert!(share.enter(second, true));
+    assert!(share.enter(first, second, true));
     assert!(share.draw(second, &city_needs("D1", "1")).is_ok());
-    assert!(!share.enter(third, false), "after an unplanned one nobody knows what is left");
+    assert!(!share.enter(second, third, false), "after an unplanned one nobody knows what is left");
+    assert!(!share.enter(third, fourth, true), "and a planned one after it makes nothing known again");
     assert_eq!(share.draw(third, &city_needs("D2", "1")), Err(Undrawn::OtherEpoch));
     assert!(share.close(third, &city_needs("close", "0")).is_none());
     let mut late = city_needs("D1", "1");

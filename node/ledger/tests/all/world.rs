@@ -288,7 +288,7 @@ impl World {
         if let (Order::Escrow { epoch, .. }, true) = (&first.order, outcome.is_done()) {
             let mut portion = Portion::of(&first, region(HOME), None).unwrap();
             if *epoch >= c.whole_since {
-                portion.enter(c.epoch, true);
+                portion.enter(*epoch, c.epoch, true);
             }
             c.live.portions.insert(portion.id, portion);
         }
@@ -355,14 +355,15 @@ impl World {
 
     fn city_moves(&mut self, city: usize, planned: bool) {
         let c = &mut self.cities[city];
-        c.epoch = c.epoch.next();
+        let former = c.epoch;
+        c.epoch = former.next();
         if !planned {
             c.lost = true;
             c.live = c.copy.clone();
             c.whole_since = c.epoch;
         }
         for portion in c.live.portions.values_mut() {
-            portion.enter(c.epoch, planned);
+            portion.enter(former, c.epoch, planned);
         }
         c.copy = c.live.clone();
     }

@@ -145,13 +145,14 @@ impl Platform {
     ) -> Result<(), AskError> {
         let decide = Box::new(move |log: &dyn Log, epoch, time| {
             let mut book = book(log)?;
+            let former = book.epoch;
             if !book.enter(epoch, lossless, owners, time) {
                 return Ok(Vec::new());
             }
             let mut effects = vec![put(bytes::Bytes::from_static(rows::BOOK), &book)];
             for (key, value) in log.scan(rows::PORTIONS, None, super::share::PORTIONS_MAX)? {
                 let mut portion: Portion = crate::rows::decode_long(&key, &value)?;
-                if portion.enter(epoch, planned) {
+                if portion.enter(former, epoch, planned) {
                     effects.push(put(key, &portion));
                 }
             }
