@@ -51,7 +51,7 @@ impl Platform {
         }
         let busy = |e: ExchangeError| Refused::Busy(e.to_string());
         let keys = self.turns_of(&offer).map_err(busy)?;
-        let _turn = self.inner.turns.enter(keys).await;
+        let turn = self.exchange_turn(keys).await.map_err(busy)?;
         // While it waited for its turn the role may have changed.
         let now = self.exchange_now().map_err(|_| Refused::NotPrimary)?;
         let mut overlay = Overlay::new(&*self.inner.log);
@@ -78,7 +78,7 @@ impl Platform {
         }
         let written = match drafts.is_empty() {
             true => Vec::new(),
-            false => self.exchange_write(drafts, now).await.map_err(busy)?,
+            false => self.exchange_write(drafts, now, Some(turn)).await.map_err(busy)?,
         };
         let mut written = written.into_iter();
         let taken = |judged: Option<Taken>| match judged {

@@ -142,7 +142,7 @@ impl Platform {
         caller: &str,
     ) -> Result<Acknowledged, ExchangeError> {
         let key = rows::id(id);
-        let _turn = self.inner.turns.enter([key.clone()].into()).await;
+        let turn = self.exchange_turn([key.clone()].into()).await?;
         let now = self.exchange_now()?;
         let unknown = || ExchangeError::Unknown(format!("no message {id} was sent to {agency} here"));
         let row = self.id_row(id)?.ok_or_else(unknown)?;
@@ -161,7 +161,7 @@ impl Platform {
             effects: vec![Effect::Put { key, value: rows::encode(&row) }, Effect::Delete { key: place }],
             ..Draft::bare(RecordKind::Entry, now.time)
         };
-        let written = self.exchange_write(vec![draft], now).await?.pop();
+        let written = self.exchange_write(vec![draft], now, Some(turn)).await?.pop();
         let (position, durability) = written.map_or((None, Durability::Local), |(p, d)| (Some(p), d));
         Ok(Acknowledged { repeated: false, position, durability })
     }

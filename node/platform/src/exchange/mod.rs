@@ -23,15 +23,17 @@ pub(crate) use outbox::{Outbox, PreparedPart, parts_of};
 
 use crate::log::Log;
 use crate::platform::Platform;
+use crate::turns::Guard;
 use crate::{Error, rows as documents};
 use bytes::Bytes;
 use eport_api_types::Failure;
 use eport_journal::Outcome;
 use eport_model::{Code, Coded, Draft, Effect, Epoch, JournalIndex, Position, RegionCode, Timestamp, codes};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 /// Where agencies are attached, as the registry says now.
@@ -192,32 +194,47 @@ impl Platform {
         })
     }
 
-    /// Stores records decided in one turn; where each stands.
+    /// Waits for a turn about these rows, as long as a write may wait for its backups.
+    pub(crate) async fn exchange_turn(&self, keys: BTreeSet<Bytes>) -> Result<Guard, ExchangeError> {
+        let turn = timeout(self.inner.config.write_timeout, self.inner.turns.enter(keys)).await;
+        turn.map_err(|_| blocked())
+    }
+
+    /// Stores records decided in one turn; where each stands. The turn is given back when each of them is committed or gone, also
+    /// when nobody waits for that any more: what is decided meanwhile would not see them.
     pub(crate) async fn exchange_write(
         &self,
         drafts: Vec<Draft>,
         now: Now,
+        turn: Option<Guard>,
     ) -> Result<Vec<(Position, eport_model::Durability)>, ExchangeError> {
         let full = |e: eport_agent::QueueFull| ExchangeError::NotNow {
             code: codes::OVERLOADED,
             detail: e.to_string(),
         };
         let pending = self.inner.log.propose(drafts, now.generation).map_err(full)?;
-        let mut out = Vec::with_capacity(pending.len());
-        for p in pending {
-            match timeout(self.inner.config.write_timeout, p.outcome).await {
-                Ok(Ok(Outcome::Done { position, durability })) => out.push((position, durability)),
-                Ok(Ok(Outcome::Held | Outcome::NotPrimary { .. })) => {
-                    let detail = "the platform is changing its primary".to_owned();
-                    return Err(ExchangeError::NotNow { code: codes::FENCED, detail });
-                }
-                _ => {
-                    let detail = "the backups have not confirmed it yet".to_owned();
-                    return Err(ExchangeError::NotNow { code: codes::WRITE_BLOCKED, detail });
-                }
+        let (done, told) = oneshot::channel();
+        // As many at once as the journal's queue takes records.
+        tokio::spawn(async move {
+            let mut outcomes = Vec::with_capacity(pending.len());
+            for p in pending {
+                outcomes.push(p.outcome.await);
             }
-        }
-        Ok(out)
+            drop(turn);
+            // Whoever asked may be gone.
+            let _ = done.send(outcomes);
+        });
+        let told = timeout(self.inner.config.write_timeout, told).await;
+        let outcomes = told.ok().and_then(Result::ok).ok_or_else(blocked)?;
+        let stands = |outcome| match outcome {
+            Ok(Outcome::Done { position, durability }) => Ok((position, durability)),
+            Ok(Outcome::Held | Outcome::NotPrimary { .. }) => {
+                let detail = "the platform is changing its primary".to_owned();
+                Err(ExchangeError::NotNow { code: codes::FENCED, detail })
+            }
+            _ => Err(blocked()),
+        };
+        outcomes.into_iter().map(stands).collect()
     }
 
     /// Numbers rows of one millisecond in the order in which they are made.
@@ -247,4 +264,9 @@ impl Platform {
         let row = crate::read::newest(log, &doc_id)?;
         Ok(row.map(|row| documents::reference(&row.lodged_by, &row.doc_type, &row.blind)))
     }
+}
+
+fn blocked() -> ExchangeError {
+    let detail = "the backups have not confirmed it yet".to_owned();
+    ExchangeError::NotNow { code: codes::WRITE_BLOCKED, detail }
 }

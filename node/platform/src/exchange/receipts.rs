@@ -63,7 +63,7 @@ impl Platform {
         if own {
             keys.extend(self.reference_of(&receipt.doc_id)?);
         }
-        let _turn = self.inner.turns.enter(keys).await;
+        let turn = self.exchange_turn(keys).await?;
         let now = self.exchange_now()?;
         if let Some((row, _)) = self.receipt_row(&receipt.agency, &receipt.number)? {
             return self.repeated(&receipt, row, own).await;
@@ -88,7 +88,7 @@ impl Platform {
             effects: overlay.take(),
             ..Draft::bare(RecordKind::Entry, now.time)
         };
-        let written = self.exchange_write(vec![draft], now).await?.pop();
+        let written = self.exchange_write(vec![draft], now, Some(turn)).await?.pop();
         let (position, durability) = written.map_or((None, Durability::Local), |(p, d)| (Some(p), d));
         let (forwarded, applied, note, state) = given;
         Ok(ReceiptGiven { repeated: false, forwarded, applied, note, state, position, durability })

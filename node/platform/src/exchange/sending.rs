@@ -218,7 +218,7 @@ impl Platform {
             return Ok(());
         }
         let draft = Draft { effects, ..Draft::bare(RecordKind::Entry, now.time) };
-        self.exchange_write(vec![draft], now).await.map(drop)
+        self.exchange_write(vec![draft], now, None).await.map(drop)
     }
 
     /// Makes dead letters of rows of which no message can be made.
@@ -255,7 +255,7 @@ impl Platform {
         for (_, _, _, doc_id, _) in &due {
             keys.extend(self.reference_of(doc_id)?);
         }
-        let _turn = self.inner.turns.enter(keys).await;
+        let turn = self.exchange_turn(keys).await?;
         let now = self.exchange_now()?;
         let log = &*self.inner.log;
         let mut overlay = Overlay::new(log);
@@ -291,7 +291,7 @@ impl Platform {
         }
         let effects = overlay.take();
         let draft = Draft { effects, ..Draft::bare(RecordKind::Entry, now.time) };
-        self.exchange_write(vec![draft], now).await?;
+        self.exchange_write(vec![draft], now, Some(turn)).await?;
         Ok(true)
     }
 }

@@ -130,7 +130,7 @@ impl Platform {
     /// Puts a dead letter back into the outbox, behind what waits there; `None`: there is none of this id.
     pub async fn resend(&self, id: &Digest) -> Result<Option<Resent>, ExchangeError> {
         let key = rows::dead(id);
-        let _turn = self.inner.turns.enter([key.clone()].into()).await;
+        let turn = self.exchange_turn([key.clone()].into()).await?;
         let now = self.exchange_now()?;
         let overlay = Overlay::new(&*self.inner.log);
         let Some(dead) = overlay.row::<DeadRow>(&key)? else { return Ok(None) };
@@ -149,7 +149,7 @@ impl Platform {
         let attempts = row.resent;
         let effects = vec![Effect::Delete { key }, Effect::Put { key: place, value: rows::encode(&row) }];
         let draft = Draft { effects, ..Draft::bare(RecordKind::Entry, now.time) };
-        self.exchange_write(vec![draft], now).await?;
+        self.exchange_write(vec![draft], now, Some(turn)).await?;
         Ok(Some(Resent { attempts, to }))
     }
 

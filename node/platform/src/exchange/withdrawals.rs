@@ -116,12 +116,12 @@ impl Platform {
             let effects = overlay.take();
             if !effects.is_empty() {
                 let draft = Draft { effects, ..Draft::bare(RecordKind::Entry, now.time) };
-                self.exchange_write(vec![draft], now).await?;
+                self.exchange_write(vec![draft], now, None).await?;
             }
         }
         let now = self.exchange_now()?;
         let done = Effect::Put { key: rows::given_up(&tail.id), value: extent(tail) };
         let draft = Draft { effects: vec![done], ..Draft::bare(RecordKind::Entry, now.time) };
-        self.exchange_write(vec![draft], now).await.map(drop)
+        self.exchange_write(vec![draft], now, None).await.map(drop)
     }
 }

@@ -325,6 +325,28 @@ async fn an_agency_finds_documents_it_gets_a_part_of_and_of_those_its_part_alone
 }
 
 #[tokio::test]
+async fn a_receipt_that_was_given_up_keeps_its_turn_until_its_record_is_there_and_counts_once() {
+    let (h, _) = attached(&[("CUS", "440300")]);
+    let (doc_id, _) = lodge(&h, &document("A-9")).await;
+    h.log.journal().manual = true;
+    let give = || h.platform.give_receipt(receipt(&doc_id, "CUS", "R1", "01"), "gw");
+    let blocked = eport_model::codes::WRITE_BLOCKED;
+    for attempt in 0..3 {
+        assert_eq!(give().await.unwrap_err().code(), blocked, "attempt {attempt}: the backups are silent");
+        assert_eq!(h.log.in_flight(), 1, "attempt {attempt}: the first record may still be committed");
+    }
+    // A caller that goes away gives nothing back either.
+    let gone = tokio::time::timeout(Duration::from_millis(20), give()).await;
+    assert!(gone.is_err() && h.log.in_flight() == 1);
+    h.log.commit(1);
+    h.log.journal().manual = false;
+    let again = give().await.unwrap();
+    assert!(again.repeated && again.applied);
+    let listed = h.platform.receipts(&doc_id).unwrap();
+    assert_eq!(listed.iter().filter(|r| r.code == "01").count(), 1);
+}
+
+#[tokio::test]
 async fn a_receipt_and_an_amendment_of_one_document_take_turns() {
     let (h, _) = attached(&[("CUS", "440300")]);
     let (doc_id, _) = lodge(&h, &document("A-8")).await;
