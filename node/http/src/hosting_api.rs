@@ -45,8 +45,18 @@ fn hosted(route: &str, path: &str) -> Option<RegionCode> {
 
 /// What a request holds until its answer is given.
 pub(crate) struct Admitted {
-    _under_way: Option<Under>,
+    under_way: Option<Under>,
     _body: Body,
+}
+
+impl Admitted {
+    /// Carries the request out. It holds its place for at most twice the time for a write, its room to the end.
+    pub(crate) async fn carry_out<F: Future>(mut self, api: &Api, work: F) -> F::Output {
+        match self.under_way.take() {
+            Some(under) => under.carry_out(api.config.write_timeout * 2, work).await,
+            None => work.await,
+        }
+    }
 }
 
 /// Lets a request in: its platform's quota of requests, a place among those that are carried out here, room for its body.
@@ -61,7 +71,7 @@ pub(crate) async fn admit(api: &Api, route: &str, path: &str, bytes: u64) -> Res
         Some(region) => Some(place(api, region, bytes).await?),
         None => None,
     };
-    Ok(Admitted { _under_way: under_way, _body: admit_body(api, route, path, bytes)? })
+    Ok(Admitted { under_way, _body: admit_body(api, route, path, bytes)? })
 }
 
 /// Waits for a place as long as a write may wait for its backups.

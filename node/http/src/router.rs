@@ -220,7 +220,7 @@ async fn guard(State(api): State<Api>, request: Request, next: Next) -> Response
     }
     // A body without a length may become as large as allowed.
     let bytes = if limit == SMALL_BODY { 0 } else { announced.unwrap_or(limit) };
-    let _admitted = match hosting_api::admit(&api, &route, request.uri().path(), bytes as u64).await {
+    let admitted = match hosting_api::admit(&api, &route, request.uri().path(), bytes as u64).await {
         Ok(admitted) => admitted,
         Err(refused) => {
             if bytes <= DRAINED {
@@ -234,7 +234,7 @@ async fn guard(State(api): State<Api>, request: Request, next: Next) -> Response
     };
     let (parts, body) = request.into_parts();
     let body = axum::body::Body::new(http_body_util::Limited::new(body, limit));
-    next.run(Request::from_parts(parts, body)).await
+    admitted.carry_out(&api, next.run(Request::from_parts(parts, body))).await
 }
 
 /// Gives each request an id, a span and a count; puts the id and the caller's language into problems.

@@ -252,6 +252,19 @@ pub struct Under {
     cost: u64,
 }
 
+impl Under {
+    /// Does work under this right. After `limit` the right goes to the next one although the work goes on: whoever sends a body
+    /// slowly, or never to its end, holds nobody up for longer.
+    pub async fn carry_out<F: Future>(self, limit: Duration, work: F) -> F::Output {
+        let mut work = std::pin::pin!(work);
+        if let Ok(done) = tokio::time::timeout(limit, &mut work).await {
+            return done;
+        }
+        drop(self);
+        work.await
+    }
+}
+
 impl Drop for Under {
     fn drop(&mut self) {
         if let Some(hosting) = self.hosting.take() {
@@ -404,6 +417,21 @@ mod tests {
         assert_eq!(hold(&hosting.0.places).held(flood), PLACES / 2);
         drop((entered, held));
         assert_eq!(hold(&hosting.0.places).held(flood), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn work_that_does_not_end_holds_its_place_no_longer_than_it_may() {
+        let (hosting, slow, other) = (Hosting::new(1), region("440500"), region("440100"));
+        let _active = hosting.under_way(other, 10).await.unwrap();
+        // A body without a length is charged as the largest.
+        let under = hosting.under_way(slow, 64 << 20).await.unwrap();
+        let (end, ended) = oneshot::channel::<()>();
+        let work = tokio::spawn(under.carry_out(Duration::from_secs(10), async { ended.await.is_ok() }));
+        let next = tokio::time::timeout(Duration::from_secs(11), hosting.under_way(slow, 10)).await;
+        assert!(next.unwrap().is_some(), "the line behind a body that never ends");
+        assert!(!work.is_finished());
+        end.send(()).unwrap();
+        assert!(work.await.unwrap(), "the work itself went on");
     }
 
     #[tokio::test]
