@@ -111,17 +111,17 @@ fn table<'t, R: Records<'t>>(
     };
     let head = header::read(&reader, start, &fields, options, findings);
     let mut buffer = head.schema.clone().and_then(|schema| RowBuffer::new(schema).ok());
-    let (rows, at) = fill(&mut reader, &head, limits, &mut buffer, None, findings)?;
+    let rows = fill(&mut reader, &head, limits, &mut buffer, None, findings)?;
     if rows == 0 && findings.found == before {
         let detail = "the file has a header and no rows".to_owned();
-        findings.problem(reader.place(start, at), Kind::NoRows, None, detail);
+        findings.problem(reader.place(start, start.at), Kind::NoRows, None, detail);
     }
     let parsed = finish(open, &reader, buffer?, &head, options, findings)?;
     whole::check(open, &head, &parsed.content, references, &options.pending, findings);
     Some(parsed)
 }
 
-/// Reads all rows into the buffer, but those with a mark in `without`. Answers how many there are and where the last begins.
+/// Reads all rows into the buffer, but those with a mark in `without`. Answers how many there are.
 fn fill<'t, R: Records<'t>>(
     reader: &mut R,
     head: &Head,
@@ -129,12 +129,11 @@ fn fill<'t, R: Records<'t>>(
     buffer: &mut Option<RowBuffer>,
     without: Option<&BTreeSet<u64>>,
     findings: &mut Findings,
-) -> Option<(u64, usize)> {
-    let (mut fields, mut count, mut at) = (Vec::new(), 0u64, 0);
+) -> Option<u64> {
+    let (mut fields, mut count) = (Vec::new(), 0u64);
     let mut picked = Vec::new();
     while let Some(start) = reader.record(&mut fields, findings) {
         count += 1;
-        at = start.at;
         if count > limits.rows {
             let detail = format!("more than {} rows", limits.rows);
             findings.problem(reader.place(start, start.at), Kind::TooManyRows, None, detail);
@@ -154,7 +153,7 @@ fn fill<'t, R: Records<'t>>(
             return None;
         }
     }
-    Some((count, at))
+    Some(count)
 }
 
 /// Judges the width of a row; empty fields behind the last column are taken off. True for a row without fault.
