@@ -167,9 +167,8 @@ impl DataDir {
     /// Removes registries of lineages that were never founded here: a recovery that was cut short wrote one, and the identity
     /// never named it. The own lineage's and its ancestors' stay, under whatever node id.
     pub fn clear_unfounded(&self) -> Result<(), Error> {
-        let known = |lineage: Lineage| {
-            lineage == self.identity.lineage || self.identity.ancestors.contains(&lineage)
-        };
+        let known =
+            |lineage: Lineage| lineage == self.identity.lineage || self.identity.ancestors.contains(&lineage);
         for entry in fs::read_dir(&self.dir).map_err(|e| Error::io("list", &self.dir, e))? {
             let entry = entry.map_err(|e| Error::io("list", &self.dir, e))?;
             let name = entry.file_name();

@@ -224,8 +224,21 @@ fn apply(fed: &Federation, [own, other]: &[Plan; 2]) -> Result<()> {
         let stops = fed.arm("eport", place, "stop")?;
         let (config, lost) = (config(fed, SURVIVOR), LOST);
         let mut child = fed.spawn(&[
-            "quorum", "recover", "apply", "--config", &config, "--tail", "commit", "--token", &own.token, "--plan",
-            both[0], both[1], "--confirm-stopped", lost[0], lost[1],
+            "quorum",
+            "recover",
+            "apply",
+            "--config",
+            &config,
+            "--tail",
+            "commit",
+            "--token",
+            &own.token,
+            "--plan",
+            both[0],
+            both[1],
+            "--confirm-stopped",
+            lost[0],
+            lost[1],
         ])?;
         let reached = stops.wait(REACHED);
         child.kill()?;
@@ -275,30 +288,27 @@ fn adopted_on_the_survivor(fed: &Federation, ledger: &mut Ledger) -> Result<()> 
 /// The node that adopts, and leads the registry alone, is killed at every step of it.
 fn adopted_through_every_kill(fed: &Federation) -> Result<()> {
     let adopt = ["platform", "adopt", PROVINCE, "--node", SURVIVOR];
-    let killed_at = |place: &str| -> Result<()> {
-        let stops = fed.arm(SURVIVOR, place, "stop")?;
+    let killed_at = |places: &[&str]| -> Result<()> {
+        let stops = places.iter().map(|p| fed.arm(SURVIVOR, p, "stop")).collect::<Result<Vec<_>>>()?;
         let mut child = fed.spawn_at(SURVIVOR, &adopt)?;
-        let reached = stops.wait(REACHED);
+        let reached = stops.iter().all(|s| s.wait(REACHED));
         fed.dev("kill", SURVIVOR)?;
         child.kill()?;
         let ended = child.wait_with_output()?;
-        ensure!(reached, "{place} was not come to: {ended:?}");
+        ensure!(reached, "{places:?} were not come to: {ended:?}");
         Ok(())
     };
-    killed_at("raft.AdoptJournal.before")?;
+    killed_at(&["raft.AdoptJournal.before"])?;
     fed.dev("restart", SURVIVOR)?;
     let nothing = fed.wait_platform(SURVIVOR, PROVINCE, "is there", |_| true)?;
     ensure!(nothing["state"] == "stopped", "killed before it was decided: {nothing}");
-    killed_at("raft.AdoptJournal.after")?;
-    // Decided: the node goes on by itself, however often it is killed.
-    for place in ["role.opening", "append.epoch_start.before", "append.epoch_start.after"] {
+    // Decided: from here on the node goes on by itself, however often it is killed.
+    killed_at(&["raft.AdoptJournal.after", "append.epoch_start.before"])?;
+    for place in ["append.epoch_start.after", "role.opening"] {
         let stops = fed.arm(SURVIVOR, place, "stop")?;
-        // A place is come to while the node starts, which then has no answer for `dev restart`.
-        let mut starts = fed.spawn(&["--timeout", "60s", "dev", "restart", SURVIVOR])?;
+        let node = fed.daemon(Path::new(&config(fed, SURVIVOR)), &fed.node_dir(SURVIVOR).join("log"))?;
         let reached = stops.wait(REACHED);
-        fed.dev("kill", SURVIVOR)?;
-        starts.kill()?;
-        starts.wait()?;
+        drop(node);
         ensure!(reached, "{place} was not come to");
     }
     fed.dev("restart", SURVIVOR)?;

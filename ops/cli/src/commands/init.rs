@@ -100,11 +100,7 @@ fn federation(args: &FederationArgs, out: Out) -> Result<(), Error> {
         None => Authorities::create(&dir, &args.name, &args.trust_domain, &[args.region], false, localhost)?,
     };
     let home = dir.join(first.node.as_str());
-    let names = LeafNames {
-        loopback: localhost,
-        addresses: addresses(args),
-        dns: args.dns.clone(),
-    };
+    let names = LeafNames { loopback: localhost, addresses: addresses(args), dns: args.dns.clone() };
     let (cert, key) = authorities.node(args.region, first.node, names, LifeDays::NODE)?;
     let genesis_path = dir.join("genesis.json");
     let names: Vec<&str> = std::iter::once(FIRST_OPERATOR).chain(further(&args.operators)).collect();

@@ -225,7 +225,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (province, city) = ("440000".parse().unwrap(), "440300".parse().unwrap());
         let domain = "gd.eport.example".parse().unwrap();
-        let made = Authorities::create(dir.path(), "gd", &domain, &[province, city], true).unwrap();
+        let made = Authorities::create(dir.path(), "gd", &domain, &[province, city], true, true).unwrap();
         let bundle = std::fs::read_to_string(made.bundle()).unwrap();
         assert_eq!(bundle.matches("BEGIN CERTIFICATE").count(), 2, "root and one CA for the province");
         let (cert, key) = made.node(city, "sz-a-1".parse().unwrap(), LeafNames::default(), 30).unwrap();

@@ -95,7 +95,8 @@ fn a_directory_descends_by_one_write_and_keeps_the_registry_of_each_lineage_apar
     assert_eq!(data.registry(), wanted);
     assert_ne!(data.registry(), first);
     // A recovery that was cut short left a registry that no identity ever named.
-    let (forsaken, beside) = (data.registry_of(Lineage::from_bytes([9; 16])), dir.path().join("registry-notes"));
+    let (forsaken, beside) =
+        (data.registry_of(Lineage::from_bytes([0xee; 16])), dir.path().join("registry-notes"));
     for path in [&first, &wanted, &forsaken, &beside] {
         std::fs::create_dir_all(path.join("000001.log")).unwrap();
     }
