@@ -23,7 +23,7 @@ pub(crate) struct Watch {
     degraded: Option<JournalIndex>,
     /// Up to here it was answered alone: nothing is vouched for before the backups hold that.
     alone_to: JournalIndex,
-    /// Up to here something may have been answered `replicated`.
+    /// Up to here something may have been answered `replicated`, or the registry may take everything for proven.
     pub(crate) replicated: JournalIndex,
 }
 
@@ -95,9 +95,13 @@ impl Replica {
         due.then_some(RegistryStep::Shrink { version, nodes: Vec::new(), whole })
     }
 
-    /// Remembers since when the registry has been asked.
+    /// Remembers since when the registry has been asked, and what it takes for proven from now on.
     pub(crate) fn note_asked(&mut self, step: &RegistryStep) {
-        let now = self.now.mono_ms;
+        let (now, committed) = (self.now.mono_ms, self.log.committed);
+        if let (RegistryStep::Proven { .. }, Some(primary)) = (step, &mut self.primary) {
+            // Also what was answered `local` before: a failover by this proof says that nothing is lost.
+            primary.watch.replicated = primary.watch.replicated.max(committed);
+        }
         let RegistryStep::Shrink { version, nodes, .. } = step else { return };
         if let Some(primary) = &mut self.primary {
             primary.uncounted.extend(nodes.iter().map(|n| (*n, *version)));

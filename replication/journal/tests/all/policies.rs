@@ -66,6 +66,43 @@ fn a_backup_is_not_dropped_while_the_others_lack_what_it_holds() {
     assert!(shrinks(&net, "a").iter().any(alone), "c holds everything now: {:?}", shrinks(&net, "a"));
 }
 
+/// What was answered `local` before anybody was in sync is proven with the rest once the registry is told so: from then on a failover
+/// by that proof says that nothing is lost.
+#[test]
+fn a_backup_is_not_dropped_while_the_others_lack_what_the_registry_takes_for_proven() {
+    let names = ["a", "b", "c"];
+    let alone = PlacementView {
+        shrink_ms: Some(1_000),
+        backups: vec![backup("b", false), backup("c", false)],
+        ..placement(1, "a", &[], 0)
+    };
+    let mut net = started(&alone, &names);
+    net.hosts.get_mut(&node("c")).unwrap().slow = true;
+    let ticket = net.propose("a", "x");
+    assert_eq!(done(&net, "a", ticket), Some(Durability::Local));
+    net.pass(200);
+    // b holds it and falls silent; c lacks it, but not for long enough to be dropped too.
+    net.isolate("b");
+    net.pass(500);
+    let joined =
+        PlacementView { version: 2, k: 1, backups: vec![backup("b", true), backup("c", true)], ..alone };
+    for name in names {
+        net.place(name, &joined, false);
+    }
+    net.pass(200);
+    let proven = RegistryStep::Proven { version: 2, k: 1 };
+    assert!(net.host("a").asked.contains(&proven), "b holds everything: {:?}", net.host("a").asked);
+    for name in names {
+        net.place(name, &PlacementView { version: 3, proven_k: 1, ..joined.clone() }, false);
+    }
+    net.pass(600);
+    let dropped = |s: &RegistryStep| matches!(s, RegistryStep::Shrink { nodes, .. } if *nodes == [node("b")]);
+    assert!(!shrinks(&net, "a").iter().any(dropped), "c lacks it: {:?}", shrinks(&net, "a"));
+    net.disk_answers("c");
+    net.pass(300);
+    assert!(shrinks(&net, "a").iter().any(dropped), "c holds everything now: {:?}", shrinks(&net, "a"));
+}
+
 #[test]
 fn a_backup_that_was_to_be_dropped_does_not_count_until_the_registry_has_moved_on() {
     let (mut net, view) = auto_sync(&["a", "b"], None);
