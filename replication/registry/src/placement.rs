@@ -188,6 +188,23 @@ pub struct Placement {
 }
 
 impl Placement {
+    /// False when the record was written in an epoch from which the present one does not descend: a failover that accepted a loss
+    /// began a later epoch at an earlier record. An epoch later than the present one is not judged: its placement is newer than this.
+    pub fn is_on_branch(&self, position: &Position) -> bool {
+        let mut epoch = self.epoch;
+        while position.epoch < epoch {
+            let Some(began) = self.history.iter().rev().find(|r| r.epoch == epoch) else { return true };
+            if began.start.epoch >= epoch {
+                return true;
+            }
+            epoch = began.start.epoch;
+            if epoch < position.epoch {
+                return false;
+            }
+        }
+        true
+    }
+
     /// The backup entry of a node.
     pub fn backup(&self, node: NodeId) -> Option<&Backup> {
         self.backups.iter().find(|b| b.node == node)

@@ -177,8 +177,12 @@ impl State {
     }
 
     /// True when `last`, as a node shows it in a failover, agrees with what the registry knows that it had. A backup that was taken
-    /// in sync in the present epoch, or a primary that has opened it, and shows nothing of it, is an old copy of its data.
+    /// in sync in the present epoch, or a primary that has opened it, and shows nothing of it, is an old copy of its data. A tail that a
+    /// failover left behind, be its epoch a later one than that of the record which the present epoch follows, witnesses nothing.
     pub fn may_witness(&self, placement: &Placement, node: NodeId, last: &Position) -> bool {
+        if !placement.is_on_branch(last) {
+            return false;
+        }
         let shows_epoch = last.epoch >= placement.epoch;
         if node == placement.primary {
             let head = self.newest_head(placement.region, placement.epoch);

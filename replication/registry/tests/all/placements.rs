@@ -262,6 +262,29 @@ fn who_was_taken_in_sync_in_this_epoch_and_shows_nothing_of_it_is_no_witness() {
     );
 }
 
+/// Two failovers that accepted a loss: epochs 3 and 4 went on from record 26, then epoch 5 from the tail that epoch 2 had left.
+#[test]
+fn a_tail_that_a_failover_left_behind_witnesses_nothing_although_its_epoch_is_a_later_one() {
+    let w = World::with_platform();
+    let mut p = w.placement().clone();
+    let founding = p.history[0].clone();
+    let began = |(epoch, start): (u64, Position)| eport_registry::EpochRecord {
+        epoch: eport_model::Epoch::from_u64(epoch),
+        start,
+        ..founding.clone()
+    };
+    let starts = [(1, Position::ZERO), (2, at(1, 58)), (3, at(1, 26)), (4, at(1, 26)), (5, at(2, 69))];
+    p.history = starts.map(began).to_vec();
+    p.epoch = eport_model::Epoch::from_u64(5);
+    for left in [at(3, 27), at(4, 27), at(4, 900)] {
+        assert!(!p.is_on_branch(&left), "{left}");
+        assert!(!w.state.may_witness(&p, node("gz-c-1"), &left), "{left}");
+    }
+    for held in [Position::ZERO, at(1, 10), at(2, 69), at(2, 80), at(5, 70), at(6, 71)] {
+        assert!(p.is_on_branch(&held), "{held}");
+    }
+}
+
 #[test]
 fn a_fresh_platform_proves_nothing_before_its_primary_says_so() {
     let mut w = World::founded(Mode::Dev);
