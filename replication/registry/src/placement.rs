@@ -188,21 +188,35 @@ pub struct Placement {
 }
 
 impl Placement {
-    /// False when the record was written in an epoch from which the present one does not descend: a failover that accepted a loss
-    /// began a later epoch at an earlier record. An epoch later than the present one is not judged: its placement is newer than this.
+    /// False when the record was written in an epoch from which the present one does not descend, and the journal that ends with it
+    /// left the present branch before the record that the present epoch follows: a failover that accepted a loss began a later epoch
+    /// at an earlier record. An epoch later than the present one is not judged: its placement is newer than this.
     pub fn is_on_branch(&self, position: &Position) -> bool {
         let mut epoch = self.epoch;
         while position.epoch < epoch {
-            let Some(began) = self.history.iter().rev().find(|r| r.epoch == epoch) else { return true };
-            if began.start.epoch >= epoch {
-                return true;
-            }
-            epoch = began.start.epoch;
-            if epoch < position.epoch {
-                return false;
+            match self.before(epoch) {
+                Some(start) if start.epoch >= position.epoch => epoch = start.epoch,
+                Some(_) => return self.holds_start(position),
+                None => return true,
             }
         }
         true
+    }
+
+    /// The record that an epoch follows, while it is remembered.
+    fn before(&self, epoch: Epoch) -> Option<Position> {
+        let began = self.history.iter().rev().find(|r| r.epoch == epoch)?;
+        (began.start.epoch < epoch).then_some(began.start)
+    }
+
+    /// True when a journal that ends with this record holds the one that the present epoch follows.
+    fn holds_start(&self, position: &Position) -> bool {
+        let mut last = *position;
+        while last.epoch > self.start.epoch {
+            let Some(start) = self.before(last.epoch) else { return false };
+            last = start;
+        }
+        last.epoch == self.start.epoch && last.index >= self.start.index
     }
 
     /// The backup entry of a node.

@@ -275,7 +275,7 @@ fn a_tail_that_a_failover_left_behind_witnesses_nothing_although_its_epoch_is_a_
     };
     let starts = [(1, Position::ZERO), (2, at(1, 58)), (3, at(1, 26)), (4, at(1, 26)), (5, at(2, 69))];
     p.history = starts.map(began).to_vec();
-    p.epoch = eport_model::Epoch::from_u64(5);
+    (p.epoch, p.start) = (eport_model::Epoch::from_u64(5), at(2, 69));
     for left in [at(3, 27), at(4, 27), at(4, 900)] {
         assert!(!p.is_on_branch(&left), "{left}");
         assert!(!w.state.may_witness(&p, node("gz-c-1"), &left), "{left}");
@@ -283,6 +283,9 @@ fn a_tail_that_a_failover_left_behind_witnesses_nothing_although_its_epoch_is_a_
     for held in [Position::ZERO, at(1, 10), at(2, 69), at(2, 80), at(5, 70), at(6, 71)] {
         assert!(p.is_on_branch(&held), "{held}");
     }
+    // Epoch 5 began where epoch 4 had begun: who holds the tail of epoch 4 holds everything before epoch 5.
+    (p.start, p.history[4].start) = (at(1, 26), at(1, 26));
+    assert!(p.is_on_branch(&at(4, 27)) && p.is_on_branch(&at(3, 27)) && p.is_on_branch(&at(2, 69)));
 }
 
 #[test]
