@@ -26,6 +26,17 @@ fn both(fed: &Federation, one: &[&str], other: &[&str]) -> Result<[Ran; 2]> {
     Ok([Ran::from(first.wait_with_output()?), Ran::from(second.wait_with_output()?)])
 }
 
+/// The same order from both. Whoever begins when the other has ended is told that nothing is left to do, as whoever types a
+/// command again is: on a busy machine "at the same time" can be that late.
+fn one_wins_or_is_late(ran: &[Ran; 2], what: &str, target: &str) -> Result<()> {
+    let late = |r: &Ran| r.code == 7 && r.stdout.contains(&format!("{target} is the primary already"));
+    if ran.iter().any(|r| r.code == 0) && ran.iter().any(late) {
+        eprintln!("{what}: one came too late");
+        return Ok(());
+    }
+    one_wins(ran, what)
+}
+
 /// At least one has its way; who has not is told with exit 4.
 fn one_wins(ran: &[Ran; 2], what: &str) -> Result<()> {
     let mut codes = [ran[0].code, ran[1].code];
@@ -66,7 +77,7 @@ fn two_moves(fed: &Federation) -> Result<()> {
     let p = level(fed)?;
     let back = ["--timeout", "40s", "platform", "failback", R];
     if p["primary"] != HOME {
-        one_wins(&both(fed, &back, &back)?, "two failbacks")?;
+        one_wins_or_is_late(&both(fed, &back, &back)?, "two failbacks", HOME)?;
     }
     level(fed)?;
     Ok(())
@@ -85,10 +96,10 @@ fn two_policies(fed: &Federation) -> Result<()> {
 
 fn two_promotions(fed: &Federation) -> Result<()> {
     let demote = ["--timeout", "60s", "platform", "demote", R, "--to", HOST];
-    one_wins(&both(fed, &demote, &demote)?, "two demotions")?;
+    one_wins_or_is_late(&both(fed, &demote, &demote)?, "two demotions", HOST)?;
     ensure!(level(fed)?["primary"] == HOST);
     let promote = ["--timeout", "60s", "platform", "promote", R, "--to", HOME];
-    one_wins(&both(fed, &promote, &promote)?, "two promotions")?;
+    one_wins_or_is_late(&both(fed, &promote, &promote)?, "two promotions", HOME)?;
     ensure!(level(fed)?["primary"] == HOME);
     Ok(())
 }

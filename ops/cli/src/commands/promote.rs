@@ -96,11 +96,32 @@ pub async fn run(
     // Other backups come into sync meanwhile, which changes the placement: the move is planned, shown and asked for again.
     let mut again = REPLANS;
     loop {
-        match moves::run(client, region, moves::request(way.kind(), Some(to)), flags, limit, out).await {
-            Err(error) if again > 0 && error.code() == VERSION_CONFLICT => again -= 1,
-            done => return done,
+        let done = moves::run(client, region, moves::request(way.kind(), Some(to)), flags, limit, out).await;
+        let Err(error) = done else { return Ok(()) };
+        if ![VERSION_CONFLICT, MOVE_UNSAFE].contains(&error.code()) {
+            return Err(error);
         }
+        let now: Value = client.get(&format!("/v1/platforms/{region}"), &[]).await?;
+        overtaken(region, &before.platform, &now)?;
+        if again == 0 || error.code() == MOVE_UNSAFE {
+            return Err(error);
+        }
+        again -= 1;
     }
+}
+
+/// What this command looked at first no longer holds when the platform has moved since: who moved it was someone else. That
+/// the target cannot be moved to would be true then, and would say nothing of why.
+fn overtaken(region: RegionCode, before: &Value, now: &Value) -> Result<(), Error> {
+    let (was, is) = (cell(before, "epoch"), cell(now, "epoch"));
+    if was == is {
+        return Ok(());
+    }
+    let primary = cell(now, "primary");
+    let detail = format!(
+        "{region} has moved meanwhile, from epoch {was} to {is}, and its primary is {primary}: another operator or a failover was faster"
+    );
+    Err(Error::coded(VERSION_CONFLICT, detail))
 }
 
 /// What a promotion does before its move can be planned.
@@ -200,5 +221,15 @@ mod tests {
         let plan = steps(&platform, "440500".parse().unwrap(), "st-a-1".parse().unwrap(), Way::Promote);
         assert!(plan["plan"][1].as_str().unwrap().contains("517 records"));
         assert_eq!((&plan["expected_loss"]["records"], &plan["from"]), (&json!(0), &json!("gz-a-1")));
+    }
+
+    #[test]
+    fn whoever_was_overtaken_by_another_move_is_told_of_a_conflict_and_who_was_not_is_not() {
+        let region = "440500".parse().unwrap();
+        let at = |epoch: u64, primary: &str| json!({ "epoch": epoch, "primary": primary });
+        assert!(overtaken(region, &at(3, "st-a-1"), &at(3, "st-a-1")).is_ok());
+        let told = overtaken(region, &at(3, "st-a-1"), &at(4, "gz-a-1")).unwrap_err();
+        assert_eq!((told.code(), told.exit()), (VERSION_CONFLICT, 4));
+        assert!(told.to_string().contains("its primary is gz-a-1"), "{told}");
     }
 }
