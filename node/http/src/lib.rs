@@ -68,6 +68,7 @@ mod state;
 mod status_api;
 mod system;
 mod tables;
+mod table_upload;
 mod tables_api;
 mod tables_life;
 mod tables_reading;
