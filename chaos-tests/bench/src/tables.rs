@@ -96,9 +96,7 @@ fn memory(dir: &Path, sizes: &[usize], rows: &mut Vec<Row>) -> Result<()> {
             rows,
             Row {
                 what: format!("Import of {count} rows: memory of the process at its highest"),
-                figure: format!(
-                    "{peak:.0} bytes; {seconds:.1} s from the file on the disk to the content"
-                ),
+                figure: format!("{peak:.0} bytes; {seconds:.1} s from the file on the disk to the content"),
                 yardstick: Some(format!("{len} bytes of the file")),
                 ratio: Some(ratio),
                 goal: "≤ 256 MiB, whatever the file".into(),

@@ -12,8 +12,8 @@ use crate::report::ImportReport;
 use crate::rules::{Rules, TableSchema};
 use crate::table::Table;
 use eport_catalog::{
-    COLUMNS_MAX, Counts, DiffError, FIELD_LEN_MAX, InMemory, RUN_LEN, ReadError, RowReader, Schema, Scratch, Source,
-    TableName,
+    COLUMNS_MAX, Counts, DiffError, FIELD_LEN_MAX, InMemory, RUN_LEN, ReadError, RowReader, Schema, Scratch,
+    Source, TableName,
 };
 use eport_identity::Digest;
 use eport_model::codes::{DISK_FULL, STORAGE_FAILED, TABLE_ENCODING, TABLE_IMPORT_REFUSED};

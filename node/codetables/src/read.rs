@@ -131,7 +131,8 @@ fn table(
 ) -> Result<Option<Parsed>, Refusal> {
     let mut rows = Rows { options, desk, head: None, sorter: None, count: 0, ended: None };
     let before = found.records.found;
-    let readable = file.walk(found, &mut |at, start, fields, findings| rows.see(at, start, fields, findings))?;
+    let readable =
+        file.walk(found, &mut |at, start, fields, findings| rows.see(at, start, fields, findings))?;
     let Rows { head, sorter, count, ended, .. } = rows;
     let findings = &mut found.records;
     match ended {

@@ -251,9 +251,10 @@ impl<'t> Steps<'t> for SheetRows<'t> {
             findings.note(NoteKind::BlankLine, || place(blank, 0));
         }
         let (Some(first), Some(last)) = (cells.first(), cells.last()) else { return Step::Nothing };
-        let (from, width) = *self
-            .frame
-            .get_or_insert((usize::from(first.column), usize::from(last.column) + 1 - usize::from(first.column)));
+        let (from, width) = *self.frame.get_or_insert((
+            usize::from(first.column),
+            usize::from(last.column) + 1 - usize::from(first.column),
+        ));
         if usize::from(first.column) < from {
             let detail = "a cell to the left of the header's first column".to_owned();
             findings.problem(place(row, u32::from(first.column)), Kind::RaggedRow, None, detail);

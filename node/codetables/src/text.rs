@@ -38,7 +38,19 @@ impl<'s> Text<'s> {
     pub(crate) fn new(input: Box<dyn Read + Send + 's>, encoding: Encoding, watch: Watch) -> Self {
         let decoder = GB18030.new_decoder_without_bom_handling();
         let (raw, at, offset) = (Vec::new(), 0, 0);
-        Text { input, encoding, decoder, raw, at, offset, begun: false, ended: false, bad: false, piece: 0, watch }
+        Text {
+            input,
+            encoding,
+            decoder,
+            raw,
+            at,
+            offset,
+            begun: false,
+            ended: false,
+            bad: false,
+            piece: 0,
+            watch,
+        }
     }
 
     /// Appends the next piece. False: the file ends behind it.

@@ -203,7 +203,9 @@ async fn guard(State(api): State<Api>, request: Request, next: Next) -> Response
     let route = request.extensions().get::<MatchedPath>().map(|m| m.as_str().to_owned()).unwrap_or_default();
     let limit = match route.as_str() {
         "/v1/platforms/{region}/documents:batch" => api.config.body_len_max,
-        TABLE_FILE => usize::try_from(api.config.table_file_len_max).unwrap_or(usize::MAX - (2 << 20)) + (2 << 20),
+        TABLE_FILE => {
+            usize::try_from(api.config.table_file_len_max).unwrap_or(usize::MAX - (2 << 20)) + (2 << 20)
+        }
         "/v1/platforms/{region}/documents" | "/v1/platforms/{region}/documents:check" => DOCUMENT_BODY,
         "/v1/platforms/{region}/tails/{id}/content" => crate::tail_import_api::PART_LEN_MAX,
         // Requests of a batch; every issuing CA of a province under a new root.

@@ -17,14 +17,18 @@ const OPTIONS_LEN_MAX: usize = 1 << 20;
 const PIECE_LEN: usize = 1 << 20;
 
 /// Takes the parts of a form.
-pub(crate) async fn receive(config: &ApiConfig, mut form: Multipart) -> Result<(ImportOptions, Spooled), ApiError> {
+pub(crate) async fn receive(
+    config: &ApiConfig,
+    mut form: Multipart,
+) -> Result<(ImportOptions, Spooled), ApiError> {
     let (mut options, mut file) = (ImportOptions::default(), None);
     let mut file_name = String::new();
     while let Some(field) = form.next_field().await.map_err(|e| cut_off(&e))? {
         match field.name().unwrap_or_default() {
             "options" => {
                 let bytes = small(field).await?;
-                options = serde_json::from_slice(&bytes).map_err(|e| ApiError::bad(format!("options: {e}")))?;
+                options =
+                    serde_json::from_slice(&bytes).map_err(|e| ApiError::bad(format!("options: {e}")))?;
             }
             "file" => {
                 file_name = field.file_name().unwrap_or_default().to_owned();
@@ -49,7 +53,10 @@ async fn small(mut field: Field<'_>) -> Result<Vec<u8>, ApiError> {
     while let Some(piece) = field.chunk().await.map_err(|e| cut_off(&e))? {
         bytes.extend_from_slice(&piece);
         if bytes.len() > OPTIONS_LEN_MAX {
-            return Err(ApiError::new(codes::BODY_TOO_LARGE, format!("options take at most {OPTIONS_LEN_MAX} bytes")));
+            return Err(ApiError::new(
+                codes::BODY_TOO_LARGE,
+                format!("options take at most {OPTIONS_LEN_MAX} bytes"),
+            ));
         }
     }
     Ok(bytes)

@@ -20,8 +20,8 @@ use eport_api_types as t;
 use eport_api_types::{ImportAnswer, ImportProblem, Page, TableDoc, TableRow, TableVersionItem, rfc3339};
 use eport_catalog::{TableName, parse_instant};
 use eport_codetables::{
-    Beside, Desk, Impact, ImportReport, Options, Query as Text, Reading, Refusal, Request, Table, TableSchema, Use,
-    UserKind, import_from,
+    Beside, Desk, Impact, ImportReport, Options, Query as Text, Reading, Refusal, Request, Table,
+    TableSchema, Use, UserKind, import_from,
 };
 use eport_documents::pack::CATALOGUE;
 use eport_model::{Code, Coded, Timestamp, codes};
@@ -403,10 +403,7 @@ fn answer(id: &TableId, report: &ImportReport, newest: u64) -> ImportAnswer {
     }
 }
 
-fn import_options(
-    options: &ImportOptions,
-    before: Option<&TableSchema>,
-) -> Result<Options, ApiError> {
+fn import_options(options: &ImportOptions, before: Option<&TableSchema>) -> Result<Options, ApiError> {
     let before = before.map(|s| (s.schema.key.as_slice(), &s.rules));
     let mut out = options.request.options(before)?;
     if out.key.is_empty() {

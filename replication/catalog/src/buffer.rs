@@ -144,7 +144,10 @@ impl RowBuffer {
     }
 
     /// Hands out all rows with their marks in key order, those of one key as they came, and is empty then.
-    pub(crate) fn take_in_order<E>(&mut self, mut see: impl FnMut(u64, &[u8]) -> Result<(), E>) -> Result<(), E> {
+    pub(crate) fn take_in_order<E>(
+        &mut self,
+        mut see: impl FnMut(u64, &[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
         let row = |e: &Entry| &self.bytes[e.start as usize..e.end as usize];
         self.rows.sort_by(|a, b| key_cmp(row(a), &self.key, row(b), &self.key));
         for entry in &self.rows {

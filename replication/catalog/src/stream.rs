@@ -132,7 +132,8 @@ impl<R: Read> RowReader<R> {
             self.window.pass(len);
             self.offset += len as u64;
         }
-        let damaged = |offset: u64, what| DamageError { offset: usize::try_from(offset).unwrap_or(usize::MAX), what };
+        let damaged =
+            |offset: u64, what| DamageError { offset: usize::try_from(offset).unwrap_or(usize::MAX), what };
         let found = self.window.row_len(self.header.schema().columns.len()).map_err(|e| match e {
             RowError::CutOff => damaged(self.offset, "a field is cut off").into(),
             RowError::TooLong => damaged(self.offset, "a row is over the limit").into(),

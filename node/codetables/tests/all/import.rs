@@ -119,13 +119,13 @@ fn a_node_answers_with_the_version_in_force_or_says_why_it_cannot() {
         version: n,
         root: c.root,
         rows: c.rows,
-        bytes: c.bytes.len() as u64,
+        bytes: c.body.len(),
         effective: day(effective),
         schema: c.schema.clone(),
         publisher: "operator/admin".into(),
         published_at: day("2026-01-01"),
     };
-    let open = |c: &Content| Table::open(Bytes::from(c.bytes.clone()), c.root).unwrap();
+    let open = |c: &Content| Table::open(Bytes::from(c.bytes().unwrap()), c.root).unwrap();
     let mut shelf = Shelf::default();
     let at = day("2018-06-01");
     let missing = shelf.in_force(&name(), at).unwrap_err();
@@ -187,7 +187,12 @@ fn random_tables_survive_csv_and_another_reader_agrees() {
             .collect();
         let parsed = read(&file, &options()).unwrap();
         let expected = encode_table(&parsed.content.schema, other).unwrap();
-        assert_eq!(parsed.content.bytes().unwrap(), expected, "round {round}: {:?}", String::from_utf8_lossy(&file));
+        assert_eq!(
+            parsed.content.bytes().unwrap(),
+            expected,
+            "round {round}: {:?}",
+            String::from_utf8_lossy(&file)
+        );
         let t = Table::open(Bytes::from(parsed.content.bytes().unwrap()), parsed.content.root).unwrap();
         for row in &rows {
             let found: Vec<&str> = t.get_text(&row[0]).unwrap().fields().collect();

@@ -158,7 +158,7 @@ fn a_large_revision_opens_in_place_and_an_unchanged_one_has_the_same_root() {
     let a = content(&read(&dir, "gb2260/gb2260_history.csv.gz"), &options);
     let same = compare(&a.bytes().unwrap(), &a.bytes().unwrap(), |_| {}).unwrap();
     assert_eq!(same, Counts { unchanged: 269_432, ..Counts::default() });
-    let table = Table::open(Bytes::from(a.bytes), a.root).unwrap();
+    let table = Table::open(Bytes::from(a.bytes().unwrap()), a.root).unwrap();
     assert_eq!(table.get_text("198812|441500").unwrap().get("name"), Some("汕尾市"));
     assert!(table.get_text("198712|441500").is_none());
 }

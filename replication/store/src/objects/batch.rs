@@ -112,7 +112,9 @@ impl Batch {
         }
         let root = store_rows(front.as_slice().chain(input), self).map_err(|e| match e {
             StreamError::Objects(error) => error,
-            StreamError::Rows(ReadError::Unread(error)) => Error::io("read content", &self.store.0.dir, error),
+            StreamError::Rows(ReadError::Unread(error)) => {
+                Error::io("read content", &self.store.0.dir, error)
+            }
             StreamError::Rows(ReadError::Damaged(error)) => {
                 Error::damaged(&self.store.0.dir, None, error.to_string())
             }
