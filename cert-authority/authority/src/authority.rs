@@ -232,6 +232,11 @@ impl Authority {
         &self.facts.name
     }
 
+    /// Whether certificates below it may name `localhost`; whoever checks a chain refuses the others.
+    pub fn speaks_for_localhost(&self) -> bool {
+        X509Certificate::from_der(self.der()).is_ok_and(|(_, cert)| crate::cross::loopback(&cert))
+    }
+
     /// The key that signs.
     pub fn key(&self) -> &Arc<dyn KeyStore> {
         &self.issuer.key().0

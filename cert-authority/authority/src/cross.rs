@@ -92,7 +92,7 @@ fn uri(cert: &X509Certificate<'_>) -> Option<(eport_identity::TrustDomain, CaNam
 }
 
 /// Whether a CA may speak for localhost.
-fn loopback(cert: &X509Certificate<'_>) -> bool {
+pub(crate) fn loopback(cert: &X509Certificate<'_>) -> bool {
     let constraints = cert.name_constraints().ok().flatten();
     let permitted = constraints.and_then(|c| c.value.permitted_subtrees.as_ref());
     permitted.is_some_and(|all| all.iter().any(|t| matches!(t.base, GeneralName::DNSName("localhost"))))

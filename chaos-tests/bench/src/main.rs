@@ -27,6 +27,25 @@ mod tables;
 use anyhow::{Context, Result, bail, ensure};
 use std::path::PathBuf;
 
+/// What `--only` may name, in the order of a run.
+const MEASURES: [&str; 15] = [
+    "tables",
+    "acceptance",
+    "replicated",
+    "shipping",
+    "hosting",
+    "fairness",
+    "idle",
+    "moves",
+    "automatic",
+    "far",
+    "rejoin",
+    "ca",
+    "catalog",
+    "install",
+    "start",
+];
+
 /// What the command line says.
 pub struct Plan {
     /// Folder of `eport` and `eportd`.
@@ -100,6 +119,9 @@ impl Plan {
                 _ => bail!("{arg} is not known; see .ci/bench"),
             }
         }
+        if let Some(unknown) = plan.only.iter().find(|o| !MEASURES.contains(&o.as_str())) {
+            bail!("--only {unknown}: there are {}", MEASURES.join(", "));
+        }
         ensure!(!plan.dir.as_os_str().is_empty(), "--dir names the folder for data, on a real disk");
         ensure!(plan.bin.join("eportd").exists(), "--bin names the folder of eport and eportd");
         Ok(plan)
@@ -107,5 +129,23 @@ impl Plan {
 
     fn wants(&self, measure: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|o| o == measure)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_measure_of_the_suite_can_be_named_and_nothing_else() {
+        let suite = include_str!("suite.rs");
+        let asked: Vec<&str> =
+            suite.split("plan.wants(\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        assert!(asked.len() >= MEASURES.len() && asked.iter().all(|a| MEASURES.contains(a)), "{asked:?}");
+        assert!(MEASURES.iter().all(|m| asked.contains(m)), "{asked:?}");
+        let plan = |only: &str| Plan::from_args(["--only".to_owned(), only.to_owned()].into_iter());
+        let refused = plan("ca,authority").err().unwrap().to_string();
+        assert!(refused.starts_with("--only authority: there are tables, "), "{refused}");
+        assert!(plan("ca").err().unwrap().to_string().starts_with("--dir"), "a known one is not the fault");
     }
 }

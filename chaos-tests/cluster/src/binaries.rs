@@ -31,7 +31,11 @@ fn find() -> Result<Binaries> {
         );
         return Ok(found);
     }
-    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml");
+    // Where the test runs: the compiled-in folder may be of another checkout that shares the target folder. Every crate stands two
+    // folders below the workspace.
+    let here = std::env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+    let manifest = here.join("../../Cargo.toml");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = std::process::Command::new(cargo);
     // What a test runner tells the test about its own crate; build scripts that look at it would run again, twenty crates with them.
@@ -42,7 +46,8 @@ fn find() -> Result<Binaries> {
     }
     let status = build
         // The very command of `make build`: another selection of crates would unify features differently and build twice.
-        .args(["build", "-q", "--manifest-path", manifest, "--workspace", "--lib", "--bins"])
+        .args(["build", "-q", "--workspace", "--lib", "--bins", "--manifest-path"])
+        .arg(&manifest)
         .status()
         .context("cargo build of the binaries")?;
     ensure!(status.success(), "cargo build of the binaries failed");

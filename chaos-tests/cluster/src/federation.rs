@@ -260,11 +260,15 @@ impl Federation {
         Ok(ran)
     }
 
-    /// Starts `eportd` with a configuration, its output going to a file; it is killed when the value is dropped.
+    /// Starts `eportd` with a configuration, its output going to a file; it is killed when the value is dropped. Its places can be
+    /// armed like those of the federation's own nodes.
     pub fn daemon(&self, config: &Path, log: &Path) -> Result<Daemon> {
         let out = std::fs::File::create(log)?;
         let mut command = Command::new(&self.bin.eportd);
         command.arg("--config").arg(config).stdin(Stdio::null()).stdout(out.try_clone()?).stderr(out);
+        if let Some(points) = &self.points {
+            command.env(POINTS, points);
+        }
         Ok(Daemon(command.spawn()?))
     }
 

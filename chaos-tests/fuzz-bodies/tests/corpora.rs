@@ -3,13 +3,18 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 use eport_fuzz_bodies::{Mutator, Shape, Target, Until, corpus, once, run, target, targets};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Changes of each corpus that are tried at every test; `make fuzz` tries as many as there is time for.
 const CHANGES: u64 = 400;
 
+/// This crate's folder where the test runs: the compiled-in one may be of another checkout that shares the target folder.
+fn here() -> PathBuf {
+    std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from)
+}
+
 fn folder(target: &Target) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target.name)
+    here().join("../fuzz/corpus").join(target.name)
 }
 
 #[test]
@@ -39,7 +44,7 @@ fn fresh_good_inputs_are_taken_as_the_committed_ones_are() {
 
 #[test]
 fn each_target_has_a_program_for_the_guided_fuzzer_and_both_know_no_other() {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/Cargo.toml");
+    let manifest = here().join("../fuzz/Cargo.toml");
     let manifest = std::fs::read_to_string(manifest).unwrap();
     let programs = manifest.matches("[[bin]]").count();
     let guided: Vec<&Target> =

@@ -62,7 +62,10 @@ const NOT_IN_A_CORE_TEXT: &[&str] = &[
 ];
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+    // The compiled-in folder may be of another checkout that shares the target folder.
+    let here = std::env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+    here.join("../..").canonicalize().unwrap()
 }
 
 fn metadata() -> Metadata {

@@ -32,6 +32,8 @@ pub struct InboxItem {
     pub received_at: String,
     /// SHA-256 of the agency's part in the canonical form of RFC 8785.
     pub digest: String,
+    /// Names what is shown here: an acknowledgement gives it back, so that it acknowledges nothing that came meanwhile.
+    pub read: String,
     /// True when another content under this id was delivered before and is void.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub replaces: bool,

@@ -15,8 +15,8 @@ mod why;
 
 pub use id::{Kind, Recipient, message_id};
 pub use message::{
-    Answer, Document, Head, MESSAGE_LEN_MAX, Message, OFFER_LEN_MAX, OFFER_MESSAGES_MAX, Offer, Refused,
-    Source, Taken,
+    Answer, Document, Head, MESSAGE_LEN_MAX, Message, OFFER_LEN_MAX, OFFER_MESSAGES_MAX, Offer,
+    RECEIPT_LEN_MAX, Refused, Source, Taken,
 };
 pub use receipt::{Dispatch, Part, RECEIPT_TEXT_MAX, Receipt, ReceiptFault, ReceiptKind, Verdict, judge};
 pub use receiver::{Entry, Standing, Step, receive};

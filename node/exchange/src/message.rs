@@ -1,14 +1,16 @@
 //! What passes between two platforms: an offer of messages, and the answer to it. The values are bounded by the shells that
 //! decode them; nothing here allocates by a length that a peer names.
 
-use crate::{Kind, Recipient};
+use crate::{Kind, Receipt, Recipient, message_id};
 use bytes::Bytes;
 use eport_identity::{Epoch, RegionCode};
-use eport_model::{Digest, EpochHistory, JournalIndex, Timestamp};
+use eport_model::{Digest, EpochHistory, JournalIndex, Timestamp, codec};
 use serde::{Deserialize, Serialize};
 
 /// Largest body of one message in bytes: a document of the largest type. 1 MiB.
 pub const MESSAGE_LEN_MAX: usize = 1 << 20;
+/// Longest receipt on the wire, in bytes.
+pub const RECEIPT_LEN_MAX: usize = 8 << 10;
 /// Bodies of one offer together, in bytes. 2 MiB, half of what a frame may hold.
 pub const OFFER_LEN_MAX: usize = 2 << 20;
 /// Messages of one offer at most.
@@ -66,6 +68,76 @@ pub struct Message {
     pub document: Document,
     /// The recipient's part of the document, or the receipt; empty for a withdrawal.
     pub body: Bytes,
+}
+
+/// Longest agency code and document number that a message may name, in bytes.
+const NAME_LEN_MAX: usize = 64;
+/// Longest of the other texts about a document, in bytes.
+const TEXT_LEN_MAX: usize = 256;
+
+fn is_name(text: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_graphic() && b != b'|' && b != b'/';
+    !text.is_empty() && text.len() <= NAME_LEN_MAX && text.bytes().all(plain)
+}
+
+fn is_text(text: &str) -> bool {
+    text.len() <= TEXT_LEN_MAX && !text.chars().any(char::is_control)
+}
+
+impl Message {
+    /// Why the platform `from`, in `epoch` and with these epochs in its journal, may not send this to the platform `to`; `None`: it
+    /// may. A platform sends parts of its own documents, and receipts for documents of the receiver; what it names of its journal is
+    /// there, and what it withdraws is not.
+    pub fn fault(
+        &self,
+        (from, to): (RegionCode, RegionCode),
+        epoch: Epoch,
+        history: &EpochHistory,
+    ) -> Option<&'static str> {
+        let (head, document) = (&self.head, &self.document);
+        if self.body.len() > MESSAGE_LEN_MAX {
+            return Some("E-XCH-SIZE");
+        }
+        if head.kind != Kind::Withdrawal && Digest::of(&self.body) != head.digest {
+            return Some("E-XCH-DIGEST");
+        }
+        let texts = [&document.doc_type, &document.function_code, &document.lodged_by];
+        if !is_name(&document.doc_id) || document.doc_version == 0 || !texts.into_iter().all(|t| is_text(t)) {
+            return Some("E-XCH-FIELDS");
+        }
+        let here = history.epoch_of(head.source.index) == Some(head.source.epoch);
+        if head.source.epoch > epoch || (head.kind != Kind::Withdrawal && !here) {
+            return Some("E-XCH-SOURCE");
+        }
+        let fits = match (&head.recipient, head.kind) {
+            (Recipient::Agency(code), Kind::Document | Kind::Withdrawal) => {
+                if !is_name(code) {
+                    return Some("E-XCH-FIELDS");
+                }
+                document.owner == from
+            }
+            // What an agency has said stays said: a receipt is never withdrawn.
+            (Recipient::Platform(region), Kind::Receipt) => *region == to && document.owner == to,
+            _ => false,
+        };
+        (!fits).then_some("E-XCH-SENDER")
+    }
+
+    /// The receipt that a message carries, as one that a stranger wrote: its fields, its document and its id are those that it
+    /// must have. `Err` names the reason against it.
+    pub fn receipt(&self) -> Result<Receipt, &'static str> {
+        let receipt: Receipt =
+            codec::decode_with_limit(&self.body, RECEIPT_LEN_MAX).map_err(|_| "E-XCH-RECEIPT")?;
+        if !receipt.faults().is_empty() || !is_name(&receipt.agency) {
+            return Err("E-XCH-RECEIPT");
+        }
+        let of = (receipt.owner, &receipt.doc_id, receipt.doc_version);
+        if of != (self.document.owner, &self.document.doc_id, self.document.doc_version) {
+            return Err("E-XCH-RECEIPT");
+        }
+        let id = message_id(receipt.owner, &receipt.cause(), &self.head.recipient, Kind::Receipt);
+        if id == self.head.id { Ok(receipt) } else { Err("E-XCH-RECEIPT") }
+    }
 }
 
 /// Messages of one channel, in order. Without any it asks how far the receiver is.

@@ -4,7 +4,7 @@
 //! took its place; every other difference is refused by name.
 
 use crate::{Head, Kind, Source};
-use eport_model::{Digest, EpochHistory};
+use eport_model::{Digest, DigestHasher, EpochHistory};
 use serde::{Deserialize, Serialize};
 
 /// Whether the effect of an id counts.
@@ -28,6 +28,20 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// Names what a reader of the message is shown: its content, or that it is void. The same again has the same name, whichever
+    /// record brought it.
+    pub fn shown(&self) -> Digest {
+        let word = match self.standing {
+            Standing::Live => "live",
+            Standing::Withdrawn => "withdrawn",
+        };
+        let mut hasher = DigestHasher::new();
+        hasher.update(b"eport exchange shown 1 ");
+        hasher.update(word.as_bytes());
+        hasher.update(self.digest.as_bytes());
+        hasher.finish()
+    }
+
     /// What is kept of the id after a message took effect. A withdrawal keeps the later of the records, so that neither comes back.
     pub fn after(known: Option<&Entry>, step: &Step, head: &Head) -> Self {
         let (standing, source) = match step {

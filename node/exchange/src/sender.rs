@@ -127,6 +127,11 @@ impl<K: Ord + Clone> Sender<K> {
         Some(picked)
     }
 
+    /// Only these of the rows picked last are offered, in the order in which they were picked.
+    pub fn offers(&mut self, made: &[K]) {
+        self.offered = made.to_vec();
+    }
+
     /// Takes the answer to the offer that was picked last.
     pub fn answered(&mut self, answer: Answer, now_ms: u64) -> Done<K> {
         let mut done = Done::default();
@@ -202,6 +207,11 @@ impl<K: Ord + Clone> Sender<K> {
     /// Rows that were acknowledged and are not held yet.
     pub fn waiting(&self) -> usize {
         self.acked.len()
+    }
+
+    /// The rows that were acknowledged and are not held yet; at most [`LANE_WINDOW`] a lane.
+    pub fn acknowledged(&self) -> impl Iterator<Item = &K> {
+        self.acked.keys()
     }
 
     /// Whether a row was acknowledged.

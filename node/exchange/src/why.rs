@@ -158,6 +158,11 @@ fn whole(facts: &Facts) -> Why {
         let refused = facts.agencies.iter().filter(|a| a.state == AgencyState::Rejected);
         refused.map(|a| a.agency.as_str()).collect::<Vec<_>>().join(", ")
     };
+    // A reader who may not know of the other agencies is given its own facts alone.
+    let (rejecting, rejecting_zh) = match rejecting() {
+        none if none.is_empty() => ("an agency".to_owned(), "机构".to_owned()),
+        some => (some.clone(), some),
+    };
     let nothing = || words("nothing", "无");
     let (place, waits, actor, holds) = match facts.state {
         State::Draft => (
@@ -220,15 +225,15 @@ fn whole(facts: &Facts) -> Why {
             ),
         },
         State::PartlyRejected => (
-            words(format!("refused by {}", rejecting()), format!("被 {} 拒绝", rejecting())),
+            words(format!("refused by {rejecting}"), format!("被 {rejecting_zh} 拒绝")),
             words("a new version that removes the cause", "等待消除原因的新版本"),
             Actor::Lodger,
             true,
         ),
         State::Rejected => (
             words(
-                format!("refused by the lead agency {}", rejecting()),
-                format!("被主管机构 {} 拒绝", rejecting()),
+                format!("refused by the lead agency {rejecting}"),
+                format!("被主管机构 {rejecting_zh} 拒绝"),
             ),
             words("a new version", "等待新版本"),
             Actor::Lodger,

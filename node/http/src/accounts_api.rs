@@ -19,7 +19,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use eport_access::Action;
 use eport_api_types::rfc3339;
-use eport_ledger::{Account, AccountKey, Amount, Entry, Order, Request as Asked};
+use eport_ledger::{Account, AccountKey, Amount, Entry, Request as Asked};
 use eport_model::{Epoch, RegionCode, codes};
 use eport_platform::{Platform, Scope};
 use serde::{Deserialize, Serialize};
@@ -165,7 +165,7 @@ pub async fn entries(
     .await
 }
 
-/// `GET /v1/licences/{no}` and `…/entries`: asked of every platform, the caller's own first, until one keeps the number.
+/// `GET /v1/licences/{no}` and `…/entries`: asked of every platform, in the order of their codes, until one keeps the number.
 async fn anywhere(
     api: &Api,
     caller: &Caller,
@@ -414,10 +414,8 @@ pub async fn ask(
     Json(body): Json<AskBody>,
 ) -> Result<Response, ApiError> {
     let platform = asked(&api, &caller, &name, body.from)?;
-    let own = body.request.holder.platform == body.from;
-    let city = !matches!(body.request.order, Order::Escrow { city, .. } if city != body.from);
-    if !own || !city || matches!(body.request.order, Order::Grant { .. } | Order::Stand { .. }) {
-        return Err(ApiError::forbidden("a platform asks for its own documents, and grants at home only"));
+    if let Some(fault) = body.request.fault_of(body.from) {
+        return Err(ApiError::forbidden(fault));
     }
     Ok(Answer(platform.ask_account(body.request).await?).into_response())
 }

@@ -74,9 +74,14 @@ async fn keep(api: Api, region: RegionCode) {
     }
 }
 
+async fn book_of(platform: &Platform) -> Result<eport_ledger::Book, ApiError> {
+    let unread = || ApiError::new(codes::STORAGE_FAILED, "the book of accounts cannot be read");
+    look(platform, Platform::book).await.ok_or_else(unread)
+}
+
 /// Begins the book of this epoch, and has it told what was confirmed where entries may be missing.
 async fn begin(api: &Api, platform: &Platform, epoch: Epoch) -> Result<(), ApiError> {
-    let book = platform.book()?;
+    let book = book_of(platform).await?;
     if book.epoch < epoch {
         let (lossless, planned) = moves_since(api, platform.region(), book.epoch, epoch);
         let owners: Vec<RegionCode> = {
@@ -85,7 +90,7 @@ async fn begin(api: &Api, platform: &Platform, epoch: Epoch) -> Result<(), ApiEr
         };
         platform.begin_book(lossless, planned, owners).await?;
     }
-    let waiting = platform.book()?.recovery.map(|r| r.waiting).unwrap_or_default();
+    let waiting = book_of(platform).await?.recovery.map(|r| r.waiting).unwrap_or_default();
     for owner in waiting {
         // One owner that is away does not keep the others from saying what they know.
         if let Err(error) = recover(api, platform, epoch, owner).await {
@@ -124,7 +129,16 @@ async fn recover(api: &Api, platform: &Platform, epoch: Epoch, owner: RegionCode
             Some(other) => page(&other, &body).await?,
             None => elsewhere(api, owner, "accounts:confirmed", &body).await?,
         };
-        without += platform.replay_confirmed(told.requests).await?.without_account;
+        // Nobody says that something was confirmed to somebody else; what does not fit keeps nothing else back.
+        let (mut fitting, of) = (told.requests, platform.region());
+        fitting.retain(|request| match request.fault_of(owner) {
+            None => true,
+            Some(fault) => {
+                warn!(region = %of, %owner, fault, "a request that is said to be confirmed is passed over");
+                false
+            }
+        });
+        without += platform.replay_confirmed(fitting).await?.without_account;
         match told.next {
             Some(next) => after = Some(next),
             None => break,
@@ -171,12 +185,32 @@ async fn elsewhere<T: DeserializeOwned>(
 /// Platforms that could not be asked in this round.
 type Away = Mutex<BTreeSet<RegionCode>>;
 
+/// Reads rows off the async threads; `None` where they cannot be read now.
+async fn look<T: Send + 'static>(
+    platform: &Platform,
+    read: impl FnOnce(&Platform) -> Result<T, eport_platform::Error> + Send + 'static,
+) -> Option<T> {
+    let reader = platform.clone();
+    match tokio::task::spawn_blocking(move || read(&reader)).await {
+        Ok(Ok(found)) => Some(found),
+        Ok(Err(error)) => {
+            warn!(region = %platform.region(), %error, "rows of accounts cannot be read");
+            None
+        }
+        Err(error) => {
+            warn!(region = %platform.region(), %error, "rows of accounts were not read");
+            None
+        }
+    }
+}
+
 /// Works off every duty as far as it goes. True when something was finished, so that another round may go further.
 async fn round(api: &Api, platform: &Platform) -> bool {
     let (away, mut seen) = (Away::default(), BTreeSet::new());
     let (mut after, mut finished): (Option<Duty>, bool) = (None, false);
     loop {
-        let Ok(duties) = platform.duties(after.as_ref(), PAGE) else { return false };
+        let from = after.take();
+        let Some(duties) = look(platform, move |p| p.duties(from.as_ref(), PAGE)).await else { return false };
         after = duties.last().cloned();
         let last = duties.len() < PAGE;
         // What an earlier version of a document asked is answered first.
@@ -204,18 +238,15 @@ async fn round(api: &Api, platform: &Platform) -> bool {
 async fn drive(api: &Api, platform: &Platform, duty: Duty, away: &Away) -> bool {
     let duty = &duty;
     loop {
-        match platform.next_move(duty) {
-            Ok(Move::Finish) => return platform.finish(duty).await,
-            Ok(Move::Ask { n, request, first, undo }) => {
+        let asked = duty.clone();
+        match look(platform, move |p| p.next_move(&asked)).await {
+            Some(Move::Finish) => return platform.finish(duty).await,
+            Some(Move::Ask { n, request, first, undo }) => {
                 if !step(api, platform, duty, (n, undo), &request, first, away).await {
                     return false;
                 }
             }
-            Ok(Move::Wait) => return false,
-            Err(error) => {
-                warn!(region = %platform.region(), %error, "a duty cannot be read");
-                return false;
-            }
+            Some(Move::Wait) | None => return false,
         }
     }
 }
@@ -230,11 +261,20 @@ async fn step(
     first: bool,
     away: &Away,
 ) -> bool {
-    if first && !undo && matches!(platform.draw(duty, n, request).await, Ok(true)) {
-        return true;
+    if first && !undo {
+        match platform.draw(duty, n, request).await {
+            Ok(true) => return true,
+            Ok(false) => {}
+            // It may have been drawn: asked of the home as well, the document would hold it twice.
+            Err(error) => {
+                debug!(region = %platform.region(), %error, "it is not known whether a share was drawn from");
+                return false;
+            }
+        }
     }
     let me = platform.region();
-    let Ok(known) = platform.home_of(&request.account) else { return false };
+    let account = request.account.clone();
+    let Some(known) = look(platform, move |p| p.home_of(&account)).await else { return false };
     let own_only = matches!(request.order, Order::Grant { .. } | Order::Stand { .. });
     let mut all_said_no = known.is_none();
     for home in candidates(api, me, known, own_only) {

@@ -63,6 +63,7 @@ pub struct InboxQuery {
     after: Option<String>,
     limit: Option<usize>,
     wait: Option<f64>,
+    read: Option<String>,
 }
 
 /// The certificate is one of this agency, and the platform one that it is attached to.
@@ -173,11 +174,14 @@ pub async fn acknowledge(
 ) -> Result<Response, ApiError> {
     let region = gateway(&api, &caller, &agency, query.platform.as_deref())?;
     let id = id_of(&msg_id)?;
+    let read = query.read.as_deref().and_then(|r| r.parse::<Digest>().ok());
+    let read =
+        read.ok_or_else(|| ApiError::bad("read: what the inbox showed as read is needed, 64 hex digits"))?;
     let asked = (request.headers(), request.uri().query());
     match carried(&api, region, &caller, Outline::of(&request), asked, Bytes::new()).await? {
         Carried::Done(answer) => Ok(answer),
         Carried::Here(platform) => {
-            let done = platform.acknowledge(&agency, &id, &caller.name()).await.map_err(failed)?;
+            let done = platform.acknowledge(&agency, &id, &read, &caller.name()).await.map_err(failed)?;
             let answer = InboxAck {
                 msg_id,
                 repeated: done.repeated,

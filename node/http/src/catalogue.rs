@@ -281,7 +281,7 @@ pub const ROUTES: &[Route] = &[
     post(
         "/v1/agencies/{agency}/inbox/{msg_id}/ack",
         "",
-        "The agency has what the message carried; repeating it changes nothing. Query: platform",
+        "The agency has what the message carried; repeating it changes nothing. Query: platform; read: what the inbox showed as read",
     ),
     post(
         "/v1/agencies/{agency}/receipts",

@@ -10,7 +10,7 @@ use eport_agent::{ExchangeHandler, PlatformHandle};
 use eport_consensus::Registry;
 use eport_exchange::{Answer, Offer, Refused, Sender};
 use eport_model::{Epoch, JournalIndex, NodeId, RegionCode, Subject, codec};
-use eport_platform::{ChannelView, Platform, Routes};
+use eport_platform::{ChannelView, Offered, Platform, Routes};
 use eport_wire::Purpose;
 use futures::future::BoxFuture;
 use std::collections::{BTreeMap, BTreeSet};
@@ -276,7 +276,7 @@ impl Channel {
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }
             }
-            self.view.waiting = self.sender.waiting() as u64;
+            self.view.waiting = self.sender.acknowledged().cloned().collect();
             self.view.receiver = self.sender.receiver();
             self.view.trouble = self.sender.trouble().map(str::to_owned);
             self.platform.note_channel(self.to, self.view.clone());
@@ -284,24 +284,29 @@ impl Channel {
     }
 
     async fn offer(&mut self, picked: Vec<Bytes>) {
+        let asked_for = picked.len();
         let made = {
             let (platform, to, expects) = (self.platform.clone(), self.to, self.sender.receiver());
             let history = self.handle.store().history();
             tokio::task::spawn_blocking(move || platform.offer(to, &picked, expects, history)).await
         };
-        let offer = match made {
-            Ok(Ok(Ok(offer))) => offer,
-            Ok(Ok(Err(unsendable))) => {
-                let removed = self.platform.unsendable(self.to, unsendable).await;
-                self.sender.failed("a message could not be made".into(), self.now());
-                if removed.is_ok() {
-                    self.sender.try_now();
-                }
-                return;
-            }
+        let Offered { offer, keys, unsendable } = match made {
+            Ok(Ok(offered)) => offered,
             Ok(Err(error)) => return self.sender.failed(error.to_string(), self.now()),
             Err(error) => return self.sender.failed(error.to_string(), self.now()),
         };
+        if !unsendable.is_empty() {
+            for row in &unsendable {
+                warn!(from = %self.platform.region(), to = %self.to, reason = row.reason, "dead letter");
+            }
+            if let Err(error) = self.platform.unsendable(self.to, unsendable).await {
+                debug!(to = %self.to, %error, "the outbox was not shortened");
+            }
+        }
+        if keys.is_empty() && asked_for > 0 {
+            return self.sender.failed("no message can be made now".into(), self.now());
+        }
+        self.sender.offers(&keys);
         let answer = match self.ask(offer).await {
             Ok(answer) => answer,
             Err(trouble) => return self.sender.failed(trouble, self.now()),

@@ -14,7 +14,6 @@ use axum::{Extension, Json as Answer};
 use bytes::Bytes;
 use eport_access::Action;
 use eport_api_types::{DeadLetters, ResendAnswer};
-use eport_platform::Scope;
 
 /// `GET /v1/platforms/{region}/documents/{doc_id}/trace`
 pub async fn trace(
@@ -26,15 +25,8 @@ pub async fn trace(
     read(api, caller, name, request, Action::ListDocuments, move |p, scope| {
         let doc_id = p.number(&doc_id)?;
         visible(p, &scope, &doc_id)?;
-        let traced = p.trace(&doc_id)?;
-        let mut traced = traced.ok_or_else(|| ApiError::not_found(format!("document {doc_id}")))?;
-        if let Scope::Agency(code) = &scope {
-            // Of the other agencies it learns nothing here.
-            traced.agencies.retain(|a| a.agency == *code);
-            traced.why.retain(|w| w.agency.as_ref().is_none_or(|a| a == code));
-            traced.receipts.retain(|r| r.agency == *code || r.agency.starts_with("platform/"));
-        }
-        Ok(Answer(traced))
+        let traced = p.trace(&doc_id, &scope)?;
+        Ok(Answer(traced.ok_or_else(|| ApiError::not_found(format!("document {doc_id}")))?))
     })
     .await
 }

@@ -17,6 +17,7 @@ pub const TERMS_SCALE: u32 = 10_000;
 
 /// The name of an account: the book, and what tells its accounts apart, such as kind, number and line.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(try_from = "Unchecked")]
 pub struct AccountKey {
     book: String,
     parts: Vec<String>,
@@ -26,6 +27,20 @@ pub struct AccountKey {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("an account is BOOK:PART/PART, with 1 to 6 parts of 1 to 128 bytes and no control characters")]
 pub struct KeyError;
+
+/// A name as bytes or a text bring it.
+#[derive(Deserialize)]
+struct Unchecked {
+    book: String,
+    parts: Vec<String>,
+}
+
+impl TryFrom<Unchecked> for AccountKey {
+    type Error = KeyError;
+    fn try_from(name: Unchecked) -> Result<Self, KeyError> {
+        Self::new(&name.book, name.parts)
+    }
+}
 
 impl AccountKey {
     /// The account of a book with these parts.

@@ -233,7 +233,14 @@ impl Page<'_> {
     }
 
     fn stand(&mut self, standing: Standing) -> Result<Outcome, TooMuch> {
-        if self.account.standing == Standing::Revoked {
+        if standing == Standing::Revoked && self.account.grantor.as_ref() != Some(&self.request.holder) {
+            let by = self.account.grantor.as_ref().map(ToString::to_string).unwrap_or_default();
+            return Ok(Outcome::refused(
+                code::STATE,
+                format!("{by} grants this account, and alone revokes it"),
+            ));
+        }
+        if self.account.standing == Standing::Revoked && standing != Standing::Revoked {
             return Ok(Outcome::refused(code::STATE, "the account is revoked"));
         }
         if self.account.standing != standing {

@@ -58,11 +58,8 @@ impl Page<'_> {
     }
 
     /// What a document reserved from a share. It was promised where nobody could ask, so it is entered in any case; a city that
-    /// used more than it had is found out here.
+    /// used more than it had is found out here. Where the document has gone on since, it leaves the share and is free again.
     pub(crate) fn settle(&mut self, id: Digest, items: &BTreeMap<u16, Amount>) -> Result<Outcome, TooMuch> {
-        if self.is_stale() {
-            return Ok(Outcome::Stale);
-        }
         let Some(mut share) =
             self.share.clone().filter(|s| s.id == id && s.city == self.request.holder.platform)
         else {
@@ -77,6 +74,10 @@ impl Page<'_> {
         self.account.escrowed = self.account.escrowed.minus(out).ok_or(TooMuch)?;
         if !out.is_zero() {
             self.enter(EntryKind::Settle, out, 0);
+        }
+        if self.is_stale() {
+            self.share = Some(share);
+            return Ok(self.done());
         }
         let mut hold = self.hold.clone().unwrap_or_default();
         for (n, quantity) in items {

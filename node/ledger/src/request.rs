@@ -155,6 +155,43 @@ pub struct Request {
     pub reason: String,
 }
 
+/// Longest number of a document, name of who caused a request, and reason of it, in bytes.
+const TEXT_LEN_MAX: usize = 512;
+
+impl Request {
+    /// The name that it must have: [`cause`] of what it says.
+    pub fn name(&self) -> Digest {
+        let word = match &self.order {
+            Order::Return { share, .. } => format!("return {share}"),
+            order => order.word().to_owned(),
+        };
+        cause(&self.holder, self.step, &self.account, &word)
+    }
+
+    /// Why the platform `from` may not ask this of an account elsewhere; `None`: it may. It asks in the name of its own documents and
+    /// shares, grants at home only, and chooses no names.
+    pub fn fault_of(&self, from: RegionCode) -> Option<&'static str> {
+        let text = |t: &str| t.len() <= TEXT_LEN_MAX && !t.chars().any(char::is_control);
+        if self.holder.platform != from {
+            return Some("a platform asks for its own documents");
+        }
+        match &self.order {
+            Order::Grant { .. } | Order::Stand { .. } => return Some("a platform grants at home only"),
+            Order::Escrow { city, .. } if *city != from => return Some("a share is for who asks for it"),
+            Order::Hold { items, .. } | Order::Settle { items, .. } if items.len() > ITEMS_MAX => {
+                return Some("at most 1000 items are asked for at once");
+            }
+            _ => {}
+        }
+        if self.holder.document.is_empty()
+            || ![&self.holder.document, &self.actor, &self.reason].into_iter().all(|t| text(t))
+        {
+            return Some("a name or a reason is empty, too long or not printable");
+        }
+        (self.cause != self.name()).then_some("the cause is not the one that follows from the request")
+    }
+}
+
 /// The name of a request: SHA-256 over document, version, phase, account and kind (cross-checks §1.4 rule 2). All items that a
 /// document has on an account are one request, since they are tested with their sum.
 pub fn cause(holder: &Holder, step: Step, account: &AccountKey, word: &str) -> Digest {

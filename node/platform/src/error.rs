@@ -35,6 +35,12 @@ pub enum Error {
         /// Request id of its record, cut.
         request: String,
     },
+    /// The pack of a stored document is not on this node.
+    #[error("the pack of {doc_type} is not here")]
+    NoPack {
+        /// Its type, cut.
+        doc_type: String,
+    },
     /// A parameter of a query is not valid.
     #[error("{parameter}: {reason}")]
     Parameter {
@@ -51,6 +57,7 @@ impl Coded for Error {
             Error::Store(e) => e.code(),
             Error::NoKey => codes::DATA_KEY_MISSING,
             Error::Row { .. } | Error::Envelope { .. } | Error::Content { .. } => codes::RECORD_DAMAGED,
+            Error::NoPack { .. } => codes::OVERLOADED,
             Error::Parameter { .. } => codes::BAD_REQUEST,
         }
     }

@@ -52,8 +52,8 @@ pub use custody::{KEPT_MAX as WRAPPED_KEPT_MAX, WrappedRow};
 pub use enrolments::{Claim, Grant};
 pub use error::Error;
 pub use exchange::{
-    Acknowledged, ChannelView, ExchangeError, GivenUp, Nowhere, ReceiptGiven, Resent, Routes, SharedRoutes,
-    Unsendable,
+    Acknowledged, ChannelView, ExchangeError, GivenUp, Nowhere, Offered, ReceiptGiven, Resent, Routes,
+    SharedRoutes, Unsendable,
 };
 pub use hosting::{Body, Counted, Gate, Hosting, Refused, Under};
 pub use keys::Keys;

@@ -204,11 +204,13 @@ impl Rules {
         };
         let old: Option<DocumentRow> =
             before.as_ref().map(|value| rows::decode(id.as_bytes(), value)).transpose()?;
+        let sending = row.request();
         let mut outbox = crate::exchange::Outbox {
             log: &*self.log,
             routes: &*self.routes,
             epoch: moment.epoch,
             time: moment.time,
+            request: &sending,
             hint: moment.index,
             made: &mut self.made,
         };

@@ -67,6 +67,9 @@ pub struct PlatformStatus {
     pub applied: JournalIndex,
     /// As primary: how far each backup is.
     pub backups: Vec<crate::BackupSoft>,
+    /// As primary: what as many in-sync backups on other sites as an answer needs have fsynced, at least one; `None` where no
+    /// backup stands on another site that is in sync or shall become so.
+    pub elsewhere: Option<JournalIndex>,
     /// As primary: `replicated`, `local` or `blocked`.
     pub durability_now: &'static str,
     /// The newest alarm and its code.

@@ -198,6 +198,7 @@ impl Task {
             committed: replica.committed(),
             applied: replica.applied().index,
             backups: Vec::new(),
+            elsewhere: None,
             durability_now: "blocked",
             alarm: None,
             bootstrap: None,

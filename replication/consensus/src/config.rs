@@ -46,6 +46,8 @@ impl Config {
             election_timeout_min: millis(self.profile.election_min()),
             election_timeout_max: millis(self.profile.election_max()),
             max_payload_entries: 64,
+            // Switched on while the other voters consent (`stand.rs`).
+            enable_elect: false,
             snapshot_policy: openraft::SnapshotPolicy::LogsSinceLast(self.snapshot_entries),
             // Must exceed the snapshot distance, or a snapshot would not end the lag.
             replication_lag_threshold: self.snapshot_entries.saturating_mul(2),
@@ -109,6 +111,12 @@ impl Profile {
             Self::Default => 18_000,
             Self::Wan => 38_000,
         })
+    }
+
+    /// True when a majority answered the leader within the longest election timeout. The metric may be one tick old, so a tick
+    /// is added.
+    pub(crate) fn is_quorum_fresh(self, millis: u64) -> bool {
+        Duration::from_millis(millis) + self.tick() <= self.election_max()
     }
 
     /// openraft's real heartbeat period, and the age that its metrics may have.

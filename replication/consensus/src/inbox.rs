@@ -3,9 +3,13 @@
 //! A request is served only if the node whose vote it carries is its sender, and the sender was not removed or revoked.
 //! A sender that is unknown here is served: a node that joins, or lags, learns of the others from the very log it receives.
 
+use crate::canvass;
+use crate::config::Profile;
+use crate::log::LogStore;
 use crate::machine::{Board, read_snapshot};
 use crate::message::{Piece, RaftReply, RaftRequest, decode};
-use crate::types::{Raft, Snapshot};
+use crate::stand;
+use crate::types::{LogId, Raft, Snapshot};
 use bytes::Bytes;
 use eport_identity::NodeId;
 use eport_store::RegistryStore;
@@ -17,7 +21,9 @@ use tokio::sync::Mutex;
 
 /// The receiving side of the group's messages.
 pub(crate) struct Inbox {
+    profile: Profile,
     raft: Raft,
+    log: LogStore,
     board: Arc<Board>,
     store: RegistryStore,
     /// At most one snapshot arrives at a time; a new first piece replaces an unfinished one.
@@ -31,8 +37,14 @@ struct Partial {
 }
 
 impl Inbox {
-    pub(crate) fn new(raft: Raft, board: Arc<Board>, store: RegistryStore) -> Self {
-        Self { raft, board, store, partial: Mutex::new(None) }
+    pub(crate) fn new(
+        profile: Profile,
+        raft: Raft,
+        log: LogStore,
+        board: Arc<Board>,
+        store: RegistryStore,
+    ) -> Self {
+        Self { profile, raft, log, board, store, partial: Mutex::new(None) }
     }
 
     pub(crate) async fn handle(&self, from: NodeId, payload: &Bytes) -> RaftReply {
@@ -52,6 +64,19 @@ impl Inbox {
             }
             RaftRequest::Vote(r) => self.raft.vote(r).await.map_or_else(stopped, RaftReply::Vote),
             RaftRequest::Piece(piece) => self.piece(from, piece).await,
+            RaftRequest::Canvass(r) => self.canvass(r.last_log_id).await,
+        }
+    }
+
+    /// Whether another voter, whose log ends at `theirs`, may stand for election.
+    async fn canvass(&self, theirs: Option<LogId>) -> RaftReply {
+        let ours = match self.log.clone().last().await {
+            Ok(ours) => ours,
+            Err(e) => return failed("the own log", e),
+        };
+        match stand::hearing(&self.raft, self.profile).await {
+            Some(hearing) => RaftReply::Consent(canvass::consents(hearing, self.profile, ours, theirs)),
+            None => stopped("the Raft engine has stopped"),
         }
     }
 

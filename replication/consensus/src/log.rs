@@ -30,6 +30,11 @@ impl LogStore {
         Self { store }
     }
 
+    /// Where the log ends.
+    pub(crate) async fn last(&mut self) -> Result<Option<LogId>, StorageError> {
+        Ok(self.get_log_state().await?.last_log_id)
+    }
+
     fn read(&self, from: u64, to: u64, bytes_max: usize) -> Result<Vec<Entry>, StorageError> {
         let entries = self.store.log(from, to, bytes_max).map_err(read_failed)?;
         entries.iter().map(|(_, bytes)| decode("log entry", bytes).map_err(read_failed)).collect()

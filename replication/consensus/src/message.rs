@@ -18,6 +18,8 @@ pub(crate) enum RaftRequest {
     Append(AppendEntriesRequest<Group>),
     Vote(VoteRequest<Peer>),
     Piece(Piece),
+    /// Whether the sender may stand in this term with a log that ends here; asked before it stands.
+    Canvass(VoteRequest<Peer>),
 }
 
 impl RaftRequest {
@@ -25,7 +27,7 @@ impl RaftRequest {
     pub(crate) fn speaker(&self) -> NodeId {
         let vote = match self {
             Self::Append(r) => &r.vote,
-            Self::Vote(r) => &r.vote,
+            Self::Vote(r) | Self::Canvass(r) => &r.vote,
             Self::Piece(p) => &p.vote,
         };
         vote.leader_id().voted_for().unwrap_or_default().0
@@ -54,6 +56,8 @@ pub(crate) enum RaftReply {
     Installed(SnapshotResponse<Peer>),
     /// The receiver could not serve the request.
     Failed(String),
+    /// Whether the receiver would not mind an election.
+    Consent(bool),
 }
 
 /// A request of any member to the leader.

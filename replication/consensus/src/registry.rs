@@ -11,6 +11,7 @@ use crate::machine::{Board, Machine, View};
 use crate::message::{RaftReply, RegistryReply, RegistryRequest, decode, encode};
 use crate::pilot::Pilot;
 use crate::rpc::{Rpc, RpcError};
+use crate::stand::Stand;
 use crate::types::{Peer, Raft};
 use bytes::Bytes;
 use eport_identity::NodeId;
@@ -70,14 +71,16 @@ impl Registry {
         let board = machine.board();
         let links = Links { rpc: rpc.clone(), profile: config.profile };
         let log = LogStore::new(store.clone());
-        let raft = Raft::new(Peer(config.me), raft_config, links, log, machine).await;
+        let raft = Raft::new(Peer(config.me), raft_config, links, log.clone(), machine).await;
         let raft = raft.map_err(|e| Error::Raft(e.to_string()))?;
         let (stop, stopped) = watch::channel(false);
         let pilot =
             Pilot { config: config.clone(), raft: raft.clone(), board: board.clone(), rpc: rpc.clone() };
         tokio::spawn(pilot.run(stopped.clone()));
+        let stand = Stand { config: config.clone(), raft: raft.clone(), log: log.clone(), rpc: rpc.clone() };
+        tokio::spawn(stand.run(stopped.clone()));
         let fatal = watch_fatal(&raft, stopped);
-        let inbox = Inbox::new(raft.clone(), board.clone(), store);
+        let inbox = Inbox::new(config.profile, raft.clone(), log, board.clone(), store);
         let batches = batcher::start(raft.clone());
         Ok(Self { inner: Arc::new(Inner { config, raft, board, rpc, batches, inbox, fatal, stop }) })
     }
@@ -368,12 +371,11 @@ impl Registry {
         }
     }
 
-    /// True when this node leads and a majority answered within the longest election timeout. The metric may be one tick
-    /// old, so a tick is added. Without this a cut-off leader would take commands and never answer.
+    /// True when this node leads and a majority answered lately. Without this a cut-off leader would take commands and never
+    /// answer.
     fn leads(&self) -> bool {
         let profile = self.inner.config.profile;
-        let fresh = |ms| Duration::from_millis(ms) + profile.tick() <= profile.election_max();
-        self.is_leader() && self.millis_since_quorum().is_some_and(fresh)
+        self.is_leader() && self.millis_since_quorum().is_some_and(|ms| profile.is_quorum_fresh(ms))
     }
 
     /// Waits until the engine reports something new, at most a heartbeat: then another attempt makes sense.

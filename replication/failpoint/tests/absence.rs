@@ -5,10 +5,14 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// This crate's folder where the test runs: the compiled-in one may be of another checkout that shares the target folder.
+fn here() -> PathBuf {
+    std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from)
+}
+
 /// Builds the probe beside the workspace's own build, into a folder of its own: only this crate is compiled again.
 fn probe(dir: &Path, more: &[&str]) -> PathBuf {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs");
-    let (source, example) = (manifest, Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/probe.rs"));
+    let (source, example) = (here().join("src/lib.rs"), here().join("examples/probe.rs"));
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let lib = dir.join("libeport_failpoint.rlib");
     // Without the feature the crate needs no other: so it can be compiled by itself, in a second.
@@ -70,7 +74,7 @@ fn the_programs_own_build_resolves_to_no_failpoints() {
         let mut tree = Command::new(&cargo);
         tree.args(["tree", "--offline", "--prefix", "none", "-e", "features,normal", "-f", "{p} [{f}]"])
             .args(extra);
-        let out = tree.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")).output().unwrap();
+        let out = tree.current_dir(here().join("../..")).output().unwrap();
         assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
         let text = String::from_utf8_lossy(&out.stdout).into_owned();
         let lines = text.lines().filter(|l| l.starts_with("eport-failpoint v")).map(str::to_owned);

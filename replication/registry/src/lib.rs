@@ -18,6 +18,7 @@ mod federation;
 mod invitation;
 mod keys;
 mod movement;
+mod op;
 mod operators;
 mod outcome;
 mod outside;
@@ -34,7 +35,7 @@ mod trust;
 mod users;
 mod view;
 
-pub use command::{Command, CommandId, HeadReport, NodeChange, Op, PolicyBackup};
+pub use command::{Command, CommandId};
 pub use custody::CaCustody;
 pub use drills::{
     DRILL_LIMIT_MS, DRILL_PLATFORMS_MAX, DRILL_SCHEDULES_MAX, DRILLS_KEPT, Drill, DrillFigures,
@@ -50,6 +51,7 @@ pub use movement::{
     Check, ExpectedLoss, MoveKind, MoveRecord, MoveState, OldPrimary, PAUSE_BEGAN, PAUSE_ENDED, Plan,
     PlanStep, Refused, StepDone, Text,
 };
+pub use op::{HeadReport, NodeChange, Op, PolicyBackup};
 pub use operators::{Approval, ApprovalState, Audit, AuditEvent, Operator, OperatorRole, SignedBy};
 pub use outcome::{Outcome, Refusal};
 pub use outside::{CHALLENGE_LIFE_MS, OUTSIDE_MAX, OutsideCa, OutsideRemoval};

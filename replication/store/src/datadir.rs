@@ -164,6 +164,25 @@ impl DataDir {
         self.dir.join(format!("registry-{lineage}{id}"))
     }
 
+    /// Removes registries of lineages that were never founded here: a recovery that was cut short wrote one, and the identity
+    /// never named it. The own lineage's and its ancestors' stay, under whatever node id.
+    pub fn clear_unfounded(&self) -> Result<(), Error> {
+        let known =
+            |lineage: Lineage| lineage == self.identity.lineage || self.identity.ancestors.contains(&lineage);
+        for entry in fs::read_dir(&self.dir).map_err(|e| Error::io("list", &self.dir, e))? {
+            let entry = entry.map_err(|e| Error::io("list", &self.dir, e))?;
+            let name = entry.file_name();
+            let named = name.to_str().and_then(|n| n.strip_prefix("registry-"));
+            let lineage = named.and_then(|n| n.split('-').next()).and_then(|l| l.parse().ok());
+            // Other names are not ours to judge.
+            if lineage.is_some_and(|l| !known(l)) {
+                let path = entry.path();
+                fs::remove_dir_all(&path).map_err(|e| Error::io("remove", &path, e))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Folders of platforms that are here, whoever serves them.
     pub fn kept_platforms(&self) -> Result<Vec<RegionCode>, Error> {
         let dir = self.dir.join("platform");

@@ -6,7 +6,7 @@ use eport_authority::{
     Authority, CaPurpose, IssuingSpec, KeyAlgorithm, KeyStore, LeafNames, LeafRequest, Profile, SoftKey,
     Validity, bundle_pem, facts_of, read_request,
 };
-use eport_identity::{Epoch, Subject};
+use eport_identity::{Distrust, Epoch, Subject};
 use eport_tls::{Refused, Revocations, Tls, TrustBundle, Usage};
 use kit::{Federation, good_leaf, now, uri};
 use rcgen::{
@@ -236,4 +236,38 @@ fn a_clock_that_is_off_by_minutes_is_forgiven_and_one_off_by_days_or_a_month_is_
     let revived = judge.peer_at(kit::identity(&old).chain(), Usage::Client, last_month);
     assert!(revived.is_ok(), "by the clock alone it would hold: {revived:?}");
     assert_eq!(judge.peer(kit::identity(&old).chain()).map(|_| ()), Err(Refused::Expired));
+}
+
+/// The key of a CA lies on two sides of a cut: the primary that was fenced goes on, the other took over in the next epoch. Each
+/// issues on two threads at once. No serial comes twice, and the rule of the fenced epoch names its side and nobody else's.
+#[test]
+fn two_sides_of_a_split_issue_ten_thousand_each_and_no_serial_comes_twice() {
+    const EACH: usize = 10_000;
+    let f = Federation::new();
+    let dir = tempfile::tempdir().unwrap();
+    f.city.save(dir.path(), "440300").unwrap();
+    let fenced = Epoch::INITIAL;
+    let after = Epoch::from_u64(fenced.as_u64() + 1);
+    let side = |epoch: Epoch| {
+        let ca = Authority::load(dir.path(), "440300").unwrap();
+        let request = eport_authority::certificate_request().unwrap().0;
+        move || -> Vec<String> {
+            let proven = read_request(&request).unwrap();
+            let subject: Subject = "enterprise/91440300MA5ABCD19J".parse().unwrap();
+            let (names, life) = (LeafNames::default(), Validity::days(now(), 30));
+            let key = || eport_authority::Key::Proven(&proven);
+            let issue = |_| ca.issue(&subject, &names, key(), epoch, life).unwrap().serial;
+            (0..EACH / 2).map(issue).collect()
+        }
+    };
+    let threads = [fenced, after, fenced, after].map(|epoch| (epoch, std::thread::spawn(side(epoch))));
+    let rule = Distrust::Epoch { issuer: f.city.spki(), epoch: fenced, begins: Distrust::WHOLE };
+    let mut seen = std::collections::BTreeSet::new();
+    for (epoch, thread) in threads {
+        for serial in thread.join().unwrap() {
+            assert_eq!(rule.covers_unknown(&f.city.spki(), &serial), epoch == fenced, "{serial}");
+            assert!(seen.insert(serial.clone()), "{serial} was given twice");
+        }
+    }
+    assert_eq!(seen.len(), 2 * EACH);
 }

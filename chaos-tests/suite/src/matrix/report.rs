@@ -131,7 +131,7 @@ const NOT_HERE: &str = "\n## Not in this matrix\n\n\
     - A lease's clock: the monotonic clock of a running process cannot be moved without a time namespace; the simulator drifts it.\n\
     - Out of memory: the kernel kills with SIGKILL, which is `kill -9` here.\n\
     - Certificates that end or are revoked during a move: the scenarios of the certificate authority.\n\
-    - `adopt` and `recover apply` need a federation whose quorum is gone: the drill `quorum-loss` and the scenarios of `quorum`.\n\
+    - `adopt` and `recover apply` need a federation whose quorum is gone: a scenario of `quorum` kills them at each of their steps, and the drill `quorum-loss` runs them.\n\
     - Two faults at once: pairs of this matrix are (step, fault); second concurrent faults are drawn by the simulator.\n";
 
 fn legend(text: &mut String) {

@@ -47,6 +47,7 @@ fn a_federation_is_brought_up_from_a_ceremony() {
         an_opening_needs_the_shares(fed, &dir, &paper_text)?;
         ensure!(fed.eport(&verify)?.ok_json()?["ceremonies"] == 2, "the opening is not in the transcript");
         found_and_run(fed, &dir, &root)?;
+        what_init_makes_on_this_machine_is_accepted_or_not_made(fed)?;
         std::fs::write(dir.join("root.crl"), b"something else")?;
         fed.eport(&verify)?.expect(11, "an altered file")?;
         Ok(())
@@ -90,6 +91,36 @@ fn an_opening_needs_the_shares(fed: &Federation, dir: &Path, paper: &str) -> Res
     ensure!(ran.stdout.contains("share of chen"), "{}", ran.stdout);
     let opened = fed.eport(&[&open[..], &["--share", &chen]].concat())?.ok_json()?;
     ensure!(opened["crl_number"] == 2, "{opened}");
+    Ok(())
+}
+
+/// `init federation` without addresses listens on this machine: its CA then speaks for localhost, or nothing is written.
+fn what_init_makes_on_this_machine_is_accepted_or_not_made(fed: &Federation) -> Result<()> {
+    let init = |dir: &Path, more: &[&str]| {
+        let dir = text(dir);
+        let named =
+            ["--name", "gd", "--region", "440000", "--site", "gz-z", "--trust-domain", "gd.eport.example"];
+        fed.eport(&[&["init", "federation"], &named[..], &["--dir", &dir], more].concat())
+    };
+    let alone = fed.scratch().join("alone");
+    init(&alone, &[])?.expect(0, "init federation with its defaults")?;
+    let ca = |name: &str| text(&alone.join("ca").join(name));
+    let node = text(&alone.join("gz-z-1/tls/node.crt"));
+    openssl(&["verify", "-CAfile", &ca("root.crt"), "-untrusted", &ca("440000.crt"), &node])?;
+    // The same with a CA of the ceremony's that may not.
+    let (paper, silent) = (fed.scratch().join("silent.toml"), fed.scratch().join("silent"));
+    std::fs::write(&paper, PAPER.replace("loopback = true\n", ""))?;
+    let begin = ["ca", "ceremony", "begin", "--config", &text(&paper), "--dir", &text(&silent)];
+    fed.eport(&begin)?.expect(0, "a ceremony without localhost")?;
+    let refused = fed.scratch().join("refused");
+    let from = text(&silent);
+    let ran = init(&refused, &["--ceremony", &from])?;
+    ensure!(ran.error_code() == "EP1203" && ran.stdout.contains("--listen-api"), "{ran:?}");
+    ensure!(!refused.exists(), "something was written");
+    init(&refused, &["--ceremony", &from, "--listen-api", "10.0.3.2:7443"])?.expect(0, "another address")?;
+    let node = text(&refused.join("gz-z-1/tls/node.crt"));
+    let (root, infra) = (text(&silent.join("root.crt")), text(&silent.join("issuing/440000-infra.crt")));
+    openssl(&["verify", "-CAfile", &root, "-untrusted", &infra, &node])?;
     Ok(())
 }
 

@@ -22,6 +22,9 @@ const AGAIN: &str = "gz-a-9";
 /// Voters whose machines are gone.
 const LOST: [&str; 2] = ["gz-a-1", "gz-c-1"];
 
+/// How long a process has to come to an armed place on a busy machine.
+const REACHED: std::time::Duration = std::time::Duration::from_secs(60);
+
 fn text(v: &Value, key: &str) -> String {
     v[key].as_str().unwrap_or_default().to_owned()
 }
@@ -38,7 +41,8 @@ fn copy_dir(from: &Path, to: &Path) -> Result<()> {
 
 #[test]
 fn after_the_loss_of_two_of_three_voters_the_survivor_founds_a_lineage_and_everything_promised_is_there() {
-    with_federation(&[], |fed| {
+    let fed = Federation::up_armed(&[]).unwrap_or_else(|e| panic!("{e:#}"));
+    let scenario = |fed: &Federation| -> Result<()> {
         starter(fed)?;
         let mut ledgers = [Ledger::default(), Ledger::default(), Ledger::default()];
         for (region, ledger) in [CITY, PROVINCE, OTHER].into_iter().zip(&mut ledgers) {
@@ -50,8 +54,8 @@ fn after_the_loss_of_two_of_three_voters_the_survivor_founds_a_lineage_and_every
         let old = destroy_the_majority(fed)?;
         let plans = plan_on_every_survivor(fed)?;
         wrong_recoveries_are_refused(fed, &plans)?;
-        let lineage = apply(fed, &plans)?;
-        service_is_back(fed, &lineage, &mut ledgers[0])?;
+        apply(fed, &plans)?;
+        service_is_back(fed, &plans[0].lineage, &mut ledgers[0])?;
         adopted_on_the_survivor(fed, &mut ledgers[1])?;
         an_old_node_is_refused(fed, &old)?;
         let again = the_other_survivor_joins_again(fed)?;
@@ -59,7 +63,8 @@ fn after_the_loss_of_two_of_three_voters_the_survivor_founds_a_lineage_and_every
         the_lineages_meet_in_one_journal(fed, &mut ledgers[0])?;
         drop(again);
         Ok(())
-    });
+    };
+    scenario(&fed).unwrap_or_else(|e| panic!("{e:#}"));
 }
 
 fn all_in_sync(fed: &Federation, region: &str) -> Result<()> {
@@ -99,10 +104,11 @@ fn destroy_the_majority(fed: &Federation) -> Result<PathBuf> {
     Ok(old)
 }
 
-/// A plan file and its token.
+/// A plan file, its token, and the lineage that it was made in.
 struct Plan {
     file: String,
     token: String,
+    lineage: String,
 }
 
 fn plan(fed: &Federation, node: &str) -> Result<Plan> {
@@ -115,7 +121,9 @@ fn plan(fed: &Federation, node: &str) -> Result<Plan> {
     let saved = std::fs::read_to_string(&file)?;
     let token = text(&answer, "token");
     ensure!(!token.is_empty() && !saved.contains(&token), "the token is shown once and never written down");
-    Ok(Plan { file, token })
+    let lineage = text(&answer, "lineage");
+    ensure!(!lineage.is_empty(), "{answer}");
+    Ok(Plan { file, token, lineage })
 }
 
 fn plan_on_every_survivor(fed: &Federation) -> Result<[Plan; 2]> {
@@ -197,22 +205,57 @@ fn registries(fed: &Federation) -> Result<Vec<String>> {
     entries.map(|e| Ok(e?.file_name().to_string_lossy().into_owned())).collect()
 }
 
-fn apply(fed: &Federation, [own, other]: &[Plan; 2]) -> Result<String> {
+/// The command is killed at every step and given again; it takes effect once.
+fn apply(fed: &Federation, [own, other]: &[Plan; 2]) -> Result<()> {
     let signed = fed.eport(&["quorum", "recover", "sign", "--plan", &own.file])?.ok_json()?;
     ensure!(signed["endorsed"] == 1 && signed["by"] == "operator/admin", "{signed}");
     let both = [own.file.as_str(), other.file.as_str()];
-    let done = recover(fed, SURVIVOR, &both, &own.token, &LOST, &[])?.ok_json()?;
-    ensure!(done["done"] == true && done["epochs_raised_by"] == 1_000_000, "{done}");
-    ensure!(done["lost"].as_array().is_some_and(|l| l.len() == 2), "{done}");
+    let planned = recover(fed, SURVIVOR, &both, &own.token, &LOST, &["--dry-run"])?.ok_json()?;
+    ensure!(planned["epochs_raised_by"] == 1_000_000, "{planned}");
+    ensure!(planned["lost"].as_array().is_some_and(|l| l.len() == 2), "{planned}");
+    let before = registries(fed)?;
+    for (place, more) in [
+        ("recover.registry.before", 0),
+        ("recover.registry.after", 1),
+        // What the attempt before left is gone.
+        ("recover.registry.before", 1),
+        ("recover.identity.after", 1),
+    ] {
+        let stops = fed.arm("eport", place, "stop")?;
+        let (config, lost) = (config(fed, SURVIVOR), LOST);
+        let mut child = fed.spawn(&[
+            "quorum",
+            "recover",
+            "apply",
+            "--config",
+            &config,
+            "--tail",
+            "commit",
+            "--token",
+            &own.token,
+            "--plan",
+            both[0],
+            both[1],
+            "--confirm-stopped",
+            lost[0],
+            lost[1],
+        ])?;
+        let reached = stops.wait(REACHED);
+        child.kill()?;
+        let ended = child.wait_with_output()?;
+        ensure!(reached, "{place} was not come to: {ended:?}");
+        let found = registries(fed)?;
+        ensure!(found.len() == before.len() + more, "after a kill at {place}: {found:?}, before {before:?}");
+    }
     let again = recover(fed, SURVIVOR, &both, &own.token, &LOST, &[])?;
     ensure!(again.code == 4 && again.error_code() == "EP2041", "a plan serves once: {again:?}");
-    Ok(text(&done, "lineage"))
+    Ok(())
 }
 
-fn service_is_back(fed: &Federation, lineage: &str, ledger: &mut Ledger) -> Result<()> {
+fn service_is_back(fed: &Federation, old: &str, ledger: &mut Ledger) -> Result<()> {
     fed.dev("restart", SURVIVOR)?;
     let status = fed.wait_status(SURVIVOR, "leads the new lineage", |s| s["leader"] == SURVIVOR)?;
-    ensure!(status["lineage"] == lineage, "{status}");
+    ensure!(status["lineage"].is_string() && status["lineage"] != old, "{status}");
     let breaks = status["lineages"].as_array().context("lineages")?;
     ensure!(breaks.len() == 1 && breaks[0]["founder"] == SURVIVOR, "{status}");
     let p = fed
@@ -236,13 +279,45 @@ fn adopted_on_the_survivor(fed: &Federation, ledger: &mut Ledger) -> Result<()> 
         .eport_at(SURVIVOR, &["platform", "adopt", PROVINCE, "--node", SURVIVOR, "--dry-run"])?
         .ok_json()?;
     ensure!(planned["start"]["index"].as_u64() > Some(1) && planned["old_primary"] == LOST[0], "{planned}");
-    fed.eport_at(SURVIVOR, &["platform", "adopt", PROVINCE, "--node", SURVIVOR])?.ok_json()?;
-    fed.wait_platform(SURVIVOR, PROVINCE, "is active", |p| {
-        p["state"] == "active" && p["primary"] == SURVIVOR
-    })?;
+    adopted_through_every_kill(fed)?;
     fed.eport_at(SURVIVOR, &["platform", "policy", PROVINCE, "--durability", "async"])?.ok_json()?;
     serves(fed, PROVINCE, "AFTER", ledger)?;
     ledger.check(fed, PROVINCE, true)
+}
+
+/// The node that adopts, and leads the registry alone, is killed at every step of it.
+fn adopted_through_every_kill(fed: &Federation) -> Result<()> {
+    let adopt = ["platform", "adopt", PROVINCE, "--node", SURVIVOR];
+    let killed_at = |places: &[&str]| -> Result<()> {
+        let stops = places.iter().map(|p| fed.arm(SURVIVOR, p, "stop")).collect::<Result<Vec<_>>>()?;
+        let mut child = fed.spawn_at(SURVIVOR, &adopt)?;
+        let reached = stops.iter().all(|s| s.wait(REACHED));
+        fed.dev("kill", SURVIVOR)?;
+        child.kill()?;
+        let ended = child.wait_with_output()?;
+        ensure!(reached, "{places:?} were not come to: {ended:?}");
+        Ok(())
+    };
+    killed_at(&["raft.AdoptJournal.before"])?;
+    fed.dev("restart", SURVIVOR)?;
+    let nothing = fed.wait_platform(SURVIVOR, PROVINCE, "is there", |_| true)?;
+    ensure!(nothing["state"] == "stopped", "killed before it was decided: {nothing}");
+    // Decided: from here on the node goes on by itself, however often it is killed.
+    killed_at(&["raft.AdoptJournal.after", "append.epoch_start.before"])?;
+    for place in ["append.epoch_start.after", "role.opening"] {
+        let stops = fed.arm(SURVIVOR, place, "stop")?;
+        let node = fed.daemon(Path::new(&config(fed, SURVIVOR)), &fed.node_dir(SURVIVOR).join("log"))?;
+        let reached = stops.wait(REACHED);
+        drop(node);
+        ensure!(reached, "{place} was not come to");
+    }
+    fed.dev("restart", SURVIVOR)?;
+    fed.wait_platform(SURVIVOR, PROVINCE, "is active", |p| {
+        p["state"] == "active" && p["primary"] == SURVIVOR
+    })?;
+    let again = fed.eport_at(SURVIVOR, &adopt)?;
+    ensure!(again.code == 7 && again.error_code() == "EP2048", "adopted once: {again:?}");
+    Ok(())
 }
 
 /// A lost machine comes back from an old image of its disk: it stays in the old lineage and is spoken with by nobody.

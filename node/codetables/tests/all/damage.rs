@@ -35,6 +35,7 @@ fn every_kind_of_damage_is_named_at_its_line_and_column() {
         ("", &[(1, 1, Kind::NoHeader)]),
         ("\n\n", &[(1, 1, Kind::NoHeader)]),
         ("code,name\n", &[(1, 1, Kind::NoRows)]),
+        ("\n\ncode,name\n", &[(3, 1, Kind::NoRows)]),
         ("name,x\nA,1\n", &[(1, 1, Kind::MissingKeyColumn)]),
         ("code,,x\nA,1,2\n", &[(1, 6, Kind::EmptyColumnName)]),
         ("code,名称,名称\nA,1,2\n", &[(1, 9, Kind::BadColumnName)]),

@@ -223,7 +223,11 @@ fn a_suspended_account_takes_no_reserve_and_lets_what_is_held_end() {
     assert!(store.ask(&commit("D1", 1)).is_done());
     store.ask(&stand(2, Standing::Active));
     assert!(store.ask(&need("D2", 2, &["10"])).is_done());
-    store.ask(&stand(3, Standing::Revoked));
+    // Whoever does not grant it may not revoke it.
+    assert_eq!(codes(&store.ask(&stand(3, Standing::Revoked))), ["E-XC-STATE"]);
+    assert!(store.ask(&need("D2", 3, &["11"])).is_done());
+    let end = Order::Stand { standing: Standing::Revoked };
+    assert!(store.ask(&request(&key(), &holder(HOME, "I1"), 2, Phase::Hold, end)).is_done());
     assert_eq!(codes(&store.ask(&stand(4, Standing::Active))), ["E-XC-STATE"]);
 }
 
@@ -281,4 +285,25 @@ fn names_of_accounts_survive_slashes_and_refuse_control_characters() {
     for bad in ["", "b", "b:", ":a", "b:a\u{0}", "b:1/2/3/4/5/6/7", "b:a//c"] {
         assert!(bad.parse::<eport_ledger::AccountKey>().is_err(), "{bad:?}");
     }
+}
+
+#[test]
+fn a_peer_chooses_neither_names_nor_documents_nor_accounts() {
+    let of = region(440_100);
+    let asked = need("D1", 1, &["1"]);
+    assert_eq!(asked.fault_of(of), None);
+    assert!(asked.fault_of(region(440_300)).is_some(), "a document of another platform");
+    let mut named = asked.clone();
+    named.cause = Digest::of(b"another");
+    assert!(named.fault_of(of).is_some(), "a cause of its own choice hides another document's outcome");
+    let mut long = asked.clone();
+    long.actor = "x".repeat(10_000);
+    assert!(long.fault_of(of).is_some());
+    let end = Order::Stand { standing: Standing::Revoked };
+    assert!(request(&key(), &holder(440_100, "D1"), 2, Phase::Hold, end).fault_of(of).is_some());
+    // A name that no account has is none, whichever way it comes.
+    let bytes = eport_model::codec::encode(&("b".to_owned(), vec!["1".to_owned(), "x\0y".to_owned()]));
+    assert!(eport_model::codec::decode::<eport_ledger::AccountKey>(&bytes).is_err());
+    let good = eport_model::codec::encode(&key());
+    assert_eq!(eport_model::codec::decode::<eport_ledger::AccountKey>(&good), Ok(key()));
 }

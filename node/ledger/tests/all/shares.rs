@@ -59,6 +59,26 @@ fn a_share_is_lowered_at_home_used_in_the_city_and_settled_once() {
 }
 
 #[test]
+fn a_settlement_that_its_document_has_overtaken_leaves_nothing_in_the_share() {
+    let mut home = Store::default();
+    home.ask(&grant("100", Terms::default()));
+    let asked = escrow("30");
+    assert!(home.ask(&asked).is_done());
+    let epoch = Epoch::from_u64(1);
+    let drawn = portion(&asked).draw(epoch, &city_needs("D1", "20")).unwrap();
+    // The home was asked as well, and was faster.
+    assert!(home.ask(&city_needs("D1", "20")).is_done());
+    assert!(home.ask(&drawn.settle).is_done());
+    let account = home.of(&key());
+    assert_eq!((account.reserved, account.escrowed), (amount("20"), amount("10")));
+    let back = drawn.portion.close(epoch, &city_needs("close", "0")).unwrap();
+    assert_eq!(back.settle.cause, back.settle.name(), "and its return has the name that follows from it");
+    assert!(home.ask(&back.settle).is_done());
+    assert_eq!((home.of(&key()).escrowed, home.of(&key()).available()), (Amount::ZERO, amount("80")));
+    assert!(audit(home.of(&key()), &home.entries[&key()]).problems.is_empty());
+}
+
+#[test]
 fn a_share_belongs_to_its_epoch_and_a_planned_move_carries_it_over() {
     let asked = escrow("30");
     let mut share = portion(&asked);

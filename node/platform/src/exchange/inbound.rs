@@ -1,23 +1,42 @@
 //! The receiving side: an offer of another platform becomes records of this one, each message with exactly one effect.
 
+use super::letters::unreadable;
 use super::rows::{self, IdRow, Origin};
-use super::sending::{RECEIPT_LEN_MAX, request};
+use super::sending::request;
 use super::{ExchangeError, Now, Overlay, reason_in_words};
 use crate::keys::encrypt;
 use crate::platform::Platform;
 use bytes::Bytes;
 use eport_envelope::{KeyRing, Part as Sealed};
 use eport_exchange::{
-    Answer, Entry, Kind, MESSAGE_LEN_MAX, Message, OFFER_MESSAGES_MAX, Offer, Receipt, Recipient, Refused,
-    Source, Standing, Step, Taken, receive,
+    Answer, Entry, Kind, Message, OFFER_MESSAGES_MAX, Offer, Recipient, Refused, Source, Standing, Step,
+    Taken, receive,
 };
-use eport_model::{Digest, Draft, EpochHistory, JournalIndex, RecordKind, codec};
+use eport_model::{Digest, Draft, Epoch, EpochHistory, JournalIndex, RecordKind, RegionCode};
 use std::collections::BTreeSet;
 
 /// A message that was judged: a record to write, or a result that needs none.
 enum Judged {
     Record(Box<Draft>),
     Settled(Taken),
+}
+
+/// Who makes an offer.
+struct Sender<'o> {
+    from: RegionCode,
+    epoch: Epoch,
+    history: &'o EpochHistory,
+}
+
+/// What becomes of one message that meets a row which cannot be read: it is dead, and nothing behind it waits. Other errors
+/// concern them all.
+fn of_one(error: ExchangeError) -> Result<Taken, ExchangeError> {
+    let reason = match &error {
+        ExchangeError::Platform(error) => unreadable(error),
+        _ => None,
+    };
+    let Some(reason) = reason else { return Err(error) };
+    Ok(Taken::Dead(reason.to_owned(), reason_in_words(reason).to_owned()))
 }
 
 impl Platform {
@@ -64,7 +83,11 @@ impl Platform {
         let (mut judged, mut drafts, mut newest) = (Vec::new(), Vec::new(), last);
         for message in offer.messages {
             let source = message.head.source;
-            let one = self.message_in(&mut overlay, message, &offer.history, now, applied).map_err(busy)?;
+            let sender = Sender { from: offer.from, epoch: offer.epoch, history: &offer.history };
+            let one = match self.message_in(&mut overlay, message, &sender, now, applied) {
+                Ok(one) => one,
+                Err(error) => Judged::Settled(of_one(error).map_err(busy)?),
+            };
             if let Judged::Record(mut draft) = one {
                 newest = newest.max(Some(source));
                 let last = newest.unwrap_or(source);
@@ -73,6 +96,7 @@ impl Platform {
                 drafts.push(*draft);
                 judged.push(None);
             } else if let Judged::Settled(taken) = one {
+                overlay.undo();
                 judged.push(Some(taken));
             }
         }
@@ -93,8 +117,16 @@ impl Platform {
         let mut keys: BTreeSet<Bytes> = [rows::channel(offer.from)].into();
         for message in &offer.messages {
             keys.insert(rows::id(&message.head.id));
-            if message.head.kind == Kind::Receipt {
-                keys.extend(self.reference_of(&message.document.doc_id)?);
+            if message.head.kind == Kind::Receipt
+                && let Ok(receipt) = message.receipt()
+            {
+                keys.insert(rows::receipt(&receipt.agency, &receipt.number));
+                // A row that cannot be read is this message's own trouble.
+                match self.reference_of(&receipt.doc_id) {
+                    Ok(reference) => keys.extend(reference),
+                    Err(error) if unreadable(&error).is_some() => {}
+                    Err(error) => return Err(error.into()),
+                }
             }
         }
         Ok(keys)
@@ -104,7 +136,7 @@ impl Platform {
         &self,
         overlay: &mut Overlay<'_>,
         message: Message,
-        history: &EpochHistory,
+        sender: &Sender<'_>,
         now: Now,
         applied: JournalIndex,
     ) -> Result<Judged, ExchangeError> {
@@ -113,14 +145,16 @@ impl Platform {
             Ok(Judged::Settled(Taken::Dead(reason.to_owned(), detail)))
         };
         let head = &message.head;
-        if message.body.len() > MESSAGE_LEN_MAX {
-            return dead("E-XCH-SIZE");
-        }
-        if head.kind != Kind::Withdrawal && Digest::of(&message.body) != head.digest {
-            return dead("E-XCH-DIGEST");
+        if let Some(reason) = message.fault((sender.from, self.region()), sender.epoch, sender.history) {
+            return dead(reason);
         }
         let known: Option<IdRow> = overlay.row(&rows::id(&head.id))?;
-        let step = receive(known.as_ref().map(|k| &k.entry), head, history);
+        // Nobody replaces or withdraws what another platform has sent, or for somebody else.
+        let other = |k: &IdRow| k.recipient != head.recipient || k.document.owner != message.document.owner;
+        if known.as_ref().is_some_and(other) {
+            return dead("E-XCH-SENDER");
+        }
+        let step = receive(known.as_ref().map(|k| &k.entry), head, sender.history);
         match step {
             Step::Dead(reason) => return dead(reason),
             Step::Duplicate => return Ok(Judged::Settled(Taken::At(applied))),
@@ -137,7 +171,7 @@ impl Platform {
         match (&head.kind, &head.recipient) {
             (Kind::Receipt, Recipient::Platform(region)) if *region == self.region() => {
                 if step != Step::Moved
-                    && let Err(reason) = self.receipt_in(overlay, &message, &id, now)?
+                    && let Err(reason) = self.receipt_in(overlay, &message, &id, (sender.from, now))?
                 {
                     return dead(reason);
                 }
@@ -160,13 +194,13 @@ impl Platform {
         overlay: &mut Overlay<'_>,
         message: &Message,
         request: &str,
-        now: Now,
+        (from, now): (RegionCode, Now),
     ) -> Result<Result<(), &'static str>, ExchangeError> {
-        let receipt: Receipt = match codec::decode_with_limit(&message.body, RECEIPT_LEN_MAX) {
+        let receipt = match message.receipt() {
             Ok(receipt) => receipt,
-            Err(_) => return Ok(Err("E-XCH-RECEIPT")),
+            Err(reason) => return Ok(Err(reason)),
         };
-        Ok(self.apply_receipt(overlay, &receipt, request, now)?.map(drop))
+        Ok(self.apply_receipt(overlay, &receipt, request, Some(from), now)?.map(drop))
     }
 
     /// A document's part, or its withdrawal, for an agency here. Returns the body of the record.
@@ -201,10 +235,10 @@ impl Platform {
             false => Origin::Empty,
         };
         let (mut row, _) = id_row(entry, message, origin);
-        // What the agency never took needs no word when it is void.
-        if live || taken {
+        // What never lay here needs no word when it is void; what did may have been read.
+        if live || taken || lies_there {
             row.place = rows::inbox(&agency, now.time, self.exchange_count(), &id);
-            row.replaces = taken || step == Step::Replace;
+            row.replaces = taken || lies_there || step == Step::Replace;
             overlay.put(row.place.clone(), Bytes::copy_from_slice(id.as_bytes()));
         }
         overlay.put(rows::id(&id), rows::encode(&row));

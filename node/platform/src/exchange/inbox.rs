@@ -1,11 +1,13 @@
 //! The inbox of an agency that is attached here: what waits, in order; acknowledgements.
 
 use super::ExchangeError;
-use super::rows::{self, IdRow, Origin};
+use super::letters::{Stray, unreadable};
+use super::rows::{self, AckRow, IdRow, Origin};
 use super::sending::request;
 use crate::keys::decrypt;
 use crate::platform::Platform;
 use crate::{Error, read};
+use bytes::Bytes;
 use eport_api_types::{InboxItem, rfc3339};
 use eport_envelope::Part as Sealed;
 use eport_exchange::{Kind, Recipient, Standing};
@@ -17,6 +19,9 @@ use tokio::time::{Instant, timeout_at};
 const WAIT_MAX: Duration = Duration::from_secs(60);
 /// Bodies of one answer together, in bytes.
 const BODIES_MAX: usize = 8 << 20;
+
+/// Rows that show nothing and are put aside at once.
+const STRAY_MAX: usize = 256;
 
 /// An acknowledged message.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -31,7 +36,8 @@ pub struct Acknowledged {
 
 impl Platform {
     /// What waits for an agency, oldest first, after a message or from the start; waits up to `wait` for the first. An item shows
-    /// until it is acknowledged: after a failover also again, under the same id.
+    /// until it is acknowledged: after a failover also again, under the same id. A row that cannot be read becomes a dead letter, and
+    /// the rest is shown.
     pub async fn inbox(
         &self,
         agency: &str,
@@ -44,15 +50,21 @@ impl Platform {
         loop {
             status.borrow_and_update();
             self.exchange_now()?;
-            let (platform, agency) = (self.clone(), agency.to_owned());
+            let (platform, name) = (self.clone(), agency.to_owned());
             let after = after.copied();
-            let found = tokio::task::spawn_blocking(move || platform.inbox_now(&agency, after, limit)).await;
-            let items = found.map_err(|e| ExchangeError::NotNow {
+            let found = tokio::task::spawn_blocking(move || platform.inbox_now(&name, after, limit)).await;
+            let page = found.map_err(|e| ExchangeError::NotNow {
                 code: eport_model::codes::INTERNAL,
                 detail: e.to_string(),
             })??;
-            if !items.is_empty() {
-                return Ok(items);
+            let stray = !page.stray.is_empty();
+            self.put_aside(page.stray).await?;
+            if !page.items.is_empty() {
+                return Ok(page.items);
+            }
+            // What was put aside has made room for the next page.
+            if stray {
+                continue;
             }
             match timeout_at(until, status.changed()).await {
                 Ok(Ok(())) => {}
@@ -66,25 +78,46 @@ impl Platform {
         agency: &str,
         after: Option<Digest>,
         limit: usize,
-    ) -> Result<Vec<InboxItem>, ExchangeError> {
+    ) -> Result<InboxPage, ExchangeError> {
         let log = &*self.inner.log;
-        let after = match after {
+        let mut after = match after {
             Some(id) => self.id_row(&id)?.map(|row| row.place).filter(|place| !place.is_empty()),
             None => None,
         };
         let limit = limit.clamp(1, self.inner.config.page_max);
-        let (mut out, mut bytes) = (Vec::new(), 0);
-        for (key, value) in log.scan(&rows::inbox_of(agency), after.as_deref(), limit)? {
-            let Some(id) = rows::id_in(&value) else { continue };
-            let Some(row) = self.id_row(&id)?.filter(|row| row.place == key) else { continue };
-            let item = self.inbox_item(&id, row, agency)?;
-            bytes += item.1;
-            out.push(item.0);
-            if bytes >= BODIES_MAX {
-                break;
+        let (mut page, mut bytes) = (InboxPage::default(), 0);
+        while page.items.len() < limit && bytes < BODIES_MAX && page.stray.len() < STRAY_MAX {
+            let found = log.scan(&rows::inbox_of(agency), after.as_deref(), limit)?;
+            let Some((last, _)) = found.last() else { break };
+            after = Some(last.clone());
+            for (key, value) in found {
+                match self.shown(&key, &value, agency) {
+                    Ok(Some((item, len))) => {
+                        bytes += len;
+                        page.items.push(item);
+                    }
+                    Ok(None) => page.stray.push(Stray { key, value, reason: "" }),
+                    Err(error) => match unreadable(&error) {
+                        Some(reason) => page.stray.push(Stray { key, value, reason }),
+                        None if matches!(error, Error::NoPack { .. }) => {}
+                        None => return Err(error.into()),
+                    },
+                }
+                if page.items.len() >= limit || bytes >= BODIES_MAX || page.stray.len() >= STRAY_MAX {
+                    break;
+                }
             }
         }
-        Ok(out)
+        Ok(page)
+    }
+
+    /// The item of an inbox row with the length of its body; `None`: the row is left of a message that stands elsewhere.
+    fn shown(&self, key: &Bytes, value: &[u8], agency: &str) -> Result<Option<(InboxItem, usize)>, Error> {
+        let Some(id) = rows::id_in(value) else { return Ok(None) };
+        match self.id_row(&id)?.filter(|row| row.place == *key) {
+            Some(row) => self.inbox_item(&id, row, agency).map(Some),
+            None => Ok(None),
+        }
     }
 
     pub(crate) fn id_row(&self, id: &Digest) -> Result<Option<IdRow>, Error> {
@@ -128,17 +161,20 @@ impl Platform {
             received_at: rfc3339(row.document.received_at),
             digest: row.entry.digest.to_string(),
             replaces: row.replaces,
+            read: row.entry.shown().to_string(),
             erased: body.is_none() && !withdrawn,
             body: body.and_then(|b| serde_json::from_slice(&b).ok()).unwrap_or_default(),
         };
         Ok((item, len))
     }
 
-    /// An agency has what a message carried. Doing it again changes nothing.
+    /// An agency has what a message carried. `read` names what it was shown ([`InboxItem::read`]): what has taken its place since,
+    /// or made it void, is not acknowledged by it. Doing it again changes nothing.
     pub async fn acknowledge(
         &self,
         agency: &str,
         id: &Digest,
+        read: &Digest,
         caller: &str,
     ) -> Result<Acknowledged, ExchangeError> {
         let key = rows::id(id);
@@ -149,15 +185,18 @@ impl Platform {
         if row.recipient != Recipient::Agency(agency.to_owned()) || row.place.is_empty() {
             return Err(unknown());
         }
-        if row.acked.is_some() {
-            let held = self.held_index() >= self.inner.log.applied().index;
-            let durability = if held { Durability::Replicated } else { Durability::Local };
+        if row.entry.shown() != *read {
+            return Err(ExchangeError::Changed(id.to_string()));
+        }
+        let name = format!("ack/{id}");
+        if let Some(ack) = row.acked {
+            let durability = self.promised_of(ack.hint, &name)?;
             return Ok(Acknowledged { repeated: true, position: None, durability });
         }
         let place = row.place.clone();
-        let row = IdRow { acked: Some(now.time), ..row };
+        let row = IdRow { acked: Some(AckRow { at: now.time, hint: now.hint }), ..row };
         let draft = Draft {
-            request: Some(request(format!("ack/{id}"), caller, None, now.time)),
+            request: Some(request(name, caller, None, now.time)),
             effects: vec![Effect::Put { key, value: rows::encode(&row) }, Effect::Delete { key: place }],
             ..Draft::bare(RecordKind::Entry, now.time)
         };
@@ -165,4 +204,11 @@ impl Platform {
         let (position, durability) = written.map_or((None, Durability::Local), |(p, d)| (Some(p), d));
         Ok(Acknowledged { repeated: false, position, durability })
     }
+}
+
+/// Items of an inbox, and rows of it that show none.
+#[derive(Default)]
+struct InboxPage {
+    items: Vec<InboxItem>,
+    stray: Vec<Stray>,
 }

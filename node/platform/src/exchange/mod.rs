@@ -6,6 +6,7 @@
 
 mod inbound;
 mod inbox;
+mod letters;
 mod outbox;
 mod receipts;
 mod rows;
@@ -14,9 +15,11 @@ mod view;
 mod withdrawals;
 
 pub use inbox::Acknowledged;
+pub use letters::Resent;
 pub use receipts::ReceiptGiven;
+pub use sending::Offered;
 pub use sending::Unsendable;
-pub use view::{ChannelView, Resent};
+pub use view::ChannelView;
 pub use withdrawals::GivenUp;
 
 pub(crate) use outbox::{Outbox, PreparedPart, parts_of};
@@ -28,7 +31,9 @@ use crate::{Error, rows as documents};
 use bytes::Bytes;
 use eport_api_types::Failure;
 use eport_journal::Outcome;
-use eport_model::{Code, Coded, Draft, Effect, Epoch, JournalIndex, Position, RegionCode, Timestamp, codes};
+use eport_model::{
+    Code, Coded, Draft, Durability, Effect, Epoch, JournalIndex, Position, RegionCode, Timestamp, codes,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
@@ -64,6 +69,11 @@ pub enum ExchangeError {
     /// Nothing of this kind was sent to the agency.
     #[error("{0}")]
     Unknown(String),
+    /// The message stands with other content than the one that is named, or is void.
+    #[error(
+        "E-XCH-CHANGED: message {0} stands otherwise than as it was read, or is void: read the inbox again"
+    )]
+    Changed(String),
     /// The number stands for another receipt.
     #[error("receipt {0} was sent before with other content")]
     Different(String),
@@ -99,6 +109,7 @@ impl Coded for ExchangeError {
         match self {
             ExchangeError::Platform(e) => e.code(),
             ExchangeError::Unknown(_) => codes::MESSAGE_UNKNOWN,
+            ExchangeError::Changed(_) => codes::MESSAGE_CHANGED,
             ExchangeError::Different(_) => codes::RECEIPT_DIFFERENT,
             ExchangeError::Fields(_) => codes::RECEIPT_REFUSED,
             ExchangeError::Dead { .. } => codes::EXCHANGE_DEAD,
@@ -119,6 +130,11 @@ pub(crate) fn reason_in_words(reason: &str) -> &'static str {
         "E-XCH-VERSION" => "the document has no such version",
         "E-XCH-DOCUMENT" => "there is no document of that number",
         "E-XCH-RECEIPT" => "the receipt cannot be read, or its number stands for another one",
+        "E-XCH-FIELDS" => "a name or a text of the message is empty, too long or not printable",
+        "E-XCH-SOURCE" => "the record that it names is not in the sender's journal",
+        "E-XCH-SENDER" => "the sending platform may not say this: the document or the agency is not its own",
+        "E-XCH-ROW" => "its row is damaged or was written by newer software",
+        "E-XCH-UNREADABLE" => "its stored content cannot be read",
         "E-XCH-ERASED" => "the content was erased by law",
         _ => "it does not fit",
     }
@@ -129,11 +145,13 @@ pub(crate) struct Overlay<'l> {
     log: &'l dyn Log,
     changes: BTreeMap<Bytes, Option<Bytes>>,
     effects: Vec<Effect>,
+    /// What the changes of the present record have taken the place of, oldest first.
+    former: Vec<(Bytes, Option<Option<Bytes>>)>,
 }
 
 impl<'l> Overlay<'l> {
     pub(crate) fn new(log: &'l dyn Log) -> Self {
-        Self { log, changes: BTreeMap::new(), effects: Vec::new() }
+        Self { log, changes: BTreeMap::new(), effects: Vec::new(), former: Vec::new() }
     }
 
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Error> {
@@ -148,17 +166,31 @@ impl<'l> Overlay<'l> {
     }
 
     pub(crate) fn put(&mut self, key: Bytes, value: Bytes) {
-        self.changes.insert(key.clone(), Some(value.clone()));
+        let former = self.changes.insert(key.clone(), Some(value.clone()));
+        self.former.push((key.clone(), former));
         self.effects.push(Effect::Put { key, value });
     }
 
     pub(crate) fn delete(&mut self, key: Bytes) {
-        self.changes.insert(key.clone(), None);
+        let former = self.changes.insert(key.clone(), None);
+        self.former.push((key.clone(), former));
         self.effects.push(Effect::Delete { key });
+    }
+
+    /// Forgets what was changed since the last record.
+    pub(crate) fn undo(&mut self) {
+        self.effects.clear();
+        for (key, former) in std::mem::take(&mut self.former).into_iter().rev() {
+            match former {
+                Some(former) => drop(self.changes.insert(key, former)),
+                None => drop(self.changes.remove(&key)),
+            }
+        }
     }
 
     /// The effects of one record.
     pub(crate) fn take(&mut self) -> Vec<Effect> {
+        self.former.clear();
         std::mem::take(&mut self.effects)
     }
 }
@@ -207,7 +239,7 @@ impl Platform {
         drafts: Vec<Draft>,
         now: Now,
         turn: Option<Guard>,
-    ) -> Result<Vec<(Position, eport_model::Durability)>, ExchangeError> {
+    ) -> Result<Vec<(Position, Durability)>, ExchangeError> {
         let full = |e: eport_agent::QueueFull| ExchangeError::NotNow {
             code: codes::OVERLOADED,
             detail: e.to_string(),
@@ -242,19 +274,32 @@ impl Platform {
         self.inner.made.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Records up to here survive a failover that loses nothing that was promised: held by as many backups as an answer needs, or
-    /// by one where the policy needs none. Without any backup it is what is committed.
+    /// Records up to here survive the loss of this site, as far as it is known: as many in-sync backups on other sites as an
+    /// answer needs have them, at least one. `ZERO` where no backup stands on another site.
+    pub(crate) fn replicated_index(&self) -> JournalIndex {
+        let status = self.inner.log.status();
+        let status = status.borrow();
+        status.elsewhere.map_or(JournalIndex::ZERO, |index| index.min(self.committed_index(&status)))
+    }
+
+    /// What a sender need not keep any longer: what is replicated. Where no backup stands on another site that is what is
+    /// committed, else such a platform would never let a sender forget anything.
     pub(crate) fn held_index(&self) -> JournalIndex {
         let status = self.inner.log.status();
         let status = status.borrow();
-        let committed = status.committed.min(self.inner.log.applied().index);
-        let k = status.placement.as_ref().map_or(1, |p| p.policy.k.max(1));
-        if status.durability_now == "replicated" || status.backups.is_empty() {
-            return committed;
-        }
-        let mut durable: Vec<JournalIndex> = status.backups.iter().map(|b| b.durable).collect();
-        durable.sort_unstable_by(|a, b| b.cmp(a));
-        durable.get(k.min(durable.len()) - 1).map_or(JournalIndex::ZERO, |d| (*d).min(committed))
+        let committed = self.committed_index(&status);
+        status.elsewhere.map_or(committed, |index| index.min(committed))
+    }
+
+    fn committed_index(&self, status: &eport_agent::PlatformStatus) -> JournalIndex {
+        status.committed.min(self.inner.log.applied().index)
+    }
+
+    /// What may be promised of the record of a request that most likely stands at `hint`.
+    pub(crate) fn promised_of(&self, hint: JournalIndex, request: &str) -> Result<Durability, Error> {
+        let found = crate::read::find(&*self.inner.log, hint, request)?.map(|(header, _)| header.index);
+        let held = found.is_some_and(|index| index <= self.replicated_index());
+        Ok(if held { Durability::Replicated } else { Durability::Local })
     }
 
     /// The row that turns about a document are taken by.

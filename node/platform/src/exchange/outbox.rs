@@ -46,7 +46,9 @@ pub(crate) struct Outbox<'a> {
     pub(crate) routes: &'a dyn Routes,
     pub(crate) epoch: Epoch,
     pub(crate) time: Timestamp,
-    /// Where the record most likely stands.
+    /// Request id of the record that sends the messages: a part that waited for a state is sent by the receipt that reached it.
+    pub(crate) request: &'a str,
+    /// Where that record most likely stands.
     pub(crate) hint: JournalIndex,
     pub(crate) made: &'a mut u32,
 }
@@ -166,7 +168,7 @@ impl Outbox<'_> {
             recipient: Recipient::Agency(part.agency.clone()),
             digest: part.digest,
             bytes: part.bytes,
-            request: row.request(),
+            request: self.request.to_owned(),
             epoch: self.epoch,
             hint: self.hint,
             matter: Matter::Part { doc_id: doc_id.to_owned(), doc_version: row.doc_version },

@@ -14,7 +14,7 @@ use eport_documents::State;
 use eport_envelope::Part as Sealed;
 use eport_exchange::{Dispatch, Kind, Receipt, ReceiptKind, Recipient, judge, message_id};
 use eport_expression::local_date;
-use eport_model::{Digest, Draft, Durability, Effect, Position, RecordKind, codes};
+use eport_model::{Digest, Draft, Durability, Effect, Position, RecordKind, RegionCode, codes};
 use std::collections::BTreeSet;
 
 /// Receipts of a document that are listed.
@@ -71,7 +71,7 @@ impl Platform {
         let mut overlay = Overlay::new(&*self.inner.log);
         let id = rows::id_of_receipt(&receipt.agency, &receipt.number);
         let given = if own {
-            let applied = self.apply_receipt(&mut overlay, &receipt, &id, now)?;
+            let applied = self.apply_receipt(&mut overlay, &receipt, &id, None, now)?;
             let applied = applied.map_err(|reason| match reason {
                 "E-XCH-AGENCY" | "E-XCH-DOCUMENT" | "E-XCH-VERSION" => {
                     ExchangeError::Unknown(format!("{reason}: {}", reason_in_words(reason)))
@@ -105,8 +105,7 @@ impl Platform {
             return Err(ExchangeError::Different(receipt.number.clone()));
         }
         let log = &*self.inner.log;
-        let found = read::find(log, row.hint, &row.request)?.map(|(header, _)| header.index);
-        let held = found.is_some_and(|index| index <= self.held_index());
+        let durability = self.promised_of(row.hint, &row.request)?;
         let state = match own {
             true => read::newest(log, &self.number(&row.doc_id)?)?.map(|d| d.state.to_string()),
             false => None,
@@ -118,7 +117,7 @@ impl Platform {
             note: row.note,
             state,
             position: None,
-            durability: if held { Durability::Replicated } else { Durability::Local },
+            durability,
         })
     }
 
@@ -186,12 +185,14 @@ impl Platform {
         Ok(())
     }
 
-    /// Applies a receipt to a document of this platform; `request` is that of the record that writes it. `Err` names the reason for which it fits nothing; then nothing was changed.
+    /// Applies a receipt to a document of this platform; `request` is that of the record that writes it,
+    /// `from` the platform that passes it on: the agency's part must have been sent there. `Err` names the reason for which it fits nothing; then nothing was changed.
     pub(crate) fn apply_receipt(
         &self,
         overlay: &mut Overlay<'_>,
         receipt: &Receipt,
         request: &str,
+        from: Option<RegionCode>,
         now: Now,
     ) -> Result<Result<Applied, &'static str>, ExchangeError> {
         let log = &*self.inner.log;
@@ -206,6 +207,14 @@ impl Platform {
         let Some(row) = overlay.row::<DocumentRow>(&documents::document(&doc_id))? else {
             return Ok(Err("E-XCH-DOCUMENT"));
         };
+        if let Some(from) = from {
+            let answered = rows::dispatch(&doc_id, receipt.doc_version);
+            let answered: Dispatch = overlay.row(&answered)?.unwrap_or_default();
+            let part = answered.parts.iter().find(|p| p.sent && p.agency == receipt.agency);
+            if part.is_some_and(|p| p.at != Some(from)) {
+                return Ok(Err("E-XCH-SENDER"));
+            }
+        }
         let place = rows::dispatch(&doc_id, row.doc_version);
         let dispatch: Dispatch = overlay.row(&place)?.unwrap_or_default();
         let packs = read::record(log, &row)?.and_then(|(header, _)| {
@@ -228,6 +237,7 @@ impl Platform {
                 routes: &*self.inner.config.routes,
                 epoch: now.epoch,
                 time: now.time,
+                request,
                 hint: now.hint,
                 made: &mut made,
             };

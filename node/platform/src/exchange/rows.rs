@@ -85,10 +85,18 @@ pub(crate) struct IdRow {
     pub(crate) origin: Origin,
     /// Key of its row in the agency's inbox.
     pub(crate) place: Bytes,
-    /// When the agency acknowledged it.
-    pub(crate) acked: Option<Timestamp>,
+    /// The agency's acknowledgement.
+    pub(crate) acked: Option<AckRow>,
     /// True when another content under this id was delivered before.
     pub(crate) replaces: bool,
+}
+
+/// An agency's acknowledgement.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct AckRow {
+    pub(crate) at: Timestamp,
+    /// Where its record most likely stands.
+    pub(crate) hint: JournalIndex,
 }
 
 /// A receipt.
@@ -108,10 +116,30 @@ pub(crate) struct ReceiptRow {
     pub(crate) hint: JournalIndex,
 }
 
+/// What became a dead letter.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) enum Dead {
+    /// A message on its way out.
+    Row(OutboxRow),
+    /// A row of the outbox or of an inbox that this software cannot read, or whose content it cannot, as it was. `about` where
+    /// that is known.
+    Unreadable { id: Digest, key: Bytes, value: Bytes, about: Option<Document> },
+}
+
+impl Dead {
+    /// The id under which it is listed and sent again.
+    pub(crate) fn id(&self) -> Digest {
+        match self {
+            Dead::Row(row) => row.id,
+            Dead::Unreadable { id, .. } => *id,
+        }
+    }
+}
+
 /// A message that cannot take effect.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct DeadRow {
-    pub(crate) row: OutboxRow,
+    pub(crate) what: Dead,
     pub(crate) to: Option<RegionCode>,
     pub(crate) lane: String,
     pub(crate) reason: String,

@@ -1,8 +1,9 @@
 //! The sending side: which channels have something, the heads of their lanes, an offer, what leaves the outbox; routes for what has
 //! none; what is left of the outbox when an agency is attached at last.
 
+use super::letters::{Stray, unreadable};
 use super::outbox::about;
-use super::rows::{self, DeadRow, Matter, OutboxRow, ReceiptRow};
+use super::rows::{self, Dead, DeadRow, Matter, OutboxRow, ReceiptRow};
 use super::{ExchangeError, Outbox, Overlay, reason_in_words};
 use crate::keys::decrypt;
 use crate::platform::Platform;
@@ -11,15 +12,13 @@ use crate::{Error, read};
 use bytes::Bytes;
 use eport_envelope::Part as Sealed;
 use eport_exchange::{
-    Dispatch, Document, Done, Head, LANE_WINDOW, Message, Offer, Receipt, Recipient, Source,
+    Dispatch, Document, Done, Head, LANE_WINDOW, Message, Offer, RECEIPT_LEN_MAX, Receipt, Recipient, Source,
 };
 use eport_model::{Draft, Effect, Epoch, EpochHistory, RecordKind, RegionCode, RequestRef, Timestamp, codec};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Rows that get a route in one turn.
 const ROUTED_MAX: usize = 64;
-/// Longest receipt on the wire.
-pub(crate) const RECEIPT_LEN_MAX: usize = 8 << 10;
 
 /// A row whose message cannot be made: it becomes a dead letter here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +27,17 @@ pub struct Unsendable {
     pub key: Bytes,
     /// Why.
     pub reason: &'static str,
+}
+
+/// What can be offered of the rows that were picked.
+#[derive(Debug)]
+pub struct Offered {
+    /// The offer.
+    pub offer: Offer,
+    /// The row of each of its messages.
+    pub keys: Vec<Bytes>,
+    /// Rows of which no message can be made.
+    pub unsendable: Vec<Unsendable>,
 }
 
 impl Platform {
@@ -64,40 +74,56 @@ impl Platform {
             let found = self.inner.log.scan(&rows::lane_of(Some(to), &lane), None, LANE_WINDOW)?;
             let mut heads = Vec::with_capacity(found.len());
             for (key, value) in found {
-                let row: OutboxRow = rows::decode(&key, &value)?;
-                heads.push((key, row.bytes as usize));
+                // One that cannot be read is found out when its message is to be made.
+                let bytes = rows::decode::<OutboxRow>(&key, &value).map_or(0, |row| row.bytes as usize);
+                heads.push((key, bytes));
             }
             out.insert(lane, heads);
         }
         Ok(out)
     }
 
-    /// An offer of these rows; rows of which no message can be made are named instead.
+    /// An offer of these rows, as far as messages can be made of them. A row of which none can be made is named; behind one that
+    /// waits for its pack the rest of its lane waits too.
     pub fn offer(
         &self,
         to: RegionCode,
         picked: &[Bytes],
         expects: Option<Epoch>,
         history: EpochHistory,
-    ) -> Result<Result<Offer, Vec<Unsendable>>, ExchangeError> {
+    ) -> Result<Offered, ExchangeError> {
         let now = self.exchange_now()?;
-        let (mut messages, mut dead) = (Vec::with_capacity(picked.len()), Vec::new());
+        let (mut messages, mut keys, mut unsendable) =
+            (Vec::with_capacity(picked.len()), Vec::new(), Vec::new());
+        let mut waiting: BTreeSet<&str> = BTreeSet::new();
         for key in picked {
-            let Some(value) = self.inner.log.get(key)? else {
-                // It left the outbox since it was picked, which only a resend does.
-                dead.push(Unsendable { key: key.clone(), reason: "" });
+            let lane = rows::way_of(key).map_or("", |(_, lane)| lane);
+            if waiting.contains(lane) {
                 continue;
-            };
-            let row: OutboxRow = rows::decode(key, &value)?;
-            match self.message(&row)? {
-                Ok(message) => messages.push(message),
-                Err(reason) => dead.push(Unsendable { key: key.clone(), reason }),
+            }
+            let mut dead = |reason| unsendable.push(Unsendable { key: key.clone(), reason });
+            match self.made(key) {
+                // It left the outbox since it was picked, which only a resend does.
+                Ok(None) => {}
+                Ok(Some(Ok(message))) => {
+                    keys.push(key.clone());
+                    messages.push(message);
+                }
+                Ok(Some(Err(reason))) => dead(reason),
+                Err(error) => match unreadable(&error) {
+                    Some(reason) => dead(reason),
+                    None if matches!(error, Error::NoPack { .. }) => drop(waiting.insert(lane)),
+                    None => return Err(error.into()),
+                },
             }
         }
-        if !dead.is_empty() {
-            return Ok(Err(dead));
-        }
-        Ok(Ok(Offer { from: self.region(), to, epoch: now.epoch, expects, history, messages }))
+        let offer = Offer { from: self.region(), to, epoch: now.epoch, expects, history, messages };
+        Ok(Offered { offer, keys, unsendable })
+    }
+
+    fn made(&self, key: &[u8]) -> Result<Option<Result<Message, &'static str>>, Error> {
+        let Some(value) = self.inner.log.get(key)? else { return Ok(None) };
+        self.message(&rows::decode(key, &value)?).map(Some)
     }
 
     /// The message of an outbox row.
@@ -188,8 +214,9 @@ impl Platform {
         let shown = decrypt(&*self.inner.config.keys.need()?, &request, sealed, &body)?;
         let at = header.request.as_ref().map_or(header.time, |r| r.accepted_at);
         let unreadable = || Error::Content { request: request.chars().take(96).collect() };
-        let packs = self.inner.packs.at(at).map_err(|_| unreadable())?;
-        let kind = packs.get(&row.doc_type).ok_or_else(unreadable)?;
+        let absent = || Error::NoPack { doc_type: row.doc_type.chars().take(64).collect() };
+        let packs = self.inner.packs.at(at).map_err(|_| absent())?;
+        let kind = packs.get(&row.doc_type).ok_or_else(absent)?;
         let parts = kind.projections_of(&shown, &*self.inner.tables, at).map_err(|_| unreadable())?;
         Ok(parts.into_iter().find(|p| p.agency == agency).map(|p| p.body))
     }
@@ -201,17 +228,23 @@ impl Platform {
         effects.extend(done.held.into_iter().map(|key| Effect::Delete { key }));
         for (key, reason, detail) in done.dead {
             let Some(value) = self.inner.log.get(&key)? else { continue };
-            let row: OutboxRow = rows::decode(&key, &value)?;
             let lane = rows::way_of(&key).map_or_else(String::new, |(_, lane)| lane.to_owned());
+            let what = match rows::decode::<OutboxRow>(&key, &value) {
+                Ok(row) => Dead::Row(row),
+                Err(_) => {
+                    let id = eport_model::Digest::of(&key);
+                    Dead::Unreadable { id, key: key.clone(), value, about: None }
+                }
+            };
             let dead = DeadRow {
                 to: Some(to),
                 lane,
                 reason: reason.chars().take(32).collect(),
                 detail: detail.chars().take(200).collect(),
                 at: now.time,
-                row,
+                what,
             };
-            effects.push(Effect::Put { key: rows::dead(&dead.row.id), value: rows::encode(&dead) });
+            effects.push(Effect::Put { key: rows::dead(&dead.what.id()), value: rows::encode(&dead) });
             effects.push(Effect::Delete { key });
         }
         if effects.is_empty() {
@@ -231,14 +264,17 @@ impl Platform {
     /// Gives a route to what had none, a bounded number of rows; true when there may be more.
     pub async fn route_waiting(&self) -> Result<bool, ExchangeError> {
         let (routes, owner) = (self.inner.config.routes.clone(), self.region());
-        let mut due = Vec::new();
+        let (mut due, mut stray) = (Vec::new(), Vec::new());
         for waiting in self.lanes(None)? {
             let Some((agency, lane)) = waiting.split_once('|') else { continue };
             if routes.route(agency, owner).is_none() {
                 continue;
             }
             for (key, value) in self.inner.log.scan(&rows::lane_of(None, &waiting), None, ROUTED_MAX)? {
-                let row: OutboxRow = rows::decode(&key, &value)?;
+                let Ok(row) = rows::decode::<OutboxRow>(&key, &value) else {
+                    stray.push(Stray { key, value, reason: "E-XCH-ROW" });
+                    continue;
+                };
                 if let Matter::Part { doc_id, doc_version } = row.matter.clone() {
                     due.push((key, row, lane.to_owned(), doc_id, doc_version));
                 }
@@ -248,6 +284,7 @@ impl Platform {
             }
         }
         due.truncate(ROUTED_MAX);
+        self.put_aside(stray).await?;
         if due.is_empty() {
             return Ok(false);
         }
@@ -275,6 +312,7 @@ impl Platform {
                         routes: &*routes,
                         epoch: row.epoch,
                         time: now.time,
+                        request: &row.request,
                         hint: row.hint,
                         made: &mut made,
                     };

@@ -1,27 +1,23 @@
 //! What people see of the exchange: channels, inboxes, dead letters; where a document stands and why.
 
-use super::rows::{self, AlertRow, DeadRow, OutboxRow};
-use super::{ExchangeError, Overlay};
+use super::rows::{self, AlertRow, DeadRow};
 use crate::platform::Platform;
 use crate::rows::DocumentRow;
-use crate::{Error, read};
+use crate::{Error, Scope, read};
 use bytes::Bytes;
 use eport_api_types::{
-    AgencyPart, ChannelItem, DeadLetter, DocumentTrace, ExchangeStatus, InboxSummary, ReceiptAlert, WhyItem,
-    rfc3339,
+    AgencyPart, ChannelItem, DocumentTrace, ExchangeStatus, InboxSummary, WhyItem, rfc3339,
 };
 use eport_exchange::{AgencyFacts, Dispatch, Facts, Passage, Source, why};
-use eport_model::{Digest, Draft, Effect, Epoch, RecordKind, RegionCode, Timestamp};
+use eport_model::{Epoch, RegionCode, Timestamp};
+use std::collections::BTreeSet;
 use std::sync::PoisonError;
-
-/// Dead letters and alerts listed at once.
-const LISTED_MAX: usize = 1_000;
 
 /// What the pump last saw of a channel.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct ChannelView {
-    /// Acknowledged, not held yet.
-    pub waiting: u64,
+    /// Rows that are acknowledged and not held yet; as many as the windows of the lanes allow.
+    pub waiting: BTreeSet<Bytes>,
     /// Epoch of the receiver.
     pub receiver: Option<Epoch>,
     /// The newest message that the receiver has from here.
@@ -30,15 +26,6 @@ pub struct ChannelView {
     pub trouble: Option<String>,
     /// When the receiver last answered.
     pub answered: Option<Timestamp>,
-}
-
-/// A dead letter that was put back.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Resent {
-    /// How often it was sent again.
-    pub attempts: u32,
-    /// Where it goes; `None`: its agency is attached nowhere.
-    pub to: Option<RegionCode>,
 }
 
 impl Platform {
@@ -72,7 +59,7 @@ impl Platform {
                 rows: log.count(&rows::outbox_of(Some(to)))?,
                 lanes,
                 oldest: oldest.map(rfc3339),
-                acknowledged: view.waiting,
+                acknowledged: view.waiting.len() as u64,
                 receiver_epoch: view.receiver,
                 last_received: view.last.map(|(_, index)| index),
                 last_received_epoch: view.last.map(|(epoch, _)| epoch),
@@ -101,58 +88,6 @@ impl Platform {
         })
     }
 
-    /// Messages that cannot take effect, and answers that a person must look at.
-    pub fn dead_letters(&self) -> Result<(Vec<DeadLetter>, Vec<ReceiptAlert>), Error> {
-        let log = &*self.inner.log;
-        let mut letters = Vec::new();
-        for (key, value) in log.scan(rows::DEAD, None, LISTED_MAX)? {
-            let dead: DeadRow = rows::decode(&key, &value)?;
-            letters.push(letter(log.region(), dead));
-        }
-        let mut alerts = Vec::new();
-        for (key, value) in log.scan(rows::ALERTS, None, LISTED_MAX)? {
-            let row: AlertRow = rows::decode(&key, &value)?;
-            let Some((doc_id, agency)) = rows::alert_of(&key) else { continue };
-            alerts.push(ReceiptAlert {
-                doc_id: doc_id.to_owned(),
-                doc_version: row.doc_version,
-                agency: agency.to_owned(),
-                agency_receipt_no: row.number,
-                code: row.code,
-                note: row.note,
-                owner: format!("operators of {}", log.region()),
-                at: rfc3339(row.at),
-            });
-        }
-        Ok((letters, alerts))
-    }
-
-    /// Puts a dead letter back into the outbox, behind what waits there; `None`: there is none of this id.
-    pub async fn resend(&self, id: &Digest) -> Result<Option<Resent>, ExchangeError> {
-        let key = rows::dead(id);
-        let turn = self.exchange_turn([key.clone()].into()).await?;
-        let now = self.exchange_now()?;
-        let overlay = Overlay::new(&*self.inner.log);
-        let Some(dead) = overlay.row::<DeadRow>(&key)? else { return Ok(None) };
-        let row = OutboxRow { resent: dead.row.resent.saturating_add(1), ..dead.row };
-        let to = match &row.recipient {
-            eport_exchange::Recipient::Agency(agency) => self
-                .inner
-                .config
-                .routes
-                .route(agency, self.region())
-                .filter(|r| *r != self.region())
-                .or(dead.to),
-            eport_exchange::Recipient::Platform(region) => Some(*region),
-        };
-        let place = rows::outbox(to, &dead.lane, now.time, self.exchange_count(), id);
-        let attempts = row.resent;
-        let effects = vec![Effect::Delete { key }, Effect::Put { key: place, value: rows::encode(&row) }];
-        let draft = Draft { effects, ..Draft::bare(RecordKind::Entry, now.time) };
-        self.exchange_write(vec![draft], now, Some(turn)).await?;
-        Ok(Some(Resent { attempts, to }))
-    }
-
     /// Who got a version of a document.
     pub(crate) fn dispatch_of(&self, doc_id: &str, version: u32) -> Result<Option<Dispatch>, Error> {
         let key = rows::dispatch(doc_id, version);
@@ -165,13 +100,18 @@ impl Platform {
         Ok(dispatch.is_some_and(|d| d.parts.iter().any(|p| p.sent && p.agency == agency)))
     }
 
-    /// Where a document is, what it waits for, who must act; each answer names the record it rests on.
-    pub fn trace(&self, doc_id: &str) -> Result<Option<DocumentTrace>, Error> {
+    /// Where a document is, what it waits for, who must act; each answer names the record it rests on. An agency is told by its own
+    /// part and its own receipts alone.
+    pub fn trace(&self, doc_id: &str, scope: &Scope) -> Result<Option<DocumentTrace>, Error> {
         let log = &*self.inner.log;
         let Some(row) = read::newest(log, doc_id)? else { return Ok(None) };
-        let dispatch = self.dispatch_of(doc_id, row.doc_version)?.unwrap_or_default();
+        let mut dispatch = self.dispatch_of(doc_id, row.doc_version)?.unwrap_or_default();
         let record = read::position(log, &row)?.map(|p| Source { epoch: p.epoch, index: p.index });
-        let receipts = self.receipts(doc_id)?;
+        let mut receipts = self.receipts(doc_id)?;
+        if let Scope::Agency(code) = scope {
+            dispatch.parts.retain(|p| p.agency == *code);
+            receipts.retain(|r| r.agency == *code || r.agency.starts_with("platform/"));
+        }
         let mut agencies = Vec::new();
         for part in &dispatch.parts {
             let last = receipts.iter().rev().find(|r| r.agency == part.agency);
@@ -188,7 +128,7 @@ impl Platform {
                 unclear: alert.map(|a| a.code),
             });
         }
-        let replicated = record.is_none_or(|r| r.index <= self.held_index());
+        let replicated = record.is_none_or(|r| r.index <= self.replicated_index());
         let stage = dispatch.stage.clone().filter(|_| !dispatch.parts.is_empty());
         let facts = Facts { state: row.state, owner: log.region(), stage, record, replicated, agencies };
         Ok(Some(self.traced(doc_id, &row, &facts, &dispatch, receipts)))
@@ -216,10 +156,10 @@ impl Platform {
             return Ok(Passage::Delivered);
         }
         let view = self.channel_view(at);
-        Ok(match (view.trouble, view.waiting) {
-            (Some(trouble), _) => Passage::Blocked(trouble),
-            (None, 1..) => Passage::Acknowledged,
-            (None, 0) => Passage::Queued,
+        Ok(match view.trouble {
+            _ if view.waiting.contains(&part.row[..]) => Passage::Acknowledged,
+            Some(trouble) => Passage::Blocked(trouble),
+            None => Passage::Queued,
         })
     }
 
@@ -302,31 +242,5 @@ fn passage_word(passage: &Passage) -> &'static str {
         Passage::Inbox => "inbox",
         Passage::Taken => "taken",
         Passage::Dead(..) => "dead",
-    }
-}
-
-fn letter(region: RegionCode, dead: DeadRow) -> DeadLetter {
-    let (doc_id, doc_version) = match &dead.row.matter {
-        rows::Matter::Part { doc_id, doc_version } => (doc_id.clone(), *doc_version),
-        rows::Matter::Withdrawal { document, .. } => (document.doc_id.clone(), document.doc_version),
-        rows::Matter::Receipt { agency, number } => (format!("{agency}|{number}"), 0),
-    };
-    // Where the receiver has other content under the id its operators know more; everything else is the sender's to mend.
-    let owner = match (dead.reason.as_str(), dead.to) {
-        ("E-XCH-CONTENT" | "E-XCH-POSITION" | "E-XCH-DOCUMENT" | "E-XCH-AGENCY", Some(to)) => to,
-        _ => region,
-    };
-    DeadLetter {
-        msg_id: dead.row.id.to_string(),
-        kind: dead.row.kind.word().into(),
-        recipient: dead.row.recipient.to_string(),
-        to: dead.to.map(|r| r.to_string()),
-        doc_id,
-        doc_version,
-        reason: dead.reason,
-        detail: dead.detail,
-        owner: format!("operators of {owner}"),
-        attempts: dead.row.resent,
-        at: rfc3339(dead.at),
     }
 }

@@ -15,10 +15,10 @@ use std::time::Duration;
 
 /// Routes that a test changes.
 #[derive(Debug, Default)]
-struct Map(Mutex<BTreeMap<&'static str, RegionCode>>);
+pub(crate) struct Map(Mutex<BTreeMap<&'static str, RegionCode>>);
 
 impl Map {
-    fn put(&self, agency: &'static str, at: &str) {
+    pub(crate) fn put(&self, agency: &'static str, at: &str) {
         self.0.lock().unwrap().insert(agency, at.parse().unwrap());
     }
 }
@@ -29,18 +29,18 @@ impl Routes for Map {
     }
 }
 
-fn attached(agencies: &[(&'static str, &str)]) -> (Harness, Arc<Map>) {
+pub(crate) fn attached(agencies: &[(&'static str, &str)]) -> (Harness, Arc<Map>) {
     let map = Arc::new(Map::default());
     agencies.iter().for_each(|(agency, at)| map.put(agency, at));
     (start(Config { routes: map.clone(), ..config() }), map)
 }
 
-async fn lodge(h: &Harness, document: &[u8]) -> (String, String) {
+pub(crate) async fn lodge(h: &Harness, document: &[u8]) -> (String, String) {
     let stored = stored(h.platform.submit(&caller(), document, None).await);
     (stored.doc_id, stored.state)
 }
 
-fn receipt(doc_id: &str, agency: &str, number: &str, code: &str) -> Receipt {
+pub(crate) fn receipt(doc_id: &str, agency: &str, number: &str, code: &str) -> Receipt {
     Receipt {
         agency: agency.into(),
         number: number.into(),
@@ -54,11 +54,11 @@ fn receipt(doc_id: &str, agency: &str, number: &str, code: &str) -> Receipt {
     }
 }
 
-async fn inbox(platform: &Platform, agency: &str) -> Vec<eport_api_types::InboxItem> {
+pub(crate) async fn inbox(platform: &Platform, agency: &str) -> Vec<eport_api_types::InboxItem> {
     platform.inbox(agency, None, 100, Duration::ZERO).await.unwrap()
 }
 
-fn state_of(platform: &Platform, doc_id: &str) -> String {
+pub(crate) fn state_of(platform: &Platform, doc_id: &str) -> String {
     platform.show(doc_id, None).unwrap().unwrap().item.state
 }
 
@@ -74,10 +74,11 @@ async fn an_agency_here_gets_its_part_alone_acknowledges_it_once_and_answers() {
     assert!(inspection[0].body.get("port").is_none() && customs[0].body.get("port").is_some());
     assert_ne!(customs[0].msg_id, inspection[0].msg_id);
     let id: Digest = customs[0].msg_id.parse().unwrap();
-    let other = h.platform.acknowledge("CIQ", &id, "agency/CIQ/gw/1").await.unwrap_err();
+    let read: Digest = customs[0].read.parse().unwrap();
+    let other = h.platform.acknowledge("CIQ", &id, &read, "agency/CIQ/gw/1").await.unwrap_err();
     assert_eq!(other.code(), eport_model::codes::MESSAGE_UNKNOWN);
-    assert!(!h.platform.acknowledge("CUS", &id, "agency/CUS/gw/1").await.unwrap().repeated);
-    assert!(h.platform.acknowledge("CUS", &id, "agency/CUS/gw/1").await.unwrap().repeated);
+    assert!(!h.platform.acknowledge("CUS", &id, &read, "agency/CUS/gw/1").await.unwrap().repeated);
+    assert!(h.platform.acknowledge("CUS", &id, &read, "agency/CUS/gw/1").await.unwrap().repeated);
     assert!(inbox(&h.platform, "CUS").await.is_empty());
     let given = h.platform.give_receipt(receipt(&doc_id, "CUS", "R1", "02"), "gw").await.unwrap();
     assert_eq!((given.applied, given.state.as_deref()), (true, Some("IN_PROCESS")));
@@ -148,7 +149,7 @@ async fn what_has_no_route_waits_and_goes_once_the_agency_is_attached() {
     let (doc_id, _) = lodge(&h, &document("A-4")).await;
     let waiting = h.platform.exchange_status().unwrap();
     assert_eq!((waiting.unrouted, waiting.channels.len()), (3, 0));
-    let why = h.platform.trace(&doc_id).unwrap().unwrap();
+    let why = h.platform.trace(&doc_id, &Scope::All).unwrap().unwrap();
     assert_eq!((why.agencies[0].passage.as_str(), why.why[0].actor.as_str()), ("unrouted", "operator"));
     map.put("CUS", "440000");
     map.put("CIQ", "440300");
@@ -161,15 +162,14 @@ async fn what_has_no_route_waits_and_goes_once_the_agency_is_attached() {
     let (lane, rows) = heads.first_key_value().unwrap();
     assert_eq!((lane.as_str(), rows.len()), ("arrival_report", 1));
     let picked = vec![rows[0].0.clone()];
-    let offer =
-        h.platform.offer(to, &picked, Some(Epoch::INITIAL), EpochHistory::default()).unwrap().unwrap();
+    let offer = h.platform.offer(to, &picked, Some(Epoch::INITIAL), EpochHistory::default()).unwrap().offer;
     let message = &offer.messages[0];
     assert_eq!(Digest::of(&message.body), message.head.digest);
     assert_eq!(message.head.source.index, JournalIndex::from_u64(1));
     // Held by the receiver: the row leaves the outbox.
     h.platform.sent(to, Done { held: picked, dead: Vec::new() }).await.unwrap();
     assert!(h.platform.lane_heads(to).unwrap().is_empty());
-    assert_eq!(h.platform.trace(&doc_id).unwrap().unwrap().agencies[0].passage, "delivered");
+    assert_eq!(h.platform.trace(&doc_id, &Scope::All).unwrap().unwrap().agencies[0].passage, "delivered");
 }
 
 #[tokio::test]
@@ -183,7 +183,7 @@ async fn a_dead_letter_is_listed_with_its_owner_and_can_be_sent_again() {
     assert!(h.platform.lane_heads(to).unwrap().is_empty());
     let letter = h.platform.dead_letters().unwrap().0.remove(0);
     assert_eq!((letter.doc_id.as_str(), letter.owner.as_str()), (doc_id.as_str(), "operators of 440000"));
-    let traced = h.platform.trace(&doc_id).unwrap().unwrap();
+    let traced = h.platform.trace(&doc_id, &Scope::All).unwrap().unwrap();
     assert_eq!((traced.agencies[0].passage.as_str(), traced.why[0].actor.as_str()), ("dead", "operator"));
     let resent = h.platform.resend(&letter.msg_id.parse().unwrap()).await.unwrap().unwrap();
     assert_eq!((resent.attempts, resent.to), (1, Some(to)));
@@ -192,7 +192,7 @@ async fn a_dead_letter_is_listed_with_its_owner_and_can_be_sent_again() {
 }
 
 /// A message as another city would send it.
-fn foreign(reference: &str, content: &str, epoch: u64, index: u64) -> Message {
+pub(crate) fn foreign(reference: &str, content: &str, epoch: u64, index: u64) -> Message {
     let from: RegionCode = "440100".parse().unwrap();
     let recipient = Recipient::Agency("CUS".into());
     let body = Bytes::from(format!("{{\"text\":\"{content}\"}}"));
@@ -217,7 +217,7 @@ fn foreign(reference: &str, content: &str, epoch: u64, index: u64) -> Message {
     }
 }
 
-fn offer(epoch: u64, messages: Vec<Message>) -> Offer {
+pub(crate) fn offer(epoch: u64, messages: Vec<Message>) -> Offer {
     let first =
         |epoch, first| EpochEntry { epoch: Epoch::from_u64(epoch), first: JournalIndex::from_u64(first) };
     let history = [first(1, 1), first(2, 50)].into_iter().take(epoch as usize);
@@ -276,11 +276,10 @@ async fn a_receipt_for_another_platforms_document_travels_and_is_applied_there_o
     let picked: Vec<Bytes> =
         h.platform.lane_heads(from).unwrap()["receipts"].iter().map(|(k, _)| k.clone()).collect();
     assert_eq!(picked.len(), 1);
-    let made =
-        h.platform.offer(from, &picked, Some(Epoch::INITIAL), EpochHistory::default()).unwrap().unwrap();
+    let made = h.platform.offer(from, &picked, Some(Epoch::INITIAL), EpochHistory::default()).unwrap().offer;
     assert_eq!(made.messages[0].head.recipient, Recipient::Platform(from));
     // At an owner: the message as it arrives, twice, and from another record that cannot have replaced it.
-    let (owner, _) = attached(&[("CUS", "440000")]);
+    let (owner, _) = attached(&[("CUS", "440100")]);
     let (doc_id, _) = lodge(&owner, &document("A-6")).await;
     let receipt = receipt(&doc_id, "CUS", "R1", "01");
     let body = Bytes::from(receipt.encode());

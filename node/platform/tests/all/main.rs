@@ -8,6 +8,7 @@ mod custody;
 mod encryption;
 mod enrolments;
 mod exchange;
+mod exchange_faults;
 mod hold;
 mod hosting;
 mod packs;

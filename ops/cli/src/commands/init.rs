@@ -91,19 +91,16 @@ fn federation(args: &FederationArgs, out: Out) -> Result<(), Error> {
     let spec = SiteSpec { site: args.site, region: args.region, nodes: 1 };
     let plan = Topology::plan(&[spec], &[])?;
     let first = plan.nodes[0].clone();
+    let localhost = args.listen_api.ip().is_loopback();
     let authorities = match &args.ceremony {
         Some(from) => {
             let keys = args.ca_dir.clone().unwrap_or_else(|| from.join("issuing"));
-            Authorities::from_ceremony(&dir, from, &keys, &args.trust_domain, args.region, false)?
+            Authorities::from_ceremony(&dir, from, &keys, &args.trust_domain, args.region, localhost)?
         }
-        None => Authorities::create(&dir, &args.name, &args.trust_domain, &[args.region], false)?,
+        None => Authorities::create(&dir, &args.name, &args.trust_domain, &[args.region], false, localhost)?,
     };
     let home = dir.join(first.node.as_str());
-    let names = LeafNames {
-        loopback: args.listen_api.ip().is_loopback(),
-        addresses: addresses(args),
-        dns: args.dns.clone(),
-    };
+    let names = LeafNames { loopback: localhost, addresses: addresses(args), dns: args.dns.clone() };
     let (cert, key) = authorities.node(args.region, first.node, names, LifeDays::NODE)?;
     let genesis_path = dir.join("genesis.json");
     let names: Vec<&str> = std::iter::once(FIRST_OPERATOR).chain(further(&args.operators)).collect();

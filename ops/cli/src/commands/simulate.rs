@@ -18,7 +18,7 @@ use crate::files::read_input;
 use crate::output::{Out, cell};
 use clap::Args;
 use eport_client::{Client, Repeat, path_segment};
-use eport_model::{RegionCode, codes};
+use eport_model::{Code, RegionCode, codes};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -41,6 +41,9 @@ pub struct SimulateArgs {
     /// Seconds that a request for news waits
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     pub wait: u64,
+    /// Seconds for which a receipt that is answered `local` is repeated before its message is acknowledged all the same
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    pub patience: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -116,6 +119,10 @@ struct Tally {
     messages: u64,
     receipts: u64,
     refused: u64,
+    /// Answers that never promised more than `local`.
+    local: u64,
+    /// False once a platform was waited for in vain: then every answer counts as it is, until one says `replicated`.
+    patient: bool,
 }
 
 /// Runs until it is idle, or for ever.
@@ -123,7 +130,7 @@ pub async fn run(args: &SimulateArgs, global: &Global, out: Out) -> Result<(), E
     let name = args.script.display().to_string();
     let script = Script::read(&read_input(&name)?)?;
     let client = connect::client(global)?;
-    let (mut tally, mut last) = (Tally::default(), Instant::now());
+    let (mut tally, mut last) = (Tally { patient: true, ..Tally::default() }, Instant::now());
     let inbox = format!("/v1/agencies/{}/inbox", path_segment(&args.agency));
     let mut passed: Option<String> = None;
     loop {
@@ -159,14 +166,41 @@ pub async fn run(args: &SimulateArgs, global: &Global, out: Out) -> Result<(), E
         }
     }
     let document = json!({ "agency": args.agency, "messages": tally.messages,
-        "receipts": tally.receipts, "refused": tally.refused });
+        "receipts": tally.receipts, "refused": tally.refused, "local": tally.local });
     out.result(&document, || {
         format!("{}: {} messages, {} receipts\n", args.agency, tally.messages, tally.receipts)
     });
     Ok(())
 }
 
-/// Answers one message and acknowledges it.
+/// What says that a message is not the one that was read.
+const GONE: [Code; 2] = [codes::MESSAGE_CHANGED, codes::MESSAGE_UNKNOWN];
+
+/// Sends something that may be repeated until its answer promises `replicated`, or for as long as the agency is patient.
+async fn durable(
+    client: &Client,
+    args: &SimulateArgs,
+    path: &str,
+    body: &Value,
+    tally: &mut Tally,
+) -> Result<Value, eport_client::Error> {
+    let until = Instant::now() + Duration::from_secs(args.patience);
+    loop {
+        let answer: Value = client.post(path, body, Repeat::Safe).await?;
+        if answer["durability"] == "replicated" {
+            tally.patient = true;
+            return Ok(answer);
+        }
+        if !tally.patient || Instant::now() >= until {
+            tally.patient = false;
+            tally.local += 1;
+            return Ok(answer);
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// Answers one message and acknowledges it, once what it answered is kept.
 async fn take(
     client: &Client,
     args: &SimulateArgs,
@@ -186,7 +220,7 @@ async fn take(
             "code": given.code, "text": given.text, "event_time": item["received_at"],
         });
         let path = format!("/v1/agencies/{agency}/receipts?platform={}", args.platform);
-        match client.post::<Value>(&path, &receipt, Repeat::Safe).await {
+        match durable(client, args, &path, &receipt, tally).await {
             Ok(answer) => {
                 tally.receipts += 1;
                 let line = format!(
@@ -210,9 +244,17 @@ async fn take(
             }
         }
     }
-    let path = format!("/v1/agencies/{agency}/inbox/{}/ack?platform={}", path_segment(&id), args.platform);
-    match client.post::<Value>(&path, &json!({}), Repeat::Safe).await {
-        Ok(answer) => tally.messages += u64::from(answer["repeated"] != true),
+    let read = cell(item, "read");
+    let path = format!(
+        "/v1/agencies/{agency}/inbox/{}/ack?platform={}&read={}",
+        path_segment(&id),
+        args.platform,
+        path_segment(&read)
+    );
+    match durable(client, args, &path, &json!({}), tally).await {
+        Ok(_) => tally.messages += 1,
+        // Another content has taken its place, or it is void or gone: the inbox shows what stands now.
+        Err(e) if e.problem().and_then(|p| p.stable_code()).is_some_and(|code| GONE.contains(&code)) => {}
         // It shows again; the receipts are known by their numbers then.
         Err(e) if e.may_retry() => {}
         Err(e) => return Err(e.into()),

@@ -38,32 +38,35 @@ fn refused(error: eport_authority::Error) -> Error {
 }
 
 impl Authorities {
-    /// Makes root and issuing CAs in `DIR/ca`. `loopback` lets them speak for localhost.
+    /// Makes root and issuing CAs in `DIR/ca`. `dev` keeps the passphrase beside the keys and puts localhost into every node's
+    /// certificate; `localhost` lets the CAs speak for it.
     pub fn create(
         dir: &Path,
         federation: &str,
         domain: &TrustDomain,
         regions: &[RegionCode],
-        loopback: bool,
+        dev: bool,
+        localhost: bool,
     ) -> Result<Self, Error> {
         let now = OffsetDateTime::now_utc();
         let life = |days| Validity::days(now, days);
         let root = Authority::create_root(federation, domain, life(LifeDays::ROOT)).map_err(refused)?;
         let ca = dir.join("ca");
-        let word = seal_word(dir, loopback)?;
+        let word = seal_word(dir, dev)?;
         root.save_sealed(&ca, "root", &word).map_err(refused)?;
         let mut issuing = BTreeMap::new();
         for region in regions.iter().map(|r| r.province()) {
             if issuing.contains_key(&(region, CaPurpose::Any)) {
                 continue;
             }
-            let spec = IssuingSpec { region, purpose: CaPurpose::Any, epoch: Epoch::from_u64(1), loopback };
+            let epoch = Epoch::from_u64(1);
+            let spec = IssuingSpec { region, purpose: CaPurpose::Any, epoch, loopback: dev || localhost };
             let authority = root.create_issuing(spec, life(LifeDays::ISSUING)).map_err(refused)?;
             authority.save_sealed(&ca, &region.to_string(), &word).map_err(refused)?;
             issuing.insert((region, CaPurpose::Any), authority);
         }
         let bundle = bundle_pem(std::iter::once(&root).chain(issuing.values()));
-        let all = Self { dir: dir.to_owned(), root_fingerprint: root.spki(), issuing, loopback, now };
+        let all = Self { dir: dir.to_owned(), root_fingerprint: root.spki(), issuing, loopback: dev, now };
         eport_authority::write_certificate(&all.bundle(), &bundle).map_err(refused)?;
         Ok(all)
     }
@@ -76,7 +79,7 @@ impl Authorities {
         keys: &Path,
         domain: &TrustDomain,
         region: RegionCode,
-        loopback: bool,
+        localhost: bool,
     ) -> Result<Self, Error> {
         let folder = Folder::at(ceremony);
         let proof = folder.verify(None).map_err(refused)?;
@@ -84,7 +87,6 @@ impl Authorities {
         if let Some(problem) = proof.problems.first() {
             return Err(Error::coded(eport_model::codes::CA_TRANSCRIPT, problem.clone()));
         }
-        let word = seal_word(dir, loopback)?;
         let mut issuing = BTreeMap::new();
         for purpose in [CaPurpose::Infra, CaPurpose::Subject, CaPurpose::Any] {
             let stem = stem(region, purpose);
@@ -95,20 +97,26 @@ impl Authorities {
             if authority.domain() != domain || authority.region() != Some(region) {
                 return Err(Error::key(format!("{stem}.crt is not a CA of {region} in {domain}")));
             }
-            authority.save_sealed(&dir.join("ca"), &stem, &word).map_err(refused)?;
             issuing.insert((region, purpose), authority);
         }
+        let (dir, now) = (dir.to_owned(), OffsetDateTime::now_utc());
+        let all = Self { dir, root_fingerprint: proof.root, issuing, loopback: false, now };
+        // Before anything is written: nobody would accept the first node.
+        if localhost && !all.issuer(region, true)?.speaks_for_localhost() {
+            return Err(Error::key(format!(
+                "the ceremony's CA of nodes of {region} may not speak for localhost: listen on another address (--listen-api), or say loopback = true at its [[issuing]]"
+            )));
+        }
+        all.issuer(region, false)?;
+        let word = seal_word(&all.dir, false)?;
+        for ((region, purpose), authority) in &all.issuing {
+            authority.save_sealed(&all.dir.join("ca"), &stem(*region, *purpose), &word).map_err(refused)?;
+        }
         let record = folder.record().map_err(refused)?;
-        let ca = dir.join("ca");
+        let ca = all.dir.join("ca");
         eport_authority::write_certificate(&ca.join("root.crt"), &record.root_pem).map_err(refused)?;
         crate::files::write_new(&ca.join("root.crl"), &record.crl, false)?;
-        let bundle = record.bundle;
-        let (dir, now) = (dir.to_owned(), OffsetDateTime::now_utc());
-        let all = Self { dir, root_fingerprint: proof.root, issuing, loopback, now };
-        for nodes in [true, false] {
-            all.issuer(region, nodes)?;
-        }
-        eport_authority::write_certificate(&all.bundle(), &bundle).map_err(refused)?;
+        eport_authority::write_certificate(&all.bundle(), &record.bundle).map_err(refused)?;
         Ok(all)
     }
 
@@ -217,7 +225,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (province, city) = ("440000".parse().unwrap(), "440300".parse().unwrap());
         let domain = "gd.eport.example".parse().unwrap();
-        let made = Authorities::create(dir.path(), "gd", &domain, &[province, city], true).unwrap();
+        let made = Authorities::create(dir.path(), "gd", &domain, &[province, city], true, true).unwrap();
         let bundle = std::fs::read_to_string(made.bundle()).unwrap();
         assert_eq!(bundle.matches("BEGIN CERTIFICATE").count(), 2, "root and one CA for the province");
         let (cert, key) = made.node(city, "sz-a-1".parse().unwrap(), LeafNames::default(), 30).unwrap();

@@ -47,7 +47,7 @@ impl Blueprint {
         let lineage = Lineage::from_bytes(rand::random());
         let regions: Vec<_> = self.plan.nodes.iter().map(|n| n.region).collect();
         let name = format!("eport-{}", self.mode);
-        let authorities = Authorities::create(&self.dir, &name, &domain, &regions, true)?;
+        let authorities = Authorities::create(&self.dir, &name, &domain, &regions, true, true)?;
         let paths = if self.direct { 0 } else { relay::pairs(&self.sites(), |s| s).len() };
         let (addresses, between) = ports::free(self.plan.nodes.len(), paths)?;
         let relay =

@@ -5,8 +5,8 @@
 use super::{SILENT, STATUS_EVERY, Task};
 use crate::PlatformStatus;
 use crate::soft::{BackupSoft, PlatformSoft, SlotSoft};
-use eport_journal::{Alarm, Role};
-use eport_model::{Epoch, NodeId, RegionCode, codes};
+use eport_journal::{Alarm, PlacementView, Role};
+use eport_model::{Epoch, JournalIndex, NodeId, RegionCode, codes};
 use std::time::Instant;
 use tracing::{error, warn};
 
@@ -99,6 +99,19 @@ impl Task {
         out
     }
 
+    fn elsewhere(&self) -> Option<JournalIndex> {
+        let (view, placement) = (self.replica.view()?, self.placement.as_ref()?);
+        // Under `--same-site` the view counts backups that the loss of the site takes along.
+        if placement.policy.same_site {
+            return None;
+        }
+        let peers: Vec<(NodeId, JournalIndex)> = (self.replica.peers().iter())
+            .filter(|p| !p.slot.reseeding)
+            .map(|p| (p.node, p.durable.index))
+            .collect();
+        elsewhere(view, &peers)
+    }
+
     fn durability_now(&self) -> &'static str {
         let (Role::Primary { .. } | Role::Handover { .. }, Some(p)) = (&self.role, &self.placement) else {
             return "blocked";
@@ -140,6 +153,7 @@ impl Task {
             committed: self.replica.committed(),
             applied: self.replica.applied().index,
             backups: self.backups(),
+            elsewhere: self.elsewhere(),
             durability_now: self.durability_now(),
             alarm: self.alarm.clone().or_else(|| self.differs.clone()),
             bootstrap: self.bootstrapping.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone(),
@@ -151,6 +165,18 @@ impl Task {
         };
         self.status.send_replace(status);
     }
+}
+
+/// What backups on other sites hold, of a placement whose counted backups all stand there.
+fn elsewhere(view: &PlacementView, peers: &[(NodeId, JournalIndex)]) -> Option<JournalIndex> {
+    let there = || view.backups.iter().filter(|b| b.counted && !b.leaving);
+    if !there().any(|b| b.in_sync || b.wants_sync) {
+        return None;
+    }
+    let of = |node: NodeId| peers.iter().find(|(peer, _)| *peer == node).map_or(JournalIndex::ZERO, |p| p.1);
+    let mut held: Vec<JournalIndex> = there().filter(|b| b.in_sync).map(|b| of(b.node)).collect();
+    held.sort_unstable_by(|a, b| b.cmp(a));
+    Some(held.get(view.k.max(1) - 1).copied().unwrap_or(JournalIndex::ZERO))
 }
 
 /// A platform's status as other nodes hear it.
@@ -189,5 +215,51 @@ pub(crate) fn soft(
         archive,
         disk_bytes,
         heard: status.heard,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use eport_journal::{BackupView, ViewState};
+    use eport_model::Position;
+
+    fn backup(node: &str, in_sync: bool, counted: bool) -> BackupView {
+        BackupView { node: node.parse().unwrap(), in_sync, counted, wants_sync: true, leaving: false }
+    }
+
+    fn view(k: usize, backups: Vec<BackupView>) -> PlacementView {
+        PlacementView {
+            version: 1,
+            epoch: Epoch::INITIAL,
+            primary: "a-1".parse().unwrap(),
+            start: Position::ZERO,
+            head: Position::ZERO,
+            backups,
+            k,
+            proven_k: k,
+            start_k: 0,
+            shrink_ms: None,
+            degrade_ms: None,
+            lease: false,
+            unseen: false,
+            state: ViewState::Active,
+        }
+    }
+
+    #[test]
+    fn only_in_sync_backups_on_other_sites_hold_something_elsewhere() {
+        let at = |index| Some(JournalIndex::from_u64(index));
+        let peers: Vec<(NodeId, JournalIndex)> = [("a-2", 90), ("b-1", 70), ("c-1", 50)]
+            .map(|(node, index)| (node.parse().unwrap(), JournalIndex::from_u64(index)))
+            .into();
+        let (near, far) = (backup("a-2", true, false), backup("b-1", true, true));
+        let (late, third) = (backup("c-1", false, true), backup("c-1", true, true));
+        assert_eq!(elsewhere(&view(1, vec![near.clone()]), &peers), None, "none stands on another site");
+        assert_eq!(elsewhere(&view(1, vec![near.clone(), far.clone()]), &peers), at(70));
+        assert_eq!(elsewhere(&view(1, vec![near, late.clone()]), &peers), at(0), "it is not in sync");
+        assert_eq!(elsewhere(&view(2, vec![far.clone(), third.clone()]), &peers), at(50));
+        assert_eq!(elsewhere(&view(2, vec![far.clone(), late]), &peers), at(0), "two are needed");
+        assert_eq!(elsewhere(&view(0, vec![far, third]), &peers), at(70), "one at least, also under async");
     }
 }

@@ -107,6 +107,27 @@ async fn a_leader_that_is_cut_off_never_answers_success_and_its_command_takes_ef
     assert_eq!(view.state.setting("x"), Some("final"));
 }
 
+/// While it is away it asks for an election again and again; nobody consents, so its term does not rise.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_voter_that_was_cut_off_comes_back_without_unseating_the_leader() {
+    let world = World::founded(&THREE).await;
+    let leader = world.leader_among(&THREE).await;
+    let away = others(&leader)[0];
+    let term = world.node(&leader).term();
+    world.hub.cut(id(away));
+    // Long enough for several elections: each is asked for at the least silence and decided within two.
+    let asked = world.hub.asked();
+    until("it asked many times", || world.hub.asked() >= asked + 40).await;
+    world.node(&leader).propose(set("meanwhile", "1"), PATIENCE).await.unwrap();
+    world.hub.heal();
+    let returned = world.node(away);
+    until("it follows again", || returned.state().state.setting("meanwhile") == Some("1")).await;
+    for name in THREE {
+        let node = world.node(name);
+        assert_eq!((node.leader(), node.term()), (Some(id(&leader)), term), "at {name}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dead_voter_is_replaced_by_a_healthy_learner() {
     let world = World { dead_after: Some(Duration::from_millis(500)), ..World::default() };

@@ -1,11 +1,13 @@
 //! A network in memory: every node reaches every other unless one of them is cut off.
 
 use crate::Registry;
+use crate::message::{RaftRequest, decode};
 use crate::rpc::{BoxFuture, Rpc, RpcError};
 use bytes::Bytes;
 use eport_identity::NodeId;
 use eport_wire::Purpose;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,6 +15,8 @@ use std::time::Duration;
 pub(super) struct Hub {
     nodes: Mutex<BTreeMap<NodeId, Registry>>,
     cut: Mutex<BTreeSet<NodeId>>,
+    /// Questions that a node asked before standing for election, answered or not.
+    asked: AtomicU64,
 }
 
 impl Hub {
@@ -31,6 +35,17 @@ impl Hub {
 
     pub(super) fn heal(&self) {
         self.cut.lock().unwrap().clear();
+    }
+
+    pub(super) fn asked(&self) -> u64 {
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    fn note(&self, purpose: Purpose, payload: &[u8]) {
+        let canvass = |r| matches!(r, RaftRequest::Canvass(_));
+        if purpose == Purpose::Raft && decode(purpose, payload).is_ok_and(canvass) {
+            self.asked.fetch_add(1, Ordering::SeqCst);
+        }
     }
 
     fn reach(&self, from: NodeId, to: NodeId) -> Option<Registry> {
@@ -57,6 +72,7 @@ impl Rpc for Port {
         timeout: Duration,
     ) -> BoxFuture<Result<Bytes, RpcError>> {
         let (hub, me) = (self.hub.clone(), self.me);
+        hub.note(purpose, &payload);
         Box::pin(async move {
             let target = hub.reach(me, to).ok_or(RpcError::Unreachable(to))?;
             assert!(payload.len() <= purpose.payload_len_max());

@@ -43,6 +43,10 @@ codes! { DOCUMENTS_CODES {
         "A message between platforms cannot take effect" / "平台间报文无法生效",
         "The receiver refuses the message for the reason named; it stands among the dead letters and holds up nothing." / "接收方因所述原因拒绝该报文；报文列入死信，不阻塞其他报文。",
         "See eport exchange dead-letters; remove the cause, then eport exchange resend." / "请查看 eport exchange dead-letters，消除原因后执行 eport exchange resend。";
+    MESSAGE_CHANGED = 5015, 409, 4, false,
+        "The message is not the one that was read" / "报文已非所读内容",
+        "Another content stands under this id, or the message is void, since the inbox was read; nothing was acknowledged." / "读取收件箱之后，此编号下的内容已更换或报文已作废；未作任何确认。",
+        "Read the inbox again and acknowledge what it shows now." / "请重新读取收件箱，并确认其现在显示的内容。";
     PACK_REFUSED = 5020, 422, 1, false,
         "The pack is refused" / "标准包被拒绝",
         "The pack contradicts itself, names something that is not there, or its examples are not judged as they say; every problem is listed with file, line and column." / "标准包自相矛盾、引用不存在的内容，或其示例判定结果与声明不符；全部问题均注明文件、行、列。",

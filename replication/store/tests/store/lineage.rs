@@ -94,6 +94,14 @@ fn a_directory_descends_by_one_write_and_keeps_the_registry_of_each_lineage_apar
     data.descend(next(), &[lineage()], node("gz-a-1")).unwrap();
     assert_eq!(data.registry(), wanted);
     assert_ne!(data.registry(), first);
+    // A recovery that was cut short left a registry that no identity ever named.
+    let (forsaken, beside) =
+        (data.registry_of(Lineage::from_bytes([0xee; 16])), dir.path().join("registry-notes"));
+    for path in [&first, &wanted, &forsaken, &beside] {
+        std::fs::create_dir_all(path.join("000001.log")).unwrap();
+    }
+    data.clear_unfounded().unwrap();
+    assert!(!forsaken.exists() && [&first, &wanted, &beside].iter().all(|p| p.join("000001.log").exists()));
     drop(data);
     // The configuration still names the first lineage; another node, or a lineage that never was, is refused.
     let mut data = open("gz-a-1", lineage()).unwrap();

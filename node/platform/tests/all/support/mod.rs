@@ -67,6 +67,7 @@ impl Fake {
             committed: JournalIndex::ZERO,
             applied: JournalIndex::ZERO,
             backups: Vec::new(),
+            elsewhere: Some(JournalIndex::from_u64(u64::MAX)),
             durability_now: "replicated",
             alarm: None,
             bootstrap: None,
@@ -86,6 +87,16 @@ impl Fake {
 
     pub fn journal(&self) -> MutexGuard<'_, Journal> {
         self.journal.lock().unwrap()
+    }
+
+    /// Puts rows where they are, without a record: what damage leaves.
+    pub fn damage(&self, key: Bytes, value: Bytes) {
+        self.journal().rows.insert(key, value);
+    }
+
+    /// How far backups on other sites are.
+    pub fn elsewhere(&self, index: Option<u64>) {
+        self.status.send_modify(|s| s.elsewhere = index.map(JournalIndex::from_u64));
     }
 
     pub fn role(&self, role: Role) {

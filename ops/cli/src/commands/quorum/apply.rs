@@ -2,7 +2,8 @@
 //!
 //! Order: everything is read and judged; the new registry is written into a folder of its own and synced; then the directory's
 //! identity is replaced in one durable write. Before that write the directory belongs to the old lineage and nothing has
-//! happened; after it the next start of eportd leads the new one. The old registry's folder is never touched.
+//! happened; after it the next start of eportd leads the new one. The old registry's folder is never touched. What an attempt
+//! left that was cut short before its identity is removed by the next one.
 
 use super::directory::{Survivor, coded};
 use super::plan::{endorsement, now, read};
@@ -87,13 +88,18 @@ pub(super) async fn apply(args: &ApplyArgs, global: &Global, out: Out) -> Result
 async fn found(survivor: &mut Survivor, state: &State, lineage: Lineage, index: u64) -> Result<(), Error> {
     let node = survivor.config.node.id;
     let term = survivor.found.term.max(survivor.found.last.term);
+    eport_failpoint::point!("recover.registry.before", node);
+    survivor.data.clear_unfounded().map_err(coded)?;
     {
         let dir = survivor.data.registry_of(lineage);
         let store = RegistryStore::open(&dir).map_err(coded)?;
         eport_consensus::recover::refound(&store, node, state, term, index).await.map_err(coded)?;
     }
+    eport_failpoint::point!("recover.registry.after", node);
     let ancestors = state.parentage().ancestors;
-    survivor.data.descend(lineage, &ancestors, node).map_err(coded)
+    survivor.data.descend(lineage, &ancestors, node).map_err(coded)?;
+    eport_failpoint::point!("recover.identity.after", node);
+    Ok(())
 }
 
 fn digests(files: &[PlanFile]) -> Vec<Digest> {
