@@ -218,7 +218,7 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
         crate::trust::Follower::new(&dir, tls.clone(), registry.clone(), &agent, transport.clone());
     tokio::spawn(follower.follow(trust_stop.clone()));
     let spool = dir.join("imports");
-    let spool = eport_spool::Spool::open(&spool, IMPORT_KEEPS_FREE)
+    let spool = eport_spool::Spool::own(&spool, IMPORT_KEEPS_FREE)
         .map_err(|e| Exit { code: codes::STORAGE_FAILED, detail: format!("{}: {e}", spool.display()) })?;
     let api_config = ApiConfig {
         write_timeout: Duration::from_millis(config.limits.write_timeout_ms),

@@ -30,6 +30,19 @@ impl Spool {
         Ok(Spool { dir: dir.to_owned(), keep_free })
     }
 
+    /// The same in a folder that is this program's alone: whatever lies there was left by a crash and is removed. Most file
+    /// systems make files without a name; on others one has a name for a moment.
+    pub fn own(dir: &Path, keep_free: u64) -> io::Result<Self> {
+        let spool = Spool::open(dir, keep_free)?;
+        for entry in std::fs::read_dir(dir)? {
+            let entry = entry?;
+            if entry.file_type()?.is_file() {
+                std::fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(spool)
+    }
+
     /// Begins a file.
     pub fn file(&self) -> io::Result<Filling> {
         let file = tempfile::tempfile_in(&self.dir)?;
@@ -153,6 +166,16 @@ mod tests {
         let mut all = String::new();
         two.read_to_string(&mut all).unwrap();
         assert_eq!((&first, all.as_str(), file.len()), (b"code,", "code,name\n", 10));
+    }
+
+    #[test]
+    fn what_a_crash_left_in_a_folder_of_its_own_is_removed_and_nothing_of_a_shared_one() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(".tmp1"), b"half a file").unwrap();
+        Spool::open(dir.path(), 0).unwrap();
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "an operator's own folder");
+        Spool::own(dir.path(), 0).unwrap();
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 
     #[test]

@@ -133,7 +133,7 @@ impl<'s> Sorter<'s> {
             len: 0,
         };
         if spilled {
-            // A run is given up when it was read: what is under way takes the disk once, and once more at most.
+            // The runs stay until the merge is over: the rows take the scratch twice at most.
             drop(self.buffer);
             merge(&self.runs, &self.key, self.schema.columns.len(), |m, r| out.row(m, r, &mut again))?;
         } else {
