@@ -62,6 +62,8 @@ pub struct Plan {
     seconds: f64,
     /// A further size of data for the return of an old primary, in 10⁹ bytes.
     rejoin_gb: Option<u64>,
+    /// Rows of the large file whose import is measured; none: 10⁶, and 10⁷ with `BENCH_FULL`.
+    import_rows: Option<usize>,
 }
 
 fn main() -> Result<()> {
@@ -105,6 +107,7 @@ impl Plan {
             only: Vec::new(),
             seconds: 4.0,
             rejoin_gb: None,
+            import_rows: None,
         };
         while let Some(arg) = args.next() {
             let value = args.next().with_context(|| format!("{arg} needs a value"))?;
@@ -116,6 +119,7 @@ impl Plan {
                 "--only" => plan.only = value.split(',').map(str::to_owned).collect(),
                 "--seconds" => plan.seconds = value.parse().with_context(|| value.clone())?,
                 "--rejoin-gb" => plan.rejoin_gb = Some(value.parse().with_context(|| value.clone())?),
+                "--import-rows" => plan.import_rows = Some(tables::import_rows(&value)?),
                 _ => bail!("{arg} is not known; see .ci/bench"),
             }
         }
@@ -147,5 +151,14 @@ mod tests {
         let refused = plan("ca,authority").err().unwrap().to_string();
         assert!(refused.starts_with("--only authority: there are tables, "), "{refused}");
         assert!(plan("ca").err().unwrap().to_string().starts_with("--dir"), "a known one is not the fault");
+    }
+
+    #[test]
+    fn the_rows_of_an_import_are_a_number_that_an_import_may_have() {
+        for refused in ["0", "20000001", "many"] {
+            let plan = Plan::from_args(["--import-rows".to_owned(), refused.to_owned()].into_iter());
+            assert!(plan.err().unwrap().to_string().starts_with("--import-rows"), "{refused}");
+        }
+        assert_eq!(tables::import_rows("10000000").unwrap(), 10_000_000);
     }
 }

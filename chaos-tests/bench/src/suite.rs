@@ -44,7 +44,7 @@ const SETTLE: Duration = Duration::from_secs(15);
 pub async fn run(plan: &Plan) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     if plan.wants("tables") {
-        let done = tables::run(&plan.dir, &mut rows);
+        let done = tables::run(&plan.dir, plan.import_rows, &mut rows);
         keep("Code tables", done, &mut rows);
     }
     if plan.wants("acceptance") {

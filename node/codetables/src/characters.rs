@@ -2,44 +2,84 @@
 
 use crate::problem::{Findings, Kind, NoteKind, Place, shown};
 
-/// Reports NULs, control characters and replacement characters of the whole text. Line ends belong to the scanner.
-/// After a bad byte the text holds replacement characters of our own, which are not reported again.
-/// A tab is allowed only as the delimiter. Without `controls` control characters are left to [`clean`].
-pub(crate) fn check_text(
-    text: &str,
-    delimiter: u8,
-    decoded_badly: bool,
-    controls: bool,
-    findings: &mut Findings,
-) {
-    let suspicious = |b: u8| {
-        (b < 0x20 && b != delimiter && b != b'\n' && b != b'\r') || b == 0x7F || b == 0xC2 || b == 0xEF
-    };
-    for (number, line) in text.split('\n').enumerate() {
-        if !line.bytes().any(suspicious) {
-            continue;
-        }
-        for (column, c) in line.chars().enumerate() {
-            let at = Place { line: number as u64 + 1, column: column as u64 + 1 };
-            let code = u32::from(c);
-            match c {
-                '\r' => {}
-                _ if code == u32::from(delimiter) => {}
-                '\0' => findings.problem(at, Kind::Nul, None, "a NUL character".to_owned()),
-                '\u{FFFD}' if !decoded_badly => {
-                    let detail = "U+FFFD: the text was damaged before it came here".to_owned();
-                    findings.problem(at, Kind::ReplacementCharacter, None, detail);
+/// Watches the characters of a text that comes in pieces: reports NULs, control characters and replacement characters. Line ends
+/// belong to the scanner. After a bad byte the text holds replacement characters of our own, which are not reported.
+pub(crate) struct Watch {
+    /// None: nothing is reported, and places are not counted.
+    judges: Option<Judges>,
+    /// Of the next character.
+    place: Place,
+    /// Replacement characters reported.
+    replaced: u64,
+}
+
+/// What is judged in a text as a whole.
+#[derive(Clone, Copy)]
+pub(crate) struct Judges {
+    /// A tab is allowed only as the delimiter.
+    pub(crate) delimiter: u8,
+    /// Without it control characters are left to [`clean`].
+    pub(crate) controls: bool,
+}
+
+impl Watch {
+    pub(crate) fn new(judges: Option<Judges>) -> Self {
+        Watch { judges, place: Place { line: 1, column: 1 }, replaced: 0 }
+    }
+
+    /// Takes the next part of the text.
+    pub(crate) fn see(&mut self, text: &str, decoded_badly: bool, findings: &mut Findings) {
+        let Some(judges) = self.judges else { return };
+        let delimiter = judges.delimiter;
+        let suspicious = |b: u8| {
+            (b < 0x20 && b != delimiter && b != b'\n' && b != b'\r') || b == 0x7F || b == 0xC2 || b == 0xEF
+        };
+        for piece in text.split_inclusive('\n') {
+            if piece.bytes().any(suspicious) {
+                for (n, c) in piece.chars().enumerate() {
+                    let at = Place { line: self.place.line, column: self.place.column + n as u64 };
+                    self.judge(c, at, (judges, decoded_badly), findings);
                 }
-                c if c.is_control() && controls => {
-                    findings.problem(
-                        at,
-                        Kind::ControlCharacter,
-                        None,
-                        format!("control character U+{code:04X}"),
-                    );
-                }
-                _ => {}
             }
+            match piece.ends_with('\n') {
+                true => self.place = Place { line: self.place.line + 1, column: 1 },
+                false => self.place.column += piece.chars().count() as u64,
+            }
+        }
+    }
+
+    fn judge(&mut self, c: char, at: Place, (judges, bad): (Judges, bool), findings: &mut Findings) {
+        let code = u32::from(c);
+        match c {
+            '\r' | '\n' => {}
+            _ if code == u32::from(judges.delimiter) => {}
+            '\0' => findings.problem(at, Kind::Nul, None, "a NUL character".to_owned()),
+            '\u{FFFD}' if bad => {}
+            '\u{FFFD}' => {
+                self.replaced += 1;
+                let detail = "U+FFFD: the text was damaged before it came here".to_owned();
+                findings.problem(at, Kind::ReplacementCharacter, None, detail);
+            }
+            c if c.is_control() && judges.controls => {
+                findings.problem(at, Kind::ControlCharacter, None, format!("control character U+{code:04X}"));
+            }
+            _ => {}
+        }
+    }
+
+    /// The place behind a part of the text that it has not seen yet.
+    pub(crate) fn place_behind(&self, part: &str) -> Place {
+        let breaks = part.bytes().filter(|b| *b == b'\n').count() as u64;
+        let last = part[part.rfind('\n').map_or(0, |n| n + 1)..].chars().count() as u64;
+        let column = if breaks == 0 { self.place.column + last } else { 1 + last };
+        Place { line: self.place.line + breaks, column }
+    }
+
+    /// The text is at its end; `decoded_badly`: some byte of it did not fit.
+    pub(crate) fn end(&self, decoded_badly: bool, findings: &mut Findings) {
+        if decoded_badly && self.replaced > 0 {
+            findings.problems.retain(|p| p.kind != Kind::ReplacementCharacter);
+            findings.found -= self.replaced.min(findings.found);
         }
     }
 }
@@ -79,7 +119,7 @@ pub(crate) fn clean(
     }
 }
 
-/// The same as [`check_text`] for one value whose reader knows its place. Line feeds are allowed.
+/// The same as [`Watch`] for one value whose reader knows its place. Line feeds are allowed.
 pub(crate) fn check_field(text: &str, controls: bool, findings: &mut Findings, at: impl Fn() -> Place) {
     if text.bytes().all(|b| b >= 0x20 && b != 0x7F && b != 0xC2 && b != 0xEF) {
         return;

@@ -5,6 +5,7 @@ use crate::scan::{Field, Start};
 use eport_identity::ParseError;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::ops::ControlFlow;
 use std::str::FromStr;
 
 /// The form of a file.
@@ -63,17 +64,33 @@ impl fmt::Display for Format {
     }
 }
 
-/// A reader of records. The first one is the header.
-pub(crate) trait Records<'t> {
-    /// Reads the next whole record; faulty ones are reported and skipped.
-    fn record(&mut self, fields: &mut Vec<Field<'t>>, findings: &mut Findings) -> Option<Start>;
-
+/// Where something stands in the file.
+pub(crate) trait At {
     /// The place of a field's mark inside the record that begins at `start`.
     fn place(&self, start: Start, at: usize) -> Place;
-
-    /// Places of marks, which are in rising order.
-    fn places(&self, marks: &[u64]) -> Vec<Place>;
-
-    /// The value that stands at a mark, for messages.
-    fn value_at(&self, mark: u64) -> String;
 }
+
+/// What a reader came to.
+pub(crate) enum Step {
+    /// A whole record; its fields are handed out.
+    Record(Start),
+    /// A blank line, or a record with a fault, which is reported.
+    Nothing,
+    /// The text ends inside a record and goes on elsewhere: it is to be read again with more behind it.
+    Short,
+    /// The end.
+    End,
+}
+
+/// Reads the records of a part of a text, one after the other.
+pub(crate) trait Steps<'t>: At {
+    /// The next record. What it reports counts unless it is short.
+    fn step(&mut self, fields: &mut Vec<Field<'t>>, findings: &mut Findings) -> Step;
+
+    /// Where it stands: offset in the part and line of the file.
+    fn stand(&self) -> (usize, u64);
+}
+
+/// Takes the records of a file in order; the first one is the header.
+pub(crate) type See<'s> =
+    dyn for<'t> FnMut(&dyn At, Start, &mut Vec<Field<'t>>, &mut Findings) -> ControlFlow<()> + 's;

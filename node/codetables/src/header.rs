@@ -1,7 +1,7 @@
 //! The header: column names, the columns of the table they become, key columns.
 
 use crate::characters;
-use crate::format::Records;
+use crate::format::At;
 use crate::import::Options;
 use crate::mapping::{Controls, Mapped, Unlisted};
 use crate::problem::{Findings, Kind, NoteKind, shown};
@@ -31,10 +31,10 @@ pub(crate) struct Head {
 }
 
 /// Judges the header. With a faulty one the rows are still checked as far as they can be.
-pub(crate) fn read<'t>(
-    reader: &impl Records<'t>,
+pub(crate) fn read(
+    reader: &dyn At,
     start: Start,
-    fields: &[Field<'t>],
+    fields: &[Field<'_>],
     options: &Options,
     findings: &mut Findings,
 ) -> Head {
@@ -75,10 +75,10 @@ pub(crate) fn read<'t>(
 }
 
 /// Which columns drop control characters. Where some do, those of the header were not looked at yet; none is dropped there.
-fn drops<'t>(
-    reader: &impl Records<'t>,
+fn drops(
+    reader: &dyn At,
     start: Start,
-    fields: &[Field<'t>],
+    fields: &[Field<'_>],
     names: &[String],
     options: &Options,
     findings: &mut Findings,
@@ -96,10 +96,10 @@ fn drops<'t>(
     names.iter().map(drop).collect()
 }
 
-fn judge_names<'t>(
-    reader: &impl Records<'t>,
+fn judge_names(
+    reader: &dyn At,
     start: Start,
-    fields: &[Field<'t>],
+    fields: &[Field<'_>],
     names: &[String],
     findings: &mut Findings,
 ) {
@@ -119,10 +119,10 @@ fn judge_names<'t>(
 }
 
 /// Columns of the table by the mapping: the named ones in its order, then the others as it says.
-fn map<'t>(
-    reader: &impl Records<'t>,
+fn map(
+    reader: &dyn At,
     start: Start,
-    fields: &[Field<'t>],
+    fields: &[Field<'_>],
     file: &[String],
     options: &Options,
     findings: &mut Findings,
@@ -187,8 +187,8 @@ fn absent(column: &Mapped, file: &[String]) -> String {
     )
 }
 
-fn schema<'t>(
-    reader: &impl Records<'t>,
+fn schema(
+    reader: &dyn At,
     start: Start,
     names: &[String],
     options: &Options,

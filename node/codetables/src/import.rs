@@ -11,13 +11,17 @@ use crate::reading::Reading;
 use crate::report::ImportReport;
 use crate::rules::{Rules, TableSchema};
 use crate::table::Table;
-use bytes::Bytes;
-use eport_catalog::{COLUMNS_MAX, ContentError, Counts, DiffError, FIELD_LEN_MAX, Schema, TableName};
+use eport_catalog::{
+    COLUMNS_MAX, Counts, DiffError, FIELD_LEN_MAX, InMemory, RUN_LEN, ReadError, RowReader, Schema, Scratch,
+    Source, TableName,
+};
 use eport_identity::Digest;
-use eport_model::codes::{TABLE_ENCODING, TABLE_IMPORT_REFUSED};
+use eport_model::codes::{DISK_FULL, STORAGE_FAILED, TABLE_ENCODING, TABLE_IMPORT_REFUSED};
 use eport_model::{Code, Coded};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::io::Read;
+use std::sync::Arc;
 
 /// How large a file may be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -117,11 +121,33 @@ impl Options {
     }
 }
 
+/// What reading a file works with.
+#[derive(Clone, Copy)]
+pub struct Desk<'s> {
+    /// Where rows wait that are too many for memory.
+    pub scratch: &'s dyn Scratch,
+    /// Bytes of rows that are put in order in memory. Default 32 MiB.
+    pub run_len: usize,
+}
+
+impl<'s> Desk<'s> {
+    /// The default bound, and this scratch.
+    pub fn with(scratch: &'s dyn Scratch) -> Self {
+        Desk { scratch, run_len: RUN_LEN }
+    }
+}
+
+impl Default for Desk<'_> {
+    fn default() -> Self {
+        Desk::with(&InMemory)
+    }
+}
+
 /// Canonical content and what names it.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone)]
 pub struct Content {
-    /// The canonical bytes.
-    pub bytes: Vec<u8>,
+    /// The canonical bytes: in memory where they are few, else where the scratch put them.
+    pub body: Arc<dyn Source>,
     /// Their digest.
     pub root: Digest,
     /// Columns and key.
@@ -138,9 +164,32 @@ impl Content {
         TableSchema { schema: self.schema.clone(), rules: self.rules.clone() }.to_text()
     }
 
-    /// The content opened for lookup. It was made here, so it is proven without another walk over the digest.
-    pub fn open(self) -> Result<Table, ContentError> {
-        Table::open(Bytes::from(self.bytes), self.root)
+    /// The canonical bytes in one piece of memory.
+    pub fn bytes(&self) -> std::io::Result<Vec<u8>> {
+        let mut bytes = Vec::with_capacity(usize::try_from(self.body.len()).unwrap_or(0));
+        self.body.open()?.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// The content opened for lookup, in memory.
+    pub fn open(self) -> Result<Table, Refusal> {
+        let opened = Table::open(self.bytes()?.into(), self.root);
+        opened.map_err(|e| Refusal::Storage { code: e.code(), detail: e.to_string() })
+    }
+}
+
+/// Equal roots name equal bytes.
+impl PartialEq for Content {
+    fn eq(&self, other: &Self) -> bool {
+        (self.root, &self.schema, &self.rules) == (other.root, &other.schema, &other.rules)
+    }
+}
+
+impl Eq for Content {}
+
+impl std::fmt::Debug for Content {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Content({} rows, {})", self.rows, self.root.short())
     }
 }
 
@@ -179,6 +228,37 @@ pub enum Refusal {
     /// The new version cannot be compared with the one before.
     #[error(transparent)]
     Before(#[from] DiffError),
+    /// Where the file or its rows lie failed: the disk is full, or damaged.
+    #[error("{detail}")]
+    Storage {
+        /// What to do about it.
+        code: Code,
+        /// What was reported.
+        detail: String,
+    },
+}
+
+impl Refusal {
+    pub(crate) fn storage(error: std::io::Error) -> Refusal {
+        use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        let code = match error.kind() {
+            StorageFull | QuotaExceeded | FileTooLarge => DISK_FULL,
+            _ => STORAGE_FAILED,
+        };
+        Refusal::Storage { code, detail: error.to_string() }
+    }
+}
+
+impl From<std::io::Error> for Refusal {
+    fn from(error: std::io::Error) -> Self {
+        Refusal::storage(error)
+    }
+}
+
+impl From<ReadError> for Refusal {
+    fn from(error: ReadError) -> Self {
+        Refusal::Before(error.into())
+    }
 }
 
 impl Coded for Refusal {
@@ -189,6 +269,7 @@ impl Coded for Refusal {
             Refusal::Guard(e) => e.code(),
             Refusal::InUse(e) => e.code(),
             Refusal::Before(e) => e.code(),
+            Refusal::Storage { code, .. } => *code,
         }
     }
 }
@@ -208,8 +289,8 @@ pub type AskUsers<'a> = dyn FnMut(&[String]) -> Vec<Use> + 'a;
 /// What stands beside a new version: the one it takes over from, tables it refers to, and what uses its codes.
 #[derive(Default)]
 pub struct Beside<'a> {
-    /// The version before, if there is one.
-    pub before: Option<Table>,
+    /// The content of the version before, if there is one.
+    pub before: Option<Arc<dyn Source>>,
     /// Tables that its columns refer to, as they are in force when the version takes effect; by the name in the rules. None:
     /// what columns refer to is not looked at.
     pub references: Option<BTreeMap<String, Reading>>,
@@ -217,10 +298,21 @@ pub struct Beside<'a> {
     pub users: Option<&'a mut AskUsers<'a>>,
 }
 
-/// Reads a file for a table and compares it with the content of the version before, if there is one.
+/// Reads a file that is in memory for a table and compares it with the content of the version before, if there is one.
 pub fn import(table: &TableName, file: &[u8], options: &Options, beside: Beside<'_>) -> Imported {
+    import_from(table, &file.to_vec(), options, beside, &Desk::default())
+}
+
+/// The same with a file of any size, in bounded memory.
+pub fn import_from(
+    table: &TableName,
+    file: &dyn Source,
+    options: &Options,
+    beside: Beside<'_>,
+    desk: &Desk<'_>,
+) -> Imported {
     let mut report = ImportReport::new(table);
-    let outcome = match read_with(file, options, beside.references.as_ref()) {
+    let outcome = match read_with(file, options, beside.references.as_ref(), desk) {
         Ok(parsed) => {
             report.describe(&parsed);
             judge(parsed.content, options, beside, &mut report)
@@ -243,9 +335,9 @@ fn judge(
         report.count(Counts { added: content.rows, ..Counts::default() });
         return Ok(content);
     };
-    let rows_before = before.len() as u64;
+    let rows_before = RowReader::open(before.open()?)?.header().rows();
     let mut going = Vec::new();
-    let compared = report.compare(before.content(), &content.bytes, &mut going);
+    let compared = report.compare(before.open()?, content.body.open()?, &mut going);
     let counts = match compared {
         Ok(counts) => counts,
         // Another key: every row of the old version goes, every row of the new one comes.

@@ -5,13 +5,14 @@
 //! a line that lacks one has an empty field there.
 
 use crate::characters;
-use crate::format::Records;
+use crate::format::{At, Step, Steps};
 use crate::import::Options;
 use crate::problem::{Findings, Kind, NoteKind, Place, shown};
-use crate::scan::{Field, Start, place_from, places_of_offsets};
+use crate::scan::{Field, Start, place_from};
 use eport_catalog::{COLUMNS_MAX, FIELD_LEN_MAX};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What is wrong with a line, and where.
 struct Fault {
@@ -174,111 +175,107 @@ impl<'t> Line<'t> {
     }
 }
 
+/// The columns of a file: all names in the order in which they first appear.
+#[derive(Default)]
+pub(crate) struct Names {
+    pub(crate) names: Vec<String>,
+    places: BTreeMap<String, usize>,
+}
+
+impl Names {
+    /// Takes up the names of the whole lines of a text; answers the bytes looked at. Faults are reported when the rows are read.
+    pub(crate) fn collect(&mut self, text: &str, last: bool, options: &Options) -> usize {
+        let field_len_max = options.limits.field_bytes.min(FIELD_LEN_MAX);
+        let (mut at, mut members) = (0, Vec::new());
+        while at < text.len() {
+            let Some(end) = end_of_line(text, at, last) else { break };
+            members.clear();
+            let mut line = Line { text: &text[..end], at, field_len_max };
+            let _ = line.members(&mut members, COLUMNS_MAX + 1);
+            for member in members.drain(..) {
+                if self.names.len() <= COLUMNS_MAX && !self.places.contains_key(member.name.as_ref()) {
+                    self.places.insert(member.name.clone().into_owned(), self.names.len());
+                    self.names.push(member.name.into_owned());
+                }
+            }
+            at = end;
+        }
+        at
+    }
+}
+
 /// Walks the objects of a text.
 pub(crate) struct JsonLines<'t> {
     text: &'t str,
+    last: bool,
     at: usize,
     line: u64,
-    header: Option<Vec<Cow<'t, str>>>,
-    places: BTreeMap<Cow<'t, str>, usize>,
+    names: Arc<Names>,
     field_len_max: usize,
     /// Whether control characters are faults wherever they stand; else they are judged column by column.
     controls: bool,
 }
 
 impl<'t> JsonLines<'t> {
-    /// A reader that knows the columns of the whole file: one walk ahead collects them.
-    pub(crate) fn new(text: &'t str, options: &Options) -> Self {
+    /// Reads a part of a file that begins with this line; `last`: the file ends with it.
+    pub(crate) fn new(text: &'t str, line: u64, last: bool, names: Arc<Names>, options: &Options) -> Self {
         let field_len_max = options.limits.field_bytes.min(FIELD_LEN_MAX);
-        let (mut names, mut places) = (Vec::new(), BTreeMap::new());
-        let (mut at, mut members) = (0, Vec::new());
-        while at < text.len() && names.len() <= COLUMNS_MAX {
-            members.clear();
-            let mut line = Line { text, at, field_len_max };
-            // Faults are reported when the rows are read.
-            let _ = line.members(&mut members, COLUMNS_MAX + 1);
-            for member in members.drain(..) {
-                if !places.contains_key(&member.name) {
-                    places.insert(member.name.clone(), names.len());
-                    names.push(member.name);
-                }
-            }
-            at = end_of_line(text, line.at.max(at));
-        }
         let controls = !options.mapping.drops_controls();
-        JsonLines { text, at: 0, line: 1, header: Some(names), places, field_len_max, controls }
+        JsonLines { text, last, at: 0, line, names, field_len_max, controls }
     }
 }
 
-/// Offset behind the line in which `at` stands.
-fn end_of_line(text: &str, at: usize) -> usize {
+/// Offset behind the line in which `at` stands; `None` when it goes on elsewhere.
+fn end_of_line(text: &str, at: usize, last: bool) -> Option<usize> {
     let at = at.min(text.len());
-    text.as_bytes()[at..].iter().position(|b| *b == b'\n').map_or(text.len(), |n| at + n + 1)
+    let end = text.as_bytes()[at..].iter().position(|b| *b == b'\n').map(|n| at + n + 1);
+    end.or(last.then_some(text.len()))
 }
 
-impl<'t> Records<'t> for JsonLines<'t> {
-    fn record(&mut self, fields: &mut Vec<Field<'t>>, findings: &mut Findings) -> Option<Start> {
-        fields.clear();
-        if let Some(names) = self.header.take() {
-            if names.is_empty() {
-                // No object with a member: faults are found by reading on, an empty file by its caller.
-                while self.next(fields, findings).is_some() {}
-                fields.clear();
-                return None;
-            }
-            fields.extend(names.into_iter().map(|text| Field { text, at: 0, number: false }));
-            return Some(Start { line: 1, at: 0 });
-        }
-        self.next(fields, findings)
-    }
-
+impl At for JsonLines<'_> {
     fn place(&self, start: Start, at: usize) -> Place {
         // Fields of the header stand nowhere in particular.
         place_from(self.text, start, at.max(start.at))
     }
-
-    fn places(&self, marks: &[u64]) -> Vec<Place> {
-        places_of_offsets(self.text, marks)
-    }
-
-    fn value_at(&self, mark: u64) -> String {
-        let at = (mark as usize).min(self.text.len());
-        let mut line = Line { text: self.text, at, field_len_max: self.field_len_max };
-        line.value().map(|f| f.text.into_owned()).unwrap_or_default()
-    }
 }
 
-impl<'t> JsonLines<'t> {
-    fn next(&mut self, fields: &mut Vec<Field<'t>>, findings: &mut Findings) -> Option<Start> {
+impl<'t> Steps<'t> for JsonLines<'t> {
+    fn step(&mut self, fields: &mut Vec<Field<'t>>, findings: &mut Findings) -> Step {
+        fields.clear();
+        if self.at >= self.text.len() {
+            return if self.last { Step::End } else { Step::Short };
+        }
+        let Some(behind) = end_of_line(self.text, self.at, self.last) else { return Step::Short };
         let mut members = Vec::new();
-        loop {
-            fields.clear();
-            members.clear();
-            if self.at >= self.text.len() || findings.is_full() {
-                return None;
-            }
-            let start = Start { line: self.line, at: self.at };
-            let mut line = Line { text: self.text, at: self.at, field_len_max: self.field_len_max };
-            line.blanks();
-            let blank = matches!(line.peek(), None | Some(b'\n'));
-            let read = if blank { Ok(()) } else { line.members(&mut members, COLUMNS_MAX + 1) };
-            let (behind, reached) = (end_of_line(self.text, self.at), line.at);
-            if self.text[self.at..behind].ends_with("\r\n") {
-                findings.note(NoteKind::CrLf, || place_from(self.text, start, behind - 2));
-            }
-            (self.at, self.line) = (behind, self.line + 1);
-            if blank {
-                findings.note(NoteKind::BlankLine, || Place { line: start.line, column: 1 });
-                continue;
-            }
-            let checked = read.and_then(|()| self.arrange(&mut members, start, reached, fields, findings));
-            match checked {
-                Ok(()) => return Some(start),
-                Err(f) => findings.problem(place_from(self.text, start, f.at), f.kind, None, f.detail),
+        let start = Start { line: self.line, at: self.at };
+        let mut line = Line { text: self.text, at: self.at, field_len_max: self.field_len_max };
+        line.blanks();
+        let blank = matches!(line.peek(), None | Some(b'\n'));
+        let read = if blank { Ok(()) } else { line.members(&mut members, COLUMNS_MAX + 1) };
+        let reached = line.at;
+        if self.text[self.at..behind].ends_with("\r\n") {
+            findings.note(NoteKind::CrLf, || place_from(self.text, start, behind - 2));
+        }
+        (self.at, self.line) = (behind, self.line + 1);
+        if blank {
+            findings.note(NoteKind::BlankLine, || Place { line: start.line, column: 1 });
+            return Step::Nothing;
+        }
+        match read.and_then(|()| self.arrange(&mut members, start, reached, fields, findings)) {
+            Ok(()) => Step::Record(start),
+            Err(f) => {
+                findings.problem(place_from(self.text, start, f.at), f.kind, None, f.detail);
+                Step::Nothing
             }
         }
     }
 
+    fn stand(&self) -> (usize, u64) {
+        (self.at, self.line)
+    }
+}
+
+impl<'t> JsonLines<'t> {
     /// Puts members into the order of the columns and looks at their characters.
     fn arrange(
         &self,
@@ -289,14 +286,14 @@ impl<'t> JsonLines<'t> {
         findings: &mut Findings,
     ) -> Result<(), Fault> {
         let end = end.min(self.text.len());
-        fields.extend((0..self.places.len()).map(|_| Field {
+        fields.extend((0..self.names.names.len()).map(|_| Field {
             text: Cow::Borrowed(""),
             at: end,
             number: false,
         }));
         let mut seen = vec![false; fields.len()];
         for member in members.drain(..) {
-            let Some(place) = self.places.get(&member.name).copied() else {
+            let Some(place) = self.names.places.get(member.name.as_ref()).copied() else {
                 return fault(member.name_at, Kind::TooManyColumns, format!("more than {COLUMNS_MAX} names"));
             };
             if std::mem::replace(&mut seen[place], true) {

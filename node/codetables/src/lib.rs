@@ -23,6 +23,7 @@ mod places;
 mod problem;
 mod read;
 mod reading;
+mod repeats;
 mod report;
 mod request;
 mod rules;
@@ -32,6 +33,8 @@ mod sheet;
 mod shelf;
 mod starter;
 mod table;
+mod text;
+mod walk;
 mod whole;
 
 pub use difference::{DifferencePage, Step, changed_fields, difference, steps};
@@ -39,10 +42,12 @@ pub use encoding::Encoding;
 pub use format::Format;
 pub use guard::{Guard, GuardTripped};
 pub use impact::{Impact, InUse, Tally, Use, UserKind, uses_in_table};
-pub use import::{AskUsers, Beside, Content, Imported, Limits, Options, Parsed, Refusal, Repeats, import};
+pub use import::{
+    AskUsers, Beside, Content, Desk, Imported, Limits, Options, Parsed, Refusal, Repeats, import, import_from,
+};
 pub use mapping::{Controls, Mapped, Mapping, MappingError, Unlisted};
 pub use problem::{Kind, Note, NoteKind, Problem};
-pub use read::read;
+pub use read::{read, read_from};
 pub use reading::Reading;
 pub use report::{ErrorBody, ImportReport};
 pub use request::Request;

@@ -181,6 +181,21 @@ pub(crate) struct Place {
     pub(crate) column: u64,
 }
 
+/// Bits of a mark that hold the column: a record has at most 32 MiB. Lines take the others.
+const COLUMN_BITS: u32 = 26;
+
+impl Place {
+    /// A number for the place that rises with it; columns beyond 2^26 are told as that.
+    pub(crate) fn mark(self) -> u64 {
+        self.line << COLUMN_BITS | self.column.min((1 << COLUMN_BITS) - 1)
+    }
+
+    /// The place of a mark.
+    pub(crate) fn of_mark(mark: u64) -> Place {
+        Place { line: mark >> COLUMN_BITS, column: mark & ((1 << COLUMN_BITS) - 1) }
+    }
+}
+
 /// Collects problems and notes. Problems beyond the limit are only counted.
 #[derive(Default)]
 pub(crate) struct Findings {
@@ -219,6 +234,26 @@ impl Findings {
                 self.notes.push(Note { kind, line, column, count: 1 });
             }
         }
+    }
+
+    /// Takes in what one step of a walk found, which is then empty. Most steps find nothing.
+    pub(crate) fn absorb(&mut self, step: &mut Findings) {
+        for note in step.notes.drain(..) {
+            match self.notes.iter_mut().find(|n| n.kind == note.kind) {
+                Some(known) => known.count += note.count,
+                None => self.notes.push(note),
+            }
+        }
+        if step.found > 0 {
+            self.found += std::mem::take(&mut step.found);
+            let room = self.limit.saturating_sub(self.problems.len());
+            self.problems.extend(step.problems.drain(..).take(room));
+        }
+    }
+
+    /// Forgets what a step found.
+    pub(crate) fn clear(&mut self) {
+        (self.found, self.notes, self.problems) = Default::default();
     }
 
     /// Takes in what another walk over the same file found, and puts everything in file order.

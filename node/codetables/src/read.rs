@@ -1,79 +1,54 @@
 //! Reading a file of any form, all or nothing: header, rows, repeated keys, and what only the whole table can judge.
 
 use crate::characters;
-use crate::encoding;
-use crate::format::{Format, Records};
+use crate::format::At;
 use crate::header::{self, Head};
-use crate::import::{Content, Limits, Options, Parsed, Refusal, Repeats};
-use crate::json_lines::JsonLines;
+use crate::import::{Content, Desk, Options, Parsed, Refusal, Repeats};
 use crate::problem::{Findings, Kind, NoteKind, Place, Problem, shown};
 use crate::reading::Reading;
-use crate::scan::{Field, Scanner, Start};
-use crate::sheet::{Sheet, SheetRows};
+use crate::repeats::Again;
+use crate::scan::{Field, Start};
+use crate::walk::{File, Found};
 use crate::whole;
-use eport_catalog::{Repeat, RowBuffer, root_of};
+use eport_catalog::{Keep, SortError, Sorter, Source};
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
-/// Reads a file. All or nothing. What its columns refer to is not looked at.
+/// Reads a file that is in memory. All or nothing. What its columns refer to is not looked at.
 pub fn read(file: &[u8], options: &Options) -> Result<Parsed, Refusal> {
-    read_with(file, options, None)
+    read_with(&file.to_vec(), options, None, &Desk::default())
+}
+
+/// Reads a file of any size in bounded memory; rows wait in the scratch of the desk.
+pub fn read_from(file: &dyn Source, options: &Options, desk: &Desk<'_>) -> Result<Parsed, Refusal> {
+    read_with(file, options, None, desk)
 }
 
 /// Reads a file whose columns may refer to other tables, which are handed in by the names of the rules.
 pub(crate) fn read_with(
-    file: &[u8],
+    file: &dyn Source,
     options: &Options,
     references: Option<&BTreeMap<String, Reading>>,
+    desk: &Desk<'_>,
 ) -> Result<Parsed, Refusal> {
     let limits = &options.limits;
     let mut findings = Findings::new(limits.problems.max(1));
-    if file.len() as u64 > limits.bytes {
+    if file.len() > limits.bytes {
         let detail = format!("the file has {} bytes; {} are allowed", file.len(), limits.bytes);
         findings.problem(Place { line: 1, column: 1 }, Kind::TooManyBytes, None, detail);
         return Err(refusal(findings));
     }
-    let table = match options.format {
-        Format::Xlsx => {
-            let Some(sheet) = Sheet::read(file, options, &mut findings) else {
-                return Err(refusal(findings));
-            };
-            let mut structure = Findings::new(limits.problems.max(1));
-            let table = table(&|| SheetRows::new(&sheet), options, references, &mut structure);
-            findings.join(structure);
-            table
-        }
-        _ => text(file, options, references, &mut findings)?,
-    };
-    match table {
-        Some(table) if findings.found == 0 => Ok(Parsed { notes: findings.notes, ..table }),
-        _ => Err(refusal(findings)),
+    let Some(file) = File::open(file, options, &mut findings)? else { return Err(refusal(findings)) };
+    // Faults of characters and of structure each have the whole list to fill.
+    let mut found = Found { characters: findings, records: Findings::new(limits.problems.max(1)) };
+    let parsed = table(&file, options, references, desk, &mut found)?;
+    let Found { mut characters, records } = found;
+    characters.join(records);
+    match parsed {
+        Some(parsed) if characters.found == 0 => Ok(Parsed { notes: characters.notes, ..parsed }),
+        _ => Err(refusal(characters)),
     }
-}
-
-fn text(
-    file: &[u8],
-    options: &Options,
-    references: Option<&BTreeMap<String, Reading>>,
-    findings: &mut Findings,
-) -> Result<Option<Parsed>, Refusal> {
-    let text = encoding::decode(file, options.encoding, findings);
-    let jsonl = options.format == Format::Jsonl;
-    // Between the tokens of JSON a tab is a blank.
-    let delimiter = if jsonl { b'\t' } else { options.delimiter };
-    let controls = !options.mapping.drops_controls();
-    characters::check_text(&text, delimiter, findings.found > 0, controls, findings);
-    // Faults of characters and of structure are found in two walks, each with the whole list to fill.
-    if text.is_empty() && findings.found > 0 {
-        return Err(refusal(std::mem::take(findings)));
-    }
-    let mut structure = Findings::new(options.limits.problems.max(1));
-    let found = match jsonl {
-        true => table(&|| JsonLines::new(&text, options), options, references, &mut structure),
-        false => table(&|| Scanner::new(&text, options), options, references, &mut structure),
-    };
-    findings.join(structure);
-    Ok(found)
 }
 
 fn refusal(findings: Findings) -> Refusal {
@@ -91,77 +66,103 @@ fn refusal(findings: Findings) -> Refusal {
     Refusal::Problems { first: Box::new(first), problems, found, notes }
 }
 
+/// The rows of a file on their way into order.
+struct Rows<'a> {
+    options: &'a Options,
+    desk: &'a Desk<'a>,
+    head: Option<(Head, Place)>,
+    sorter: Option<Sorter<'a>>,
+    count: u64,
+    /// What ended the walk before the file did.
+    ended: Option<Result<(), SortError>>,
+}
+
+impl<'a> Rows<'a> {
+    /// Takes a record; the first one is the header.
+    fn see(
+        &mut self,
+        at: &dyn At,
+        start: Start,
+        fields: &mut Vec<Field<'_>>,
+        findings: &mut Findings,
+    ) -> ControlFlow<()> {
+        let Some((head, _)) = &self.head else {
+            let head = header::read(at, start, fields, self.options, findings);
+            let keep = if self.options.repeats == Repeats::Last { Keep::Last } else { Keep::First };
+            let (scratch, run_len) = (self.desk.scratch, self.desk.run_len);
+            self.sorter = head.schema.clone().and_then(|s| Sorter::new(s, keep, scratch, run_len).ok());
+            self.head = Some((head, at.place(start, start.at)));
+            return ControlFlow::Continue(());
+        };
+        self.count += 1;
+        if self.count > self.options.limits.rows {
+            let detail = format!("more than {} rows", self.options.limits.rows);
+            findings.problem(at.place(start, start.at), Kind::TooManyRows, None, detail);
+            self.ended = Some(Ok(()));
+            return ControlFlow::Break(());
+        }
+        let mut picked = Vec::new();
+        // Rows are kept also when a problem was found before, so that repeated keys are reported in the same run.
+        if check_width(at, start, head, fields, findings)
+            && let row = pick(at, head, start, fields, &mut picked, findings)
+            && check_values(at, start, head, row, findings)
+            && let Some(rows) = &mut self.sorter
+            && let Some(first_key) = head.key.first()
+            && let mark = at.place(start, row[*first_key].at).mark()
+            && let Err(e) = rows.push(mark, row.iter().map(|f| &f.text))
+        {
+            if let SortError::Encode(e) = &e {
+                findings.problem(at.place(start, start.at), Kind::TooManyBytes, None, e.to_string());
+            }
+            self.ended = Some(Err(e));
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    }
+}
+
 /// The header and the rows. `None` when there is no table; then at least one problem says why.
-fn table<'t, R: Records<'t>>(
-    open: &dyn Fn() -> R,
+fn table(
+    file: &File<'_>,
     options: &Options,
     references: Option<&BTreeMap<String, Reading>>,
-    findings: &mut Findings,
-) -> Option<Parsed> {
-    let limits = &options.limits;
-    let mut reader = open();
-    let mut fields = Vec::new();
-    let before = findings.found;
-    let Some(start) = reader.record(&mut fields, findings) else {
+    desk: &Desk<'_>,
+    found: &mut Found,
+) -> Result<Option<Parsed>, Refusal> {
+    let mut rows = Rows { options, desk, head: None, sorter: None, count: 0, ended: None };
+    let before = found.records.found;
+    let readable =
+        file.walk(found, &mut |at, start, fields, findings| rows.see(at, start, fields, findings))?;
+    let Rows { head, sorter, count, ended, .. } = rows;
+    let findings = &mut found.records;
+    match ended {
+        Some(Err(SortError::Scratch(error))) => return Err(error.into()),
+        Some(_) => return Ok(None),
+        None if !readable => return Ok(None),
+        None => {}
+    }
+    let Some((head, top)) = head else {
         if findings.found == before {
             let detail = "the file has no header line".to_owned();
             findings.problem(Place { line: 1, column: 1 }, Kind::NoHeader, None, detail);
         }
-        return None;
+        return Ok(None);
     };
-    let head = header::read(&reader, start, &fields, options, findings);
-    let mut buffer = head.schema.clone().and_then(|schema| RowBuffer::new(schema).ok());
-    let rows = fill(&mut reader, &head, limits, &mut buffer, None, findings)?;
-    if rows == 0 && findings.found == before {
+    if count == 0 && findings.found == before {
         let detail = "the file has a header and no rows".to_owned();
-        findings.problem(reader.place(start, start.at), Kind::NoRows, None, detail);
+        findings.problem(top, Kind::NoRows, None, detail);
     }
-    let parsed = finish(open, &reader, buffer?, &head, options, findings)?;
-    whole::check(open, &head, &parsed.content, references, &options.pending, findings);
-    Some(parsed)
-}
-
-/// Reads all rows into the buffer, but those with a mark in `without`. Answers how many there are.
-fn fill<'t, R: Records<'t>>(
-    reader: &mut R,
-    head: &Head,
-    limits: &Limits,
-    buffer: &mut Option<RowBuffer>,
-    without: Option<&BTreeSet<u64>>,
-    findings: &mut Findings,
-) -> Option<u64> {
-    let (mut fields, mut count) = (Vec::new(), 0u64);
-    let mut picked = Vec::new();
-    while let Some(start) = reader.record(&mut fields, findings) {
-        count += 1;
-        if count > limits.rows {
-            let detail = format!("more than {} rows", limits.rows);
-            findings.problem(reader.place(start, start.at), Kind::TooManyRows, None, detail);
-            return None;
-        }
-        // Rows are kept also when a problem was found before, so that repeated keys are reported in the same run.
-        if check_width(reader, start, head, &mut fields, findings)
-            && let row = pick(reader, head, start, &mut fields, &mut picked, findings)
-            && check_values(reader, start, head, row, findings)
-            && let Some(rows) = buffer
-            && let Some(first_key) = head.key.first()
-            && let mark = row[*first_key].at as u64
-            && without.is_none_or(|marks| !marks.contains(&mark))
-            && let Err(e) = rows.push(mark, row.iter().map(|f| &f.text))
-        {
-            findings.problem(reader.place(start, start.at), Kind::TooManyBytes, None, e.to_string());
-            return None;
-        }
-    }
-    Some(count)
+    let Some(parsed) = finish(sorter, &head, options, findings)? else { return Ok(None) };
+    whole::check(file, &head, &parsed.content, references, &options.pending, findings)?;
+    Ok(Some(parsed))
 }
 
 /// Judges the width of a row; empty fields behind the last column are taken off. True for a row without fault.
-pub(crate) fn check_width<'t, R: Records<'t>>(
-    reader: &R,
+pub(crate) fn check_width(
+    reader: &dyn At,
     start: Start,
     head: &Head,
-    fields: &mut Vec<Field<'t>>,
+    fields: &mut Vec<Field<'_>>,
     findings: &mut Findings,
 ) -> bool {
     let width = head.width;
@@ -185,8 +186,8 @@ pub(crate) fn check_width<'t, R: Records<'t>>(
 }
 
 /// The fields in the order of the table's columns, without the control characters that the mapping drops.
-pub(crate) fn pick<'a, 't, R: Records<'t>>(
-    reader: &R,
+pub(crate) fn pick<'a, 't>(
+    reader: &dyn At,
     head: &Head,
     start: Start,
     fields: &'a mut Vec<Field<'t>>,
@@ -210,11 +211,11 @@ pub(crate) fn pick<'a, 't, R: Records<'t>>(
 }
 
 /// Judges keys and values of a row. True for a row without fault.
-fn check_values<'t, R: Records<'t>>(
-    reader: &R,
+fn check_values(
+    reader: &dyn At,
     start: Start,
     head: &Head,
-    row: &[Field<'t>],
+    row: &[Field<'_>],
     findings: &mut Findings,
 ) -> bool {
     let before = findings.found;
@@ -247,82 +248,32 @@ fn check_values<'t, R: Records<'t>>(
     findings.found == before
 }
 
-fn finish<'t, R: Records<'t>>(
-    open: &dyn Fn() -> R,
-    reader: &R,
-    buffer: RowBuffer,
+/// Puts the rows in order and judges keys that stand more than once.
+fn finish(
+    sorter: Option<Sorter<'_>>,
     head: &Head,
     options: &Options,
     findings: &mut Findings,
-) -> Option<Parsed> {
-    let schema = head.schema.clone()?;
-    let sort = |buffer: RowBuffer, findings: &mut Findings| match buffer.finish() {
-        Ok(sorted) => Some(sorted),
-        Err(e) => {
+) -> Result<Option<Parsed>, Refusal> {
+    let (Some(sorter), Some(schema)) = (sorter, head.schema.clone()) else { return Ok(None) };
+    let most = if options.repeats == Repeats::Refuse { options.limits.problems.max(1) } else { 0 };
+    let mut again = Again::new(most);
+    let ordered = match sorter.finish(|row| again.see(&row)) {
+        Ok(ordered) => ordered,
+        Err(SortError::Scratch(error)) => return Err(error.into()),
+        Err(SortError::Encode(e)) => {
             findings.problem(Place { line: 1, column: 1 }, Kind::TooManyBytes, None, e.to_string());
-            None
+            return Ok(None);
         }
     };
-    let mut sorted = sort(buffer, findings)?;
-    let duplicates_ignored = sorted.repeats.iter().filter(|r| r.equal).count() as u64;
     let name = head.key.first().and_then(|place| head.names.get(*place)).map(String::as_str);
-    report_repeats(reader, &sorted.repeats, name, options.repeats, findings);
-    if options.repeats == Repeats::Last && sorted.repeats.iter().any(|r| !r.equal) {
-        // Of every key the last row stays: read once more without the others.
-        let mut without = BTreeSet::new();
-        for repeat in &sorted.repeats {
-            without.insert(repeat.first);
-            without.insert(repeat.second);
-        }
-        let lasts = sorted.repeats.iter().map(|r| (r.first, r.second)).collect::<BTreeMap<_, _>>();
-        for last in lasts.values() {
-            without.remove(last);
-        }
-        let mut again = open();
-        let mut quiet = Findings::new(1);
-        let mut buffer = RowBuffer::new(schema.clone()).ok();
-        again.record(&mut Vec::new(), &mut quiet)?;
-        fill(&mut again, head, &options.limits, &mut buffer, Some(&without), &mut quiet)?;
-        sorted = sort(buffer?, findings)?;
-    }
-    let root = match root_of(&sorted.content) {
-        Ok(root) => root,
-        Err(e) => {
-            findings.problem(Place { line: 1, column: 1 }, Kind::TooManyBytes, None, e.to_string());
-            return None;
-        }
+    let duplicates_ignored = again.report(name, options.repeats, findings);
+    let content = Content {
+        root: ordered.root,
+        body: ordered.content,
+        schema,
+        rules: options.rules.clone(),
+        rows: ordered.rows,
     };
-    let content =
-        Content { root, bytes: sorted.content, schema, rules: options.rules.clone(), rows: sorted.rows };
-    Some(Parsed { content, duplicates_ignored, notes: Vec::new() })
-}
-
-/// Repeated keys were found after sorting; one walk over the file gives them their places again.
-fn report_repeats<'t, R: Records<'t>>(
-    reader: &R,
-    repeats: &[Repeat],
-    field: Option<&str>,
-    rule: Repeats,
-    findings: &mut Findings,
-) {
-    let mut wanted: Vec<u64> = repeats.iter().flat_map(|r| [r.first, r.second]).collect();
-    wanted.sort_unstable();
-    wanted.dedup();
-    let places: BTreeMap<u64, Place> = wanted.iter().copied().zip(reader.places(&wanted)).collect();
-    let mut ordered: Vec<&Repeat> = repeats.iter().collect();
-    ordered.sort_by_key(|r| r.second);
-    for repeat in ordered {
-        let (Some(first), Some(second)) = (places.get(&repeat.first), places.get(&repeat.second)) else {
-            continue;
-        };
-        if repeat.equal {
-            findings.note(NoteKind::DuplicateRow, || *second);
-        } else if rule != Repeats::Refuse {
-            findings.note(NoteKind::RepeatedKey, || *second);
-        } else {
-            let value = shown(&reader.value_at(repeat.second));
-            let detail = format!("the key {value} stands in line {} with other values", first.line);
-            findings.problem(*second, Kind::RepeatedKey, field, detail);
-        }
-    }
+    Ok(Some(Parsed { content, duplicates_ignored, notes: Vec::new() }))
 }

@@ -4,10 +4,11 @@ use crate::difference::changed_fields;
 use crate::impact::Impact;
 use crate::import::{Parsed, Refusal};
 use crate::problem::{Note, Problem};
-use eport_catalog::{Change, Changed, Counts, DiffError, Difference, TableName, compare};
+use eport_catalog::{Change, Changed, Counts, DiffError, Difference, TableName, compare_rows};
 use eport_identity::Digest;
 use eport_model::Coded;
 use serde::{Deserialize, Serialize};
+use std::io::Read;
 
 /// An error as it stands in JSON.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -122,12 +123,12 @@ impl ImportReport {
     /// Compares with the version before; keeps what is shown, and hands out the keys that go.
     pub(crate) fn compare(
         &mut self,
-        before: &[u8],
-        after: &[u8],
+        before: impl Read,
+        after: impl Read,
         going: &mut Vec<String>,
     ) -> Result<Counts, DiffError> {
         let (shown, mut seen) = (&mut self.difference, 0);
-        compare(before, after, |change| {
+        compare_rows(before, after, |change| {
             seen += 1;
             let show = seen <= SHOWN_MAX;
             match change {

@@ -6,11 +6,12 @@
 //! After a fault the scanner resumes at the next line. A quoted field that spans lines and does not end properly is taken
 //! for one whose closing quote is missing on its first line: the lines it swallowed are read as lines again.
 
-use crate::format::Records;
+use crate::format::{At, Step, Steps};
 use crate::import::Options;
 use crate::problem::{Findings, Kind, NoteKind, Place};
 use eport_catalog::{COLUMNS_MAX, FIELD_LEN_MAX};
 use std::borrow::Cow;
+use std::cell::Cell;
 
 /// A field and where it begins in the text.
 #[derive(Clone)]
@@ -31,6 +32,10 @@ pub(crate) struct Start {
 /// Walks the records of a text.
 pub(crate) struct Scanner<'t> {
     text: &'t str,
+    /// The file ends with this text.
+    last: bool,
+    /// Something was looked for behind the text, which goes on elsewhere.
+    short: Cell<bool>,
     delimiter: u8,
     field_len_max: usize,
     fields_max: usize,
@@ -51,20 +56,32 @@ enum End {
 }
 
 impl<'t> Scanner<'t> {
-    pub(crate) fn new(text: &'t str, options: &Options) -> Self {
+    /// Reads a part of a file that begins with a record in this line; `last`: the file ends with it.
+    pub(crate) fn new(text: &'t str, line: u64, last: bool, options: &Options) -> Self {
         let limits = &options.limits;
         Scanner {
             text,
+            last,
+            short: Cell::new(false),
             delimiter: options.delimiter,
             field_len_max: limits.field_bytes.min(FIELD_LEN_MAX),
             fields_max: limits.columns.min(COLUMNS_MAX) + TRAILING_FIELDS_MAX,
             at: 0,
-            line: 1,
+            line,
         }
     }
 
     fn byte(&self, at: usize) -> Option<u8> {
-        self.text.as_bytes().get(at).copied()
+        let byte = self.text.as_bytes().get(at).copied();
+        self.seen(byte.is_some());
+        byte
+    }
+
+    /// Notes whether what was looked for lies in this text.
+    fn seen(&self, found: bool) {
+        if !found && !self.last {
+            self.short.set(true);
+        }
     }
 
     fn field(&mut self, start: Start, fields: &mut Vec<Field<'t>>, findings: &mut Findings) -> End {
@@ -188,70 +205,58 @@ impl<'t> Scanner<'t> {
     fn fault(&mut self, start: Start, at: usize, kind: Kind, detail: String, findings: &mut Findings) -> End {
         let place = self.place(start, at);
         findings.problem(place, kind, None, detail);
-        self.at = self.text[at..].find('\n').map_or(self.text.len(), |n| at + n + 1);
+        let end = self.text[at..].find('\n');
+        self.seen(end.is_some());
+        self.at = end.map_or(self.text.len(), |n| at + n + 1);
         self.line = place.line + 1;
         End::Fault
     }
 }
 
-impl<'t> Records<'t> for Scanner<'t> {
-    fn record(&mut self, fields: &mut Vec<Field<'t>>, findings: &mut Findings) -> Option<Start> {
-        loop {
-            fields.clear();
-            if self.at >= self.text.len() || findings.is_full() {
-                return None;
-            }
-            let start = Start { line: self.line, at: self.at };
-            let end = loop {
-                match self.field(start, fields, findings) {
-                    End::Delimiter if fields.len() < self.fields_max => {}
-                    End::Delimiter => {
-                        let detail = format!("more than {} fields in a row", self.fields_max);
-                        break self.fault(start, self.at, Kind::TooManyColumns, detail, findings);
-                    }
-                    end => break end,
-                }
-            };
-            if matches!(end, End::Fault) {
-                continue;
-            }
-            if let [only] = fields.as_slice()
-                && only.text.chars().all(|c| c == ' ')
-                && !self.text[start.at..].starts_with('"')
-            {
-                findings.note(NoteKind::BlankLine, || Place { line: start.line, column: 1 });
-                continue;
-            }
-            return Some(start);
-        }
-    }
-
+impl At for Scanner<'_> {
     fn place(&self, start: Start, at: usize) -> Place {
         place_from(self.text, start, at)
     }
-
-    fn places(&self, marks: &[u64]) -> Vec<Place> {
-        places_of_offsets(self.text, marks)
-    }
-
-    fn value_at(&self, mark: u64) -> String {
-        let rest = self.text.get(mark as usize..).unwrap_or("");
-        rest.split([',', '\t', '\r', '\n']).next().unwrap_or("").trim_matches('"').to_owned()
-    }
 }
 
-/// Places of byte offsets in rising order, found in one walk over the text.
-pub(crate) fn places_of_offsets(text: &str, offsets: &[u64]) -> Vec<Place> {
-    let mut line = Start { line: 1, at: 0 };
-    let mut places = Vec::with_capacity(offsets.len());
-    for offset in offsets {
-        let at = (*offset as usize).min(text.len());
-        let place = place_from(text, line, at);
-        // The next place is counted from the start of this line.
-        line = Start { line: place.line, at: text[..at].rfind('\n').map_or(0, |n| n + 1) };
-        places.push(place);
+impl<'t> Steps<'t> for Scanner<'t> {
+    fn step(&mut self, fields: &mut Vec<Field<'t>>, findings: &mut Findings) -> Step {
+        fields.clear();
+        self.short.set(false);
+        if self.at >= self.text.len() {
+            return if self.last { Step::End } else { Step::Short };
+        }
+        let start = Start { line: self.line, at: self.at };
+        let end = loop {
+            match self.field(start, fields, findings) {
+                End::Delimiter if fields.len() < self.fields_max => {}
+                End::Delimiter => {
+                    let detail = format!("more than {} fields in a row", self.fields_max);
+                    break self.fault(start, self.at, Kind::TooManyColumns, detail, findings);
+                }
+                end => break end,
+            }
+        };
+        if self.short.get() {
+            (self.at, self.line) = (start.at, start.line);
+            return Step::Short;
+        }
+        if matches!(end, End::Fault) {
+            return Step::Nothing;
+        }
+        if let [only] = fields.as_slice()
+            && only.text.chars().all(|c| c == ' ')
+            && !self.text[start.at..].starts_with('"')
+        {
+            findings.note(NoteKind::BlankLine, || Place { line: start.line, column: 1 });
+            return Step::Nothing;
+        }
+        Step::Record(start)
     }
-    places
+
+    fn stand(&self) -> (usize, u64) {
+        (self.at, self.line)
+    }
 }
 
 /// The value of a quoted field: doubled quotes become one, every line break becomes a line feed.

@@ -5,7 +5,7 @@
 //! Cells that hold a number are marked: a code that was kept as a number has lost its leading zeros already.
 
 use crate::characters;
-use crate::format::Records;
+use crate::format::{At, Step, Steps};
 use crate::import::{Limits, Options};
 use crate::problem::{Findings, Kind, NoteKind, Place, shown};
 use crate::scan::{Field, Start};
@@ -17,6 +17,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Bytes to which a workbook may unpack: the reader holds its shared texts in memory.
 const UNPACKED_MAX: u64 = 512 << 20;
+/// Bytes of a workbook's file, which is in memory while it is read. What is larger is better kept as CSV.
+pub(crate) const FILE_LEN_MAX: u64 = 64 << 20;
 /// Files in the archive.
 const ENTRIES_MAX: usize = 10_000;
 /// Columns beyond the limit of a table that may stand empty.
@@ -232,61 +234,46 @@ impl<'t> SheetRows<'t> {
     }
 }
 
-impl<'t> Records<'t> for SheetRows<'t> {
-    fn record(&mut self, fields: &mut Vec<Field<'t>>, findings: &mut Findings) -> Option<Start> {
-        loop {
-            fields.clear();
-            if findings.is_full() {
-                return None;
-            }
-            let (row, _) = *self.sheet.rows.get(self.next)?;
-            let cells = self.sheet.cells_of(self.next);
-            let before = self.next.checked_sub(1).and_then(|i| self.sheet.rows.get(i)).map(|(row, _)| *row);
-            self.next += 1;
-            for blank in before.map_or(row, |before| before + 1)..row {
-                findings.note(NoteKind::BlankLine, || place(blank, 0));
-            }
-            let (Some(first), Some(last)) = (cells.first(), cells.last()) else { continue };
-            let (from, width) = *self.frame.get_or_insert((
-                usize::from(first.column),
-                usize::from(last.column) + 1 - usize::from(first.column),
-            ));
-            if usize::from(first.column) < from {
-                let detail = "a cell to the left of the header's first column".to_owned();
-                findings.problem(place(row, u32::from(first.column)), Kind::RaggedRow, None, detail);
-                continue;
-            }
-            let columns = from..(usize::from(last.column) + 1).max(from + width);
-            fields.extend(columns.map(|c| Field {
-                text: Cow::Borrowed(""),
-                at: mark(row, c),
-                number: false,
-            }));
-            for cell in cells {
-                let field = &mut fields[usize::from(cell.column) - from];
-                field.text = Cow::Borrowed(self.sheet.text_of(cell));
-                field.number = cell.number;
-                if field.text.contains('\n') {
-                    findings.note(NoteKind::QuotedNewline, || place(row, u32::from(cell.column)));
-                }
-            }
-            return Some(Start { line: u64::from(row) + 1, at: mark(row, from) });
-        }
-    }
-
+impl At for SheetRows<'_> {
     fn place(&self, _: Start, at: usize) -> Place {
         place_of(at)
     }
+}
 
-    fn places(&self, marks: &[u64]) -> Vec<Place> {
-        marks.iter().map(|m| place_of(*m as usize)).collect()
+impl<'t> Steps<'t> for SheetRows<'t> {
+    fn step(&mut self, fields: &mut Vec<Field<'t>>, findings: &mut Findings) -> Step {
+        fields.clear();
+        let Some((row, _)) = self.sheet.rows.get(self.next).copied() else { return Step::End };
+        let cells = self.sheet.cells_of(self.next);
+        let before = self.next.checked_sub(1).and_then(|i| self.sheet.rows.get(i)).map(|(row, _)| *row);
+        self.next += 1;
+        for blank in before.map_or(row, |before| before + 1)..row {
+            findings.note(NoteKind::BlankLine, || place(blank, 0));
+        }
+        let (Some(first), Some(last)) = (cells.first(), cells.last()) else { return Step::Nothing };
+        let (from, width) = *self.frame.get_or_insert((
+            usize::from(first.column),
+            usize::from(last.column) + 1 - usize::from(first.column),
+        ));
+        if usize::from(first.column) < from {
+            let detail = "a cell to the left of the header's first column".to_owned();
+            findings.problem(place(row, u32::from(first.column)), Kind::RaggedRow, None, detail);
+            return Step::Nothing;
+        }
+        let columns = from..(usize::from(last.column) + 1).max(from + width);
+        fields.extend(columns.map(|c| Field { text: Cow::Borrowed(""), at: mark(row, c), number: false }));
+        for cell in cells {
+            let field = &mut fields[usize::from(cell.column) - from];
+            field.text = Cow::Borrowed(self.sheet.text_of(cell));
+            field.number = cell.number;
+            if field.text.contains('\n') {
+                findings.note(NoteKind::QuotedNewline, || place(row, u32::from(cell.column)));
+            }
+        }
+        Step::Record(Start { line: u64::from(row) + 1, at: mark(row, from) })
     }
 
-    fn value_at(&self, mark: u64) -> String {
-        let Place { line, column } = place_of(mark as usize);
-        let row = self.sheet.rows.binary_search_by_key(&(line - 1), |(row, _)| u64::from(*row));
-        let cells = row.map_or(&[][..], |index| self.sheet.cells_of(index));
-        let cell = cells.iter().find(|c| u64::from(c.column) + 1 == column);
-        cell.map_or("", |c| self.sheet.text_of(c)).to_owned()
+    fn stand(&self) -> (usize, u64) {
+        (0, 0)
     }
 }

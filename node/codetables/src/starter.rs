@@ -41,7 +41,12 @@ impl StarterTable {
     pub fn import(&self, file: &[u8], before: Option<Table>) -> Imported {
         let mut options = Options { encoding: self.encoding, ..Options::with_key(self.key.clone()) };
         options.rules = self.rules.clone();
-        import(&self.table, file, &options, Beside { before, ..Beside::default() })
+        import(
+            &self.table,
+            file,
+            &options,
+            Beside { before: before.map(|table| table.source()), ..Beside::default() },
+        )
     }
 }
 

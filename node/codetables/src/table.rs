@@ -6,7 +6,7 @@
 use crate::places::{Places, hash};
 use crate::search::{Index, Query};
 use bytes::Bytes;
-use eport_catalog::{ContentError, Header, Key, RowRef, Schema};
+use eport_catalog::{ContentError, Header, Key, RowRef, Schema, Source};
 use eport_identity::Digest;
 use std::cmp::Ordering;
 use std::sync::atomic::{AtomicU32, Ordering as Memory};
@@ -82,6 +82,11 @@ impl Table {
     /// The canonical content.
     pub fn content(&self) -> &Bytes {
         &self.0.content
+    }
+
+    /// The canonical content, to be read from the beginning.
+    pub fn source(&self) -> Arc<dyn Source> {
+        Arc::new(self.0.content.clone())
     }
 
     /// Number of rows.

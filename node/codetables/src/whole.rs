@@ -2,17 +2,22 @@
 //!
 //! The file is walked once more, so that every fault has its line and column; tables without such rules are not.
 
-use crate::format::Records;
+use crate::format::At;
 use crate::header::Head;
-use crate::import::Content;
+use crate::import::{Content, Refusal};
 use crate::problem::{Findings, Kind, Place, shown};
 use crate::read::{check_width, pick};
 use crate::reading::Reading;
 use crate::rules::{DEPTH_MAX, check_date};
 use crate::scan::{Field, Start};
 use crate::table::Table;
-use bytes::Bytes;
+use crate::walk::File;
+use eport_catalog::{EncodeError, RowBuffer, RowReader, Schema};
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+/// Bytes that the keys of a table and their parents may take: they are in memory while parents are looked at.
+const PARENTS_LEN_MAX: usize = 512 << 20;
 
 /// What is looked at, by place of the column.
 struct Checks<'r> {
@@ -23,14 +28,14 @@ struct Checks<'r> {
 }
 
 /// Checks the rows of a file against the table they make. Without `references` the tables referred to are not at hand.
-pub(crate) fn check<'t, R: Records<'t>>(
-    open: &dyn Fn() -> R,
+pub(crate) fn check(
+    file: &File<'_>,
     head: &Head,
     content: &Content,
     references: Option<&BTreeMap<String, Reading>>,
     pending: &[String],
     findings: &mut Findings,
-) {
+) -> Result<(), Refusal> {
     let rules = &content.rules;
     let place_of = |name: &Option<String>| name.as_deref().and_then(|n| content.schema.column(n));
     let mut checks = Checks {
@@ -53,35 +58,67 @@ pub(crate) fn check<'t, R: Records<'t>>(
     }
     if checks.parent.is_none() && checks.from.is_none() && checks.to.is_none() && checks.references.is_empty()
     {
-        return;
+        return Ok(());
     }
-    // A view on the content for parents. It was made a moment ago; it is copied only where parents are named.
-    let table =
-        checks.parent.and_then(|_| Table::open(Bytes::copy_from_slice(&content.bytes), content.root).ok());
-    let mut reader = open();
-    let (mut fields, mut picked) = (Vec::new(), Vec::new());
-    // Faults of structure were reported by the first walk.
-    let mut quiet = Findings::new(usize::MAX);
-    if reader.record(&mut fields, &mut quiet).is_none() {
-        return;
-    }
-    while let Some(start) = reader.record(&mut fields, &mut quiet) {
-        quiet.problems.clear();
+    let table = match checks.parent {
+        None => None,
+        Some(_) => match parents(content)? {
+            Some(table) => Some(table),
+            None => {
+                let detail = format!("keys and parents take more than {PARENTS_LEN_MAX} bytes");
+                findings.problem(Place { line: 1, column: 1 }, Kind::TooManyBytes, None, detail);
+                return Ok(());
+            }
+        },
+    };
+    let (mut first, mut quiet) = (true, Findings::new(usize::MAX));
+    file.walk_quietly(&mut |at, start, fields, _| {
+        // The header; its faults and those of structure were reported by the first walk.
+        if std::mem::take(&mut first) {
+            return ControlFlow::Continue(());
+        }
         if findings.is_full() {
-            return;
+            return ControlFlow::Break(());
         }
-        if check_width(&reader, start, head, &mut fields, &mut quiet) {
-            let row = pick(&reader, head, start, &mut fields, &mut picked, &mut quiet);
-            row_of(&reader, start, head, row, &checks, table.as_ref(), findings);
+        quiet.clear();
+        let mut picked = Vec::new();
+        if check_width(at, start, head, fields, &mut quiet) {
+            let row = pick(at, head, start, fields, &mut picked, &mut quiet);
+            row_of(at, start, head, row, &checks, table.as_ref(), findings);
         }
-    }
+        ControlFlow::Continue(())
+    })?;
+    Ok(())
 }
 
-fn row_of<'t, R: Records<'t>>(
-    reader: &R,
+/// The keys of a content and their parents, and nothing else. `None`: they are too many.
+fn parents(content: &Content) -> Result<Option<Table>, Refusal> {
+    let parent = content.rules.hierarchy.as_ref().and_then(|h| h.parent.as_deref());
+    let mut names: Vec<&str> = content.schema.key.iter().map(String::as_str).collect();
+    names.extend(parent.filter(|p| !content.schema.key.iter().any(|k| k == p)));
+    let keys: Vec<&str> = content.schema.key.iter().map(String::as_str).collect();
+    let inside = |e: EncodeError| Refusal::storage(std::io::Error::other(e));
+    let schema = Schema::new(&names, &keys).map_err(|e| inside(e.into()))?;
+    let mut buffer = RowBuffer::new(schema).map_err(inside)?;
+    let mut rows = RowReader::open(content.body.open()?)?;
+    while rows.advance()? {
+        let Some(row) = rows.row() else { break };
+        buffer.push(0, names.iter().map(|n| row.get(n).unwrap_or(""))).map_err(inside)?;
+        if buffer.bytes_in_memory() > PARENTS_LEN_MAX {
+            return Ok(None);
+        }
+    }
+    let bytes = buffer.finish().map_err(inside)?.content;
+    let root = eport_catalog::root_of(&bytes).map_err(|e| Refusal::storage(std::io::Error::other(e)))?;
+    let table = Table::open(bytes.into(), root).map_err(|e| Refusal::storage(std::io::Error::other(e)))?;
+    Ok(Some(table))
+}
+
+fn row_of(
+    reader: &dyn At,
     start: Start,
     head: &Head,
-    row: &[Field<'t>],
+    row: &[Field<'_>],
     checks: &Checks<'_>,
     table: Option<&Table>,
     findings: &mut Findings,
@@ -130,7 +167,7 @@ fn row_of<'t, R: Records<'t>>(
             }
             return;
         };
-        above = found.field(place).to_owned();
+        above = head.names.get(place).and_then(|name| found.get(name)).unwrap_or("").to_owned();
     }
     report(
         place,

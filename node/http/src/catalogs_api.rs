@@ -137,7 +137,7 @@ pub async fn publish(
     }
     let patience =
         crate::staging::Patience { force: q.force, wait: q.wait_s.map(std::time::Duration::from_secs) };
-    let staged = crate::staging::stage(&api, &id, version, content, patience).await?;
+    let staged = crate::staging::stage(&api, &id, version, std::sync::Arc::new(content), patience).await?;
     out.lacking = staged.lacking.clone();
     // What has no rows says its bytes there, and a note in the place of columns: both are signed.
     let op = Op::PublishTable {

@@ -67,6 +67,7 @@ mod staging;
 mod state;
 mod status_api;
 mod system;
+mod table_upload;
 mod tables;
 mod tables_api;
 mod tables_life;

@@ -192,6 +192,8 @@ pub fn metrics_router(api: Api) -> Router {
 const SMALL_BODY: usize = 64 << 10;
 /// The body of a refused request is read to its end up to this size; beyond it the connection ends with the answer.
 const DRAINED: usize = 2 << 20;
+/// Where a file of a table comes in; options and what stands between the parts take up to 2 MiB more.
+const TABLE_FILE: &str = "/v1/tables/{name}/versions";
 /// Bytes of a single document's request.
 const DOCUMENT_BODY: usize = 2 << 20;
 
@@ -200,7 +202,10 @@ const DOCUMENT_BODY: usize = 2 << 20;
 async fn guard(State(api): State<Api>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map(|m| m.as_str().to_owned()).unwrap_or_default();
     let limit = match route.as_str() {
-        "/v1/platforms/{region}/documents:batch" | "/v1/tables/{name}/versions" => api.config.body_len_max,
+        "/v1/platforms/{region}/documents:batch" => api.config.body_len_max,
+        TABLE_FILE => {
+            usize::try_from(api.config.table_file_len_max).unwrap_or(usize::MAX - (2 << 20)) + (2 << 20)
+        }
         "/v1/platforms/{region}/documents" | "/v1/platforms/{region}/documents:check" => DOCUMENT_BODY,
         "/v1/platforms/{region}/tails/{id}/content" => crate::tail_import_api::PART_LEN_MAX,
         // Requests of a batch; every issuing CA of a province under a new root.
@@ -219,7 +224,12 @@ async fn guard(State(api): State<Api>, request: Request, next: Next) -> Response
             .into_response();
     }
     // A body without a length may become as large as allowed.
-    let bytes = if limit == SMALL_BODY { 0 } else { announced.unwrap_or(limit) };
+    let bytes = match limit {
+        SMALL_BODY => 0,
+        // On the disk as it comes: a piece of it is in memory.
+        _ if route == TABLE_FILE => announced.unwrap_or(DOCUMENT_BODY).min(DOCUMENT_BODY),
+        _ => announced.unwrap_or(limit),
+    };
     let admitted = match hosting_api::admit(&api, &route, request.uri().path(), bytes as u64).await {
         Ok(admitted) => admitted,
         Err(refused) => {

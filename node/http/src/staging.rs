@@ -8,11 +8,12 @@
 use crate::federation::heard;
 use crate::problem::ApiError;
 use crate::state::Api;
-use bytes::Bytes;
+use eport_catalog::Source;
 use eport_model::{Digest, NodeId, codes};
 use eport_registry::{CatalogId, Refusal, State};
 use eport_store::Batch;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A node heard within this time is reachable.
@@ -48,12 +49,12 @@ pub(crate) async fn stage(
     api: &Api,
     id: &CatalogId,
     version: u64,
-    content: Bytes,
+    content: Arc<dyn Source>,
     patience: Patience,
 ) -> Result<Staged, ApiError> {
     let mut batch = api.agent.objects().batch();
     let stored = tokio::task::spawn_blocking(move || {
-        let root = batch.put_content(&content);
+        let root = batch.put_source(&*content);
         (batch, root)
     });
     let (batch, root) = stored.await.map_err(|e| ApiError::new(codes::INTERNAL, e.to_string()))?;

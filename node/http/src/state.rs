@@ -11,6 +11,7 @@ use eport_agent::{Agent, PlatformHandle};
 use eport_consensus::Registry;
 use eport_model::{RegionCode, Timestamp};
 use eport_platform::{Hosting, Platform};
+use eport_spool::Spool;
 use eport_tls::Tls;
 use eport_transport::Transport;
 use std::collections::BTreeMap;
@@ -27,6 +28,10 @@ pub struct ApiConfig {
     pub write_timeout: Duration,
     /// Largest body of a request in bytes.
     pub body_len_max: usize,
+    /// Largest file of a table in bytes; it comes in on the disk.
+    pub table_file_len_max: u64,
+    /// Where files of tables lie while they are read.
+    pub spool: Spool,
     /// The trust bundle as PEM, served to anybody.
     pub trust_pem: Vec<u8>,
     /// Folder for journal exports that callers fetch.

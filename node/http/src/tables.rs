@@ -4,7 +4,7 @@
 //! `NotHere`, never another version. Content is opened at first use and kept while it is used.
 
 use eport_agent::Agent;
-use eport_catalog::{ContentError, Key, TableName};
+use eport_catalog::{ContentError, ContentReader, Key, Source, TableName};
 use eport_codetables::{Reading, Rules, Table, TableSchema};
 use eport_consensus::Registry;
 use eport_documents::{InForce, Lookup, TableRow, TableVersion as Used, Tables};
@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 /// Opened tables kept in memory; beyond it, those not asked for last are dropped and opened again when needed.
 const OPEN_MAX: usize = 128;
-/// Files that are read or wait for it; each is in memory.
+/// Files that come in, are read or wait for it; each is on the disk.
 const IMPORTS_WAITING_MAX: usize = 4;
 
 /// Why a table cannot be answered.
@@ -112,10 +112,37 @@ impl TableService {
         Arc::new(Self { agent, registry, objects, province, names, open, importing, waiting })
     }
 
-    /// Waits for the right to read a file, behind few others; held while it is read. `None` when too many wait.
-    pub(crate) async fn import_turn(&self) -> Option<[tokio::sync::SemaphorePermit<'_>; 2]> {
-        let place = self.waiting.try_acquire().ok()?;
-        Some([place, self.importing.acquire().await.ok()?])
+    /// A place among the few files that come in or wait to be read. `None` when too many do.
+    pub(crate) fn import_place(&self) -> Option<tokio::sync::SemaphorePermit<'_>> {
+        self.waiting.try_acquire().ok()
+    }
+
+    /// Waits for the right to read a file; held while it is read.
+    pub(crate) async fn import_turn(&self) -> Option<tokio::sync::SemaphorePermit<'_>> {
+        self.importing.acquire().await.ok()
+    }
+
+    /// The content of a version to be read from the beginning, chunk by chunk; it is never in memory as a whole.
+    pub(crate) fn source(&self, version: &TableVersion) -> Result<Arc<dyn Source>, Error> {
+        self.is_held(version)?;
+        let (objects, root) = (self.objects.clone(), version.root);
+        let reader = ContentReader::open(objects.clone(), &root).map_err(|_| Error::Damaged {
+            table: version.table.to_string(),
+            version: version.version,
+            source: Arc::new(ContentError::Missing(root)),
+        })?;
+        Ok(Arc::new(Stored { len: reader.left(), objects, root }))
+    }
+
+    fn is_held(&self, version: &TableVersion) -> Result<(), Error> {
+        let (table, number) = (version.table.to_string(), version.version);
+        if !version.keeps_content() {
+            return Err(Error::Retired { table, version: number });
+        }
+        match self.objects.has(&version.root) {
+            true => Ok(()),
+            false => Err(Error::NotHere { table, version: number }),
+        }
     }
 
     /// Reads `OWNER/NAME` or a bare name.
@@ -179,13 +206,8 @@ impl TableService {
 
     /// The bytes of a version, of a catalog of any kind. Not kept in memory here.
     pub fn content(&self, version: &TableVersion) -> Result<bytes::Bytes, Error> {
+        self.is_held(version)?;
         let (table, number) = (version.table.to_string(), version.version);
-        if !version.keeps_content() {
-            return Err(Error::Retired { table, version: number });
-        }
-        if !self.objects.has(&version.root) {
-            return Err(Error::NotHere { table, version: number });
-        }
         // What turns out damaged is given up by the store and fetched again.
         self.objects.content(&version.root).map_err(|_| Error::Damaged {
             table,
@@ -271,6 +293,24 @@ impl TableService {
         let entries = names.by_name.get(table)?;
         let after = entries.partition_point(|e| e.version.effective <= at);
         after.checked_sub(1).and_then(|i| entries.get(i)).map(found)
+    }
+}
+
+/// A content of the object store.
+struct Stored {
+    objects: ObjectStore,
+    root: Digest,
+    len: u64,
+}
+
+impl Source for Stored {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn open(&self) -> std::io::Result<Box<dyn std::io::Read + Send + '_>> {
+        let reader = ContentReader::open(self.objects.clone(), &self.root);
+        Ok(Box::new(reader.map_err(|e| std::io::Error::other(e.to_string()))?))
     }
 }
 

@@ -20,8 +20,8 @@ use eport_api_types as t;
 use eport_api_types::{ImportAnswer, ImportProblem, Page, TableDoc, TableRow, TableVersionItem, rfc3339};
 use eport_catalog::{TableName, parse_instant};
 use eport_codetables::{
-    Beside, Impact, ImportReport, Options, Query as Text, Reading, Refusal, Request, Table, TableSchema, Use,
-    UserKind, import,
+    Beside, Desk, Impact, ImportReport, Options, Query as Text, Reading, Refusal, Request, Table,
+    TableSchema, Use, UserKind, import_from,
 };
 use eport_documents::pack::CATALOGUE;
 use eport_model::{Code, Coded, Timestamp, codes};
@@ -192,7 +192,7 @@ pub async fn get(
 #[serde(default)]
 pub struct ImportOptions {
     #[serde(flatten)]
-    request: Request,
+    pub(crate) request: Request,
     effective: Option<String>,
     force: bool,
     dry_run: bool,
@@ -212,7 +212,10 @@ pub async fn publish(
 ) -> Result<Response, ApiError> {
     need(&api, &caller, Action::PublishTable, None)?;
     let id = api.tables.resolve(&name)?;
-    let (options, file) = parts(form.map_err(|e| ApiError::bad(e.body_text()))?).await?;
+    let busy = || ApiError::new(codes::OVERLOADED, "other files are being read; ask again in a while");
+    let _place = api.tables.import_place().ok_or_else(busy)?;
+    let form = form.map_err(|e| ApiError::bad(e.body_text()))?;
+    let (options, file) = crate::table_upload::receive(&api.config, form).await?;
     let view = api.registry.linearizable(COMMAND_TIMEOUT).await?;
     let versions: Vec<TableVersion> = view.state.table_versions(&id).cloned().collect();
     let newest = versions.iter().map(|v| v.version).max().unwrap_or(0);
@@ -227,20 +230,19 @@ pub async fn publish(
         .filter(|v| v.effective <= compared && v.keeps_content())
         .max_by_key(|v| (v.effective, v.version))
         .cloned();
-    let before_rules = before.as_ref().and_then(|v| TableSchema::parse(&v.schema).ok()).map(|s| s.rules);
-    let before = match before {
-        Some(v) => Some(open(&api, v).await?),
-        None => None,
+    let schema_before = before.as_ref().and_then(|v| TableSchema::parse(&v.schema).ok());
+    let packs = is_packs(&api, &id).then(|| api.packs.clone());
+    let earlier = match &before {
+        Some(v) if packs.is_some() => Some(open(&api, v.clone()).await?),
+        _ => None,
     };
-    let before_rules = before_rules.unwrap_or_default();
-    let import_options = import_options(&options, &before_rules, before.as_ref())?;
+    let before = before.map(|v| api.tables.source(&v)).transpose()?;
+    let mut import_options = import_options(&options, schema_before.as_ref())?;
+    import_options.limits.bytes = api.config.table_file_len_max;
     let table = TableName::new(id.owner, &id.name).map_err(|e| ApiError::bad(e.to_string()))?;
-    // Reading takes several times the bytes of the file: one at a time.
-    let _turn = api.tables.import_turn().await.ok_or_else(|| {
-        ApiError::new(codes::OVERLOADED, "other files are being read; ask again in a while")
-    })?;
+    // Reading takes a processor, and the disk two to three times the bytes of the file: one at a time.
+    let _turn = api.tables.import_turn().await.ok_or_else(busy)?;
     let (inside, of, in_force) = (api.clone(), id.clone(), at.unwrap_or(api.now()));
-    let (packs, earlier) = (is_packs(&api, &id).then(|| api.packs.clone()), before.clone());
     let import_options = Options {
         // Packs are few and large: what a change of one means is judged by its content, not by a share of rows.
         force: import_options.force || packs.is_some(),
@@ -250,18 +252,20 @@ pub async fn publish(
         let references = usage::references(&inside, &import_options.rules, in_force);
         let mut users = |going: &[String]| usage::users(&inside, &of, going, in_force).0;
         let beside = Beside { before, references: Some(references), users: Some(&mut users) };
-        import(&table, &file, &import_options, beside)
+        let spool = inside.config.spool.clone();
+        import_from(&table, &file, &import_options, beside, &Desk::with(&spool))
     })
     .await
     .map_err(|e| ApiError::new(codes::INTERNAL, e.to_string()))?;
     let mut answer = answer(&id, &judged.report, newest);
     let content = match judged.outcome {
         Ok(content) => content,
+        Err(Refusal::Storage { code, detail }) => return Err(ApiError::new(code, detail)),
         Err(refusal) => return Ok(refused(answer, &refusal)),
     };
     answer.schema = content.schema_text();
     if let Some(packs) = packs {
-        let now = Table::open(content.bytes.clone().into(), content.root)?;
+        let now = content.clone().open().map_err(|e| ApiError::of(&e))?;
         packs.judge(earlier.as_ref(), &now, options.force)?;
     }
     if options.dry_run {
@@ -286,7 +290,7 @@ pub async fn publish(
         return Err(ApiError::of(&conflict));
     }
     let patience = Patience { force: options.force, wait: options.wait_s.map(Duration::from_secs) };
-    let staged = crate::staging::stage(&api, &id, newest + 1, content.bytes.into(), patience).await?;
+    let staged = crate::staging::stage(&api, &id, newest + 1, content.body.clone(), patience).await?;
     answer.lacking = staged.lacking.clone();
     let op = Op::PublishTable {
         table: id.clone(),
@@ -399,12 +403,8 @@ fn answer(id: &TableId, report: &ImportReport, newest: u64) -> ImportAnswer {
     }
 }
 
-fn import_options(
-    options: &ImportOptions,
-    rules: &eport_codetables::Rules,
-    before: Option<&Table>,
-) -> Result<Options, ApiError> {
-    let before = before.map(|table| (table.schema().key.as_slice(), rules));
+fn import_options(options: &ImportOptions, before: Option<&TableSchema>) -> Result<Options, ApiError> {
+    let before = before.map(|s| (s.schema.key.as_slice(), &s.rules));
     let mut out = options.request.options(before)?;
     if out.key.is_empty() {
         return Err(ApiError::bad("key: a new table needs its key columns"));
@@ -414,29 +414,4 @@ fn import_options(
         out.pending.clone_from(&options.pending);
     }
     Ok(out)
-}
-
-async fn parts(mut form: Multipart) -> Result<(ImportOptions, bytes::Bytes), ApiError> {
-    let (mut options, mut file) = (ImportOptions::default(), None);
-    let mut file_name = String::new();
-    while let Some(field) = form.next_field().await.map_err(|e| ApiError::bad(e.body_text()))? {
-        let name = field.name().unwrap_or_default().to_owned();
-        if name == "file" {
-            file_name = field.file_name().unwrap_or_default().to_owned();
-        }
-        let bytes = field.bytes().await.map_err(|e| match e.status().as_u16() {
-            413 => ApiError::new(codes::BODY_TOO_LARGE, e.body_text()),
-            _ => ApiError::bad(e.body_text()),
-        })?;
-        match name.as_str() {
-            "options" => {
-                options =
-                    serde_json::from_slice(&bytes).map_err(|e| ApiError::bad(format!("options: {e}")))?;
-            }
-            "file" => file = Some(bytes),
-            other => return Err(ApiError::bad(format!("part {other:?} is not known; options and file are"))),
-        }
-    }
-    options.request.name_format(&file_name);
-    Ok((options, file.ok_or_else(|| ApiError::bad("the part `file` is missing"))?))
 }

@@ -192,6 +192,8 @@ pub struct Limits {
     pub hold_requests: usize,
     /// Largest HTTP body in MiB. Default 64.
     pub body_mib: usize,
+    /// Largest file of a table in MiB; it lies on the disk while it is read, and its rows once or twice more. 1–2048, default 2048.
+    pub table_file_mib: u64,
     /// Keep this process out of swap, for the keys in its memory, where the system's limit of locked memory allows it. Default true.
     pub lock_memory: bool,
 }
@@ -204,6 +206,7 @@ impl Default for Limits {
             hold_max_ms: 2_000,
             hold_requests: 10_000,
             body_mib: 64,
+            table_file_mib: 2_048,
             lock_memory: true,
         }
     }
@@ -366,6 +369,7 @@ impl Config {
         within("limits.hold_max_ms", self.limits.hold_max_ms, 0, 60_000)?;
         within("limits.hold_requests", self.limits.hold_requests as u64, 0, 1_000_000)?;
         within("limits.body_mib", self.limits.body_mib as u64, 1, 1_024)?;
+        within("limits.table_file_mib", self.limits.table_file_mib, 1, 2_048)?;
         let s = &self.shipping;
         within("shipping.bootstrap_records", s.bootstrap_records, 1, 1_000_000_000_000)?;
         within("shipping.bootstrap_rate_kib", s.bootstrap_rate_kib, 0, 1 << 30)?;

@@ -23,6 +23,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
+/// Room on the disk that files of tables never take: journals lie there too. 512 MiB.
+const IMPORT_KEEPS_FREE: u64 = 512 << 20;
+
 /// A node does not start with less free space than this: a full disk in the first minute helps nobody.
 const FREE_BYTES_MIN: u64 = 64 << 20;
 
@@ -214,9 +217,14 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
     let follower =
         crate::trust::Follower::new(&dir, tls.clone(), registry.clone(), &agent, transport.clone());
     tokio::spawn(follower.follow(trust_stop.clone()));
+    let spool = dir.join("imports");
+    let spool = eport_spool::Spool::own(&spool, IMPORT_KEEPS_FREE)
+        .map_err(|e| Exit { code: codes::STORAGE_FAILED, detail: format!("{}: {e}", spool.display()) })?;
     let api_config = ApiConfig {
         write_timeout: Duration::from_millis(config.limits.write_timeout_ms),
         body_len_max: config.limits.body_mib << 20,
+        table_file_len_max: config.limits.table_file_mib << 20,
+        spool,
         trust_pem,
         exports,
         registry_profile: config.registry.profile.clone(),

@@ -7,6 +7,7 @@ use eport_signature::Statement;
 use reqwest::Method;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Most pages that a list is followed for; a page holds up to 1 000 items.
@@ -15,13 +16,34 @@ const PAGES_MAX: usize = 10_000;
 /// How long a move that is done may lack the length of its pause.
 const PAUSE_KNOWN: Duration = Duration::from_secs(2);
 
+/// Where the bytes of a file are.
+#[derive(Clone, Debug)]
+pub enum FileContent {
+    /// In memory.
+    Memory(Bytes),
+    /// On the disk; read while it is sent.
+    OnDisk(PathBuf),
+}
+
+impl From<&'static [u8]> for FileContent {
+    fn from(bytes: &'static [u8]) -> Self {
+        FileContent::Memory(bytes.into())
+    }
+}
+
+impl From<Vec<u8>> for FileContent {
+    fn from(bytes: Vec<u8>) -> Self {
+        FileContent::Memory(bytes.into())
+    }
+}
+
 /// A table file with the options of its import.
 #[derive(Clone, Debug)]
 pub struct TableFile {
     /// File name, for the report.
     pub file_name: String,
     /// The bytes as they are on disk; the server decodes them by the declared encoding.
-    pub content: Bytes,
+    pub content: FileContent,
     /// Options as the API takes them.
     pub options: Value,
 }
@@ -34,7 +56,18 @@ impl TableFile {
             code: eport_model::codes::INTERNAL,
         };
         let options = Part::text(self.options.to_string()).mime_str("application/json").map_err(refuse)?;
-        let file = Part::stream(self.content.clone()).file_name(self.file_name.clone());
+        let file = match &self.content {
+            FileContent::Memory(bytes) => Part::stream(bytes.clone()),
+            FileContent::OnDisk(path) => {
+                let opened = std::fs::File::open(path).and_then(|f| Ok((f.metadata()?.len(), f)));
+                let (len, file) = opened.map_err(|e| Error::Setup {
+                    detail: format!("{}: {e}", path.display()),
+                    code: eport_model::codes::FILE_UNUSABLE,
+                })?;
+                Part::stream_with_length(tokio::fs::File::from_std(file), len)
+            }
+        };
+        let file = file.file_name(self.file_name.clone());
         let file = file.mime_str("text/csv").map_err(refuse)?;
         Ok(Form::new().part("options", options).part("file", file))
     }

@@ -16,7 +16,7 @@ mod session;
 mod sign;
 mod tls;
 
-pub use calls::{TableFile, path_segment};
+pub use calls::{FileContent, TableFile, path_segment};
 pub use contact::{Contact, first_contact};
 pub use eport_signature::{Statement, digest_of as statement_digest};
 pub use error::Error;

@@ -138,8 +138,33 @@ impl RowBuffer {
 }
 
 impl RowBuffer {
+    /// Bytes that the rows and their places take.
+    pub fn bytes_in_memory(&self) -> usize {
+        self.bytes.len() + self.rows.len() * size_of::<Entry>()
+    }
+
+    /// Hands out all rows with their marks in key order, those of one key as they came, and is empty then.
+    pub(crate) fn take_in_order<E>(
+        &mut self,
+        mut see: impl FnMut(u64, &[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let row = |e: &Entry| &self.bytes[e.start as usize..e.end as usize];
+        self.rows.sort_by(|a, b| key_cmp(row(a), &self.key, row(b), &self.key));
+        for entry in &self.rows {
+            see(entry.mark, row(entry))?;
+        }
+        self.rows.clear();
+        self.bytes.clear();
+        Ok(())
+    }
+
+    /// The rows one behind the other, as they came, and how many they are.
+    pub(crate) fn into_bytes(self) -> (u64, Vec<u8>) {
+        (self.rows.len() as u64, self.bytes)
+    }
+
     /// Whether the rows came in rising key order, as most lists are kept.
-    fn is_in_order(&self) -> bool {
+    pub(crate) fn is_in_order(&self) -> bool {
         let row = |e: &Entry| &self.bytes[e.start as usize..e.end as usize];
         let rises = |a: &Entry, b: &Entry| key_cmp(row(a), &self.key, row(b), &self.key) == Ordering::Less;
         self.rows.is_sorted_by(rises)

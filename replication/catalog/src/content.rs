@@ -41,6 +41,45 @@ pub fn join<S: ObjectSource>(source: &S, root: &Digest) -> Result<Vec<u8>, WalkE
     Ok(content)
 }
 
+/// Reads a content chunk by chunk. Memory: one chunk, and 48 bytes a chunk.
+pub struct ContentReader<S> {
+    source: S,
+    chunks: std::vec::IntoIter<crate::Child>,
+    open: Vec<u8>,
+    at: usize,
+}
+
+impl<S> ContentReader<S> {
+    /// Bytes of the chunks that were not begun yet.
+    pub fn left(&self) -> u64 {
+        self.chunks.as_slice().iter().map(|c| c.bytes).fold(0, u64::saturating_add)
+    }
+}
+
+impl<S: ObjectSource> ContentReader<S> {
+    /// Begins in front of the content of a root.
+    pub fn open(source: S, root: &Digest) -> Result<Self, WalkError<S::Error>> {
+        let chunks = chunks(&source, root)?.into_iter();
+        Ok(ContentReader { source, chunks, open: Vec::new(), at: 0 })
+    }
+}
+
+impl<S: ObjectSource<Error: std::fmt::Display>> std::io::Read for ContentReader<S> {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        while self.at == self.open.len() {
+            let Some(chunk) = self.chunks.next() else { return Ok(0) };
+            let bytes = self.source.get(&chunk.digest).map_err(|e| std::io::Error::other(e.to_string()))?;
+            let bytes = bytes.filter(|b| b.len() as u64 == chunk.bytes);
+            let missing = || std::io::Error::other(ContentError::Missing(chunk.digest));
+            (self.open, self.at) = (bytes.ok_or_else(missing)?, 0);
+        }
+        let len = out.len().min(self.open.len() - self.at);
+        out[..len].copy_from_slice(&self.open[self.at..self.at + len]);
+        self.at += len;
+        Ok(len)
+    }
+}
+
 /// Holds a content against what is published of it: root, order of rows, schema, number of rows and bytes.
 pub fn prove(version: &TableVersion, content: &[u8]) -> Result<(), ContentError> {
     let found = root_of(content)?;

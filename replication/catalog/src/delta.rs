@@ -6,9 +6,10 @@
 //! over unread. Always: what is rebuilt counts only if its root is the wanted one; no claim of the delta allocates memory
 //! before the bytes for it are there.
 
-use crate::cut::{Cutter, ROW_LEN_MAX};
-use crate::index::{Child, IndexBuilder, ObjectSink, ObjectSource, WalkError, chunks};
+use crate::cut::ROW_LEN_MAX;
+use crate::index::{Child, ObjectSink, ObjectSource, WalkError, chunks};
 use crate::rows::{key_cmp, row_len, take_field};
+use crate::stream::Writer;
 use crate::{CONTENT_LEN_MAX, ContentError, Header, varint};
 use eport_identity::Digest;
 use std::cmp::Ordering;
@@ -208,42 +209,6 @@ impl Steps {
     }
 }
 
-/// Writes rows into chunks and an index.
-struct Writer<'k, K: ObjectSink> {
-    sink: &'k mut K,
-    index: IndexBuilder,
-    cutter: Cutter,
-    chunk: Vec<u8>,
-    rows: u64,
-    total: u64,
-}
-
-impl<K: ObjectSink> Writer<'_, K> {
-    fn chunk_of(&mut self, child: Child) -> Result<(), K::Error> {
-        self.total += child.bytes;
-        let sink = &mut *self.sink;
-        self.index.push(child, &mut |d, b| sink.put(d, b))
-    }
-
-    fn end(&mut self) -> Result<(), K::Error> {
-        if self.chunk.is_empty() {
-            return Ok(());
-        }
-        let digest = Digest::of(&self.chunk);
-        self.sink.put(&digest, &self.chunk)?;
-        let child = Child { digest, bytes: self.chunk.len() as u64, rows: self.rows };
-        self.chunk.clear();
-        self.rows = 0;
-        self.chunk_of(child)
-    }
-
-    fn row(&mut self, row: &[u8]) -> Result<(), K::Error> {
-        self.chunk.extend_from_slice(row);
-        self.rows += 1;
-        if self.cutter.row(row) { self.end() } else { Ok(()) }
-    }
-}
-
 /// The parts of a delta.
 struct Parts<'d> {
     from: Digest,
@@ -280,16 +245,7 @@ pub fn apply_delta<S: ObjectSource, K: ObjectSink<Error = S::Error>>(
     if front.schema().columns.len() != base.columns() {
         return Err(wrong("it has another number of columns"));
     }
-    let mut out = Writer {
-        sink,
-        index: IndexBuilder::default(),
-        cutter: Cutter::default(),
-        chunk: Vec::new(),
-        rows: 0,
-        total: 0,
-    };
-    out.chunk.extend_from_slice(parts.front);
-    out.end().map_err(DeltaError::Objects)?;
+    let mut out = Writer::begin(sink, parts.front).map_err(DeltaError::Objects)?;
     let mut steps = parts.steps;
     let mut values = parts.values;
     let mut row = Vec::new();
@@ -328,9 +284,7 @@ pub fn apply_delta<S: ObjectSource, K: ObjectSink<Error = S::Error>>(
     if !steps.is_empty() || !values.is_empty() || base.row_len()?.is_some() {
         return Err(wrong("its steps do not end with the rows"));
     }
-    out.end().map_err(DeltaError::Objects)?;
-    let Writer { sink, index, .. } = out;
-    match index.finish(&mut |d, b| sink.put(d, b)).map_err(DeltaError::Objects)? {
+    match out.finish().map_err(DeltaError::Objects)? {
         Some(root) if root == *to => Ok(()),
         _ => Err(wrong("it does not give the root it names")),
     }
@@ -350,7 +304,7 @@ fn copy<S: ObjectSource, K: ObjectSink<Error = S::Error>>(
             // The last chunk ends because the rows do: another row behind it would have been in it.
             && (!base.is_last() || (to_end && chunk.rows == rows))
         {
-            if !out.sink.keep(&chunk.digest).map_err(DeltaError::Objects)? {
+            if !out.sink().keep(&chunk.digest).map_err(DeltaError::Objects)? {
                 return Err(ContentError::Missing(chunk.digest).into());
             }
             out.chunk_of(chunk).map_err(DeltaError::Objects)?;

@@ -3,10 +3,11 @@
 //! One walk over both in key order. Columns are matched by name, so a moved column is no difference; a column that only
 //! one version has shows as a field with no value on the other side.
 
-use crate::{DiffError, Header, RowRef};
+use crate::{DiffError, RowReader, RowRef};
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::io::Read;
 
 /// A row that only one version has, or that both have with different fields.
 pub enum Change<'a> {
@@ -52,48 +53,63 @@ pub struct Difference {
 }
 
 /// Walks both contents and hands every change to `see`, in key order.
-pub fn compare(before: &[u8], after: &[u8], mut see: impl FnMut(Change<'_>)) -> Result<Counts, DiffError> {
-    let (old, new) = (Header::read(before)?, Header::read(after)?);
-    let (old_key, new_key) = (&old.schema().key, &new.schema().key);
+pub fn compare(before: &[u8], after: &[u8], see: impl FnMut(Change<'_>)) -> Result<Counts, DiffError> {
+    compare_rows(before, after, see)
+}
+
+/// The same for contents that come from readers. Memory: a row of each.
+pub fn compare_rows(
+    before: impl Read,
+    after: impl Read,
+    mut see: impl FnMut(Change<'_>),
+) -> Result<Counts, DiffError> {
+    let (mut olds, mut news) = (RowReader::open(before)?, RowReader::open(after)?);
+    let (old_key, new_key) = (&olds.header().schema().key, &news.header().schema().key);
     if old_key != new_key {
         return Err(DiffError::KeyDiffers { before: old_key.clone(), after: new_key.clone() });
     }
-    let same_columns = old.schema() == new.schema();
+    let same_columns = olds.header().schema() == news.header().schema();
     let mut counts = Counts::default();
-    let (mut olds, mut news) = (old.walk(before), new.walk(after));
-    let (mut a, mut b) = (olds.next().transpose()?, news.next().transpose()?);
+    (olds.advance()?, news.advance()?);
     loop {
-        let order = match (&a, &b) {
+        let order = match (olds.row(), news.row()) {
             (None, None) => return Ok(counts),
-            (Some(_), None) => Ordering::Less,
-            (None, Some(_)) => Ordering::Greater,
-            (Some(x), Some(y)) => x.key_cmp(y),
-        };
-        match (order, a, b) {
-            (Ordering::Less, Some(x), _) => {
+            (Some(x), None) => {
                 counts.removed += 1;
                 see(Change::Removed(x));
+                Ordering::Less
             }
-            (Ordering::Greater, _, Some(y)) => {
+            (None, Some(y)) => {
                 counts.added += 1;
                 see(Change::Added(y));
+                Ordering::Greater
             }
-            (_, Some(x), Some(y)) => {
-                let equal = if same_columns { x.bytes == y.bytes } else { fields(&x, &y).is_empty() };
-                if equal {
-                    counts.unchanged += 1;
-                } else {
-                    counts.changed += 1;
-                    see(Change::Changed(x, y));
+            (Some(x), Some(y)) => {
+                let order = x.key_cmp(&y);
+                match order {
+                    Ordering::Less => {
+                        counts.removed += 1;
+                        see(Change::Removed(x));
+                    }
+                    Ordering::Greater => {
+                        counts.added += 1;
+                        see(Change::Added(y));
+                    }
+                    Ordering::Equal if same_columns && x.bytes == y.bytes => counts.unchanged += 1,
+                    Ordering::Equal if !same_columns && fields(&x, &y).is_empty() => counts.unchanged += 1,
+                    Ordering::Equal => {
+                        counts.changed += 1;
+                        see(Change::Changed(x, y));
+                    }
                 }
+                order
             }
-            _ => return Ok(counts),
-        }
+        };
         if order != Ordering::Greater {
-            a = olds.next().transpose()?;
+            olds.advance()?;
         }
         if order != Ordering::Less {
-            b = news.next().transpose()?;
+            news.advance()?;
         }
     }
 }

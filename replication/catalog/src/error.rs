@@ -1,5 +1,6 @@
 //! Errors of the catalog. What a person can act on carries a code; damage names the place in the bytes.
 
+use crate::ReadError;
 use eport_model::codes::{TABLE_DAMAGED, TABLE_EFFECTIVE_PAST, TABLE_IMPORT_REFUSED, TABLE_NOT_HERE};
 use eport_model::{Code, Coded, Digest};
 
@@ -155,13 +156,25 @@ pub enum DiffError {
     /// One of them is damaged.
     #[error(transparent)]
     Damaged(#[from] DamageError),
+    /// One of them cannot be read.
+    #[error("a version cannot be read: {0}")]
+    Unread(String),
+}
+
+impl From<ReadError> for DiffError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Damaged(error) => DiffError::Damaged(error),
+            ReadError::Unread(error) => DiffError::Unread(error.to_string()),
+        }
+    }
 }
 
 impl Coded for DiffError {
     fn code(&self) -> Code {
         match self {
             DiffError::KeyDiffers { .. } => TABLE_IMPORT_REFUSED,
-            DiffError::Damaged(_) => TABLE_DAMAGED,
+            DiffError::Damaged(_) | DiffError::Unread(_) => TABLE_DAMAGED,
         }
     }
 }

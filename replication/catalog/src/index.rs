@@ -199,7 +199,7 @@ pub fn store_content<S: ObjectSink>(content: &[u8], sink: &mut S) -> Result<Dige
     root.ok_or_else(|| DamageError { offset: 0, what: "the content is empty" }.into())
 }
 
-struct Nowhere;
+pub(crate) struct Nowhere;
 
 impl ObjectSink for Nowhere {
     type Error = std::convert::Infallible;

@@ -23,18 +23,21 @@ mod index;
 mod instant;
 mod keeper;
 mod name;
+mod place;
 mod route;
 mod rows;
 mod schema;
+mod sorter;
+mod stream;
 pub mod sync;
 mod varint;
 mod version;
 
 pub use buffer::{Repeat, RowBuffer, Sorted, encode_table};
-pub use content::{assemble, blob, blob_bytes, join, prove};
+pub use content::{ContentReader, assemble, blob, blob_bytes, join, prove};
 pub use cut::{CHUNK_LEN_MAX, CHUNK_LEN_MIN, Cutter, ROW_LEN_MAX, cut};
 pub use delta::{DELTA_LEN_MAX, DeltaError, apply_delta, make_delta};
-pub use diff::{Change, Changed, Counts, Difference, compare, diff};
+pub use diff::{Change, Changed, Counts, Difference, compare, compare_rows, diff};
 pub use error::{ContentError, DamageError, DiffError, EffectiveError, EncodeError, SchemaError};
 pub use index::{
     Child, IndexBuilder, NODE_LEN_MAX, Node, ObjectSink, ObjectSource, StoreError, WalkError, check_node,
@@ -43,9 +46,12 @@ pub use index::{
 pub use instant::{SHANGHAI_OFFSET_MS, civil_date, parse_instant, rfc3339, start_of_day};
 pub use keeper::{Keeper, Staging};
 pub use name::TableName;
+pub use place::{InMemory, Pile, Scratch, Source};
 pub use route::{Member, route};
 pub use rows::{Header, Key, RowRef, Rows, decode_table};
 pub use schema::{Column, ColumnType, Schema};
+pub use sorter::{Again, Keep, Ordered, RUN_LEN, SortError, Sorter};
+pub use stream::{ReadError, RowReader, StreamError, root_of_rows, store_rows};
 pub use version::{Choice, TableVersion, baseline, choose, in_force, judge_effective, next_version};
 
 /// Most columns a table may have.

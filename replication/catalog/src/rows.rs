@@ -39,7 +39,7 @@ impl Header {
         Self::front(front).ok()
     }
 
-    fn front(content: &[u8]) -> Result<Self, DamageError> {
+    pub(crate) fn front(content: &[u8]) -> Result<Self, DamageError> {
         let fail = |offset, what| Err(DamageError { offset, what });
         let Some(rest) = content.strip_prefix(MAGIC.as_slice()) else {
             return fail(0, "not table content of a known layout");
@@ -212,7 +212,7 @@ pub(crate) fn row_len(bytes: &[u8], columns: usize) -> Option<usize> {
     Some(bytes.len() - rest.len())
 }
 
-fn nth_field(mut bytes: &[u8], n: usize) -> &[u8] {
+pub(crate) fn nth_field(mut bytes: &[u8], n: usize) -> &[u8] {
     for _ in 0..n {
         let Some((_, rest)) = take_field(bytes) else { return &[] };
         bytes = rest;

@@ -18,7 +18,7 @@ pub(super) fn csv(data: &[u8]) -> u64 {
         let Some(parsed) = way.note(read(data, &options)) else { continue };
         let name = TableName::new("440000".parse().expect("a region"), "ports").expect("a name");
         let before = parsed.content.clone().open().expect("content made here");
-        let beside = Beside { before: Some(before), ..Beside::default() };
+        let beside = Beside { before: Some(before.source()), ..Beside::default() };
         let again = import(&name, data, &options, beside);
         let content = again.outcome.expect("the same rows are within every guard");
         assert_eq!((content.root, content.rows), (parsed.content.root, parsed.content.rows));

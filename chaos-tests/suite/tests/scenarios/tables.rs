@@ -1,6 +1,7 @@
 //! Code tables over real processes: published whole, refused whole, the same bytes everywhere.
 
 mod engine;
+mod large;
 mod packs;
 
 use anyhow::{Context, Result, ensure};
@@ -22,6 +23,7 @@ fn tables_are_installed_whole_everywhere_or_not_at_all() {
         codes_in_use_are_not_dropped_unseen(fed)?;
         a_version_of_tomorrow_is_not_seen_today(fed)?;
         a_node_that_was_away_gets_what_it_missed(fed)?;
+        large::a_file_goes_over_the_disk_under_a_limit_of_its_own(fed, "gz-a-2")?;
         packs::a_pack_changes_without_code_and_documents_keep_their_version(fed)
     });
 }
@@ -340,6 +342,7 @@ fn a_version_of_tomorrow_is_not_seen_today(fed: &Federation) -> Result<()> {
 
 fn a_node_that_was_away_gets_what_it_missed(fed: &Federation) -> Result<()> {
     fed.dev("kill", "gz-a-2")?;
+    large::limits_are_narrow_and_a_crash_left_something(fed, "gz-a-2")?;
     let rows: String = (0..2_000).map(|n| format!("K{n:05},value {n}\n")).collect();
     let path = file(fed, "away.csv", format!("code,name\n{rows}"))?.to_string_lossy().into_owned();
     let published = fed.eport(&["table", "import", &path, "--name", "away", "--key", "code"])?;

@@ -217,3 +217,31 @@ fn a_file_of_nothing_but_faults_is_cut_at_the_limit() {
         other => panic!("{other:?}"),
     }
 }
+
+/// Files are read in pieces of 1 MiB: whatever lies across two of them is read as if they were one.
+#[test]
+fn places_are_those_of_the_file_however_it_is_read_in_pieces() {
+    let mut file = String::from("code,name\r\n");
+    let mut n = 0;
+    while file.len() < 3 << 20 {
+        file.push_str(&format!("P{n:07},\"港口 \"\"{n}\"\"\nsecond line\"\r\n"));
+        n += 1;
+    }
+    let sound = read(file.as_bytes(), &options()).unwrap();
+    assert_eq!(sound.content.rows, n);
+    // Two lines a record; the header is the first.
+    let line = 2 * n + 2;
+    file.push_str("P0000001,another\r\nP9999999,a\u{7f}b\r\nP9999998,x,y,z\r\n\r\nP9999997,\"open\r\n");
+    let Err(Refusal::Problems { problems, found, .. }) = read(file.as_bytes(), &options()) else {
+        panic!("it has faults")
+    };
+    let places: Vec<_> = problems.iter().map(|p| (p.line, p.column, p.kind)).collect();
+    let wanted = [
+        (line, 1, Kind::RepeatedKey),
+        (line + 1, 11, Kind::ControlCharacter),
+        (line + 2, 12, Kind::RaggedRow),
+        (line + 4, 10, Kind::UnterminatedQuote),
+    ];
+    assert_eq!(places, wanted, "{problems:?}");
+    assert_eq!(found, 4);
+}

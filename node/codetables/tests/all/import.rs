@@ -21,12 +21,12 @@ fn numbered(range: std::ops::Range<u32>, name: &str) -> String {
 }
 
 fn after(before: &Content) -> Beside<'static> {
-    Beside { before: Some(before.clone().open().unwrap()), ..Beside::default() }
+    Beside { before: Some(before.body.clone()), ..Beside::default() }
 }
 
 fn table(csv: &str, options: &Options) -> Table {
     let content = read(csv.as_bytes(), options).unwrap().content;
-    Table::open(Bytes::from(content.bytes), content.root).unwrap()
+    Table::open(Bytes::from(content.bytes().unwrap()), content.root).unwrap()
 }
 
 #[test]
@@ -98,15 +98,15 @@ fn an_installed_table_finds_keys_prefixes_pages_and_text() {
 #[test]
 fn a_table_opens_only_with_the_content_of_its_root() {
     let content = read(b"code,name\nA,a\n", &options()).unwrap().content;
-    let mut bad = content.bytes.clone();
+    let mut bad = content.bytes().unwrap();
     *bad.last_mut().unwrap() ^= 1;
     assert!(Table::open(Bytes::from(bad.clone()), content.root).is_err());
-    let shorter = content.bytes[..content.bytes.len() - 1].to_vec();
+    let shorter = content.bytes().unwrap()[..content.body.len() as usize - 1].to_vec();
     assert!(
         Table::open(Bytes::from(shorter.clone()), root_of(&shorter).unwrap_or_default()).is_err(),
         "right digest, not canonical"
     );
-    assert!(Table::open(Bytes::from(content.bytes), content.root).is_ok());
+    assert!(Table::open(Bytes::from(content.bytes().unwrap()), content.root).is_ok());
 }
 
 #[test]
@@ -119,13 +119,13 @@ fn a_node_answers_with_the_version_in_force_or_says_why_it_cannot() {
         version: n,
         root: c.root,
         rows: c.rows,
-        bytes: c.bytes.len() as u64,
+        bytes: c.body.len(),
         effective: day(effective),
         schema: c.schema.clone(),
         publisher: "operator/admin".into(),
         published_at: day("2026-01-01"),
     };
-    let open = |c: &Content| Table::open(Bytes::from(c.bytes.clone()), c.root).unwrap();
+    let open = |c: &Content| Table::open(Bytes::from(c.bytes().unwrap()), c.root).unwrap();
     let mut shelf = Shelf::default();
     let at = day("2018-06-01");
     let missing = shelf.in_force(&name(), at).unwrap_err();
@@ -187,8 +187,13 @@ fn random_tables_survive_csv_and_another_reader_agrees() {
             .collect();
         let parsed = read(&file, &options()).unwrap();
         let expected = encode_table(&parsed.content.schema, other).unwrap();
-        assert_eq!(parsed.content.bytes, expected, "round {round}: {:?}", String::from_utf8_lossy(&file));
-        let t = Table::open(Bytes::from(parsed.content.bytes), parsed.content.root).unwrap();
+        assert_eq!(
+            parsed.content.bytes().unwrap(),
+            expected,
+            "round {round}: {:?}",
+            String::from_utf8_lossy(&file)
+        );
+        let t = Table::open(Bytes::from(parsed.content.bytes().unwrap()), parsed.content.root).unwrap();
         for row in &rows {
             let found: Vec<&str> = t.get_text(&row[0]).unwrap().fields().collect();
             assert_eq!(&found, row, "round {round}");

@@ -277,7 +277,7 @@ fn a_version_that_drops_codes_in_use_is_refused_and_says_where() {
             asked.push(going.to_vec());
             uses_in_table(going, "440000/tariff", &tariff, &["unit".to_owned()])
         };
-        let beside = Beside { before: Some(before.clone()), users: Some(&mut users), ..Beside::default() };
+        let beside = Beside { before: Some(before.source()), users: Some(&mut users), ..Beside::default() };
         let mut options = Options { force, ..Options::with_key(["code"]) };
         options.guard = Guard { removed_percent_max: 100, changed_percent_max: 100 };
         import(&"440000/units".parse().unwrap(), file, &options, beside)

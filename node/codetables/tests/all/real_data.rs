@@ -54,7 +54,7 @@ fn nine_editions_of_the_customs_codes_import_and_their_differences_equal_a_plain
         assert!((8_292..=8_957).contains(&content.rows), "{year}: {}", content.rows);
         assert_eq!(content.rows, rows.len() as u64, "{year}");
         if let Some((old, old_rows)) = &before {
-            let d = diff(&old.bytes, &content.bytes).unwrap();
+            let d = diff(&old.bytes().unwrap(), &content.bytes().unwrap()).unwrap();
             let added: Vec<&String> = rows.keys().filter(|k| !old_rows.contains_key(*k)).collect();
             let removed: Vec<&String> = old_rows.keys().filter(|k| !rows.contains_key(*k)).collect();
             assert_eq!(d.added.iter().collect::<Vec<_>>(), added, "{year}");
@@ -77,7 +77,7 @@ fn the_published_gb18030_bytes_hold_the_same_codes_as_the_cleaned_file() {
     assert_eq!(note(NoteKind::TrailingColumn), Some((1, 8_958)), "the header and every row");
     assert!(note(NoteKind::QuotedNewline).is_some());
     let clean = content(&read(&dir, "cn_hs8/zh_hs8_2023.csv.gz"), &Options::with_key(["商品编码"]));
-    let counts = compare(&clean.bytes, &raw.content.bytes, |_| {}).unwrap();
+    let counts = compare(&clean.bytes().unwrap(), &raw.content.bytes().unwrap(), |_| {}).unwrap();
     assert_eq!((counts.added, counts.removed), (0, 0));
     // Declared as UTF-8, the second byte of the file is named.
     let wrong = eport_codetables::read(
@@ -156,9 +156,9 @@ fn a_large_revision_opens_in_place_and_an_unchanged_one_has_the_same_root() {
     let Some(dir) = data("large table") else { return };
     let options = Options::with_key(["revision", "code"]);
     let a = content(&read(&dir, "gb2260/gb2260_history.csv.gz"), &options);
-    let same = compare(&a.bytes, &a.bytes, |_| {}).unwrap();
+    let same = compare(&a.bytes().unwrap(), &a.bytes().unwrap(), |_| {}).unwrap();
     assert_eq!(same, Counts { unchanged: 269_432, ..Counts::default() });
-    let table = Table::open(Bytes::from(a.bytes), a.root).unwrap();
+    let table = Table::open(Bytes::from(a.bytes().unwrap()), a.root).unwrap();
     assert_eq!(table.get_text("198812|441500").unwrap().get("name"), Some("汕尾市"));
     assert!(table.get_text("198712|441500").is_none());
 }

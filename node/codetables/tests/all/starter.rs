@@ -24,13 +24,13 @@ fn tables() -> BTreeMap<String, Vec<(TableVersion, Table)>> {
             version: known.len() as u64 + 1,
             root: content.root,
             rows: content.rows,
-            bytes: content.bytes.len() as u64,
+            bytes: content.body.len(),
             effective: entry.effective,
             schema: content.schema.clone(),
             publisher: "operator/admin".into(),
             published_at: now,
         };
-        of_table.push((version, Table::open(Bytes::from(content.bytes), content.root).unwrap()));
+        of_table.push((version, Table::open(Bytes::from(content.bytes().unwrap()), content.root).unwrap()));
     }
     out
 }
@@ -90,7 +90,7 @@ fn the_starter_set_can_be_published_in_production_and_holds_what_the_first_docum
 fn every_row_of_a_table_without_a_source_says_that_it_is_a_sample() {
     for entry in starter().tables.iter().filter(|t| t.sample) {
         let content = entry.import(embedded::file(&entry.file).unwrap(), None).outcome.unwrap();
-        let table = Table::open(Bytes::from(content.bytes), content.root).unwrap();
+        let table = Table::open(Bytes::from(content.bytes().unwrap()), content.root).unwrap();
         assert!(
             !table.is_empty() && table.iter().all(|row| row.get("sample") == Some("sample")),
             "{}",

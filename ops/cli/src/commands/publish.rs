@@ -5,11 +5,13 @@
 
 use crate::error::Error;
 use eport_catalog::parse_instant;
-use eport_client::{Client, Statement, TableFile};
-use eport_codetables::{Request, TableSchema, read};
+use eport_client::{Client, FileContent, Statement, TableFile};
+use eport_codetables::{Desk, Refusal, Request, TableSchema, read, read_from};
 use eport_model::codes::{BAD_REQUEST, TABLE_IMPORT_REFUSED, TABLE_MAPPING, VERIFY_DIFFERENCE};
 use eport_registry::{TableId, statement};
+use eport_spool::{Spool, Spooled};
 use serde_json::Value;
+use std::path::Path;
 
 /// Sends a file: read and compared first, then published under a signature unless it is a dry run.
 pub async fn import(client: &Client, table: &str, file: TableFile) -> Result<Value, Error> {
@@ -68,8 +70,17 @@ fn statement_of(file: &TableFile, found: &Value) -> Result<Statement, Error> {
     let options = request
         .options(Some((&schema.schema.key, &schema.rules)))
         .map_err(|e| Error::coded(TABLE_MAPPING, e.to_string()))?;
-    let parsed =
-        read(&file.content, &options).map_err(|e| Error::coded(TABLE_IMPORT_REFUSED, e.to_string()))?;
+    let parsed = match &file.content {
+        FileContent::Memory(bytes) => read(bytes, &options),
+        FileContent::OnDisk(path) => {
+            let (source, spool) = (Spooled::of(path).map_err(Error::file(path))?, spool_for(path)?);
+            read_from(&source, &options, &Desk::with(&spool))
+        }
+    };
+    let parsed = parsed.map_err(|e| match e {
+        Refusal::Storage { code, detail } => Error::coded(code, detail),
+        e => Error::coded(TABLE_IMPORT_REFUSED, e.to_string()),
+    })?;
     let content = parsed.content;
     if found["root"] != content.root.to_string() {
         let detail =
@@ -88,6 +99,14 @@ fn statement_of(file: &TableFile, found: &Value) -> Result<Statement, Error> {
     Ok(statement::publish_table(&table, version, content.root, content.rows, effective, text))
 }
 
+/// Rows that are too many for memory wait beside their file, else where the system keeps temporary files.
+fn spool_for(path: &Path) -> Result<Spool, Error> {
+    let beside = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let beside = Spool::open(beside, 0).and_then(|s| s.file().map(|_| s));
+    let temporary = std::env::temp_dir();
+    beside.or_else(|_| Spool::open(&temporary, 0)).map_err(Error::file(&temporary))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,7 +121,7 @@ mod tests {
     #[test]
     fn what_is_signed_are_the_rows_on_this_machine() {
         let (one, other) = (file("code,name\nCNCAN,Guangzhou\n"), file("code,name\nCNCAN,Canton\n"));
-        let content = read(&one.content, &Options::with_key(["code"])).unwrap().content;
+        let content = read(b"code,name\nCNCAN,Guangzhou\n", &Options::with_key(["code"])).unwrap().content;
         let (root, schema) = (content.root, content.schema_text());
         let found = json!({"name": "440000/ports", "version": 3, "root": root.to_string(), "schema": schema});
         let statement = statement_of(&one, &found).unwrap();

@@ -8,7 +8,7 @@ use crate::output::{Out, cell};
 use crate::starter;
 use crate::table::Table;
 use clap::Args;
-use eport_client::{Client, TableFile};
+use eport_client::{Client, FileContent, TableFile};
 use eport_codetables::mapping::MAPPING_LEN_MAX;
 use eport_codetables::{Limits, Request};
 use eport_model::RegionCode;
@@ -19,6 +19,10 @@ use std::time::Duration;
 
 /// Reading and answering beside the time that nodes are waited for.
 const BESIDE_WAIT: Duration = Duration::from_secs(30);
+/// How long a node waits for others when nobody says.
+const NODES_WAIT: Duration = Duration::from_secs(20);
+/// Bytes of a large file that are sent, read and stored in a second at least, on a slow line and a busy node.
+const BYTES_A_SECOND: u64 = 1 << 20;
 
 /// Arguments of `eport table import`.
 #[derive(Args, Debug)]
@@ -68,35 +72,43 @@ pub struct ImportArgs {
 }
 
 /// The client, with the time that the node was asked to wait for others on top.
-fn patient(client: &Client, args: &ImportArgs) -> Client {
+fn patient(client: &Client, args: &ImportArgs, len: u64) -> Client {
+    let reading = Duration::from_secs(len / BYTES_A_SECOND);
     match args.wait {
-        Some(wait) => client.with_timeout(wait + BESIDE_WAIT),
-        None => client.clone(),
+        Some(wait) => client.with_timeout(wait + BESIDE_WAIT + reading),
+        None if reading.is_zero() => client.clone(),
+        None => client.with_timeout(BESIDE_WAIT + NODES_WAIT + reading),
     }
 }
 
 /// `eport table import FILE`
 pub async fn import_file(client: &Client, args: &ImportArgs, out: Out) -> Result<(), Error> {
     let Some(file) = &args.file else { return Err(Error::usage("a file is needed")) };
-    let content = bounded(file, Limits::default().bytes)?;
+    let len = judged_len(file, Limits::default().bytes)?;
     let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let name = args.name.clone().unwrap_or(stem);
     let table = args.owner.map_or_else(|| name.clone(), |owner| format!("{owner}/{name}"));
     let file_name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let options = options(args, &file_name)?;
-    let upload = TableFile { file_name, content: content.into(), options };
-    let answer = publish::import(&patient(client, args), &table, upload).await?;
+    let upload = TableFile { file_name, content: FileContent::OnDisk(file.clone()), options };
+    let answer = publish::import(&patient(client, args, len), &table, upload).await?;
     out.result(&answer, || import_text(&answer, out));
     refused(&answer)
 }
 
-/// Reads a file that may have so many bytes; a larger one is refused before it takes memory.
-fn bounded(file: &Path, max: u64) -> Result<Vec<u8>, Error> {
+/// The length of a file that may have so many bytes; a larger one is refused.
+fn judged_len(file: &Path, max: u64) -> Result<u64, Error> {
     let len = std::fs::metadata(file).map_err(Error::file(file))?.len();
     if len > max {
         let detail = format!("{} has {len} bytes; {max} are allowed", file.display());
         return Err(Error::coded(TABLE_IMPORT_REFUSED, detail));
     }
+    Ok(len)
+}
+
+/// Reads a file that may have so many bytes; a larger one is refused before it takes memory.
+fn bounded(file: &Path, max: u64) -> Result<Vec<u8>, Error> {
+    judged_len(file, max)?;
     std::fs::read(file).map_err(Error::file(file))
 }
 

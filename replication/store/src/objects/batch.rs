@@ -3,9 +3,10 @@
 use super::segment::{SEGMENT_LEN, Writer};
 use super::{OBJECT_LEN_MAX, ObjectStore, Place, pack};
 use crate::Error;
-use eport_catalog::{ObjectSink, Staging, StoreError};
+use eport_catalog::{ObjectSink, ReadError, Source, Staging, StoreError, StreamError, store_rows};
 use eport_model::Digest;
 use std::collections::HashSet;
+use std::io::Read;
 
 /// Objects on their way into a store. What was flushed stays when the batch is given up; what was not, never appears.
 pub struct Batch {
@@ -97,6 +98,29 @@ impl Batch {
             self.store.lock().roots.remove(root);
         }
         listed
+    }
+
+    /// The same as [`Batch::put_content`] for a content of any size: rows in bounded memory, what is no table as a whole.
+    pub fn put_source(&mut self, content: &dyn Source) -> Result<Digest, Error> {
+        let unread = |e: std::io::Error| Error::io("read content", &self.store.0.dir, e);
+        let mut input = content.open().map_err(unread)?;
+        let mut front = Vec::new();
+        input.by_ref().take(4).read_to_end(&mut front).map_err(unread)?;
+        if front != b"EPTB" {
+            input.read_to_end(&mut front).map_err(unread)?;
+            return self.put_content(&front);
+        }
+        let root = store_rows(front.as_slice().chain(input), self).map_err(|e| match e {
+            StreamError::Objects(error) => error,
+            StreamError::Rows(ReadError::Unread(error)) => {
+                Error::io("read content", &self.store.0.dir, error)
+            }
+            StreamError::Rows(ReadError::Damaged(error)) => {
+                Error::damaged(&self.store.0.dir, None, error.to_string())
+            }
+        })?;
+        self.install(&root)?;
+        Ok(root)
     }
 
     /// Cuts a content, puts its objects and lists it; answers its root.
