@@ -16,6 +16,7 @@ mod key;
 mod number;
 pub mod pack;
 mod parse;
+mod passage;
 mod projection;
 mod relations;
 mod state;
@@ -31,6 +32,7 @@ pub use pack::{
     BUILTIN, DocumentType, FailureCodes, FunctionCodes, Pack, PackError, PackHead, Packs, Problem,
     ProblemCode, Title,
 };
+pub use passage::{Passage, Passed, Trigger, Uploaded};
 pub use projection::Projection;
 pub use state::State;
 pub use tables::{InForce, Lookup, TableRow, TableVersion, Tables};

@@ -47,6 +47,33 @@ const fn open(path: &'static str, answer: &'static str, summary: &'static str) -
     Route { method: "get", path, open: Open::Anybody, summary, query: &[], body: "", answer }
 }
 
+/// What a question about clearance timeliness may say.
+const STATISTICS: &[&str] = &[
+    "platform",
+    "direction",
+    "duration",
+    "month",
+    "from",
+    "to",
+    "by",
+    "view",
+    "compare",
+    "limit",
+    "page_token",
+    "mode",
+    "port",
+    "place",
+    "district",
+    "office",
+    "trader",
+    "declarant",
+    "chapter",
+    "trade_mode",
+    "declare_mode",
+    "inspected",
+    "dutiable",
+];
+
 /// Every route.
 pub const ROUTES: &[Route] = &[
     open("/healthz", "text/plain", "The process runs"),
@@ -533,6 +560,21 @@ pub const ROUTES: &[Route] = &[
     get("/v1/tables/{name}/changes", &["after", "limit"], "Change feed: what a copy has to take over"),
     get("/v1/tables/{name}/versions/{version}/impact", &[], "What uses codes that a version drops"),
     get("/v1/tables/{name}/late", &[], "Documents judged by a superseded version (W-TABLE-LATE)"),
+    get(
+        "/v1/statistics/timeliness",
+        STATISTICS,
+        "Clearance timeliness of one platform, or of all put together from their durations",
+    ),
+    get(
+        "/v1/platforms/{region}/statistics/durations",
+        STATISTICS,
+        "Durations of a platform's consignments, to be put together with those of others",
+    ),
+    get(
+        "/v1/platforms/{region}/statistics/samples",
+        STATISTICS,
+        "Consignments of a question, one by one, with milestones and flags",
+    ),
     get(
         "/v1/licences/{no}",
         &["account", "platform", "audit"],

@@ -65,6 +65,8 @@ mod shipping_view;
 mod signing;
 mod staging;
 mod state;
+mod statistics_api;
+mod statistics_query;
 mod status_api;
 mod system;
 mod table_upload;

@@ -6,8 +6,9 @@ use crate::{
     access_api, accounts_api, agencies_api, backup_api, backup_sets, catalogs_api, certificates_api,
     custody_api, documents_api, drills_api, enrol_api, erasures_api, est, examine_api, exchange_api, gate,
     hosting_api, issue_batch, join_api, journal_api, openapi, operators_api, outside_api, packs_api,
-    plan_api, platforms_api, recovery_api, removal_api, session_api, signing, status_api, system, tables_api,
-    tables_life, tables_reading, tables_where, tail_import_api, tails_api, trust_api, users_api,
+    plan_api, platforms_api, recovery_api, removal_api, session_api, signing, statistics_api, status_api,
+    system, tables_api, tables_life, tables_reading, tables_where, tail_import_api, tails_api, trust_api,
+    users_api,
 };
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
@@ -105,6 +106,9 @@ pub fn router(api: Api) -> Router {
         .route("/v1/platforms/{region}/exchange", get(exchange_api::status))
         .route("/v1/platforms/{region}/exchange/dead-letters", get(exchange_api::dead_letters))
         .route("/v1/platforms/{region}/exchange/dead-letters/{msg_id}/resend", post(exchange_api::resend))
+        .route("/v1/statistics/timeliness", get(statistics_api::timeliness))
+        .route("/v1/platforms/{region}/statistics/durations", get(statistics_api::durations))
+        .route("/v1/platforms/{region}/statistics/samples", get(statistics_api::samples))
         .route("/v1/agencies", get(agencies_api::list))
         .route("/v1/agencies/{agency}/inbox", get(agencies_api::inbox))
         .route("/v1/agencies/{agency}/inbox/{msg_id}/ack", post(agencies_api::acknowledge))

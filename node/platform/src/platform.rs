@@ -63,6 +63,8 @@ pub(crate) struct Inner {
     pub(crate) turns: Arc<crate::turns::Turns>,
     /// What the pump last saw of each channel.
     pub(crate) channels: std::sync::Mutex<std::collections::BTreeMap<RegionCode, crate::ChannelView>>,
+    /// Consignments as far as the journal was followed; nothing until they are asked for.
+    pub(crate) followed: std::sync::Mutex<crate::Followed>,
     /// Counts rows of the exchange within a millisecond.
     pub(crate) made: std::sync::atomic::AtomicU32,
 }
@@ -123,6 +125,7 @@ impl Platform {
             claims,
             turns,
             channels: Default::default(),
+            followed: Default::default(),
             made: Default::default(),
         };
         Self { inner: Arc::new(inner) }

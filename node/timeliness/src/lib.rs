@@ -12,7 +12,10 @@ mod duration;
 mod figure;
 mod gather;
 mod quality;
+mod query;
 mod statistics;
+mod store;
+mod suppression;
 
 pub use calendar::{Calendar, Window};
 pub use compare::{BasePolicy, Ranked, change, compression, rank, share};
@@ -21,4 +24,10 @@ pub use duration::{DURATIONS, Definition, Direction, Flag, Measured, measure};
 pub use figure::{Figure, round_half_away};
 pub use gather::{Event, Sample, gather};
 pub use quality::{Counts, Quality, quality};
+pub use query::{By, Cell, Cells, Query, QueryError};
 pub use statistics::{Durations, Statistics};
+pub use store::{
+    Consignment, DIMENSIONS, EVENTS_OF_KEY_MAX, Fact, Mark, NONE, Row, SourceCounts, Store, document_key,
+    month,
+};
+pub use suppression::hidden;

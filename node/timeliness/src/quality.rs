@@ -1,6 +1,6 @@
 //! Data-quality indicators (timeliness.md §7).
 
-use crate::Figure;
+use crate::{Direction, Figure, Sample};
 
 /// Limits of a terminal's acceptance, in hundredths of a percent: coverage, completeness, timeliness, consistency.
 const PASSES: [i64; 4] = [9_500, 9_000, 9_000, 9_800];
@@ -65,4 +65,55 @@ pub fn quality(c: &Counts) -> Quality {
     let [coverage, completeness, timeliness, consistency] = judged;
     let (uniqueness, validity) = (rest(c.duplicates, c.received), part(c.valid, c.received));
     Quality { coverage, completeness, timeliness, consistency, uniqueness, validity, passes }
+}
+
+impl Counts {
+    /// Both together.
+    pub fn add(&mut self, other: &Self) {
+        for (own, others) in [
+            (&mut self.released, other.released),
+            (&mut self.covered, other.covered),
+            (&mut self.expected, other.expected),
+            (&mut self.present, other.present),
+            (&mut self.received, other.received),
+            (&mut self.duplicates, other.duplicates),
+            (&mut self.valid, other.valid),
+            (&mut self.in_time, other.in_time),
+            (&mut self.samples, other.samples),
+            (&mut self.inconsistent, other.inconsistent),
+        ] {
+            *own = own.saturating_add(others);
+        }
+    }
+}
+
+/// Milestones that a consignment must have.
+pub(crate) fn mandatory(direction: Direction, inspected: bool, dutiable: bool) -> Vec<&'static str> {
+    let (always, when_inspected): (&[&str], &[&str]) = match direction {
+        Direction::Import => (&["I01", "I04", "I06", "I07", "I08", "I14", "I16"], &["I11", "I12", "I13"]),
+        Direction::Export => (&["E03", "E04", "E05", "E09"], &["E07", "E08"]),
+    };
+    let mut out = always.to_vec();
+    if inspected {
+        out.extend(when_inspected);
+    }
+    if dutiable && direction == Direction::Import {
+        out.push("I10");
+    }
+    out
+}
+
+/// True when two milestones stand in an order that cannot be, by more than clocks may differ.
+pub(crate) fn inconsistent(sample: &Sample, direction: Direction) -> bool {
+    let pairs: &[(&str, &str)] = match direction {
+        Direction::Import => {
+            &[("I03", "I04"), ("I08", "I14"), ("I14", "I16"), ("I12", "I13"), ("I07", "I08")]
+        }
+        Direction::Export => &[("E05", "E09"), ("E09", "E10"), ("E10", "E11")],
+    };
+    let at = |code: &str| sample.times.get(code).copied();
+    pairs.iter().any(|(first, then)| match (at(first), at(then)) {
+        (Some(first), Some(then)) => then < first - 300,
+        _ => false,
+    })
 }

@@ -64,6 +64,34 @@ impl Durations {
         self.0.extend_from_slice(&other.0);
     }
 
+    /// Their sum in seconds.
+    pub fn sum(&self) -> u64 {
+        self.0.iter().map(|x| u64::from(*x)).sum()
+    }
+
+    /// Each value once with how often it stands, rising: what is exchanged between platforms. Reorders the durations.
+    pub fn runs(&mut self) -> Vec<(u32, u32)> {
+        self.0.sort_unstable();
+        let mut out: Vec<(u32, u32)> = Vec::new();
+        for value in &self.0 {
+            match out.last_mut() {
+                Some((last, n)) if last == value && *n < u32::MAX => *n += 1,
+                _ => out.push((*value, 1)),
+            }
+        }
+        out
+    }
+
+    /// Adds what [`Durations::runs`] said. `None` when there would be more than `max` durations.
+    pub fn add_runs(&mut self, runs: &[(u32, u32)], max: usize) -> Option<()> {
+        let more: u64 = runs.iter().map(|(_, n)| u64::from(*n)).sum();
+        usize::try_from(more).ok().and_then(|m| m.checked_add(self.0.len())).filter(|n| *n <= max)?;
+        for (value, n) in runs {
+            self.0.extend(std::iter::repeat_n(*value, *n as usize));
+        }
+        Some(())
+    }
+
     /// Everything that is said of them. Reorders the durations; takes time in proportion to their number.
     pub fn statistics(&mut self) -> Statistics {
         let n = self.0.len() as i128;

@@ -55,7 +55,7 @@ async fn dispatch(cli: Cli, out: Out) -> Result<(), Error> {
     use commands::{
         access_log, agency, approval, backup, ca, cert, context, delegation, demo, dev, doc, drill, exchange,
         init, journal, licence, node, pack, plan, platform, quorum, release, role, session, simple, site,
-        status, table, tail, user,
+        stats, status, table, tail, user,
     };
     let global = &cli.global;
     match cli.command {
@@ -68,6 +68,7 @@ async fn dispatch(cli: Cli, out: Out) -> Result<(), Error> {
         Command::Platform(args) => platform::run(args, global, out).await,
         Command::Quorum(args) => quorum::run(args, global, out).await,
         Command::Status(args) => status::run(args, global, out).await,
+        Command::Stats(args) => stats::run(args, global, out).await,
         Command::Licence(args) => licence::run(args, global, out).await,
         Command::Tail(args) => tail::run(args, global, out).await,
         Command::Pack(args) => pack::run(args, global, out).await,

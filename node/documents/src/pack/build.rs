@@ -134,6 +134,8 @@ fn document(
     }
     DocumentType {
         milestones: compiler.milestones(spec.milestone, cycle),
+        consignment: spec.consignment.and_then(|c| compiler.consignment(c, cycle)),
+        upload: spec.upload.and_then(|u| compiler.upload(u)),
         cross_checks: compiler.cross_checks(spec.cross_check),
         ledgers: compiler.ledgers(spec.ledger, cycle),
         statistics: compiler.statistics(spec.statistic),

@@ -53,6 +53,7 @@ impl DocumentType {
         out.extend(recipients.filter_map(|r| Some((format!("recipient {}", r.agency), r.when.as_ref()?))));
         let milestones = self.milestones.iter();
         out.extend(milestones.filter_map(|m| Some((format!("milestone {}", m.code), m.when.as_ref()?))));
+        out.extend(self.consignment.iter().map(|c| ("consignment".to_owned(), &c.import)));
         let checks = self.cross_checks.iter();
         out.extend(checks.filter_map(|c| Some((format!("cross_check {}", c.rule), c.when.as_ref()?))));
         for l in &self.ledgers {

@@ -2,9 +2,13 @@
 
 use super::problem::ProblemCode;
 use super::rules::{Compiler, Opened, Scope};
-use super::spec::{CrossCheckSpec, LedgerSpec, MilestoneSpec, RecipientSpec, SharingSpec, StatisticSpec};
+use super::spec::{
+    BySpec, ConsignmentSpec, CrossCheckSpec, LedgerSpec, MilestoneSpec, RecipientSpec, SharingSpec,
+    StatisticSpec, UploadSpec,
+};
 use super::{LifeCycle, Title};
 use eport_expression::{Expression, Kind, Shape};
+use eport_timeliness::DIMENSIONS;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -48,10 +52,54 @@ pub struct Milestone {
     pub state: Option<String>,
     /// The field that holds its time; `None`: the time of its cause.
     pub time: Option<String>,
-    /// The field that names what passed it.
-    pub subject: String,
+    /// The field that names what passed it; `None`: the document itself.
+    pub subject: Option<String>,
+    /// What kind of key the subject is; `None`: the field's own name.
+    pub of: Option<String>,
+    /// How good a source this is; the smallest counts.
+    pub rank: u8,
     /// Only where this holds.
     pub when: Option<Expression>,
+}
+
+/// What of a document is a consignment whose times are measured (timeliness.md §2).
+#[derive(Debug)]
+pub struct Consignment {
+    /// Holds for an import; else it is an export.
+    pub import: Expression,
+    /// Kind of key → field: milestones of these keys are the consignment's.
+    pub joins: BTreeMap<String, String>,
+    /// A dimension's place, the field of its value, and how many of its first characters.
+    pub by: Vec<(usize, String, usize)>,
+    /// The states in which duties are to be paid.
+    pub dutiable_on: Vec<String>,
+    /// The states in which it is no sample any more.
+    pub void_on: Vec<String>,
+}
+
+/// The fields of a document that is an uploaded event (timeliness.md §1.1).
+#[derive(Debug)]
+pub struct Upload {
+    /// Its milestone.
+    pub milestone: String,
+    /// What kind of key its subject is.
+    pub kind: String,
+    /// What passed it.
+    pub subject: String,
+    /// When.
+    pub time: String,
+    /// The system within the source's organisation.
+    pub system: String,
+    /// Its number there.
+    pub event: String,
+    /// Where.
+    pub place: Option<String>,
+    /// The event it corrects.
+    pub corrects: Option<String>,
+    /// The event it takes back.
+    pub retracts: Option<String>,
+    /// How good a source it is.
+    pub rank: u8,
 }
 
 /// When a comparison runs: cross-checks §1.1.
@@ -295,7 +343,13 @@ impl Compiler<'_, '_> {
             let (span, spec) = (spec.span(), spec.into_inner());
             let opened = self.body();
             self.state(spec.state.as_ref(), cycle, &span);
-            self.field(&spec.subject, &opened, &span);
+            if let Some(subject) = &spec.subject {
+                for field in subject.split('+') {
+                    self.field(field, &opened, &span);
+                }
+            } else if spec.of.is_some() {
+                self.problems.add(&span, ProblemCode::Reference, "of says what kind of key a subject is");
+            }
             if let Some(time) = &spec.time
                 && self.field(time, &opened, &span)
                 && !matches!(
@@ -311,10 +365,69 @@ impl Compiler<'_, '_> {
                 state: spec.state,
                 time: spec.time,
                 subject: spec.subject,
+                of: spec.of,
+                rank: spec.rank,
                 when,
             });
         }
         out
+    }
+
+    pub(super) fn consignment(
+        &mut self,
+        spec: Spanned<ConsignmentSpec>,
+        cycle: Option<&LifeCycle>,
+    ) -> Option<Consignment> {
+        let (span, spec) = (spec.span(), spec.into_inner());
+        let opened = self.body();
+        for state in spec.dutiable_on.iter().chain(&spec.void_on) {
+            self.state(Some(state), cycle, &span);
+        }
+        for field in spec.joins.values().flat_map(|f| f.split('+')) {
+            self.field(field, &opened, &span);
+        }
+        let mut by = Vec::with_capacity(spec.by.len());
+        for (name, value) in spec.by {
+            let (field, first) = match value {
+                BySpec::Field(field) => (field, usize::MAX),
+                BySpec::First { field, first } => (field, first),
+            };
+            self.field(&field, &opened, &span);
+            match DIMENSIONS.iter().position(|d| *d == name) {
+                Some(d) => by.push((d, field, first)),
+                None => {
+                    let detail = format!("{name:?} is none of {}", DIMENSIONS.join(", "));
+                    self.problems.add(&span, ProblemCode::Reference, detail);
+                }
+            }
+        }
+        let import = self.when(Some(&spec.import))?;
+        let (dutiable_on, void_on) = (spec.dutiable_on, spec.void_on);
+        Some(Consignment { import, joins: spec.joins, by, dutiable_on, void_on })
+    }
+
+    pub(super) fn upload(&mut self, spec: Spanned<UploadSpec>) -> Option<Upload> {
+        let (span, u) = (spec.span(), spec.into_inner());
+        let opened = self.body();
+        let always = [&u.milestone, &u.kind, &u.subject, &u.time, &u.system, &u.event];
+        for field in always.into_iter().chain(&u.place).chain(&u.corrects).chain(&u.retracts) {
+            self.field(field, &opened, &span);
+        }
+        if !matches!(super::shape::at(self.body, &u.time), Some(Shape::Value(Kind::Instant))) {
+            self.problems.add(&span, ProblemCode::Reference, format!("{:?} is no instant", u.time));
+        }
+        Some(Upload {
+            milestone: u.milestone,
+            kind: u.kind,
+            subject: u.subject,
+            time: u.time,
+            system: u.system,
+            event: u.event,
+            place: u.place,
+            corrects: u.corrects,
+            retracts: u.retracts,
+            rank: u.rank,
+        })
     }
 
     pub(super) fn cross_checks(&mut self, specs: Vec<Spanned<CrossCheckSpec>>) -> Vec<CrossCheck> {

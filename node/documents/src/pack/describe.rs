@@ -4,6 +4,7 @@
 
 use super::{DocumentType, Pack, RuleOf, Title};
 use crate::field::{Characters, Field, Kind, Presence, TextRules};
+use eport_timeliness::DIMENSIONS;
 use serde_json::{Map, Value, json};
 
 impl Pack {
@@ -66,8 +67,19 @@ impl DocumentType {
             "recipients": self.described_recipients(),
             "states": self.described_states(),
             "milestones": self.milestones.iter().map(|m| (m.code.clone(), json!({
-                "state": m.state, "time": m.time, "subject": m.subject, "when": text(m.when.as_ref()),
+                "state": m.state, "time": m.time, "subject": m.subject, "of": m.of, "rank": m.rank,
+                "when": text(m.when.as_ref()),
             }))).collect::<Map<_, _>>(),
+            "consignment": self.consignment.as_ref().map(|c| json!({
+                "import": c.import.text(), "joins": c.joins, "dutiable_on": c.dutiable_on, "void_on": c.void_on,
+                "by": c.by.iter().map(|(d, field, first)| {
+                    (DIMENSIONS[*d].to_owned(), json!({ "field": field, "first": first }))
+                }).collect::<Map<_, _>>(),
+            })),
+            "upload": self.upload.as_ref().map(|u| json!({
+                "milestone": u.milestone, "kind": u.kind, "subject": u.subject, "time": u.time, "system": u.system,
+                "event": u.event, "place": u.place, "corrects": u.corrects, "retracts": u.retracts, "rank": u.rank,
+            })),
             "cross_checks": self.cross_checks.iter().map(|c| (c.rule.clone(), json!({
                 "with": c.with, "keys": c.keys, "points": word(&c.points), "codes": c.codes,
                 "when": text(c.when.as_ref()), "wait_hours": c.wait_hours,

@@ -24,8 +24,8 @@ mod states;
 pub use codes::NamedCode;
 pub use compare::{Difference, compare, numbered};
 pub use declared::{
-    CheckPoint, CrossCheck, Ledger, LedgerEntry, Mask, Milestone, Recipient, Relation, Role, Sharing,
-    SharingAction, Statistic,
+    CheckPoint, Consignment, CrossCheck, Ledger, LedgerEntry, Mask, Milestone, Recipient, Relation, Role,
+    Sharing, SharingAction, Statistic, Upload,
 };
 pub use problem::{PROBLEMS_MAX, PackError, Problem, ProblemCode};
 pub use rules::{Requirement, RuleOf, Scope};
@@ -135,6 +135,10 @@ pub struct DocumentType {
     pub life_cycle: Option<LifeCycle>,
     /// What its states and fields say about a consignment's way.
     pub milestones: Vec<Milestone>,
+    /// What of it is a consignment whose times are measured.
+    pub consignment: Option<Consignment>,
+    /// How an event that somebody uploads is read from it.
+    pub upload: Option<Upload>,
     /// Comparisons with records of others.
     pub cross_checks: Vec<CrossCheck>,
     /// Entries it makes in accounts.

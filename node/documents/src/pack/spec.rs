@@ -70,6 +70,8 @@ pub(crate) struct DocumentSpec {
     pub(crate) state: Vec<Spanned<StateSpec>>,
     #[serde(default)]
     pub(crate) milestone: Vec<Spanned<MilestoneSpec>>,
+    pub(crate) consignment: Option<Spanned<ConsignmentSpec>>,
+    pub(crate) upload: Option<Spanned<UploadSpec>>,
     #[serde(default)]
     pub(crate) cross_check: Vec<Spanned<CrossCheckSpec>>,
     #[serde(default)]
@@ -187,9 +189,69 @@ pub(crate) struct MilestoneSpec {
     pub(crate) state: Option<String>,
     /// The field that holds its time; absent: the time of what causes it.
     pub(crate) time: Option<String>,
-    /// The field that names what passed it.
-    pub(crate) subject: String,
+    /// The field that names what passed it; absent: the document itself.
+    pub(crate) subject: Option<String>,
+    /// What kind of key the subject is; absent: the field's own name.
+    pub(crate) of: Option<String>,
+    /// How good a source this is; the smallest counts.
+    #[serde(default = "first")]
+    pub(crate) rank: u8,
     pub(crate) when: Option<Spanned<String>>,
+}
+
+fn first() -> u8 {
+    1
+}
+
+fn second() -> u8 {
+    2
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ConsignmentSpec {
+    /// Holds for an import; else it is an export.
+    pub(crate) import: Spanned<String>,
+    /// Kind of key → field: milestones of these keys are the consignment's.
+    #[serde(default)]
+    pub(crate) joins: BTreeMap<String, String>,
+    /// Dimension → where its value stands.
+    #[serde(default)]
+    pub(crate) by: BTreeMap<String, BySpec>,
+    /// The states in which duties are to be paid.
+    #[serde(default)]
+    pub(crate) dutiable_on: Vec<String>,
+    /// The states in which it is no sample any more.
+    #[serde(default)]
+    pub(crate) void_on: Vec<String>,
+}
+
+/// Where the value of a dimension stands.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(crate) enum BySpec {
+    /// A field.
+    Field(String),
+    /// The first characters of a field.
+    First { field: String, first: usize },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct UploadSpec {
+    /// Fields of the event: its milestone, the kind of its key, the key, its time.
+    pub(crate) milestone: String,
+    pub(crate) kind: String,
+    pub(crate) subject: String,
+    pub(crate) time: String,
+    /// The system within the source's organisation.
+    pub(crate) system: String,
+    pub(crate) event: String,
+    pub(crate) place: Option<String>,
+    pub(crate) corrects: Option<String>,
+    pub(crate) retracts: Option<String>,
+    #[serde(default = "second")]
+    pub(crate) rank: u8,
 }
 
 #[derive(Deserialize)]

@@ -22,6 +22,8 @@ pub use sending::Unsendable;
 pub use view::ChannelView;
 pub use withdrawals::GivenUp;
 
+pub(crate) use rows::{decode as decode_row, dispatch as dispatch_key, receipt_name};
+
 pub(crate) use outbox::{Outbox, PreparedPart, parts_of};
 
 use crate::log::Log;

@@ -273,6 +273,13 @@ pub(crate) fn given_up(tail: &str) -> Bytes {
     join(&[b"x/t/", tail.as_bytes()])
 }
 
+/// Agency and number of a receipt's key.
+pub(crate) fn receipt_name(key: &[u8]) -> Option<(String, String)> {
+    let mut words = key.strip_prefix(b"x/r/")?.splitn(2, |b| *b == 0);
+    let word = |w: &[u8]| String::from_utf8(w.to_vec()).ok();
+    Some((word(words.next()?)?, word(words.next()?)?))
+}
+
 /// Document and agency of an alert's key.
 pub(crate) fn alert_of(key: &[u8]) -> Option<(&str, &str)> {
     std::str::from_utf8(key.strip_prefix(ALERTS)?).ok()?.split_once('/')

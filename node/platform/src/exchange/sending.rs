@@ -14,7 +14,9 @@ use eport_envelope::Part as Sealed;
 use eport_exchange::{
     Dispatch, Document, Done, Head, LANE_WINDOW, Message, Offer, RECEIPT_LEN_MAX, Receipt, Recipient, Source,
 };
-use eport_model::{Draft, Effect, Epoch, EpochHistory, RecordKind, RegionCode, RequestRef, Timestamp, codec};
+use eport_model::{
+    Draft, Effect, Epoch, EpochHistory, RecordHeader, RecordKind, RegionCode, RequestRef, Timestamp, codec,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Rows that get a route in one turn.
@@ -203,15 +205,21 @@ impl Platform {
         Ok(Some((row, receipt)))
     }
 
-    /// The part of a stored version that an agency gets, by the pack it was judged by; `None` once its content was erased.
-    pub(crate) fn part_of(&self, row: &DocumentRow, agency: &str) -> Result<Option<Vec<u8>>, Error> {
+    /// A stored version as readers are shown it, with its record; `None` once its content was erased.
+    pub(crate) fn shown(&self, row: &DocumentRow) -> Result<Option<(RecordHeader, Vec<u8>)>, Error> {
         let log = &*self.inner.log;
-        let request = row.request();
         let Some((header, _)) = read::record(log, row)? else { return Ok(None) };
         let body = log.body(header.index, row.body)?.filter(|b| !b.is_empty());
         let Some(body) = body else { return Ok(None) };
         let sealed = if row.body == 0 { Sealed::Request } else { Sealed::Shown };
-        let shown = decrypt(&*self.inner.config.keys.need()?, &request, sealed, &body)?;
+        let shown = decrypt(&*self.inner.config.keys.need()?, &row.request(), sealed, &body)?;
+        Ok(Some((header, shown)))
+    }
+
+    /// The part of a stored version that an agency gets, by the pack it was judged by; `None` once its content was erased.
+    pub(crate) fn part_of(&self, row: &DocumentRow, agency: &str) -> Result<Option<Vec<u8>>, Error> {
+        let request = row.request();
+        let Some((header, shown)) = self.shown(row)? else { return Ok(None) };
         let at = header.request.as_ref().map_or(header.time, |r| r.accepted_at);
         let unreadable = || Error::Content { request: request.chars().take(96).collect() };
         let absent = || Error::NoPack { doc_type: row.doc_type.chars().take(64).collect() };

@@ -3,4 +3,5 @@
 
 mod examples;
 mod newsletter;
+mod store;
 mod treatment;

@@ -51,6 +51,7 @@ pub mod session;
 pub mod simple;
 pub mod simulate;
 pub mod site;
+pub mod stats;
 pub mod status;
 pub mod table;
 pub mod table_import;

@@ -47,6 +47,10 @@ codes! { DOCUMENTS_CODES {
         "The message is not the one that was read" / "报文已非所读内容",
         "Another content stands under this id, or the message is void, since the inbox was read; nothing was acknowledged." / "读取收件箱之后，此编号下的内容已更换或报文已作废；未作任何确认。",
         "Read the inbox again and acknowledge what it shows now." / "请重新读取收件箱，并确认其现在显示的内容。";
+    STATISTICS_TOO_LARGE = 5016, 413, 1, false,
+        "More consignments than one answer may rest on" / "统计所涉票数超出单次答复上限",
+        "The statistics of the question would take more memory than they may; nothing was left out silently." / "所问统计需占用的内存超出上限；未对数据作任何静默截取。",
+        "Ask for a shorter period, or platform by platform." / "请缩短统计期间，或按平台分别查询。";
     PACK_REFUSED = 5020, 422, 1, false,
         "The pack is refused" / "标准包被拒绝",
         "The pack contradicts itself, names something that is not there, or its examples are not judged as they say; every problem is listed with file, line and column." / "标准包自相矛盾、引用不存在的内容，或其示例判定结果与声明不符；全部问题均注明文件、行、列。",

@@ -47,7 +47,10 @@ pub(super) fn a_file_goes_over_the_disk_under_a_limit_of_its_own(fed: &Federatio
     ensure!(done["published"] == true && done["rows"] == 20_000, "{done}");
     installed(fed, "large")?;
     let refused = import("large.csv", rows(60_000, ""))?;
-    ensure!(refused.code != 0 && refused.stdout.contains("EP6004"), "6 MB where a file may have 3: {refused:?}");
+    ensure!(
+        refused.code != 0 && refused.stdout.contains("EP6004"),
+        "6 MB where a file may have 3: {refused:?}"
+    );
     ensure!(left(fed, node)? == 0, "a file stays no longer than it is read");
     Ok(())
 }
