@@ -149,16 +149,7 @@ async fn told(
     query: &StatisticsQuery,
     period: Period,
 ) -> Result<Told, ApiError> {
-    let one = StatisticsQuery {
-        platform: None,
-        month: None,
-        view: None,
-        compare: None,
-        from: Some(period.from.to_string()),
-        to: Some(period.to.to_string()),
-        by: query.by.as_ref().map(|by| by.split(',').filter(|n| *n != "month").collect::<Vec<_>>().join(",")),
-        ..query.clone()
-    };
+    let one = query.of_one_platform(period);
     let path_and_query = format!("/v1/platforms/{region}/statistics/durations?{}", pairs(&one));
     let primary = api.registry.state().state.placement(region).map(|p| p.primary);
     let primary = primary.ok_or_else(|| ApiError::not_found(format!("platform {region}")))?;

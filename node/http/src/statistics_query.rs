@@ -43,6 +43,24 @@ pub struct StatisticsQuery {
     dutiable: Option<String>,
 }
 
+impl StatisticsQuery {
+    /// What each platform is asked: its durations of one period, in full.
+    pub(crate) fn of_one_platform(&self, period: Period) -> Self {
+        let without_months =
+            |by: &String| by.split(',').filter(|n| *n != "month").collect::<Vec<_>>().join(",");
+        Self {
+            platform: None,
+            month: None,
+            view: None,
+            compare: None,
+            from: Some(period.from.to_string()),
+            to: Some(period.to.to_string()),
+            by: self.by.as_ref().map(without_months),
+            ..self.clone()
+        }
+    }
+}
+
 /// A period of whole local days.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Period {
@@ -389,12 +407,8 @@ mod tests {
     fn a_query_that_is_passed_on_says_what_it_said() {
         let asked =
             query(&[("direction", "import"), ("month", "2018-01"), ("port", "5316,5317"), ("by", "port")]);
-        let one = StatisticsQuery {
-            from: Some("2018-01-01".into()),
-            to: Some("2018-02-01".into()),
-            month: None,
-            ..asked
-        };
+        let one = asked.of_one_platform(Period::of(&asked).unwrap());
+        assert_eq!((one.from.as_deref(), one.to.as_deref()), (Some("2018-01-01"), Some("2018-02-01")));
         let uri: Uri = format!("/x?{}", pairs(&one)).parse().unwrap();
         let read: axum::extract::Query<StatisticsQuery> = axum::extract::Query::try_from_uri(&uri).unwrap();
         assert_eq!(format!("{:?}", read.0), format!("{one:?}"));

@@ -70,7 +70,8 @@ pub fn compare_rows(
     }
     let same_columns = olds.header().schema() == news.header().schema();
     let mut counts = Counts::default();
-    (olds.advance()?, news.advance()?);
+    olds.advance()?;
+    news.advance()?;
     loop {
         let order = match (olds.row(), news.row()) {
             (None, None) => return Ok(counts),

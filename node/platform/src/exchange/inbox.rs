@@ -91,7 +91,7 @@ impl Platform {
             let Some((last, _)) = found.last() else { break };
             after = Some(last.clone());
             for (key, value) in found {
-                match self.shown(&key, &value, agency) {
+                match self.shown_item(&key, &value, agency) {
                     Ok(Some((item, len))) => {
                         bytes += len;
                         page.items.push(item);
@@ -112,7 +112,12 @@ impl Platform {
     }
 
     /// The item of an inbox row with the length of its body; `None`: the row is left of a message that stands elsewhere.
-    fn shown(&self, key: &Bytes, value: &[u8], agency: &str) -> Result<Option<(InboxItem, usize)>, Error> {
+    fn shown_item(
+        &self,
+        key: &Bytes,
+        value: &[u8],
+        agency: &str,
+    ) -> Result<Option<(InboxItem, usize)>, Error> {
         let Some(id) = rows::id_in(value) else { return Ok(None) };
         match self.id_row(&id)?.filter(|row| row.place == *key) {
             Some(row) => self.inbox_item(&id, row, agency).map(Some),
