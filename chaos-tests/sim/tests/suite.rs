@@ -49,7 +49,7 @@ fn no_invariant_breaks_over_the_first_seeds() {
 /// a tail of a later epoch, left behind by a failover, was taken for the best position of an earlier one.
 #[test]
 fn seeds_that_once_failed_pass() {
-    for seed in [18_694, 78_128, 47_426, 99_694, 50_399, 14_436, 6_014_791, 6_015_999] {
+    for seed in [18_694, 78_128, 47_426, 99_694, 50_399, 14_436, 6_014_791, 6_015_999, 6_044_401] {
         let failure = run(seed, &Options::default()).1;
         assert!(failure.is_none(), "seed {seed}: {failure:?}");
     }

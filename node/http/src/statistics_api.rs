@@ -29,7 +29,7 @@ use eport_timeliness::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Largest answer of another platform about durations. 64 MiB.
 const ANSWER_LEN_MAX: usize = 64 << 20;
@@ -222,15 +222,15 @@ pub async fn timeliness(
     let (mut items, mut rests): (Vec<(Vec<String>, Value)>, Vec<Basis>) = (Vec::new(), Vec::new());
     let mut shown_cells = Cells::default();
     let mut bases = Cells::default();
-    for (month, period, base) in asked.periods()? {
+    for part in asked.periods()? {
         let with_month = |cells: Cells| {
-            let key = |k: Vec<String>| month.iter().cloned().chain(k).collect();
+            let key = |k: Vec<String>| part.month.iter().cloned().chain(k).collect();
             Cells(cells.0.into_iter().map(|(k, cell)| (key(k), cell)).collect())
         };
-        let (cells, rest) = pooled(&api, &caller, &regions, &query, period).await?;
+        let (cells, rest) = pooled(&api, &caller, &regions, &query, part.period).await?;
         rests = rest;
         shown_cells.add(with_month(cells));
-        if let Some(base) = base {
+        if let Some(base) = part.base {
             bases.add(with_month(pooled(&api, &caller, &regions, &query, base).await?.0));
         }
     }
@@ -240,7 +240,7 @@ pub async fn timeliness(
     }
     let (names, now) = (asked.names(), api.now());
     let answer = tokio::task::spawn_blocking(move || {
-        let hides = asked.public.then(|| hidden(&shown_cells)).unwrap_or_default();
+        let hides = if asked.public { hidden(&shown_cells) } else { BTreeSet::new() };
         for (key, mut cell) in shown_cells.0 {
             let before = bases.0.get_mut(&key);
             let item = match hides.contains(&key) {

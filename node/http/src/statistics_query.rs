@@ -78,6 +78,17 @@ pub(crate) enum Base {
     Before,
 }
 
+/// One of the periods that have to be asked.
+#[derive(Clone, Debug)]
+pub(crate) struct Part {
+    /// Its name, where months are a dimension.
+    pub(crate) month: Option<String>,
+    /// When.
+    pub(crate) period: Period,
+    /// What it is compared with.
+    pub(crate) base: Option<Period>,
+}
+
 /// A question that is understood.
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
@@ -260,12 +271,15 @@ impl Asked {
     }
 
     /// Every period that has to be asked: months or the whole, and what they are compared with.
-    pub(crate) fn periods(&self) -> Result<Vec<(Option<String>, Period, Option<Period>)>, ApiError> {
-        let base = |p: Period| self.compare.and_then(|b| p.base(b));
+    pub(crate) fn periods(&self) -> Result<Vec<Part>, ApiError> {
+        let part = |month: Option<String>, period: Period| {
+            let base = self.compare.and_then(|b| period.base(b));
+            Part { month, period, base }
+        };
         if !self.months {
-            return Ok(vec![(None, self.period, base(self.period))]);
+            return Ok(vec![part(None, self.period)]);
         }
-        Ok(self.period.months()?.into_iter().map(|(name, p)| (Some(name), p, base(p))).collect())
+        Ok(self.period.months()?.into_iter().map(|(name, period)| part(Some(name), period)).collect())
     }
 }
 

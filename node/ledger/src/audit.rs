@@ -22,34 +22,51 @@ pub struct Audit {
     pub problems: Vec<String>,
 }
 
+/// Problems that are listed at most: whoever has so many reads the entries.
+const PROBLEMS_MAX: usize = 100;
+
 /// Adds up the entries of an account, from the first on, and compares the sums with its balances.
 pub fn audit<'e>(account: &Account, entries: impl IntoIterator<Item = &'e Entry>) -> Audit {
     let mut sums = Audit::default();
     for entry in entries {
         sums.add(entry);
     }
-    let compared = [
-        ("granted", sums.granted, account.granted),
-        ("reserved", sums.reserved, account.reserved),
-        ("committed", sums.committed, account.committed),
-        ("escrowed", sums.escrowed, account.escrowed),
-    ];
-    for (what, summed, kept) in compared {
-        if summed != kept {
-            sums.problems.push(format!("{what}: the entries come to {summed}, the account says {kept}"));
-        }
-    }
-    if (sums.entries, sums.last) != (account.entries, account.last) {
-        sums.problems
-            .push(format!("{} entries of {} are here, or the last differs", sums.entries, account.entries));
-    }
-    sums
+    sums.compared(account)
 }
 
 impl Audit {
-    fn add(&mut self, entry: &Entry) {
+    /// These sums with what differs from the balances of the account.
+    pub fn compared(mut self, account: &Account) -> Self {
+        let compared = [
+            ("granted", self.granted, account.granted),
+            ("reserved", self.reserved, account.reserved),
+            ("committed", self.committed, account.committed),
+            ("escrowed", self.escrowed, account.escrowed),
+        ];
+        for (what, summed, kept) in compared {
+            if summed != kept {
+                self.found(format!("{what}: the entries come to {summed}, the account says {kept}"));
+            }
+        }
+        if (self.entries, self.last) != (account.entries, account.last) {
+            self.found(format!(
+                "{} entries of {} are here, or the last differs",
+                self.entries, account.entries
+            ));
+        }
+        self
+    }
+
+    fn found(&mut self, problem: String) {
+        if self.problems.len() < PROBLEMS_MAX {
+            self.problems.push(problem);
+        }
+    }
+
+    /// The next entry.
+    pub fn add(&mut self, entry: &Entry) {
         if entry.no != self.entries + 1 || entry.previous != self.last {
-            self.problems.push(format!("entry {} does not follow entry {}", entry.no, self.entries));
+            self.found(format!("entry {} does not follow entry {}", entry.no, self.entries));
         }
         self.entries = entry.no;
         self.last = entry.digest();
@@ -67,7 +84,7 @@ impl Audit {
             EntryKind::Extend | EntryKind::Suspend | EntryKind::Resume | EntryKind::Revoke => Some(()),
         };
         if sums.is_none() || [self.reserved, self.committed, self.escrowed].iter().any(|s| s.is_negative()) {
-            self.problems.push(format!("after entry {} a sum is impossible", entry.no));
+            self.found(format!("after entry {} a sum is impossible", entry.no));
         }
     }
 }

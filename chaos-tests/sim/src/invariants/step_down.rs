@@ -13,8 +13,10 @@ pub(crate) fn check(world: &mut World, node: usize, epoch: Epoch) {
         Role::Primary { epoch } | Role::Opening { epoch } | Role::Handover { epoch, .. } => Some(*epoch),
         _ => None,
     };
-    let broken = world.hosts[node].broken;
-    if !broken && (replica.epoch() < epoch || serving.is_some_and(|e| e < epoch)) {
+    // Whoever was told that its disk is an old copy has stopped for good: it hears nothing more until it starts again.
+    let host = &world.hosts[node];
+    let stopped = host.broken || host.rolled_back && matches!(replica.role(), Role::Fenced { .. });
+    if serving.is_some_and(|e| e < epoch) || !stopped && replica.epoch() < epoch {
         let text = format!("n{node} was told of epoch {epoch} and is {:?}", replica.role());
         world.fail("a StepDown stops at once", text);
     }

@@ -23,3 +23,13 @@ fn an_entry_that_was_changed_dropped_or_doubled_is_found() {
         assert!(!audit(&account, &doubled).problems.is_empty(), "doubled {n}");
     }
 }
+
+#[test]
+fn of_very_many_problems_the_first_are_listed() {
+    let mut store = Store::default();
+    store.ask(&grant("100", Terms::default()));
+    let (account, entries) = (store.of(&key()).clone(), store.entries[&key()].clone());
+    let again = std::iter::repeat_n(&entries[0], 5_000);
+    let problems = audit(&account, again).problems;
+    assert!((2..=100).contains(&problems.len()), "{}", problems.len());
+}

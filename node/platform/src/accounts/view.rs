@@ -6,7 +6,7 @@ use super::store::read;
 use crate::Error;
 use crate::platform::Platform;
 use crate::rows::decode_long;
-use eport_ledger::{Account, AccountKey, Audit, Entry, audit};
+use eport_ledger::{Account, AccountKey, Audit, Entry};
 
 /// Accounts of one number at most.
 const ACCOUNTS_MAX: usize = 1_000;
@@ -47,17 +47,18 @@ impl Platform {
     /// Adds up the entries of an account again and compares them with its balances and with what documents hold.
     pub fn audit_account(&self, key: &AccountKey) -> Result<Option<Audit>, Error> {
         let Some(account) = self.account(key)? else { return Ok(None) };
-        let mut entries: Vec<Entry> = Vec::new();
+        let mut sums = Audit::default();
+        // Page by page, and no further than the balances that were read: entries go on being made.
+        let mut after = 0;
         loop {
-            let after = entries.last().map_or(0, |e| e.no);
             let page = self.account_entries(key, after, ENTRIES_READ)?;
-            let last = page.len() < ENTRIES_READ;
-            entries.extend(page);
-            if last {
-                break;
+            page.iter().filter(|e| e.no <= account.entries).for_each(|e| sums.add(e));
+            match page.last().map(|e| e.no) {
+                Some(last) if last > after && last < account.entries => after = last,
+                _ => break,
             }
         }
-        let mut sums = audit(&account, &entries);
+        let mut sums = sums.compared(&account);
         let held = self.inner.log.scan(&rows::holds(key), None, HOLDS_READ)?;
         let mut reserved = Some(eport_ledger::Amount::ZERO);
         for (row, value) in &held {
