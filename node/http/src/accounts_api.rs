@@ -232,12 +232,10 @@ pub(crate) async fn body_of(response: Response) -> Result<Value, ApiError> {
     let unusable = |detail: String| ApiError::new(codes::PEER_UNREACHABLE, detail);
     let body = axum::body::to_bytes(response.into_body(), ANSWER_LEN_MAX).await;
     let body = body.map_err(|e| unusable(e.to_string()))?;
-    let value: Value = serde_json::from_slice(&body).map_err(|e| unusable(e.to_string()))?;
-    if status == StatusCode::OK {
-        return Ok(value);
+    match status == StatusCode::OK {
+        true => serde_json::from_slice(&body).map_err(|e| unusable(e.to_string())),
+        false => Err(ApiError::passed_on(&body)),
     }
-    let code = value["code"].as_str().and_then(|c| c.parse().ok()).unwrap_or(codes::PEER_UNREACHABLE);
-    Err(ApiError::new(code, value["detail"].as_str().unwrap_or("no reason was given").to_owned()))
 }
 
 /// `GET /v1/licences/{no}`

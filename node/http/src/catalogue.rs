@@ -270,6 +270,17 @@ pub const ROUTES: &[Route] = &[
         body: "application/x-ndjson",
         answer: "application/x-ndjson",
     },
+    post(
+        "/v1/platforms/{region}/documents/{doc_id}/amendments",
+        JSON,
+        "Lodge the next version of a document: {doc_version, body, function_code}",
+    ),
+    post(
+        "/v1/platforms/{region}/documents/{doc_id}/withdrawal",
+        JSON,
+        "Ask for the withdrawal of a document: {doc_version}",
+    ),
+    post("/v1/platforms/{region}/milestones", JSON, "Upload an event of a terminal"),
     post("/v1/platforms/{region}/documents:check", JSON, "Judge a document without lodging it"),
     get(
         "/v1/platforms/{region}/documents",

@@ -200,6 +200,21 @@ pub async fn lodge(
     Path(name): Path<String>,
     request: Request,
 ) -> Result<Response, ApiError> {
+    lodge_made(api, caller, name, request, |_, _, body| std::future::ready(Ok(body))).await
+}
+
+/// Lodges what `make` makes of the body, at the primary; elsewhere the request goes on as it came.
+pub(crate) async fn lodge_made<F, M>(
+    api: Api,
+    caller: Caller,
+    name: String,
+    request: Request,
+    make: F,
+) -> Result<Response, ApiError>
+where
+    F: FnOnce(Platform, eport_platform::Caller, Bytes) -> M,
+    M: Future<Output = Result<Bytes, ApiError>>,
+{
     let region = region(&name)?;
     let lodger = lodger(&api, &caller, region)?;
     let (outline, headers) = (Outline::of(&request), request.headers().clone());
@@ -207,17 +222,20 @@ pub async fn lodge(
     let body = body(request).await?;
     match settled_place(&api, region, headers.contains_key(FORWARDED)).await? {
         Place::There(node) => send_on(&api, region, node, &caller, outline, may, body).await,
-        Place::Here(platform) => match platform.submit(&lodger, &body, None).await {
-            // The platform moved while the request waited: it goes to the new primary as it came.
-            SubmitAnswer::Redirect { primary, .. } if may && primary != api.agent.me() => {
-                send_on(&api, region, primary, &caller, outline, may, body).await
+        Place::Here(platform) => {
+            let document = make(platform.clone(), lodger.clone(), body.clone()).await?;
+            match platform.submit(&lodger, &document, None).await {
+                // The platform moved while the request waited: it goes to the new primary as it came.
+                SubmitAnswer::Redirect { primary, .. } if may && primary != api.agent.me() => {
+                    send_on(&api, region, primary, &caller, outline, may, body).await
+                }
+                SubmitAnswer::Redirect { primary, .. } if primary == api.agent.me() => Err(ApiError::new(
+                    codes::FENCED,
+                    format!("platform {region} is not open here; nothing was stored"),
+                )),
+                answer => Ok(respond(&api, &answer, region, &headers)),
             }
-            SubmitAnswer::Redirect { primary, .. } if primary == api.agent.me() => Err(ApiError::new(
-                codes::FENCED,
-                format!("platform {region} is not open here; nothing was stored"),
-            )),
-            answer => Ok(respond(&api, &answer, region, &headers)),
-        },
+        }
     }
 }
 
@@ -550,42 +568,4 @@ pub async fn receipts(
         Ok(Answer(Page::whole(p.receipts_to(&scope, &doc_id)?)))
     })
     .await
-}
-
-/// Where a subscriber goes on, and how long it waits.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct EventQuery {
-    after: u64,
-    limit: Option<usize>,
-    wait: Option<f64>,
-}
-
-/// `GET /v1/platforms/{region}/events`
-pub async fn events(
-    State(api): State<Api>,
-    Extension(caller): Extension<Caller>,
-    Path(name): Path<String>,
-    Query(query): Query<EventQuery>,
-    request: Request,
-) -> Result<Response, ApiError> {
-    let region = region(&name)?;
-    let scope = match need(&api, &caller, Action::ReadEvents, Some(region))? {
-        Permit::All => Scope::All,
-        Permit::OwnOnly => own_scope(&caller),
-    };
-    let may = forwards(request.headers(), request.uri().query());
-    let forwarded = request.headers().contains_key(FORWARDED);
-    match settled_place(&api, region, forwarded).await? {
-        Place::There(node) => {
-            send_on(&api, region, node, &caller, Outline::of(&request), may, Bytes::new()).await
-        }
-        Place::Here(platform) => {
-            let wait = Duration::try_from_secs_f64(query.wait.unwrap_or(0.0)).unwrap_or_default();
-            open_for_reads(&api, &platform).await?;
-            platform.serve();
-            let events = platform.events(query.after, query.limit.unwrap_or(100), wait, &scope).await?;
-            Ok(Answer(Page::whole(events)).into_response())
-        }
-    }
 }

@@ -165,8 +165,23 @@ fn put_headers(into: &mut axum::http::HeaderMap, headers: &[(String, Vec<u8>)]) 
     }
 }
 
+/// What of one platform may arrive by forward, behind its code.
+const PLATFORM_PATHS: [&str; 11] = [
+    "documents",
+    "milestones",
+    "events",
+    "exchange",
+    "journal/",
+    "verify",
+    "tails",
+    "usage",
+    "certificates",
+    "accounts",
+    "statistics",
+];
+
 /// A forward carries a certificate without proof that its owner is there. So nothing that administers arrives this way: only
-/// documents, events, agencies' inboxes and receipts, the exchange, the accounts and the journal of one
+/// documents, events, agencies' inboxes and receipts, the exchange, the accounts, the statistics and the journal of one
 /// platform, the list of its certificates, revocation lists, and its tails, of which none is discarded
 /// this way.
 fn may_arrive(path_and_query: &str) -> bool {
@@ -185,9 +200,7 @@ fn may_arrive(path_and_query: &str) -> bool {
     let Some(rest) = path.strip_prefix("/v1/platforms/").and_then(|r| r.split_once('/')) else {
         return false;
     };
-    ["documents", "events", "exchange", "journal/", "verify", "tails", "usage", "certificates", "accounts"]
-        .iter()
-        .any(|allowed| rest.1.starts_with(allowed))
+    PLATFORM_PATHS.iter().any(|allowed| rest.1.starts_with(allowed))
 }
 
 /// The receiving side: verifies the chain again and runs the same router.

@@ -38,6 +38,13 @@ impl ApiError {
         Self::new(error.code(), error.to_string())
     }
 
+    /// The refusal of another node, read from its problem+json.
+    pub fn passed_on(body: &[u8]) -> Self {
+        let problem: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+        let code = problem["code"].as_str().and_then(|c| c.parse().ok()).unwrap_or(codes::PEER_UNREACHABLE);
+        Self::new(code, problem["detail"].as_str().unwrap_or("no reason was given"))
+    }
+
     /// A request that does not have the documented shape.
     pub fn bad(detail: impl Into<String>) -> Self {
         Self::new(codes::BAD_REQUEST, detail)

@@ -4,11 +4,11 @@ use crate::problem::ApiError;
 use crate::state::Api;
 use crate::{
     access_api, accounts_api, agencies_api, backup_api, backup_sets, catalogs_api, certificates_api,
-    custody_api, documents_api, drills_api, enrol_api, erasures_api, est, examine_api, exchange_api, gate,
-    hosting_api, issue_batch, join_api, journal_api, openapi, operators_api, outside_api, packs_api,
-    plan_api, platforms_api, recovery_api, removal_api, session_api, signing, statistics_api, status_api,
-    system, tables_api, tables_life, tables_reading, tables_where, tail_import_api, tails_api, trust_api,
-    users_api,
+    custody_api, documents_api, drills_api, enrol_api, erasures_api, est, events_api, examine_api,
+    exchange_api, gate, hosting_api, issue_batch, join_api, journal_api, openapi, operators_api, outside_api,
+    packs_api, plan_api, platforms_api, recovery_api, removal_api, revisions_api, session_api, signing,
+    statistics_api, status_api, system, tables_api, tables_life, tables_reading, tables_where,
+    tail_import_api, tails_api, trust_api, users_api,
 };
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
@@ -89,6 +89,9 @@ pub fn router(api: Api) -> Router {
         .route("/v1/platforms/{region}/documents:check", post(documents_api::check))
         .route("/v1/platforms/{region}/documents:count", get(documents_api::count))
         .route("/v1/platforms/{region}/documents/{doc_id}", get(documents_api::show))
+        .route("/v1/platforms/{region}/documents/{doc_id}/amendments", post(revisions_api::amend))
+        .route("/v1/platforms/{region}/documents/{doc_id}/withdrawal", post(revisions_api::withdraw))
+        .route("/v1/platforms/{region}/milestones", post(revisions_api::milestone))
         .route("/v1/platforms/{region}/documents/{doc_id}/versions", get(documents_api::versions))
         .route("/v1/platforms/{region}/documents/{doc_id}/receipts", get(documents_api::receipts))
         .route("/v1/platforms/{region}/documents/{doc_id}/accounts", get(accounts_api::of_document))
@@ -113,7 +116,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/agencies/{agency}/inbox", get(agencies_api::inbox))
         .route("/v1/agencies/{agency}/inbox/{msg_id}/ack", post(agencies_api::acknowledge))
         .route("/v1/agencies/{agency}/receipts", post(agencies_api::receipt))
-        .route("/v1/platforms/{region}/events", get(documents_api::events))
+        .route("/v1/platforms/{region}/events", get(events_api::events))
         .route("/v1/platforms/{region}/journal/head", get(journal_api::head))
         .route("/v1/platforms/{region}/journal/signatures", post(journal_api::sign))
         .route("/v1/platforms/{region}/journal/exports", post(journal_api::export))

@@ -170,12 +170,9 @@ async fn told(
     if status == StatusCode::OK {
         return serde_json::from_slice(&body).map_err(|e| unusable(e.to_string()));
     }
-    let value: Value = serde_json::from_slice(&body).map_err(|e| unusable(e.to_string()))?;
-    let code = value["code"].as_str().and_then(|c| c.parse().ok()).unwrap_or(codes::PEER_UNREACHABLE);
-    Err(ApiError::new(
-        code,
-        format!("{region}: {}", value["detail"].as_str().unwrap_or("no reason was given")),
-    ))
+    let mut refused = ApiError::passed_on(&body);
+    refused.problem.detail = format!("{region}: {}", refused.problem.detail);
+    Err(refused)
 }
 
 /// Cells of a period, of every platform that was asked, and what they rest on.

@@ -9,8 +9,9 @@ use crate::rows::{self, DocumentRow};
 use crate::{Error, exchange, read};
 use eport_documents::{DocumentType, Passage, Trigger};
 use eport_exchange::{Dispatch, ReceiptKind};
-use eport_model::{Code, Coded, Effect, JournalIndex, Position, Record, RecordKind, codes};
+use eport_model::{Code, Coded, Effect, JournalIndex, Position, Record, RecordKind, Timestamp, codes};
 use eport_timeliness::{Event, Fact, Mark, Store, document_key};
+use serde_json::{Map, Value, json};
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 /// Bytes of records read at a time.
@@ -224,6 +225,21 @@ impl Platform {
         let Some((_, shown)) = self.shown(row)? else { return Ok(None) };
         let passage = kind.passage(&shown, trigger, &*self.inner.tables, row.received_at).ok();
         Ok(passage.map(|p| (kind, p)))
+    }
+}
+
+impl Platform {
+    /// The document of an event that somebody uploads, as the packs in force at `at` declare it; `None` where none takes events.
+    pub fn uploaded_event(&self, body: &Map<String, Value>, at: Timestamp) -> Option<Value> {
+        let packs = self.inner.packs.at(at).ok()?;
+        let kind = packs.types().find(|kind| kind.upload.is_some())?;
+        let upload = kind.upload.as_ref()?;
+        let text = |field: &String| body.get(field).and_then(Value::as_str).unwrap_or_default();
+        Some(json!({
+            "doc_type": &*kind.doc_type, "doc_version": 1,
+            "client_ref": format!("{}:{}", text(&upload.system), text(&upload.event)),
+            "function_code": kind.function_codes.first.first(), "body": body,
+        }))
     }
 }
 
