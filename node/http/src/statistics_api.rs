@@ -171,7 +171,7 @@ async fn told(
         return serde_json::from_slice(&body).map_err(|e| unusable(e.to_string()));
     }
     let mut refused = ApiError::passed_on(&body);
-    refused.problem.detail = format!("{region}: {}", refused.problem.detail);
+    refused.problem.detail = refused.problem.detail.map(|d| format!("{region}: {d}"));
     Err(refused)
 }
 
