@@ -320,7 +320,9 @@ mod tests {
                 .filter(|r| !r.starts_with("get ") && r != EXAMINES)
                 .collect();
             for route in changes {
+                // A milestone is a document too.
                 let fine = route.contains("/documents")
+                    || route.ends_with("/milestones")
                     || (route.contains("/agencies/") && who.starts_with("agency/"))
                     || (route.contains("/accounts:") && who.contains("/node/"))
                     || route.contains("/delegations")

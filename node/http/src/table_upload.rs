@@ -83,8 +83,17 @@ async fn in_time<T>(next: impl Future<Output = Result<T, MultipartError>>) -> Re
 fn cut_off(error: &MultipartError) -> ApiError {
     match error.status().as_u16() {
         413 => ApiError::new(codes::BODY_TOO_LARGE, error.body_text()),
-        _ => ApiError::bad(error.body_text()),
+        _ => ApiError::bad(format!("{}{}", error.body_text(), cause_of(error))),
     }
+}
+
+/// What is behind an error, for its reader.
+fn cause_of(error: &dyn std::error::Error) -> String {
+    let mut cause = error.source();
+    while let Some(next) = cause.and_then(|c| c.source()) {
+        cause = Some(next);
+    }
+    cause.map(|c| format!(": {c}")).unwrap_or_default()
 }
 
 async fn small(mut field: Field<'_>, since: &AtomicUsize) -> Result<Vec<u8>, ApiError> {

@@ -59,7 +59,14 @@ impl TableFile {
         let file = match &self.content {
             FileContent::Memory(bytes) => Part::stream(bytes.clone()),
             FileContent::OnDisk(path) => {
-                let opened = std::fs::File::open(path).and_then(|f| Ok((f.metadata()?.len(), f)));
+                let opened = std::fs::File::open(path).and_then(|f| {
+                    let metadata = f.metadata()?;
+                    match metadata.is_file() {
+                        true => Ok((metadata.len(), f)),
+                        // It is sent more than once, and a pipe can be read once.
+                        false => Err(std::io::Error::other("no regular file; write it to a file first")),
+                    }
+                });
                 let (len, file) = opened.map_err(|e| Error::Setup {
                     detail: format!("{}: {e}", path.display()),
                     code: eport_model::codes::FILE_UNUSABLE,

@@ -174,7 +174,7 @@ async fn timeliness(client: &Client, args: TimelinessArgs, out: Out) -> Result<(
     let answer: Value = client.get("/v1/statistics/timeliness", &query).await?;
     if let Some(file) = &args.csv {
         let columns = columns(&answer);
-        let rows = items(&answer).map(|item| columns.iter().map(|c| cell(item, c)).collect::<Vec<_>>());
+        let rows = items(&answer).map(|item| columns.iter().map(|c| plain(item, c)).collect::<Vec<_>>());
         write_csv(file, &columns, rows)?;
     }
     out.result(&answer, || text(&answer, out));
@@ -289,6 +289,15 @@ fn text(answer: &Value, out: Out) -> String {
     text
 }
 
+/// A value for a file that programs read: nothing where there is none.
+fn plain(item: &Value, name: &str) -> String {
+    match &item[name] {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
 fn dash(text: String) -> String {
     if text.is_empty() { "-".to_owned() } else { text }
 }
@@ -339,9 +348,9 @@ fn sample_rows(items: &[Value]) -> (Vec<String>, Vec<Vec<String>>) {
     head.extend(names.iter().flatten().cloned());
     head.push("flags".to_owned());
     let rows = items.iter().map(|item| {
-        let mut row = vec![cell(item, "doc_id"), cell(item, "direction")];
+        let mut row = vec![plain(item, "doc_id"), plain(item, "direction")];
         for (group, names) in groups.iter().zip(&names) {
-            row.extend(names.iter().map(|name| cell(&item[*group], name)));
+            row.extend(names.iter().map(|name| plain(&item[*group], name)));
         }
         let flags = item["flags"].as_array().into_iter().flatten().filter_map(|f| f.as_str());
         row.push(flags.collect::<Vec<_>>().join(" "));
