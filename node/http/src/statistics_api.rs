@@ -202,7 +202,7 @@ async fn pooled(
         let told = told(api, caller, *region, query, period).await?;
         rests.push(told.basis.clone());
         let more = told.cells()?;
-        total += more.0.values().map(|c| c.durations.len()).sum::<usize>();
+        total += len(&more);
         if total > DURATIONS_MAX {
             return Err(too_many());
         }
@@ -230,36 +230,29 @@ pub async fn timeliness(
             "public figures are of all traders: who may read all documents asks for them",
         ));
     }
-    let (mut items, mut rests): (Vec<(Vec<String>, Value)>, Vec<Basis>) = (Vec::new(), Vec::new());
-    let mut shown_cells = Cells::default();
-    let mut bases = Cells::default();
+    let (mut cells, mut bases, mut rests) = (Cells::default(), Cells::default(), Vec::new());
     for part in asked.periods()? {
         let with_month = |cells: Cells| {
             let key = |k: Vec<String>| part.month.iter().cloned().chain(k).collect();
             Cells(cells.0.into_iter().map(|(k, cell)| (key(k), cell)).collect())
         };
-        let (cells, rest) = pooled(&api, &caller, &regions, &query, part.period).await?;
+        let (of_part, rest) = pooled(&api, &caller, &regions, &query, part.period).await?;
         rests = rest;
-        shown_cells.add(with_month(cells));
+        cells.add(with_month(of_part));
         if let Some(base) = part.base {
             bases.add(with_month(pooled(&api, &caller, &regions, &query, base).await?.0));
+        }
+        if len(&cells) + len(&bases) > DURATIONS_MAX {
+            return Err(too_many());
         }
     }
     if !asked.months && asked.by.is_empty() {
         // The whole is a cell of its own, also where nothing is in it.
-        shown_cells.0.entry(Vec::new()).or_default();
+        cells.0.entry(Vec::new()).or_default();
     }
     let (names, now) = (asked.names(), api.now());
     let answer = tokio::task::spawn_blocking(move || {
-        let hides = if asked.public { hidden(&shown_cells) } else { BTreeSet::new() };
-        for (key, mut cell) in shown_cells.0 {
-            let before = bases.0.get_mut(&key);
-            let item = match hides.contains(&key) {
-                true => json!({ "suppressed": true }),
-                false => figures(&mut cell, before, &asked),
-            };
-            items.push((key, item));
-        }
+        let items = items(&asked, cells, bases);
         json!({
             "definition": definition(&asked), "direction": word(asked.direction),
             "duration": DURATIONS[asked.duration].code, "unit": "h", "clock": "calendar",
@@ -272,6 +265,29 @@ pub async fn timeliness(
     });
     let answer = answer.await.map_err(|e| ApiError::new(codes::INTERNAL, e.to_string()))?;
     Ok(axum::response::IntoResponse::into_response(Answer(answer)))
+}
+
+fn len(cells: &Cells) -> usize {
+    cells.0.values().map(|cell| cell.durations.len()).sum()
+}
+
+/// The figures of each cell. What is compared with is published too: for the public it is hidden by the same rule.
+fn items(asked: &Asked, cells: Cells, mut bases: Cells) -> Vec<(Vec<String>, Value)> {
+    let hides = |cells: &Cells| if asked.public { hidden(cells) } else { BTreeSet::new() };
+    let (hidden, hidden_bases) = (hides(&cells), hides(&bases));
+    let item = |(key, mut cell): (Vec<String>, Cell)| {
+        let item = match (hidden.contains(&key), hidden_bases.contains(&key)) {
+            (true, _) => json!({ "suppressed": true }),
+            (false, true) => {
+                let mut item = figures(&mut cell, None, asked);
+                item["base_n"] = Value::Null;
+                item
+            }
+            (false, false) => figures(&mut cell, bases.0.get_mut(&key), asked),
+        };
+        (key, item)
+    };
+    cells.0.into_iter().map(item).collect()
 }
 
 fn named(names: &[&str], key: Vec<String>, figures: Value) -> Value {
@@ -411,5 +427,27 @@ mod tests {
         assert_eq!((cell.counts.samples, cell.counts.present), (3, 20));
         let refused = told(vec![(1, u32::MAX)]).cells().unwrap_err();
         assert!(serde_json::to_string(&refused.problem).unwrap().contains("durations"));
+    }
+
+    fn cell(traders: &[&str]) -> Cells {
+        let mut cell = Cell { durations: Durations::new(vec![3_600; 12]), ..Cell::default() };
+        cell.traders = traders.iter().map(|t| ((*t).to_owned(), 4)).collect();
+        Cells(BTreeMap::from([(Vec::new(), cell)]))
+    }
+
+    #[test]
+    fn the_public_is_not_told_of_one_enterprise_by_what_its_figures_are_compared_with() {
+        let asked = |view: &str| {
+            let uri = format!("/x?direction=import&month=2018-01&compare=yoy&view={view}");
+            let query = axum::extract::Query::try_from_uri(&uri.parse::<Uri>().unwrap()).unwrap();
+            Asked::of(&query.0).unwrap()
+        };
+        let compared = |view: &str, before: &[&str]| {
+            let (_, item) = items(&asked(view), cell(&["A", "B", "C"]), cell(before)).remove(0);
+            (item["base_n"].clone(), item["base_mean"].clone(), item["mean_change_percent"].clone())
+        };
+        assert_eq!(compared("public", &["A"]), (Value::Null, Value::Null, Value::Null));
+        assert_eq!(compared("public", &["A", "B", "C"]), (json!(12), json!(1.0), json!(0.0)));
+        assert_eq!(compared("full", &["A"]), (json!(12), json!(1.0), json!(0.0)));
     }
 }

@@ -1,4 +1,6 @@
 //! Questions about clearance timeliness: read from a query string, refused with what is wrong, passed on as they were.
+//!
+//! What always holds: days are local ones (+08:00); a question of the public is of whole months and has no filters.
 
 use crate::problem::ApiError;
 use eport_model::Timestamp;
@@ -44,6 +46,24 @@ pub struct StatisticsQuery {
 }
 
 impl StatisticsQuery {
+    /// Filters by the names of their dimensions.
+    fn filters(&self) -> [(&'static str, &Option<String>); 12] {
+        [
+            ("mode", &self.mode),
+            ("port", &self.port),
+            ("place", &self.place),
+            ("district", &self.district),
+            ("office", &self.office),
+            ("trader", &self.trader),
+            ("declarant", &self.declarant),
+            ("chapter", &self.chapter),
+            ("trade_mode", &self.trade_mode),
+            ("declare_mode", &self.declare_mode),
+            ("inspected", &self.inspected),
+            ("dutiable", &self.dutiable),
+        ]
+    }
+
     /// What each platform is asked: its durations of one period, in full.
     pub(crate) fn of_one_platform(&self, period: Period) -> Self {
         let without_months =
@@ -291,20 +311,7 @@ fn dimension(name: &str) -> Result<By, ApiError> {
 
 fn only(query: &StatisticsQuery) -> Result<Vec<(By, Vec<String>)>, ApiError> {
     let mut out = Vec::new();
-    for (name, value) in [
-        ("mode", &query.mode),
-        ("port", &query.port),
-        ("place", &query.place),
-        ("district", &query.district),
-        ("office", &query.office),
-        ("trader", &query.trader),
-        ("declarant", &query.declarant),
-        ("chapter", &query.chapter),
-        ("trade_mode", &query.trade_mode),
-        ("declare_mode", &query.declare_mode),
-        ("inspected", &query.inspected),
-        ("dutiable", &query.dutiable),
-    ] {
+    for (name, value) in query.filters() {
         let Some(value) = value else { continue };
         let values: Vec<String> = value.split(',').take(ONLY_MAX + 1).map(str::to_owned).collect();
         if values.len() > ONLY_MAX {
@@ -325,22 +332,10 @@ pub(crate) fn pairs(query: &StatisticsQuery) -> String {
         ("from", &query.from),
         ("to", &query.to),
         ("by", &query.by),
-        ("mode", &query.mode),
-        ("port", &query.port),
-        ("place", &query.place),
-        ("district", &query.district),
-        ("office", &query.office),
-        ("trader", &query.trader),
-        ("declarant", &query.declarant),
-        ("chapter", &query.chapter),
-        ("trade_mode", &query.trade_mode),
-        ("declare_mode", &query.declare_mode),
-        ("inspected", &query.inspected),
-        ("dutiable", &query.dutiable),
     ];
     let pair =
         |(name, value): (&str, &Option<String>)| value.as_ref().map(|v| format!("{name}={}", encoded(v)));
-    named.into_iter().filter_map(pair).collect::<Vec<_>>().join("&")
+    named.into_iter().chain(query.filters()).filter_map(pair).collect::<Vec<_>>().join("&")
 }
 
 #[cfg(test)]

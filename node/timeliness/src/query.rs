@@ -1,4 +1,6 @@
 //! Questions to the columns: one duration of the consignments of a period, filtered and put into cells.
+//!
+//! What always holds: only released consignments that were not withdrawn count, each once; cells and dimensions are bounded before any is made.
 
 use crate::store::{DIMENSIONS, DUTIABLE, EXPORT, INCONSISTENT, INSPECTED, NONE, OVERFULL, Store, VOID};
 use crate::{Counts, DURATIONS, Direction, Durations};

@@ -1,5 +1,7 @@
 //! Which cells are not shown to the public (sharing.md §5): those that would tell of one enterprise, and further ones from which
 //! these could be found by subtraction.
+//!
+//! What always holds: of no line exactly one cell is hidden, unless it is the only one.
 
 use crate::{Cell, Cells};
 use std::collections::{BTreeMap, BTreeSet};

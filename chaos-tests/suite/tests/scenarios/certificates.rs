@@ -1,5 +1,7 @@
 //! Certificates over real processes: a ceremony, a federation founded from it, the ledger, lists and OCSP, revocation.
 
+mod everywhere;
+
 use anyhow::{Context, Result, ensure};
 use eport_cluster::{Federation, Http, Presented, Ran, wait_for, with_federation};
 use serde_json::Value;
@@ -14,7 +16,7 @@ fn certificates_are_issued_through_the_ledger_and_a_revocation_is_felt_everywher
         let li = an_operator_is_issued_and_openssl_takes_the_chain(fed)?;
         let yesterday = a_backup_of_the_registry(fed)?;
         requests_that_break_a_rule_are_refused(fed)?;
-        the_list_of_a_subject_shows_its_many_certificates(fed)?;
+        everywhere::the_list_of_a_subject_shows_its_many_certificates(fed)?;
         many_are_issued_at_once_and_a_bad_request_stops_no_other(fed)?;
         crate::outside::an_outside_ca_vouches_within_its_scope_until_it_is_removed(fed)?;
         a_revoked_certificate_is_refused_everywhere_and_its_open_connection_ends(fed, &li)?;
@@ -323,37 +325,6 @@ fn requests_that_break_a_rule_are_refused(fed: &Federation) -> Result<()> {
     ensure!(answer.code() == "EP1214", "{}", answer.text());
     let nobody = Http::new(&fed.home().join("ca/bundle.pem"), None)?;
     ensure!(nobody.post(&url, &body)?.status == 401, "a caller without a certificate was heard");
-    Ok(())
-}
-
-/// Page by page over all platforms, at a node that is primary of a city only; and one by its serial.
-fn every_platform_is_in_the_list_of_all(fed: &Federation) -> Result<()> {
-    let (http, api) = (fed.http()?, fed.api("sz-a-1")?);
-    let (mut all, mut token) = (Vec::new(), String::new());
-    loop {
-        let page = http.get(&format!("{api}/v1/certificates?limit=3&page_token={token}"))?.json()?;
-        all.extend(page["items"].as_array().with_context(|| format!("{page}"))?.clone());
-        let Some(next) = page["next_page_token"].as_str() else { break };
-        token = next.to_owned();
-    }
-    let of_province = list(fed, &["--platform", "440000"])?;
-    let serials = |items: &[Value]| items.iter().map(|i| i["serial"].to_string()).collect::<Vec<_>>();
-    let (all, of_province) = (serials(&all), serials(&of_province));
-    ensure!(all.len() >= 3 && all == of_province, "{all:?} {of_province:?}");
-    let one = all[0].trim_matches('"');
-    let shown = http.get(&format!("{api}/v1/certificates/{one}"))?.json()?;
-    ensure!(shown["serial"] == one, "{shown}");
-    ensure!(http.get(&format!("{api}/v1/certificates/00ff"))?.status == 404);
-    ensure!(http.get(&format!("{api}/v1/certificates?page_token=later"))?.status == 400);
-    Ok(())
-}
-
-fn the_list_of_a_subject_shows_its_many_certificates(fed: &Federation) -> Result<()> {
-    every_platform_is_in_the_list_of_all(fed)?;
-    issue(fed, "li-2")?;
-    issue(fed, "li-3")?;
-    let items = list(fed, &["--subject", "operator/li"])?;
-    ensure!(items.len() == 3 && items.iter().all(|i| i["state"] == "valid"), "{items:?}");
     Ok(())
 }
 
