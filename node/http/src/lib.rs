@@ -57,6 +57,7 @@ mod packs_api;
 mod plan_api;
 mod platforms_api;
 mod problem;
+mod proof_api;
 mod recovery_api;
 mod removal_api;
 mod revisions_api;
