@@ -128,6 +128,21 @@ impl Http {
         })
     }
 
+    /// Reads an event stream that goes on after `last`, until what came so far satisfies `enough`.
+    pub fn follow(&self, url: &str, last: u64, enough: impl Fn(&str) -> bool) -> Result<String> {
+        let request = self.client.get(url).header("accept", "text/event-stream");
+        let request = request.header("last-event-id", last.to_string());
+        self.runtime.block_on(async {
+            let (mut response, mut text) = (request.send().await?, String::new());
+            while !enough(&text) {
+                let chunk = response.chunk().await.with_context(|| format!("after {text:?}"))?;
+                let chunk = chunk.with_context(|| format!("the stream ended after {text:?}"))?;
+                text.push_str(&String::from_utf8_lossy(&chunk));
+            }
+            Ok(text)
+        })
+    }
+
     /// Reads.
     pub fn get(&self, url: &str) -> Result<Reply> {
         self.send("GET", url, "", Vec::new())

@@ -96,6 +96,9 @@ fn drops(
     names.iter().map(drop).collect()
 }
 
+/// Bytes of a column's name at most.
+pub(crate) const NAME_LEN_MAX: usize = 256;
+
 fn judge_names(
     reader: &dyn At,
     start: Start,
@@ -108,7 +111,7 @@ fn judge_names(
         let at = reader.place(start, field.at);
         if name.is_empty() {
             findings.problem(at, Kind::EmptyColumnName, None, "a column has no name".to_owned());
-        } else if name.len() > 256 {
+        } else if name.len() > NAME_LEN_MAX {
             let detail = format!("{} is too long for a column name", shown(name));
             findings.problem(at, Kind::BadColumnName, None, detail);
         } else if !seen.insert(name) {

@@ -6,6 +6,7 @@
 
 use crate::characters;
 use crate::format::{At, Step, Steps};
+use crate::header::NAME_LEN_MAX;
 use crate::import::Options;
 use crate::problem::{Findings, Kind, NoteKind, Place, shown};
 use crate::scan::{Field, Start, place_from};
@@ -193,6 +194,10 @@ impl Names {
             let mut line = Line { text: &text[..end], at, field_len_max };
             let _ = line.members(&mut members, COLUMNS_MAX + 1);
             for member in members.drain(..) {
+                // Longer than a name may be: its row is a fault when rows are read.
+                if member.name.len() > NAME_LEN_MAX {
+                    continue;
+                }
                 if self.names.len() <= COLUMNS_MAX && !self.places.contains_key(member.name.as_ref()) {
                     self.places.insert(member.name.clone().into_owned(), self.names.len());
                     self.names.push(member.name.into_owned());
@@ -294,6 +299,10 @@ impl<'t> JsonLines<'t> {
         let mut seen = vec![false; fields.len()];
         for member in members.drain(..) {
             let Some(place) = self.names.places.get(member.name.as_ref()).copied() else {
+                if member.name.len() > NAME_LEN_MAX {
+                    let detail = format!("a name of more than {NAME_LEN_MAX} bytes: {}", shown(&member.name));
+                    return fault(member.name_at, Kind::BadColumnName, detail);
+                }
                 return fault(member.name_at, Kind::TooManyColumns, format!("more than {COLUMNS_MAX} names"));
             };
             if std::mem::replace(&mut seen[place], true) {

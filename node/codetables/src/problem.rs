@@ -225,6 +225,15 @@ impl Findings {
         }
     }
 
+    /// A problem that has to be listed, also where the list is full: another one gives way.
+    pub(crate) fn foremost(&mut self, problem: Problem) {
+        self.found += 1;
+        if self.is_full() {
+            self.problems.pop();
+        }
+        self.problems.push(problem);
+    }
+
     /// Notes something; the place is asked for the first time only, as some stand in every line.
     pub(crate) fn note(&mut self, kind: NoteKind, at: impl FnOnce() -> Place) {
         match self.notes.iter_mut().find(|n| n.kind == kind) {
@@ -261,7 +270,11 @@ impl Findings {
         self.found += other.found;
         self.problems.append(&mut other.problems);
         self.problems.sort_by_key(|p| (p.line, p.column));
-        self.problems.truncate(self.limit);
+        // A bad byte stays, wherever it stands.
+        let bad = self.problems.iter().position(|p| p.kind == Kind::Encoding).filter(|n| *n >= self.limit);
+        let bad = bad.map(|n| self.problems.remove(n));
+        self.problems.truncate(self.limit.saturating_sub(usize::from(bad.is_some())));
+        self.problems.extend(bad);
         self.notes.append(&mut other.notes);
         self.notes.sort_by_key(|n| (n.line, n.column, n.kind));
     }

@@ -10,7 +10,7 @@ pub(crate) struct Again {
     /// How many, and the mark of the first in the file.
     equal: (u64, u64),
     differ: (u64, u64),
-    /// The first ones that differ: mark of the row, of the one before with its key, the key. The last of them on top.
+    /// The first ones that differ: mark of the row, of the one before with its key, the key as it is told. The last of them on top.
     first: BinaryHeap<(u64, u64, String)>,
 }
 
@@ -31,7 +31,7 @@ impl Again {
         if full && self.first.peek().is_some_and(|(last, ..)| *last <= row.second) {
             return;
         }
-        self.first.push((row.second, row.first, row.key.to_owned()));
+        self.first.push((row.second, row.first, shown(row.key)));
         if full {
             self.first.pop();
         }
@@ -55,7 +55,7 @@ impl Again {
         let listed = self.first.len() as u64;
         for (second, first, key) in self.first.into_sorted_vec() {
             let line = Place::of_mark(first).line;
-            let detail = format!("the key {} stands in line {line} with other values", shown(&key));
+            let detail = format!("the key {key} stands in line {line} with other values");
             findings.problem(Place::of_mark(second), Kind::RepeatedKey, field, detail);
         }
         findings.found += self.differ.0 - listed;

@@ -43,6 +43,12 @@ impl ErrorBody {
 const SHOWN_MAX: usize = 1_000;
 /// Keys that go, looked up in what uses the table. A version that drops more is a matter of the guard.
 const GOING_MAX: usize = 1_000_000;
+/// Bytes of these keys.
+const GOING_LEN_MAX: usize = 256 << 20;
+/// Bytes of keys and values that a report shows.
+const SHOWN_LEN_MAX: usize = 4 << 20;
+/// Bytes of a value in a report.
+const VALUE_SHOWN_MAX: usize = 256;
 
 /// What an import did or would do.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -88,6 +94,23 @@ pub struct ImportReport {
     pub error: Option<ErrorBody>,
 }
 
+/// Cuts long values: a report is for people, `table diff` shows values whole. Answers the bytes that are left.
+fn shorten(changed: &mut Changed) -> usize {
+    let mut len = changed.key.len();
+    for (name, (old, new)) in &mut changed.fields {
+        for value in [old, new].into_iter().flatten() {
+            if value.len() > VALUE_SHOWN_MAX {
+                let cut = (0..=VALUE_SHOWN_MAX).rev().find(|n| value.is_char_boundary(*n)).unwrap_or(0);
+                value.truncate(cut);
+                value.push('…');
+            }
+            len += value.len();
+        }
+        len += name.len();
+    }
+    len
+}
+
 impl ImportReport {
     /// An empty report for a table.
     pub(crate) fn new(table: &TableName) -> Self {
@@ -127,23 +150,32 @@ impl ImportReport {
         after: impl Read,
         going: &mut Vec<String>,
     ) -> Result<Counts, DiffError> {
-        let (shown, mut seen) = (&mut self.difference, 0);
+        let (shown, mut seen, mut room) = (&mut self.difference, 0, SHOWN_LEN_MAX);
+        let mut going_room = GOING_LEN_MAX;
         compare_rows(before, after, |change| {
             seen += 1;
-            let show = seen <= SHOWN_MAX;
+            let show = seen <= SHOWN_MAX && room > 0;
             match change {
-                Change::Added(row) if show => shown.added.push(row.key().to_string()),
+                Change::Added(row) if show => {
+                    let key = row.key().to_string();
+                    room = room.saturating_sub(key.len());
+                    shown.added.push(key);
+                }
                 Change::Removed(row) => {
                     let key = row.key().to_string();
                     if show {
+                        room = room.saturating_sub(key.len());
                         shown.removed.push(key.clone());
                     }
-                    if going.len() < GOING_MAX {
+                    if going.len() < GOING_MAX && going_room > 0 {
+                        going_room = going_room.saturating_sub(key.len());
                         going.push(key);
                     }
                 }
                 Change::Changed(x, y) if show => {
-                    shown.changed.push(Changed { key: y.key().to_string(), fields: changed_fields(&x, &y) })
+                    let mut changed = Changed { key: y.key().to_string(), fields: changed_fields(&x, &y) };
+                    room = room.saturating_sub(shorten(&mut changed));
+                    shown.changed.push(changed);
                 }
                 _ => {}
             }

@@ -5,7 +5,7 @@
 
 use crate::characters::Watch;
 use crate::encoding::Encoding;
-use crate::problem::{Findings, Kind, NoteKind, Place};
+use crate::problem::{Findings, Kind, NoteKind, Place, Problem};
 use encoding_rs::{Decoder, DecoderResult, GB18030, WINDOWS_1252};
 use std::io::{self, Read};
 
@@ -26,6 +26,8 @@ pub(crate) struct Text<'s> {
     offset: u64,
     begun: bool,
     ended: bool,
+    /// Nothing of it can be read.
+    unreadable: bool,
     /// A byte did not fit.
     bad: bool,
     /// Where this piece begins in what is put out.
@@ -47,6 +49,7 @@ impl<'s> Text<'s> {
             offset,
             begun: false,
             ended: false,
+            unreadable: false,
             bad: false,
             piece: 0,
             watch,
@@ -61,6 +64,7 @@ impl<'s> Text<'s> {
         if !self.begun {
             self.begun = true;
             if !self.begin(findings) {
+                self.unreadable = true;
                 return Ok(false);
             }
         }
@@ -74,6 +78,11 @@ impl<'s> Text<'s> {
             self.watch.end(self.bad, findings);
         }
         Ok(!self.ended)
+    }
+
+    /// True when nothing of this file can be read; the problem that says why was found.
+    pub(crate) fn is_unreadable(&self) -> bool {
+        self.unreadable
     }
 
     /// Reads a piece behind what is left of the one before.
@@ -188,8 +197,7 @@ impl<'s> Text<'s> {
 }
 
 fn name(findings: &mut Findings, at: Place, offset: u64, detail: String) {
-    findings.problem(at, Kind::Encoding, None, detail);
-    if let Some(last) = findings.problems.last_mut() {
-        last.offset = Some(offset);
-    }
+    let Place { line, column } = at;
+    let (kind, field, offset) = (Kind::Encoding, None, Some(offset));
+    findings.foremost(Problem { line, column, kind, detail, field, offset });
 }

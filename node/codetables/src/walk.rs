@@ -37,6 +37,8 @@ enum Shape {
 pub(crate) struct Found {
     pub(crate) characters: Findings,
     pub(crate) records: Findings,
+    /// Nothing is kept of records that cannot be read: another walk has reported them.
+    pub(crate) quiet: bool,
 }
 
 impl<'s> File<'s> {
@@ -91,7 +93,7 @@ impl<'s> File<'s> {
             }
             Shape::Sheet(sheet) => {
                 let mut rows = SheetRows::new(sheet);
-                run(&mut rows, &mut found.records, see);
+                run(&mut rows, found, see);
                 Ok(true)
             }
         }
@@ -99,7 +101,8 @@ impl<'s> File<'s> {
 
     /// The same once more, for who has seen what there is to report.
     pub(crate) fn walk_quietly(&self, see: &mut See<'_>) -> io::Result<()> {
-        let mut quiet = Found { characters: Findings::new(1), records: Findings::new(usize::MAX) };
+        let mut quiet =
+            Found { characters: Findings::new(1), records: Findings::new(usize::MAX), quiet: true };
         let mut see = |at: &dyn At, start: Start, fields: &mut Vec<Field<'_>>, found: &mut Findings| {
             found.clear();
             see(at, start, fields, found)
@@ -139,11 +142,11 @@ impl<'s> File<'s> {
         let (mut part, mut line) = (String::new(), 1);
         loop {
             let more = text.more(&mut part, &mut found.characters)?;
-            if !more && part.is_empty() && found.characters.found > 0 {
+            if text.is_unreadable() {
                 return Ok(false);
             }
             let mut steps = begin(&part, line, !more);
-            if run(steps.as_mut(), &mut found.records, see) {
+            if run(steps.as_mut(), found, see) {
                 return Ok(true);
             }
             let (at, behind) = steps.stand();
@@ -160,12 +163,14 @@ impl<'s> File<'s> {
 }
 
 /// Hands the records of a part to `see`. True: there is nothing more, or nobody wants more.
-fn run<'t>(steps: &mut (dyn Steps<'t> + 't), findings: &mut Findings, see: &mut See<'_>) -> bool {
+fn run<'t>(steps: &mut (dyn Steps<'t> + 't), found: &mut Found, see: &mut See<'_>) -> bool {
     let (mut fields, mut step) = (Vec::new(), Findings::new(usize::MAX));
+    let (findings, quiet) = (&mut found.records, found.quiet);
     while !findings.is_full() {
         match steps.step(&mut fields, &mut step) {
             Step::Short => return false,
             Step::End => return true,
+            Step::Nothing if quiet => step.clear(),
             Step::Nothing => findings.absorb(&mut step),
             Step::Record(start) => {
                 findings.absorb(&mut step);
@@ -202,5 +207,31 @@ fn names(source: &dyn Source, options: &Options) -> io::Result<Names> {
         if !more || part.len() > RECORD_LEN_MAX {
             return Ok(names);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file of broken lines, walked once more for its good ones.
+    #[test]
+    fn a_quiet_walk_keeps_nothing_of_what_it_cannot_read() {
+        let file = format!("code,name\n{}A,one\n", "a\"b,c\n".repeat(5_000)).into_bytes();
+        let options = Options::with_key(["code"]);
+        let walked = |quiet: bool| {
+            let mut found = Found { characters: Findings::new(1), records: Findings::new(usize::MAX), quiet };
+            let file = File { source: &file, options: &options, shape: Shape::Fields };
+            let mut rows = 0;
+            let mut see = |_: &dyn At, _: Start, _: &mut Vec<Field<'_>>, _: &mut Findings| {
+                rows += 1;
+                ControlFlow::Continue(())
+            };
+            file.walk(&mut found, &mut see).unwrap();
+            (rows, found.records.problems.len())
+        };
+        let (loud, quiet) = (walked(false), walked(true));
+        assert!(loud.1 > 1_000, "the file has no broken lines: {loud:?}");
+        assert_eq!(quiet, (loud.0, 0));
     }
 }

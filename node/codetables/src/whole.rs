@@ -12,7 +12,7 @@ use crate::rules::{DEPTH_MAX, check_date};
 use crate::scan::{Field, Start};
 use crate::table::Table;
 use crate::walk::File;
-use eport_catalog::{EncodeError, RowBuffer, RowReader, Schema};
+use eport_catalog::{EncodeError, ReadError, RowBuffer, RowReader, Schema};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
@@ -100,8 +100,13 @@ fn parents(content: &Content) -> Result<Option<Table>, Refusal> {
     let inside = |e: EncodeError| Refusal::storage(std::io::Error::other(e));
     let schema = Schema::new(&names, &keys).map_err(|e| inside(e.into()))?;
     let mut buffer = RowBuffer::new(schema).map_err(inside)?;
-    let mut rows = RowReader::open(content.body.open()?)?;
-    while rows.advance()? {
+    // These rows were written a moment ago: what cannot be read of them is a fault of the disk.
+    let own = |e: ReadError| match e {
+        ReadError::Unread(error) => Refusal::storage(error),
+        ReadError::Damaged(error) => Refusal::storage(std::io::Error::other(error)),
+    };
+    let mut rows = RowReader::open(content.body.open()?).map_err(own)?;
+    while rows.advance().map_err(own)? {
         let Some(row) = rows.row() else { break };
         buffer.push(0, names.iter().map(|n| row.get(n).unwrap_or(""))).map_err(inside)?;
         if buffer.bytes_in_memory() > PARENTS_LEN_MAX {

@@ -363,6 +363,12 @@ pub const ROUTES: &[Route] = &[
         body: "",
         answer: "application/octet-stream",
     },
+    get(
+        "/v1/certificates",
+        &["platform", "subject", "limit", "page_token"],
+        "Certificates that were issued, of all platforms",
+    ),
+    get("/v1/certificates/{serial}", &["platform"], "One certificate, whichever platform issued it"),
     Route {
         open: Open::Proof,
         ..post(

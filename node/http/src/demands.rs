@@ -184,6 +184,8 @@ pub const DEMANDS: &[Demand] = &[
     get("/v1/platforms/{region}/tails/{id}/certificates", INSPECT),
     in_person(post("/v1/certificates:import", CERTIFICATES)),
     in_person(post("/v1/certificates/{serial}/revocation", CERTIFICATES)),
+    get("/v1/certificates", INSPECT),
+    get("/v1/certificates/{serial}", INSPECT),
     get("/v1/platforms/{region}/certificates", INSPECT),
     get("/v1/platforms/{region}/certificates/{serial}", INSPECT),
     get("/v1/tails", INSPECT),

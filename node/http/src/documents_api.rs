@@ -23,7 +23,6 @@ use eport_api_types::{BatchLine, CountAnswer, DocumentQuery, Page};
 use eport_journal::Role;
 use eport_model::{NodeId, RegionCode, codes};
 use eport_platform::{Platform, Scope, SubmitAnswer};
-use serde::Deserialize;
 use std::time::{Duration, Instant};
 
 /// A request that was forwarded here waits at most this long for this node to learn of the move.

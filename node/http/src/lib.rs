@@ -18,6 +18,7 @@ mod ca;
 mod caller;
 mod catalogs_api;
 mod catalogue;
+mod certificates_anywhere;
 mod certificates_api;
 mod chains;
 mod custody_api;

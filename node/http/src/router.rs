@@ -3,12 +3,12 @@
 use crate::problem::ApiError;
 use crate::state::Api;
 use crate::{
-    access_api, accounts_api, agencies_api, backup_api, backup_sets, catalogs_api, certificates_api,
-    custody_api, documents_api, drills_api, enrol_api, erasures_api, est, events_api, examine_api,
-    exchange_api, gate, hosting_api, issue_batch, join_api, journal_api, openapi, operators_api, outside_api,
-    packs_api, plan_api, platforms_api, proof_api, recovery_api, removal_api, revisions_api, session_api,
-    signing, statistics_api, status_api, system, tables_api, tables_life, tables_reading, tables_where,
-    tail_import_api, tails_api, trust_api, users_api,
+    access_api, accounts_api, agencies_api, backup_api, backup_sets, catalogs_api, certificates_anywhere,
+    certificates_api, custody_api, documents_api, drills_api, enrol_api, erasures_api, est, events_api,
+    examine_api, exchange_api, gate, hosting_api, issue_batch, join_api, journal_api, openapi, operators_api,
+    outside_api, packs_api, plan_api, platforms_api, proof_api, recovery_api, removal_api, revisions_api,
+    session_api, signing, statistics_api, status_api, system, tables_api, tables_life, tables_reading,
+    tables_where, tail_import_api, tails_api, trust_api, users_api,
 };
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
@@ -124,7 +124,8 @@ pub fn router(api: Api) -> Router {
         .route("/v1/platforms/{region}/journal/exports/{id}/{file}", get(journal_api::export_file))
         .route("/v1/platforms/{region}/documents/{doc_id}/bodies", get(documents_api::bodies))
         .route("/v1/platforms/{region}/erasures", get(erasures_api::list).post(erasures_api::order))
-        .route("/v1/certificates", post(certificates_api::issue))
+        .route("/v1/certificates", get(certificates_anywhere::certificates).post(certificates_api::issue))
+        .route("/v1/certificates/{serial}", get(certificates_anywhere::certificate))
         .route("/v1/certificates:batch", post(issue_batch::batch))
         .route("/v1/certificates:verify", post(examine_api::verify))
         .route("/v1/certificates:import", post(certificates_api::import))
@@ -205,23 +206,32 @@ const TABLE_FILE: &str = "/v1/tables/{name}/versions";
 /// Bytes of a single document's request.
 const DOCUMENT_BODY: usize = 2 << 20;
 
+/// Bytes that the body of a request may have.
+fn body_limit(route: &str, body_max: usize, table_file_max: u64) -> usize {
+    match route {
+        // What is used as a whole: versions of catalogs, bundles of them, many documents.
+        "/v1/platforms/{region}/documents:batch" | "/v1/bundles" | "/v1/catalogs/{name}/versions" => body_max,
+        TABLE_FILE => usize::try_from(table_file_max).unwrap_or(usize::MAX - (2 << 20)) + (2 << 20),
+        "/v1/platforms/{region}/documents"
+        | "/v1/platforms/{region}/documents:check"
+        | "/v1/platforms/{region}/documents/{doc_id}/amendments"
+        | "/v1/platforms/{region}/documents/{doc_id}/withdrawal" => DOCUMENT_BODY,
+        "/v1/platforms/{region}/tails/{id}/content" => crate::tail_import_api::PART_LEN_MAX,
+        // Requests of a batch; every issuing CA of a province under a new root; what a document of many items asks of an account.
+        "/v1/certificates:batch"
+        | "/v1/certificates:import"
+        | "/v1/trust/rotation"
+        | "/v1/trust/outside/{key}/revocations"
+        | "/v1/platforms/{region}/accounts:ask" => DOCUMENT_BODY,
+        _ => SMALL_BODY,
+    }
+}
+
 /// Before any body is read: the platform's quota, a bound on the body, and room for it. Who the caller is was looked at before
 /// (`observe`).
 async fn guard(State(api): State<Api>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map(|m| m.as_str().to_owned()).unwrap_or_default();
-    let limit = match route.as_str() {
-        "/v1/platforms/{region}/documents:batch" => api.config.body_len_max,
-        TABLE_FILE => {
-            usize::try_from(api.config.table_file_len_max).unwrap_or(usize::MAX - (2 << 20)) + (2 << 20)
-        }
-        "/v1/platforms/{region}/documents" | "/v1/platforms/{region}/documents:check" => DOCUMENT_BODY,
-        "/v1/platforms/{region}/tails/{id}/content" => crate::tail_import_api::PART_LEN_MAX,
-        // Requests of a batch; every issuing CA of a province under a new root.
-        "/v1/certificates:batch" | "/v1/trust/rotation" | "/v1/trust/outside/{key}/revocations" => {
-            DOCUMENT_BODY
-        }
-        _ => SMALL_BODY,
-    };
+    let limit = body_limit(&route, api.config.body_len_max, api.config.table_file_len_max);
     let announced = request
         .headers()
         .get(header::CONTENT_LENGTH)
@@ -319,5 +329,30 @@ fn request_id(request: &Request) -> String {
             rand::rng().fill_bytes(&mut bytes);
             bytes.iter().map(|b| format!("{b:02x}")).collect()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalogue::ROUTES;
+
+    #[test]
+    fn what_may_be_large_is_let_in_and_each_such_route_exists() {
+        let limit = |route: &str| body_limit(route, 64 << 20, 2 << 30);
+        let large = [
+            ("/v1/bundles", 64 << 20),
+            ("/v1/catalogs/{name}/versions", 64 << 20),
+            ("/v1/platforms/{region}/documents:batch", 64 << 20),
+            (TABLE_FILE, (2 << 30) + (2 << 20)),
+            ("/v1/platforms/{region}/documents", DOCUMENT_BODY),
+            ("/v1/platforms/{region}/documents/{doc_id}/amendments", DOCUMENT_BODY),
+            ("/v1/platforms/{region}/accounts:ask", DOCUMENT_BODY),
+        ];
+        for (route, expected) in large {
+            assert_eq!(limit(route), expected, "{route}");
+            assert!(ROUTES.iter().any(|r| r.path == route && r.method != "get"), "{route} is no route");
+        }
+        assert_eq!(limit("/v1/platforms/{region}/moves"), SMALL_BODY);
     }
 }

@@ -82,6 +82,8 @@ pub struct Inner {
     pub ready: watch::Receiver<Result<(), String>>,
     /// Reads that may use blocking threads at once.
     pub readers: Arc<Semaphore>,
+    /// Questions about statistics that are answered at once.
+    pub statistics: Arc<Semaphore>,
     /// How this node is shared among the platforms it hosts.
     pub hosting: Hosting,
     /// One journal export at a time.
@@ -133,6 +135,7 @@ impl Api {
             counters,
             ready,
             readers,
+            statistics: Arc::new(Semaphore::new(1)),
             hosting,
             exporting,
             platforms,

@@ -30,11 +30,15 @@ use eport_timeliness::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
 
 /// Largest answer of another platform about durations. 64 MiB.
 const ANSWER_LEN_MAX: usize = 64 << 20;
 /// Durations that one answer rests on at most: 32 million.
 const DURATIONS_MAX: usize = 32 << 20;
+/// How long a question waits for its turn.
+const TURN_WAIT: Duration = Duration::from_secs(5);
 /// Consignments of a page.
 const PAGE_MAX: usize = 1_000;
 /// Public counts below this are said as "less than" it (sharing.md §5).
@@ -113,6 +117,14 @@ fn own_of(scope: Scope) -> Option<String> {
     }
 }
 
+/// One question is answered at a time, and the others wait here: the store is read under one lock, and whoever waited for that on a
+/// thread of readers would keep readers of documents away.
+async fn turn(api: &Api) -> Result<OwnedSemaphorePermit, ApiError> {
+    let turn = tokio::time::timeout(TURN_WAIT, api.statistics.clone().acquire_owned()).await;
+    let busy = || ApiError::new(codes::OVERLOADED, "other questions about statistics are being answered");
+    turn.map_err(|_| busy())?.map_err(|e| ApiError::new(codes::INTERNAL, e.to_string()))
+}
+
 /// `GET /v1/platforms/{region}/statistics/durations`: durations of the platform's consignments, to be put together with others'.
 pub async fn durations(
     State(api): State<Api>,
@@ -125,7 +137,9 @@ pub async fn durations(
     if asked.public || asked.months || asked.compare.is_some() {
         return Err(ApiError::bad("durations are of one period, in full: no view, compare or by=month"));
     }
+    let turn = turn(&api).await?;
     read(api, caller, name, request, Action::ListDocuments, move |p, scope| {
+        let _turn = turn;
         let question = asked.question(asked.period, own_of(scope));
         let mut followed = p.consignments()?;
         let cells = followed.store.cells(&question, true).map_err(|e| ApiError::bad(e.to_string()))?;
@@ -171,7 +185,7 @@ async fn told(
         return serde_json::from_slice(&body).map_err(|e| unusable(e.to_string()));
     }
     let mut refused = ApiError::passed_on(&body);
-    refused.problem.detail = format!("{region}: {}", refused.problem.detail);
+    refused.problem.detail = refused.problem.detail.map(|d| format!("{region}: {d}"));
     Err(refused)
 }
 
@@ -334,7 +348,9 @@ pub async fn samples(
     if asked.public {
         return Err(ApiError::bad("consignments have no public view"));
     }
+    let turn = turn(&api).await?;
     read(api, caller, name, request, Action::ListDocuments, move |p, scope| {
+        let _turn = turn;
         let limit = query.limit.unwrap_or(100).clamp(1, PAGE_MAX);
         let after = query.page_token.as_deref().map(str::parse).transpose();
         let after = after.map_err(|_| ApiError::bad("page_token: not one of ours"))?;

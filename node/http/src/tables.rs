@@ -13,6 +13,7 @@ use eport_registry::{TableId, TableVersion};
 use eport_store::ObjectStore;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Opened tables kept in memory; beyond it, those not asked for last are dropped and opened again when needed.
 const OPEN_MAX: usize = 128;
@@ -98,8 +99,8 @@ pub struct TableService {
     province: RegionCode,
     names: RwLock<Arc<Names>>,
     open: Mutex<Opened>,
-    importing: tokio::sync::Semaphore,
-    waiting: tokio::sync::Semaphore,
+    importing: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
 }
 
 impl TableService {
@@ -107,19 +108,19 @@ impl TableService {
     pub fn new(agent: Agent, province: RegionCode) -> Arc<Self> {
         let (registry, objects) = (agent.registry().clone(), agent.objects().clone());
         let (names, open) = (RwLock::default(), Mutex::default());
-        let (importing, waiting) =
-            (tokio::sync::Semaphore::new(1), tokio::sync::Semaphore::new(IMPORTS_WAITING_MAX));
+        let one = |permits| Arc::new(Semaphore::new(permits));
+        let (importing, waiting) = (one(1), one(IMPORTS_WAITING_MAX));
         Arc::new(Self { agent, registry, objects, province, names, open, importing, waiting })
     }
 
     /// A place among the few files that come in or wait to be read. `None` when too many do.
-    pub(crate) fn import_place(&self) -> Option<tokio::sync::SemaphorePermit<'_>> {
-        self.waiting.try_acquire().ok()
+    pub(crate) fn import_place(&self) -> Option<OwnedSemaphorePermit> {
+        self.waiting.clone().try_acquire_owned().ok()
     }
 
-    /// Waits for the right to read a file; held while it is read.
-    pub(crate) async fn import_turn(&self) -> Option<tokio::sync::SemaphorePermit<'_>> {
-        self.importing.acquire().await.ok()
+    /// Waits for the right to read a file; it goes with the work, which goes on when nobody waits for it any more.
+    pub(crate) async fn import_turn(&self) -> Option<OwnedSemaphorePermit> {
+        self.importing.clone().acquire_owned().await.ok()
     }
 
     /// The content of a version to be read from the beginning, chunk by chunk; it is never in memory as a whole.

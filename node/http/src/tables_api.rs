@@ -11,8 +11,7 @@ use crate::state::Api;
 use crate::tables_usage as usage;
 use axum::Extension;
 use axum::Json as Answer;
-use axum::extract::multipart::MultipartRejection;
-use axum::extract::{Multipart, Path, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use eport_access::Action;
@@ -208,14 +207,13 @@ pub async fn publish(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
     Path(name): Path<String>,
-    form: Result<Multipart, MultipartRejection>,
+    request: axum::extract::Request,
 ) -> Result<Response, ApiError> {
     need(&api, &caller, Action::PublishTable, None)?;
     let id = api.tables.resolve(&name)?;
     let busy = || ApiError::new(codes::OVERLOADED, "other files are being read; ask again in a while");
-    let _place = api.tables.import_place().ok_or_else(busy)?;
-    let form = form.map_err(|e| ApiError::bad(e.body_text()))?;
-    let (options, file) = crate::table_upload::receive(&api.config, form).await?;
+    let place = api.tables.import_place().ok_or_else(busy)?;
+    let (options, file) = crate::table_upload::receive(&api.config, request).await?;
     let view = api.registry.linearizable(COMMAND_TIMEOUT).await?;
     let versions: Vec<TableVersion> = view.state.table_versions(&id).cloned().collect();
     let newest = versions.iter().map(|v| v.version).max().unwrap_or(0);
@@ -236,27 +234,29 @@ pub async fn publish(
         Some(v) if packs.is_some() => Some(open(&api, v.clone()).await?),
         _ => None,
     };
-    let before = before.map(|v| api.tables.source(&v)).transpose()?;
     let mut import_options = import_options(&options, schema_before.as_ref())?;
     import_options.limits.bytes = api.config.table_file_len_max;
     let table = TableName::new(id.owner, &id.name).map_err(|e| ApiError::bad(e.to_string()))?;
     // Reading takes a processor, and the disk two to three times the bytes of the file: one at a time.
-    let _turn = api.tables.import_turn().await.ok_or_else(busy)?;
+    let turn = api.tables.import_turn().await.ok_or_else(busy)?;
     let (inside, of, in_force) = (api.clone(), id.clone(), at.unwrap_or(api.now()));
     let import_options = Options {
         // Packs are few and large: what a change of one means is judged by its content, not by a share of rows.
         force: import_options.force || packs.is_some(),
         ..import_options
     };
-    let judged = tokio::task::spawn_blocking(move || {
+    // Turn and place go with the work: when the caller goes away it is read to its end, and nobody else begins meanwhile.
+    let (judged, _place) = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        let before = before.map(|v| inside.tables.source(&v)).transpose()?;
         let references = usage::references(&inside, &import_options.rules, in_force);
         let mut users = |going: &[String]| usage::users(&inside, &of, going, in_force).0;
         let beside = Beside { before, references: Some(references), users: Some(&mut users) };
         let spool = inside.config.spool.clone();
-        import_from(&table, &file, &import_options, beside, &Desk::with(&spool))
+        Ok::<_, ApiError>((import_from(&table, &file, &import_options, beside, &Desk::with(&spool)), place))
     })
     .await
-    .map_err(|e| ApiError::new(codes::INTERNAL, e.to_string()))?;
+    .map_err(|e| ApiError::new(codes::INTERNAL, e.to_string()))??;
     let mut answer = answer(&id, &judged.report, newest);
     let content = match judged.outcome {
         Ok(content) => content,
@@ -289,9 +289,16 @@ pub async fn publish(
         };
         return Err(ApiError::of(&conflict));
     }
+    // The content goes to where journals lie too.
+    let room = api.config.spool.has_room(content.body.len());
+    room.map_err(|e| ApiError::new(codes::DISK_FULL, e.to_string()))?;
     let patience = Patience { force: options.force, wait: options.wait_s.map(Duration::from_secs) };
     let staged = crate::staging::stage(&api, &id, newest + 1, content.body.clone(), patience).await?;
     answer.lacking = staged.lacking.clone();
+    if staged.root != content.root {
+        let detail = format!("the rows were read as {} and stored as {}", content.root, staged.root);
+        return Err(ApiError::new(codes::STORAGE_FAILED, detail));
+    }
     let op = Op::PublishTable {
         table: id.clone(),
         version: newest + 1,

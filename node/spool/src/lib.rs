@@ -120,8 +120,13 @@ impl Spooled {
     /// A file of somebody else's.
     pub fn of(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
-        let len = file.metadata()?.len();
-        Ok(Spooled { file, len })
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            // It is read several times, and a pipe can be read once.
+            let detail = "no regular file; write it to a file first";
+            return Err(io::Error::new(ErrorKind::InvalidInput, detail));
+        }
+        Ok(Spooled { file, len: metadata.len() })
     }
 }
 

@@ -18,6 +18,8 @@ use std::sync::Arc;
 pub const RUN_LEN: usize = 32 << 20;
 /// Bytes written at once.
 const WRITE_LEN: usize = 256 << 10;
+/// Bytes of all runs at most: a content, and room for rows that stand more than once.
+const RUNS_LEN_MAX: u64 = CONTENT_LEN_MAX as u64 + (1 << 30);
 
 /// Why rows cannot be put in order.
 #[derive(Debug, thiserror::Error)]
@@ -100,6 +102,10 @@ impl<'s> Sorter<'s> {
     }
 
     fn spill(&mut self) -> Result<(), SortError> {
+        let spilled: u64 = self.runs.iter().map(|run| run.len()).sum();
+        if spilled > RUNS_LEN_MAX {
+            return Err(EncodeError::TooLarge.into());
+        }
         let mut pile = Buffered::new(self.scratch.begin()?);
         let mut frame = Vec::new();
         self.buffer.take_in_order(|mark, row| {

@@ -80,11 +80,10 @@ impl Port<'_> {
         for (name, value) in more {
             body[*name] = json!(value);
         }
-        let document = json!({
-            "doc_type": "milestone_event", "doc_version": 1, "client_ref": format!("TOS:{event}"),
-            "function_code": "9", "body": body,
-        });
-        self.lodge(region, &document).map(drop)
+        let url = format!("{}/v1/platforms/{region}/milestones", self.fed.api("gz-a-1")?);
+        let answer = self.fed.http()?.post(&url, &body)?;
+        ensure!(answer.status == 201, "{} {}", answer.status, answer.text());
+        Ok(())
     }
 
     fn period(&self) -> [String; 2] {
@@ -129,9 +128,60 @@ fn figures_of_cities_and_of_all_come_from_durations_and_are_the_same_at_another_
         figures(&port)?;
         one_by_one(&port, &ids)?;
         refused(&port)?;
-        fed.eport(&["platform", "switchover", GUANGZHOU, "--to", "gz-a-2"])?.expect(0, "switchover")?;
+        changed(&port, &ids)?;
+        a_stream_goes_on_over_a_move(&port)?;
         figures(&port)
     });
+}
+
+/// Changes over HTTP, at a node that is not the primary.
+fn changed(port: &Port, ids: &[String]) -> Result<()> {
+    let (fed, http) = (port.fed, port.fed.http()?);
+    let id = port.lodge(GUANGZHOU, &eport_suite::document("CHANGED"))?;
+    let base = format!("{}/v1/platforms/{GUANGZHOU}/documents", fed.api("sz-a-1")?);
+    let mut body = eport_suite::document("CHANGED")["body"].clone();
+    body["packages"] = json!(121);
+    let amend = json!({ "doc_version": 2, "body": body });
+    let first = http.post(&format!("{base}/{id}/amendments"), &amend)?;
+    ensure!(first.status == 201 && first.json()?["doc_version"] == 2, "{}", first.text());
+    let again = http.post(&format!("{base}/{id}/amendments"), &amend)?;
+    ensure!(again.status == 200 && again.json()?["doc_id"] == first.json()?["doc_id"], "{}", again.text());
+    body["packages"] = json!(122);
+    let other = http.post(&format!("{base}/{id}/amendments"), &json!({ "doc_version": 2, "body": body }))?;
+    ensure!(other.status == 409 && other.code() == "EP5002", "{}", other.text());
+    let ahead = http.post(&format!("{base}/{id}/amendments"), &json!({ "doc_version": 9, "body": body }))?;
+    ensure!(ahead.status == 422, "a version is left out: {}", ahead.text());
+    let nobody = http.post(&format!("{base}/I440100-0/amendments"), &amend)?;
+    ensure!(nobody.status == 404, "{}", nobody.text());
+    let twice = br#"{"doc_version":3,"body":{"packages":1,"packages":2}}"#;
+    let twice = http.send("POST", &format!("{base}/{id}/amendments"), "application/json", twice.to_vec())?;
+    ensure!(twice.status == 400 && twice.code() == "EP5004", "{}", twice.text());
+    let without = http.post(&format!("{base}/{id}/amendments"), &json!({ "doc_version": 3 }))?;
+    ensure!(without.status == 400, "an amendment without content: {}", without.text());
+    let unfit = http.post(&format!("{base}/{id}/withdrawal"), &json!({ "doc_version": 3 }))?;
+    ensure!(unfit.status == 422, "an arrival report is not withdrawn: {}", unfit.text());
+    let withdrawn = http.post(&format!("{base}/{}/withdrawal", ids[2]), &json!({ "doc_version": 2 }))?;
+    ensure!(withdrawn.status == 201, "{}", withdrawn.text());
+    let versions = http.get(&format!("{base}/{}/versions", ids[2]))?.json()?;
+    ensure!(versions["items"].as_array().is_some_and(|v| v.len() == 2), "{versions}");
+    Ok(())
+}
+
+/// A reader at a node that keeps no copy sees what is written after the platform has moved.
+fn a_stream_goes_on_over_a_move(port: &Port) -> Result<()> {
+    let fed = port.fed;
+    let url = format!("{}/v1/platforms/{GUANGZHOU}/events", fed.api("gz-a-1")?);
+    let platform = fed.eport(&["platform", "show", GUANGZHOU])?.ok_json()?;
+    let last = platform["records"].as_u64().with_context(|| format!("{platform}"))?;
+    let http = fed.http()?;
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| http.follow(&url, last, |text| text.contains("event: document\n")));
+        fed.eport(&["platform", "switchover", GUANGZHOU, "--to", "gz-a-2"])?.expect(0, "switchover")?;
+        let id = port.lodge(GUANGZHOU, &eport_suite::document("STREAMED"))?;
+        let text = reader.join().map_err(|_| anyhow::anyhow!("the reader ended"))??;
+        ensure!(text.contains(&id) && !text.contains(&format!("id: {last}\n")), "{text}");
+        Ok(())
+    })
 }
 
 /// The figures of the worked example; a mean of the cities' means would be 34.46.

@@ -1,9 +1,9 @@
 //! Files larger than what is put in order in memory: the same content, the same report, and what a disk that fails means.
 
-use eport_catalog::{InMemory, Pile, Scratch, Source};
+use eport_catalog::{InMemory, Pile, Scratch, Source, TableName};
 use eport_codetables::*;
 use eport_model::Coded;
-use eport_model::codes::{DISK_FULL, STORAGE_FAILED};
+use eport_model::codes::{DISK_FULL, STORAGE_FAILED, TABLE_ENCODING};
 use std::io::{self, ErrorKind, Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -170,4 +170,67 @@ impl Read for Broken {
 fn a_file_that_cannot_be_read_to_its_end_is_no_shorter_table() {
     let refused = read_from(&Failing(file("")), &options(), &Desk::default()).unwrap_err();
     assert_eq!(refused.code(), STORAGE_FAILED, "{refused}");
+}
+
+/// A byte that does not fit is told first, however many other characters stand before it.
+#[test]
+fn a_bad_byte_behind_a_full_list_of_other_characters_is_what_the_refusal_says() {
+    for before in ["a\0b,c\n", "a\u{FFFD}b,c\n"] {
+        let mut file = format!("code,name\n{}", before.repeat(1_100)).into_bytes();
+        file.resize(1 << 20, b'x');
+        file.extend_from_slice(b"\nend,\xFF\n");
+        let refused = read_from(&file, &options(), &Desk::default()).unwrap_err();
+        assert_eq!(refused.code(), TABLE_ENCODING, "{refused}");
+        let Refusal::Problems { first, .. } = refused else { panic!("{refused}") };
+        assert_eq!((first.kind, first.offset), (Kind::Encoding, Some((1 << 20) + 5)), "{first:?}");
+    }
+}
+
+/// The last piece of this file is empty.
+#[test]
+fn a_file_that_ends_with_a_piece_is_looked_at_to_its_end() {
+    let mut file = b"code,name\nA,one\nA,two\nB,\0\n".to_vec();
+    while file.len() < (1 << 20) - 64 {
+        let row = format!("K{:08},filler of a row\n", file.len());
+        file.extend_from_slice(row.as_bytes());
+    }
+    let rest = (1 << 20) - file.len();
+    file.extend_from_slice(format!("Z,{}\n", "z".repeat(rest - 3)).as_bytes());
+    assert_eq!(file.len(), 1 << 20);
+    let Err(Refusal::Problems { problems, .. }) = read_from(&file, &options(), &Desk::default()) else {
+        panic!("it has faults")
+    };
+    let kinds: Vec<_> = problems.iter().map(|p| (p.line, p.kind)).collect();
+    assert_eq!(kinds, [(3, Kind::RepeatedKey), (4, Kind::Nul)]);
+}
+
+#[test]
+fn names_of_json_members_that_are_too_long_are_told_at_their_line_and_not_kept() {
+    let long = "n".repeat(300);
+    let file = format!("{{\"code\":\"A\",\"name\":\"one\"}}\n{{\"code\":\"B\",\"{long}\":\"two\"}}\n");
+    let mut options = options();
+    options.format = Format::Jsonl;
+    let Err(Refusal::Problems { problems, .. }) = read(file.as_bytes(), &options) else {
+        panic!("a long name")
+    };
+    let [problem] = problems.as_slice() else { panic!("{problems:?}") };
+    assert_eq!((problem.line, problem.column, problem.kind), (2, 13, Kind::BadColumnName), "{problem:?}");
+}
+
+#[test]
+fn a_report_shows_the_beginning_of_long_values_and_no_more_than_it_may() {
+    let file = |mark: &str| -> Vec<u8> {
+        let row = |n: u32| format!("K{n:04},{}{mark}\n", "值".repeat(20_000));
+        format!("code,name\n{}", (0..300).map(row).collect::<String>()).into_bytes()
+    };
+    let table = TableName::new("440000".parse().unwrap(), "long").unwrap();
+    let before = read(&file("a"), &options()).unwrap().content;
+    let beside = Beside { before: Some(before.body), ..Beside::default() };
+    let forced = Options { force: true, ..options() };
+    let report = import_from(&table, &file("b"), &forced, beside, &Desk::default()).report;
+    assert_eq!((report.changed, report.difference.changed.len()), (300, 300));
+    for changed in &report.difference.changed {
+        let (old, new) = &changed.fields["name"];
+        assert!([old, new].into_iter().flatten().all(|v| v.len() <= 260 && v.ends_with('…')), "{changed:?}");
+    }
 }

@@ -18,6 +18,7 @@ fn versions_travel_by_difference_are_carried_healed_and_collected() {
         a_rollback_costs_nothing_and_a_retired_version_gives_its_disk_back(fed)?;
         of_two_publishers_one_wins_and_a_node_that_lacks_a_version_holds_it_up(fed)?;
         a_platform_publishes_the_directory_of_its_certificates(fed)?;
+        a_bundle_may_be_large(fed)?;
         a_bundle_carries_a_version_to_a_site_without_a_line(fed)
     };
     // The federation is dropped while a failure unwinds and then prints the logs.
@@ -238,6 +239,16 @@ fn a_platform_publishes_the_directory_of_its_certificates(fed: &Federation) -> R
     ensure!(second["changed"] == 1 && second["version"] == 2, "{second}");
     installed(fed, "440000/certificates")?;
     ensure!(at("gz-c-1")?["fields"]["state"] == "revoked", "{second}");
+    Ok(())
+}
+
+/// All versions whole: more than other requests may have.
+fn a_bundle_may_be_large(fed: &Federation) -> Result<()> {
+    let bundle = fed.scratch().join("whole.eptu").to_string_lossy().into_owned();
+    fed.eport(&["table", "bundle", "export", "quays", "--out", &bundle])?.ok_json()?;
+    let size = std::fs::metadata(&bundle)?.len();
+    ensure!(size > 64 << 10, "a bundle of {size} bytes proves nothing");
+    fed.eport_at("sz-a-1", &["table", "bundle", "import", &bundle])?.ok_json()?;
     Ok(())
 }
 

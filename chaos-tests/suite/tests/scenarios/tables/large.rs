@@ -52,5 +52,22 @@ pub(super) fn a_file_goes_over_the_disk_under_a_limit_of_its_own(fed: &Federatio
         "6 MB where a file may have 3: {refused:?}"
     );
     ensure!(left(fed, node)? == 0, "a file stays no longer than it is read");
+    what_stands_between_parts_is_bounded(fed)?;
+    let pipe = fed.eport_at(node, &["table", "import", "/dev/null", "--name", "large", "--key", "code"])?;
+    ensure!(pipe.code != 0 && format!("{pipe:?}").contains("no regular file"), "{pipe:?}");
+    Ok(())
+}
+
+/// A form whose parts never begin, and one whose part has no end of its heads.
+fn what_stands_between_parts_is_bounded(fed: &Federation) -> Result<()> {
+    let http = fed.http()?;
+    let url = format!("{}/v1/tables/large/versions", fed.api("gz-a-1")?);
+    let filling = vec![b'x'; 12 << 20];
+    for begins in ["", "--B\r\nX-Head: "] {
+        let body = [begins.as_bytes(), &filling].concat();
+        let refused = http.send("POST", &url, "multipart/form-data; boundary=B", body)?;
+        ensure!(refused.status == 400, "{begins:?}: {} {}", refused.status, refused.text());
+        ensure!(refused.text().contains("without the beginning"), "{}", refused.text());
+    }
     Ok(())
 }
