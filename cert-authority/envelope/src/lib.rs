@@ -15,10 +15,12 @@
 //! "At rest", decision 0010.
 #![forbid(unsafe_code)]
 
+mod commitment;
 mod file;
 mod key;
 mod ring_of_keys;
 
+pub use commitment::{Opening, commitment};
 pub use file::{open_file, seal_file};
 pub use key::{DataKey, KEY_LEN, KeyId};
 pub use ring_of_keys::{Blind, KeyRing, OpenError, Part, Place, SESSION_MAX, SealError, Session};

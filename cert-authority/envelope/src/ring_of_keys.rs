@@ -1,6 +1,6 @@
 //! The keys of one platform on one node: the newest encrypts, every one decrypts.
 
-use crate::{DataKey, FORMAT, HEADER_LEN, KEY_LEN, KeyId, OVERHEAD};
+use crate::{DataKey, FORMAT, HEADER_LEN, KEY_LEN, KeyId, OVERHEAD, Opening, commitment};
 use eport_identity::{Digest, RegionCode};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::hmac;
@@ -70,6 +70,7 @@ pub struct KeyRing {
     counter: AtomicU64,
     index: hmac::Key,
     content: hmac::Key,
+    openings: hmac::Key,
 }
 
 impl KeyRing {
@@ -82,6 +83,7 @@ impl KeyRing {
         Some(Self {
             index: mac(b"eport blind index 1"),
             content: mac(b"eport content digest 1"),
+            openings: mac(b"eport content opening 1"),
             sealing: session_key(key, platform, &session),
             counter: AtomicU64::new(0),
             newest: *newest,
@@ -173,6 +175,11 @@ impl KeyRing {
         let mut out = [0; KEY_LEN];
         out.copy_from_slice(tag.as_ref());
         Digest::from_bytes(out)
+    }
+
+    /// What opens the commitment of the record with this request id: the same on every node and after every rotation.
+    pub fn opening(&self, request: &str) -> Opening {
+        commitment::opening(&self.openings, request)
     }
 
     fn aad(&self, id: KeyId, place: Place<'_>) -> Vec<u8> {
@@ -268,6 +275,9 @@ mod tests {
         let (before, after) = (ring("440300", &[1], 1), ring("440300", &[1, 2], 2));
         assert_eq!(before.blind("client_ref", "GZ-1"), after.blind("client_ref", "GZ-1"));
         assert_eq!(before.content(&Digest::of(b"x")), after.content(&Digest::of(b"x")));
+        assert_eq!(before.opening(REQUEST), after.opening(REQUEST));
+        assert_ne!(before.opening(REQUEST), before.opening("another"));
+        assert_ne!(before.opening(REQUEST), ring("440100", &[1], 1).opening(REQUEST));
         assert_ne!(before.blind("client_ref", "GZ-1"), before.blind("lodged_by", "GZ-1"));
         assert_ne!(before.blind("client_ref", "GZ-1"), ring("440100", &[1], 1).blind("client_ref", "GZ-1"));
     }

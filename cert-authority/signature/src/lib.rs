@@ -11,6 +11,7 @@
 
 mod ca;
 mod certificate;
+mod evidence;
 mod head;
 mod header;
 mod list;
@@ -21,6 +22,7 @@ mod statement;
 
 pub use ca::{CaFacts, ca_facts};
 pub use certificate::{IssuerFacts, Signatory, issuer_facts, signatory};
+pub use evidence::StatedRecord;
 pub use head::JournalHead;
 pub use header::{HEADER, HEADER_LEN_MAX, Header};
 pub use list::{LIST_LEN_MAX, ListEntry, RevocationList, revocation_list};

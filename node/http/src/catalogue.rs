@@ -336,6 +336,11 @@ pub const ROUTES: &[Route] = &[
     ),
     get("/v1/platforms/{region}/events", &["after", "limit", "wait"], "Journal events after an index"),
     get("/v1/platforms/{region}/journal/head", &[], "Position of the last committed record"),
+    get(
+        "/v1/platforms/{region}/journal/proof",
+        &["doc_id", "doc_version", "page_token"],
+        "Evidence of one document: its record, the chain to the next signed head, who vouches for it",
+    ),
     post(
         "/v1/platforms/{region}/journal/signatures",
         "",

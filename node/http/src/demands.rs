@@ -158,6 +158,7 @@ pub const DEMANDS: &[Demand] = &[
     post("/v1/platforms/{region}/shares:return", PLATFORM),
     get("/v1/platforms/{region}/events", &[Action::ReadEvents]),
     get("/v1/platforms/{region}/journal/head", FEDERATION),
+    get("/v1/platforms/{region}/journal/proof", DOCUMENTS),
     post("/v1/platforms/{region}/journal/signatures", PLATFORM),
     post("/v1/platforms/{region}/journal/exports", PLATFORM),
     get("/v1/platforms/{region}/journal/exports/{id}/{file}", PLATFORM),

@@ -4,7 +4,7 @@
 //! is revoked or its time is over; at most `CONNECTIONS_MAX` connections at once;
 //! a stop lets running requests finish.
 
-use crate::Caller;
+use crate::{Caller, unread};
 use axum::Router;
 use eport_tls::{PeerIdentity, Tls};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -15,7 +15,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
-use tower::Service;
 use tracing::{debug, warn};
 
 /// Connections served at once; more wait in the system's backlog.
@@ -109,7 +108,7 @@ async fn connection(
     let caller = Caller { identity, source, ..Caller::default() };
     let service = hyper::service::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(caller.clone());
-        router.clone().call(request)
+        unread::answer(router.clone(), request)
     });
     let mut builder = Builder::new(TokioExecutor::new());
     // Silent connections give their place back.

@@ -19,6 +19,7 @@ mod custody;
 mod enrolments;
 mod error;
 mod events;
+mod evidence;
 mod exchange;
 mod hosting;
 mod job;
@@ -52,6 +53,7 @@ pub use config::Config;
 pub use custody::{KEPT_MAX as WRAPPED_KEPT_MAX, WrappedRow};
 pub use enrolments::{Claim, Grant};
 pub use error::Error;
+pub use evidence::{ChainEnd, DocumentRecord};
 pub use exchange::{
     Acknowledged, ChannelView, ExchangeError, GivenUp, Nowhere, Offered, ReceiptGiven, Resent, Routes,
     SharedRoutes, Unsendable,

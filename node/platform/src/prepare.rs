@@ -6,7 +6,7 @@ use crate::{Error, keys, rows};
 use bytes::Bytes;
 use eport_documents::pack::Shelf;
 use eport_documents::{BusinessKey, Document};
-use eport_envelope::{Blind, KeyRing, Part};
+use eport_envelope::{Blind, KeyRing, Part, commitment};
 use eport_model::{Coded, Digest, Timestamp};
 
 /// Who hands documents in.
@@ -33,6 +33,8 @@ pub(crate) struct Prepared {
     pub(crate) reference: Bytes,
     /// Keyed digest of the content.
     pub(crate) content: Digest,
+    /// What the record says in the clear of the content, lodged and shown.
+    pub(crate) commitment: Digest,
     /// The judgement.
     pub(crate) document: Document,
     /// Request id of the record: the business key with its client reference blinded.
@@ -77,6 +79,8 @@ impl Prepared {
         let request = keys::request_id(&key.lodged_by, &key.doc_type, &blind, key.doc_version);
         let parts = crate::exchange::parts_of(&document, tables, at);
         let plain = Bytes::from(std::mem::take(&mut document.canonical));
+        let normalised = document.normalised.take();
+        let shown = normalised.as_deref().map(Digest::of);
         let encrypt = |part, plain: &[u8]| {
             keys::encrypt(ring, &request, part, plain).map_err(|e| Box::new(not_encrypted(&e)))
         };
@@ -85,7 +89,8 @@ impl Prepared {
             content: ring.content(&document.digest),
             columns: encrypt(Part::Columns, &rows::columns(&key.client_ref))?,
             body: encrypt(Part::Request, &plain)?,
-            normalised: document.normalised.take().map(|n| encrypt(Part::Shown, &n)).transpose()?,
+            commitment: commitment(&ring.opening(&request), &document.digest, shown.as_ref()),
+            normalised: normalised.map(|n| encrypt(Part::Shown, &n)).transpose()?,
             blind,
             plain,
             request,

@@ -13,7 +13,9 @@ use crate::{Error, Platform, SubmitAnswer};
 use bytes::Bytes;
 use eport_documents::{Failure, Refusal, VersionStep};
 use eport_envelope::{KeyRing, Part};
-use eport_model::{Coded, Effect, JournalIndex, Position, ReadVersion, Record, RequestRef, Timestamp, codes};
+use eport_model::{
+    CONTENT_READ, Coded, Effect, JournalIndex, Position, ReadVersion, Record, RequestRef, Timestamp, codes,
+};
 
 /// Where a document that is submitted again comes from.
 #[derive(Debug)]
@@ -201,7 +203,8 @@ impl Platform {
 /// The tables that judge it now are those that judged it then.
 fn read_set(prepared: &Prepared, then: &[ReadVersion]) -> Result<(), Conflict> {
     let mut now: Vec<ReadVersion> = prepared.document.versions().map(|v| v.read()).collect();
-    let mut then = then.to_vec();
+    // The commitment to the content is no version of anything; records of older software have none.
+    let mut then: Vec<ReadVersion> = then.iter().filter(|r| r.name != CONTENT_READ).cloned().collect();
     let by_name = |a: &ReadVersion, b: &ReadVersion| (&a.name, &a.version).cmp(&(&b.name, &b.version));
     now.sort_by(by_name);
     then.sort_by(by_name);

@@ -12,7 +12,10 @@ use crate::read;
 use crate::rows::{self, DocumentRow, ReferenceRow};
 use bytes::Bytes;
 use eport_documents::{DocId, Document, Failure, Refusal, State, VersionStep};
-use eport_model::{Draft, Durability, Effect, Epoch, JournalIndex, RecordKind, RequestRef, Timestamp};
+use eport_model::{
+    CONTENT_READ, Draft, Durability, Effect, Epoch, JournalIndex, ReadVersion, RecordKind, RequestRef,
+    Timestamp,
+};
 use std::sync::Arc;
 use tracing::{debug, warn};
 
@@ -253,7 +256,8 @@ impl Rules {
             accepted_at: moment.time,
             replaces: None,
         };
-        let reads = document.versions().map(|v| v.read()).collect();
+        let mut reads: Vec<ReadVersion> = document.versions().map(|v| v.read()).collect();
+        reads.push(ReadVersion { name: CONTENT_READ.to_owned(), version: p.commitment.to_string() });
         let draft = Draft {
             kind: RecordKind::Entry,
             time: moment.time,

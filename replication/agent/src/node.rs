@@ -354,6 +354,12 @@ impl Agent {
         self.inner.config.signer.as_ref()
     }
 
+    /// Bytes that are no command, signed with the key of this node's certificate: certificate and signature, both DER. `None` when it
+    /// cannot sign.
+    pub fn vouch(&self, bytes: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+        self.signer()?.bytes(bytes)
+    }
+
     /// Has this node vouch for the newest committed record of a platform of which it is the open primary: what it covers, and the
     /// record that says so. `None` when it is not, cannot sign, a holder does not read signed heads, or it was not confirmed.
     pub async fn sign_head(&self, region: RegionCode) -> Option<(Position, Position)> {

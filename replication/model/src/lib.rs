@@ -23,9 +23,9 @@ pub use index::JournalIndex;
 pub use month::Month;
 pub use position::Position;
 pub use record::{
-    BodyRef, CA_ACT_SINCE, CERTIFICATES_SINCE, DEGRADE_SINCE, Draft, Durability, ENROLMENT_SINCE,
-    ERASE_SINCE, Effect, LINEAGE_READ, MoveId, ReadVersion, Record, RecordDefect, RecordHeader, RecordKind,
-    RequestRef, SCHEMA_VERSION, SIGNED_HEAD_SINCE, STATE_READ, erased_key,
+    BodyRef, CA_ACT_SINCE, CERTIFICATES_SINCE, CONTENT_READ, DEGRADE_SINCE, Draft, Durability,
+    ENROLMENT_SINCE, ERASE_SINCE, Effect, LINEAGE_READ, MoveId, ReadVersion, Record, RecordDefect,
+    RecordHeader, RecordKind, RequestRef, SCHEMA_VERSION, SIGNED_HEAD_SINCE, STATE_READ, erased_key,
 };
 pub use time::Timestamp;
 pub use usage::{MONTHS_KEPT, MonthUsage, USAGE_KEY, Usage};

@@ -290,6 +290,9 @@ pub const LINEAGE_READ: &str = "lineage";
 /// What a ChecksumMark reads that tells what the primary had at an earlier one: index and digest stand as its version.
 pub const STATE_READ: &str = "state";
 
+/// What the record of a document reads of the document itself: a commitment to its content stands as its version (decision 0049).
+pub const CONTENT_READ: &str = "content";
+
 /// Key of the state row that says that a body is erased; its value is the body's digest.
 pub fn erased_key(record: JournalIndex, body: u16) -> Vec<u8> {
     [&b"erased/"[..], &record.as_u64().to_be_bytes(), &body.to_be_bytes()].concat()
@@ -309,6 +312,14 @@ impl RecordHeader {
     pub fn parent_lineage(&self) -> Option<Lineage> {
         let RecordKind::EpochStart { .. } = self.kind else { return None };
         self.reads.iter().find(|r| r.name == LINEAGE_READ)?.version.parse().ok()
+    }
+
+    /// The commitment to the content of the document that this record took; `None` where it has none, or more than one.
+    pub fn content_commitment(&self) -> Option<Digest> {
+        let RecordKind::Entry = self.kind else { return None };
+        let mut named = self.reads.iter().filter(|r| r.name == CONTENT_READ);
+        let (first, second) = (named.next()?, named.next());
+        second.is_none().then(|| first.version.parse().ok()).flatten()
     }
 
     /// The chain digest: SHA-256 of the header's canonical bytes.

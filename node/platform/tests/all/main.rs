@@ -7,6 +7,7 @@ mod certificates;
 mod custody;
 mod encryption;
 mod enrolments;
+mod evidence;
 mod exchange;
 mod exchange_faults;
 mod hold;

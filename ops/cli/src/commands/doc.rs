@@ -62,6 +62,8 @@ pub enum DocCommand {
         #[arg(long, short = 'p', value_name = "REGION")]
         platform: Option<RegionCode>,
     },
+    /// Write a file that proves a document: journal verify --evidence checks it without any node
+    Evidence(super::evidence::EvidenceArgs),
     /// Erase the content of a document by law, on every copy; digests and the chain stay
     Erase(super::erase::EraseArgs),
 }
@@ -101,6 +103,7 @@ pub async fn run(args: DocArgs, global: &Global, out: Out) -> Result<(), Error> 
         DocCommand::Trace { id, platform } => super::exchange::trace(&client, &id, platform, out).await,
         DocCommand::Why { id, platform } => super::exchange::why(&client, &id, platform, out).await,
         DocCommand::List(args) => list(&client, &args, out).await,
+        DocCommand::Evidence(args) => super::evidence::run(&client, &args, out).await,
         DocCommand::Erase(args) => super::erase::run(&client, &args, out).await,
     }
 }

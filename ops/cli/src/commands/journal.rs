@@ -25,17 +25,21 @@ pub struct JournalArgs {
 /// The commands of the group.
 #[derive(Subcommand, Debug)]
 pub enum JournalCommand {
-    /// Prove that nothing of a journal is missing or altered: from a fresh export, or offline from a folder
+    /// Prove that nothing of a journal is missing or altered, or offline what a file of evidence says of one document
     Verify {
-        /// Region code
-        region: RegionCode,
+        /// Region code; with --evidence only to compare
+        #[arg(required_unless_present = "evidence")]
+        region: Option<RegionCode>,
+        /// File that doc evidence has written; no node is asked
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["offline", "head"])]
+        evidence: Option<PathBuf>,
         /// Folder of an export made earlier; no node is asked
         #[arg(long, value_name = "DIR")]
         offline: Option<PathBuf>,
         /// Outside anchor EPOCH:INDEX:DIGEST that proves the end; default the platform's head when online
         #[arg(long, value_name = "POSITION", value_parser = parse_position)]
         head: Option<Position>,
-        /// CAs that were trusted when the journal was signed, PEM; default the bundle of the context, offline none
+        /// CAs that were trusted when the journal was signed, PEM; default the bundle of the context, for --offline none
         #[arg(long, value_name = "FILE")]
         trust: Option<PathBuf>,
     },
@@ -76,10 +80,14 @@ fn parse_position(text: &str) -> Result<Position, String> {
 /// Runs the group.
 pub async fn run(args: JournalArgs, global: &Global, out: Out) -> Result<(), Error> {
     match args.command {
-        JournalCommand::Verify { region, offline: Some(dir), head, trust } => {
-            print_report(&verify_folder(&dir, region, head, trust.as_deref())?, out)
+        JournalCommand::Verify { region, evidence: Some(file), trust, .. } => {
+            super::journal_verify::evidence(&file, region, trust, global, out)
         }
-        JournalCommand::Verify { region, offline: None, head, trust } => {
+        JournalCommand::Verify { region, evidence: None, offline, head, trust } => {
+            let region = region.ok_or_else(|| Error::usage("the region code is needed"))?;
+            if let Some(dir) = offline {
+                return print_report(&verify_folder(&dir, region, head, trust.as_deref())?, out);
+            }
             let trust = trust.map_or_else(|| connect::access(global).map(|a| a.ca), Ok)?;
             let client = connect::client(global)?;
             print_report(&verify(&client, region, head, Some(&trust)).await?, out)

@@ -51,4 +51,8 @@ codes! { JOURNAL_CODES {
         "A part of the tail was not taken" / "尾部的一部分未被接收",
         "The primary has too little space, or what came does not verify and was thrown away." / "主节点空间不足，或收到的内容校验失败并已丢弃。",
         "Read the detail: make room on the primary, or copy the exported files again, and repeat tail import; it goes on where it ended." / "请查看详情：在主节点腾出空间，或重新拷贝导出文件，再次执行 tail import；将从中断处继续。";
+    PROOF_TOO_LONG = 3016, 409, 4, false,
+        "The next signed head is too far from the document" / "下一个签名位置距该单证过远",
+        "Evidence of one document holds every record from the document's to one that a signed head covers, and there are more of them than it may hold." / "单证证据须包含从该单证记录到签名位置所覆盖记录之间的全部记录，其数量超过上限。",
+        "Prove it by the whole journal, with journal export and journal verify --offline; a shorter mark_every_s signs heads more often from now on." / "请用 journal export 与 journal verify --offline 以整个日志证明；缩短 mark_every_s 可使今后更频繁地签名。";
 } }

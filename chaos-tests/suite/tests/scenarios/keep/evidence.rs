@@ -54,6 +54,48 @@ pub fn heads_are_signed_and_only_those_of_trusted_nodes_hold(fed: &Federation) -
     Ok(())
 }
 
+/// One document is proven by a file alone; who alters it, or trusts somebody else, is told.
+pub fn a_file_of_evidence_proves_one_document_offline(fed: &Federation, ledger: &mut Ledger) -> Result<()> {
+    ledger.submit(fed, R, &documents("EVIDENCE", 3))?;
+    let path = ["doc", "list", "-p", R, "--client-ref", "EVIDENCE-000001"];
+    let listed = fed.eport(&path)?.ok_json()?;
+    let id = listed["items"][0]["doc_id"].as_str().with_context(|| listed.to_string())?.to_owned();
+    fed.eport(&["journal", "sign", R])?.ok_json()?;
+    let dir = tempfile::tempdir()?;
+    let out = dir.path().to_str().context("path")?;
+    // Asked of another node than the primary: the request finds its way.
+    let made = fed.eport_at(BACKUP, &["doc", "evidence", &id, "-p", R, "--out", out])?.ok_json()?;
+    ensure!(made["end_proven"] == true && made["end"] == "signed_head", "{made}");
+    let file = made["file"].as_str().with_context(|| made.to_string())?.to_owned();
+    let check =
+        |file: &str, more: &[&str]| fed.eport(&[&["journal", "verify", "--evidence", file], more].concat());
+    let found = check(&file, &[])?.ok_json()?;
+    ensure!(found["ok"] == true && found["end_proven"] == true && found["doc_id"] == *id, "{found}");
+    for claim in ["attestation", "record", "document", "chain", "signed_head"] {
+        ensure!(found["proven"].as_array().is_some_and(|p| p.iter().any(|c| c == claim)), "{claim}: {found}");
+    }
+    let foreign = check(&file, &["440100"])?;
+    ensure!(foreign.code == 11, "{foreign:?}");
+    // One byte of the document, of its record, of the signature; and a file that was cut.
+    let good = std::fs::read(&file)?;
+    let text = String::from_utf8(good.clone())?;
+    let places = ["EVIDENCE-000001", "\"record\":\"", "\"signature\":\""];
+    for place in places {
+        let at = text.rfind(place).with_context(|| place.to_owned())? + place.len() - 1;
+        // A digit of the number, or the one before the end of what follows the name.
+        let at = if place.ends_with('1') { at } else { at + 40 };
+        let mut bad = good.clone();
+        bad[at] = if bad[at] == b'3' { b'4' } else { b'3' };
+        std::fs::write(&file, &bad)?;
+        let refused = check(&file, &[])?;
+        ensure!(refused.code == 11 && refused.json()?["ok"] == false, "{place}: {refused:?}");
+    }
+    std::fs::write(&file, &good[..good.len() / 2])?;
+    let cut = check(&file, &[])?;
+    ensure!(cut.code == 11 && cut.json()?["problems"][0]["kind"] == "file", "{cut:?}");
+    Ok(())
+}
+
 fn find_bundle(dir: &std::path::Path) -> Result<String> {
     let mut open = vec![dir.to_owned()];
     while let Some(dir) = open.pop() {

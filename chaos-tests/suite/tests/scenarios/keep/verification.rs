@@ -68,7 +68,7 @@ fn every_backup_compares_marks_that_the_primary_writes_by_itself(fed: &Federatio
     let mark =
         |p: &Value| p["copies"].as_array().and_then(|c| c.iter().map(|c| c["mark"].as_u64()).min()).flatten();
     fed.wait_platform(BACKUP, R, "the next mark compared", |p| mark(p) > mark(&first))?;
-    Ok(())
+    evidence::a_file_of_evidence_proves_one_document_offline(fed, &mut Ledger::default())
 }
 
 fn scrub(fed: &Federation) -> Result<Value> {
