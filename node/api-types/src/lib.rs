@@ -40,9 +40,7 @@ pub use certificates::{
 };
 pub use custody::{CaKeyItem, CustodyItem, CustodyRequest, UnlockAnswer, UnlockRequest, WrappedKeyRequest};
 pub use dev::{DevNode, DevPath, DevRelay, DevUp, OperatorFiles, ProcessState, VersionInfo};
-pub use diagnosis::{
-    ClassFacts, CodedText, DiskFacts, NodeFacts, PeerFacts, RegistryFacts, ValidityFacts,
-};
+pub use diagnosis::{ClassFacts, CodedText, DiskFacts, NodeFacts, PeerFacts, RegistryFacts, ValidityFacts};
 pub use documents::{
     BatchLine, CountAnswer, DocumentAccepted, DocumentDetail, DocumentItem, DocumentQuery, Event, Failure,
     Receipt, TableUsed, VersionItem,

@@ -8,8 +8,21 @@ pub const REMOVED: &str = "[removed]";
 
 /// Names whose value is a secret, as part of a key in any case.
 const NAMES: &[&str] = &[
-    "passphrase", "password", "passwd", "secret", "token", "authorization", "cookie", "credential", "api_key",
-    "apikey", "access_key", "private_key", "private-key", "session_key", "shares",
+    "passphrase",
+    "password",
+    "passwd",
+    "secret",
+    "token",
+    "authorization",
+    "cookie",
+    "credential",
+    "api_key",
+    "apikey",
+    "access_key",
+    "private_key",
+    "private-key",
+    "session_key",
+    "shares",
 ];
 /// Beginnings of the federation's own tokens: enrolment, session.
 const TOKENS: &[&str] = &["ept1.", "eport1."];
@@ -62,7 +75,9 @@ fn named(line: &str) -> String {
         let (before, from) = rest.split_at(at + name);
         out.push_str(before);
         // To the separator: the rest of the name, a quote, spaces.
-        let gap = from.find(|c: char| !(c.is_ascii_alphanumeric() || "_-\"'\\ ]".contains(c))).unwrap_or(from.len());
+        let gap = from
+            .find(|c: char| !(c.is_ascii_alphanumeric() || "_-\"'\\ ]".contains(c)))
+            .unwrap_or(from.len());
         let (between, value) = from.split_at(gap);
         if !value.starts_with([':', '=']) {
             out.push_str(between);

@@ -125,7 +125,11 @@ pub const ROUTES: &[Route] = &[
         body: JSON,
         answer: JSON,
     },
-    get("/v1/diagnosis", &["log"], "Facts of this node: reach, clock, disk, certificate, versions; with log=N its newest lines"),
+    get(
+        "/v1/diagnosis",
+        &["log"],
+        "Facts of this node: reach, clock, disk, certificate, versions; with log=N its newest lines",
+    ),
     get(
         "/v1/incident",
         &["from", "to", "platform"],

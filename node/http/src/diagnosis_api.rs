@@ -55,7 +55,8 @@ pub async fn facts(
         let dir = api.config.data_dir.clone();
         tokio::task::spawn_blocking(move || disk(dir)).await
     };
-    let reached = futures::stream::iter(others).map(|n| reach(&api, n)).buffered(ASKED_MAX).collect::<Vec<_>>();
+    let reached =
+        futures::stream::iter(others).map(|n| reach(&api, n)).buffered(ASKED_MAX).collect::<Vec<_>>();
     let (disk, peers) = tokio::join!(measured, reached);
     let soft = api.agent.soft_state();
     let (version, ready) = (version_info(), api.ready.borrow().clone());

@@ -51,7 +51,9 @@ pub async fn events(
     }
     let (first, last) = (rfc3339(from), rfc3339(to));
     // Instants as text are UTC with milliseconds: they compare as they are.
-    items.retain(|e| e.at >= first && e.at <= last && (only.is_none() || e.region.is_none() || e.region == only));
+    items.retain(|e| {
+        e.at >= first && e.at <= last && (only.is_none() || e.region.is_none() || e.region == only)
+    });
     items.sort();
     let truncated = items.len() > INCIDENT_EVENTS_MAX;
     items.truncate(INCIDENT_EVENTS_MAX);
@@ -93,7 +95,15 @@ fn movement(m: &MoveRecord) -> Vec<IncidentEvent> {
     let opened = format!("{kind} from {} to {to}", m.from);
     let mut out = vec![event("move", id.clone(), "move.opened", m.opened_at, region, &m.by, opened)];
     out.extend(m.steps.iter().map(|s| {
-        event("move", id.clone(), "move.step", s.at, region, &s.by, format!("{kind}: {} {}", s.name, s.detail))
+        event(
+            "move",
+            id.clone(),
+            "move.step",
+            s.at,
+            region,
+            &s.by,
+            format!("{kind}: {} {}", s.name, s.detail),
+        )
     }));
     if let Some(at) = m.ended_at {
         let state = format!("{:?}", m.state).to_lowercase();

@@ -96,8 +96,8 @@ mod words;
 
 pub use accounts_keeper::follow as follow_accounts;
 pub use caller::{Caller, Shown};
-pub use changes::follow as follow_changes;
 pub use catalogue::{Open, ROUTES, Route};
+pub use changes::follow as follow_changes;
 pub use demands::{DEMANDS, Demand};
 pub use desk::{ACCESS_LOG_DIR, Desk, follow as follow_access, store_floor, stored_floor};
 pub use exchange::{Door, RegistryRoutes, follow as follow_exchange};

@@ -1,9 +1,9 @@
 //! The command tree: global flags and the groups of commands. Each group's arguments live with its code.
 
 use crate::commands::{
-    access_log, agency, approval, backup, ca, cert, context, delegation, demo, dev, doc, doctor, drill, exchange, explain,
-    incident, init, journal, licence, node, pack, plan, platform, quorum, release, role, session, simple, site, stats,
-    status, table, tail, user,
+    access_log, agency, approval, backup, ca, cert, context, delegation, demo, dev, doc, doctor, drill,
+    exchange, explain, incident, init, journal, licence, node, pack, plan, platform, quorum, release, role,
+    session, simple, site, stats, status, table, tail, user,
 };
 use crate::lang::Lang;
 use clap::{Args, Parser, Subcommand};

@@ -53,9 +53,9 @@ pub fn run(argv: Vec<OsString>) -> u8 {
 
 async fn dispatch(cli: Cli, out: Out) -> Result<(), Error> {
     use commands::{
-        access_log, agency, approval, backup, ca, cert, context, delegation, demo, dev, doc, doctor, drill, exchange, explain,
-        incident, init, journal, licence, node, pack, plan, platform, quorum, release, role, session, simple, site,
-        stats, status, table, tail, user,
+        access_log, agency, approval, backup, ca, cert, context, delegation, demo, dev, doc, doctor, drill,
+        exchange, explain, incident, init, journal, licence, node, pack, plan, platform, quorum, release,
+        role, session, simple, site, stats, status, table, tail, user,
     };
     let global = &cli.global;
     match cli.command {

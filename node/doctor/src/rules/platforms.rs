@@ -40,7 +40,9 @@ fn service(p: &PlatformStatus) -> Option<Finding> {
         PlatformState::Active => None,
         // A handover lasts a fraction of a second; who asks in that moment is told by the moves.
         PlatformState::Switching => return None,
-        PlatformState::Recovering => Some(("is recovering: a failover waits for answers", "正在恢复：故障切换等待应答")),
+        PlatformState::Recovering => {
+            Some(("is recovering: a failover waits for answers", "正在恢复：故障切换等待应答"))
+        }
         PlatformState::Fenced => Some(("is fenced: its primary stopped", "已被隔离：主节点已停止")),
         PlatformState::Stopped => Some(("was stopped by an operator", "已由操作员停止")),
     };
@@ -64,8 +66,7 @@ fn service(p: &PlatformStatus) -> Option<Finding> {
                 format!("policy {}: answers promise the disk of {} only", p.durability, p.primary),
                 format!("策略 {}：应答仅保证 {} 本地落盘", p.durability, p.primary),
             );
-            let found =
-                Finding::of(PLATFORM_LOCAL, subject, cause, format!("eport platform show {region}"));
+            let found = Finding::of(PLATFORM_LOCAL, subject, cause, format!("eport platform show {region}"));
             // Where the policy asks for no more, that is what was chosen; the planner says what it costs.
             Some(if p.durability == "async" { found.at(Severity::Info) } else { found })
         }
@@ -78,10 +79,8 @@ fn quota(p: &PlatformStatus) -> Option<Finding> {
         return None;
     }
     let (used, most) = (p.disk_bytes >> 20, most >> 20);
-    let cause = Words::new(
-        format!("{used} of {most} MiB are used"),
-        format!("已用 {used} MiB，配额 {most} MiB"),
-    );
+    let cause =
+        Words::new(format!("{used} of {most} MiB are used"), format!("已用 {used} MiB，配额 {most} MiB"));
     let region = p.region;
     Some(Finding::of(QUOTA_NEAR, region.to_string(), cause, format!("eport platform usage {region}")))
 }

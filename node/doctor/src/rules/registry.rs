@@ -26,7 +26,10 @@ pub(super) fn findings(g: &Gathered) -> Vec<Finding> {
         out.push(Finding::of(QUORUM_LOST, "registry", cause, "eport quorum status"));
     } else if there == majority && there < all {
         let cause = Words::new(
-            format!("{there} of {all} voters answer and {majority} are needed; missing: {}", missing.join(", ")),
+            format!(
+                "{there} of {all} voters answer and {majority} are needed; missing: {}",
+                missing.join(", ")
+            ),
             format!("{all} 个投票节点中有 {there} 个应答，恰好满足 {majority}；缺失：{}", missing.join(", ")),
         );
         out.push(Finding::of(QUORUM_THIN, "registry", cause, "eport quorum status"));

@@ -18,9 +18,7 @@ fn kind_of(code: Code) -> Option<(&'static Kind, &'static str)> {
         codes::ROOM_MISSING => (ROOM_MISSING, "eport plan backups"),
         codes::QUORUM_AT_RISK => (QUORUM_SITE, "eport quorum status"),
         codes::CERT_ENDS_SOON => (CERTIFICATE_ENDS_SOON, "eport cert forecast"),
-        codes::JOURNAL_CORRUPT | codes::STATE_DIFFERS | codes::COPY_DAMAGED => {
-            (COPY_DAMAGED, "eport status")
-        }
+        codes::JOURNAL_CORRUPT | codes::STATE_DIFFERS | codes::COPY_DAMAGED => (COPY_DAMAGED, "eport status"),
         codes::DATA_KEY_MISSING => (KEY_MISSING, "eport status"),
         codes::BACKUP_LATE | codes::BACKUP_FAILED | codes::BACKUP_TARGET | codes::BACKUP_INCOMPLETE => {
             (BACKUP_LATE, "eport backup status")

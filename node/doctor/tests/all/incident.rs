@@ -38,7 +38,9 @@ fn the_report_says_what_is_missing_and_breaks_at_no_bar_or_line_end() {
     (a.truncated, a.withheld) = (true, vec!["audit".into()]);
     let line = merge(vec![a], Vec::new());
     let text = line.markdown("from", "to", false);
-    assert!(text.contains("a \\| b c") && text.contains("audit is not shown") && text.contains("shorter one"));
+    assert!(
+        text.contains("a \\| b c") && text.contains("audit is not shown") && text.contains("shorter one")
+    );
     assert!(line.markdown("from", "to", true).starts_with("# 事件时间线"));
     assert_eq!(line.document()["truncated"], true);
 }

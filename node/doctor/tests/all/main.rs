@@ -6,5 +6,5 @@ mod bundle;
 mod incident;
 mod platforms;
 mod quiet;
-mod surroundings;
 mod support;
+mod surroundings;

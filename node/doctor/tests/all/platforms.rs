@@ -95,9 +95,14 @@ fn a_journal_without_a_duty_is_named() {
 #[test]
 fn promises_that_cannot_hold_are_the_planners_words() {
     let mut g = sound();
-    g.promises = vec![warning("EP2151", "platform 440300 is async: losing its primary's site loses the newest")];
+    g.promises =
+        vec![warning("EP2151", "platform 440300 is async: losing its primary's site loses the newest")];
     let found = only(&g);
-    assert!(found.id == "promise-weak" && found.cause.en.contains("is async") && found.next == "eport plan backups");
+    assert!(
+        found.id == "promise-weak"
+            && found.cause.en.contains("is async")
+            && found.next == "eport plan backups"
+    );
 }
 
 #[test]

@@ -60,9 +60,7 @@ pub fn facts(node: &str) -> NodeFacts {
 }
 
 pub fn status() -> FederationStatus {
-    let node = |n: &str| {
-        json!({"node": n, "site": &n[..4], "state": "up", "last_seen_s": 0.1, "voter": true, "version": "0.1.0"})
-    };
+    let node = |n: &str| json!({"node": n, "site": &n[..4], "state": "up", "last_seen_s": 0.1, "voter": true, "version": "0.1.0"});
     let backup = |n: &str| json!({"node": n, "in_sync": true, "lag_records": 0, "lag_seconds": 0.0});
     let digest = "ab".repeat(32);
     let platform = json!({

@@ -79,7 +79,8 @@ async fn bundle(
     let made = rfc3339(now);
     let version = env!("CARGO_PKG_VERSION");
     let input = BundleInput { made: &made, version, gathered, findings, metrics: &metrics };
-    let bytes = archive(&members(&input)).map_err(|e| Error::coded(codes::INTERNAL, format!("bundle: {e}")))?;
+    let bytes =
+        archive(&members(&input)).map_err(|e| Error::coded(codes::INTERNAL, format!("bundle: {e}")))?;
     write_new(path, &bytes, false)?;
     Ok(bytes.len())
 }
@@ -129,7 +130,9 @@ mod tests {
         let gathered = Gathered { unread: vec![unread], ..Gathered::default() };
         let findings = examine(&gathered, Timestamp::from_millis(0));
         let en = screen(&findings, 1, 2, Lang::En);
-        assert!(en.contains("1 of 2 nodes answered") && en.contains("INFO unread") && en.contains("next: eport "));
+        assert!(
+            en.contains("1 of 2 nodes answered") && en.contains("INFO unread") && en.contains("next: eport ")
+        );
         let zh = screen(&findings, 1, 2, Lang::Zh);
         assert!(zh.contains("提示 unread") && zh.contains("责任人: 系统管理员"));
         assert!(screen(&[], 2, 2, Lang::Zh).contains("未发现问题"));

@@ -39,9 +39,12 @@ pub fn run(args: &ExplainArgs, out: Out) -> Result<(), Error> {
         return Ok(());
     }
     let unknown = || Error::coded(NOT_FOUND, format!("{text} is no code, finding or metric of this version"));
-    let looks_like_code = text.trim().to_ascii_uppercase().strip_prefix("EP").is_some_and(|d| {
-        !d.is_empty() && d.bytes().all(|b| b.is_ascii_digit())
-    }) || text.trim().bytes().all(|b| b.is_ascii_digit());
+    let looks_like_code = text
+        .trim()
+        .to_ascii_uppercase()
+        .strip_prefix("EP")
+        .is_some_and(|d| !d.is_empty() && d.bytes().all(|b| b.is_ascii_digit()))
+        || text.trim().bytes().all(|b| b.is_ascii_digit());
     if !looks_like_code {
         return Err(unknown());
     }
@@ -171,6 +174,9 @@ mod tests {
             assert_eq!(runbook(k.id).is_some(), k.severity != Severity::Info, "{}", k.id);
         }
         let page = metric_page(metric("eport_slot_lost").unwrap());
-        assert!(page.contains("slot-lost") && page.contains("**Never:**") && page.contains("责任人"), "{page}");
+        assert!(
+            page.contains("slot-lost") && page.contains("**Never:**") && page.contains("责任人"),
+            "{page}"
+        );
     }
 }

@@ -18,7 +18,7 @@ const ASKED_MAX: usize = 32;
 /// Milliseconds since 1970 by this machine's clock.
 pub(crate) fn wall_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX).saturating_add(eport_failpoint::wall_offset_ms())
 }
 
 /// The members of the federation and where each answers.
@@ -66,8 +66,7 @@ pub(crate) async fn ask_all<T: DeserializeOwned + Send + 'static>(
 /// Everything that can be read. Fails only where no node says who the members are.
 pub(crate) async fn gather(client: &Client, log_lines: usize) -> Result<Gathered, Error> {
     let status: FederationStatus = client.get("/v1/federation", &[]).await?;
-    let nodes: Vec<_> =
-        members(&status).iter().filter_map(|n| Some((n.node, n.api.clone()?))).collect();
+    let nodes: Vec<_> = members(&status).iter().filter_map(|n| Some((n.node, n.api.clone()?))).collect();
     let answers =
         ask_all::<NodeFacts>(client, &nodes, "/v1/diagnosis", &[("log", log_lines.to_string())]).await;
     let mut g = Gathered::default();
@@ -97,7 +96,12 @@ pub(crate) async fn gather(client: &Client, log_lines: usize) -> Result<Gathered
     Ok(g)
 }
 
-async fn list<T: DeserializeOwned>(client: &Client, g: &mut Gathered, path: &str, what: &str) -> Option<Vec<T>> {
+async fn list<T: DeserializeOwned>(
+    client: &Client,
+    g: &mut Gathered,
+    path: &str,
+    what: &str,
+) -> Option<Vec<T>> {
     let items = match client.list(path, &[]).await {
         Ok(items) => items,
         Err(e) => {

@@ -50,7 +50,8 @@ pub struct ShowArgs {
 pub async fn run(args: IncidentArgs, global: &Global, out: Out) -> Result<(), Error> {
     let IncidentCommand::Show(args) = args.command;
     let instant = |name: &str, text: &str| {
-        from_rfc3339(text).ok_or_else(|| Error::usage(format!("--{name} {text}: an instant in RFC 3339 is needed")))
+        from_rfc3339(text)
+            .ok_or_else(|| Error::usage(format!("--{name} {text}: an instant in RFC 3339 is needed")))
     };
     let from = instant("from", &args.from)?;
     let to = match &args.to {
