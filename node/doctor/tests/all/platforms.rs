@@ -67,7 +67,7 @@ fn a_quota_that_is_nearly_used_up() {
 #[test]
 fn a_tail_is_told_once_with_the_command_that_shows_it() {
     let mut g = sound();
-    g.tails = vec![tail("exported"), tail("resubmitted")];
+    g.tails = vec![tail("exported"), tail("resolved")];
     let text = "diverged tail tail-440300-1 of platform 440300 waits for a decision";
     g.status.as_mut().unwrap().warnings = vec![warning("EP3013", text)];
     let found = only(&g);
