@@ -74,10 +74,8 @@ fn named(line: &str) -> String {
         };
         let (before, from) = rest.split_at(at + name);
         out.push_str(before);
-        // To the separator: the rest of the name, a quote, spaces.
-        let gap = from
-            .find(|c: char| !(c.is_ascii_alphanumeric() || "_-\"'\\ ]".contains(c)))
-            .unwrap_or(from.len());
+        // To the separator: the rest of the name, a closing quote, spaces. Further words in between make it a sentence.
+        let gap = from.len() - after_name(from).len();
         let (between, value) = from.split_at(gap);
         if !value.starts_with([':', '=']) {
             out.push_str(between);
@@ -91,7 +89,10 @@ fn named(line: &str) -> String {
         // A value in quotes may hold spaces; one without ends at a space, but a header's value goes to the end of the line.
         let quoted = separator.contains('"') || separator.contains('\'');
         let header = separator.starts_with(": ") && !quoted;
+        let list = separator.contains('[');
         let stop: &[char] = match (quoted, header) {
+            // A list goes to its end, whatever its members hold.
+            _ if list => &[']', '\n', '\r'],
             (true, _) => &['"', '\'', '\n', '\r'],
             (false, true) => &['\n', '\r'],
             (false, false) => &[' ', ',', ';', '&', '}', ')', '\n', '\r', '"'],
@@ -102,6 +103,13 @@ fn named(line: &str) -> String {
         }
         rest = secret.get(end..).unwrap_or_default();
     }
+}
+
+/// What follows a name: its own last letters, quotes and spaces passed over.
+fn after_name(from: &str) -> &str {
+    from.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+        .trim_start_matches(['"', '\'', '\\', ']'])
+        .trim_start_matches(' ')
 }
 
 /// Where the next telling name begins, and its length.

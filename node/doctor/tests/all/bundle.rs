@@ -16,6 +16,7 @@ fn planted() -> Vec<(String, String)> {
         secret("NOENDKEY", "-----BEGIN ENCRYPTED PRIVATE KEY-----\nNOENDKEY\n".to_owned()),
         secret("hunter2hunter2", "passphrase = \"hunter2hunter2\"\n".to_owned()),
         secret("open sesame", "{\"Passphrase\": \"open sesame\"}\n".to_owned()),
+        secret("second-share", "shares = [\"first-share\", \"second-share\"]\n".to_owned()),
         secret("s3kr1t", "secret_access_key=s3kr1t region=x\n".to_owned()),
         secret("tok-77", "WARN enrolment_token: \"tok-77\" refused\n".to_owned()),
         secret("abc.def.ghi", "authorization: Bearer abc.def.ghi\n".to_owned()),
@@ -51,6 +52,7 @@ fn what_is_no_secret_stays_as_it_is() {
         "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",
         "节点 gz-a-1 的时钟偏差 700 毫秒\n",
         "no token was given\n",
+        "{\"message\":\"the token of gz-c-2 is refused: it has ended\",\"level\":\"WARN\"}\n",
     ] {
         assert_eq!(redact(line), line);
     }

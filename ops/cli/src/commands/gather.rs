@@ -12,6 +12,8 @@ use tokio::task::JoinSet;
 
 /// Longest wait for the facts of one node: it asks its peers for three seconds itself.
 const PATIENCE: Duration = Duration::from_secs(8);
+/// Longest time for the exchanges of all platforms.
+const EXCHANGES: Duration = Duration::from_secs(20);
 /// Nodes asked at the same time.
 const ASKED_MAX: usize = 32;
 
@@ -84,9 +86,15 @@ pub(crate) async fn gather(client: &Client, log_lines: usize) -> Result<Gathered
     g.tails = list(client, &mut g, "/v1/tails", "tails").await.unwrap_or_default();
     g.approvals = list(client, &mut g, "/v1/approvals", "approvals").await.unwrap_or_default();
     g.backup_sets = list::<Value>(client, &mut g, "/v1/backups", "backups").await.map(|b| b.len());
-    // A platform without a primary is a finding already: its exchange is not waited for.
-    let patient = client.with_timeout(PATIENCE);
+    // Where the primary gave nothing there is a finding already; nobody waits for hundreds of them.
+    let (patient, begun) = (client.with_timeout(PATIENCE), Instant::now());
     for p in &status.platforms {
+        if begun.elapsed() > EXCHANGES || !g.facts().any(|f| f.node == p.primary) {
+            let text = format!("the primary {} was not asked", p.primary);
+            let code = eport_model::codes::PEER_UNREACHABLE.to_string();
+            g.unread.push(Unread { what: format!("exchange of {}", p.region), code, text });
+            continue;
+        }
         match patient.get(&format!("/v1/platforms/{}/exchange", p.region), &[]).await {
             Ok(exchange) => g.exchange.push(exchange),
             Err(e) => unread(&mut g, &format!("exchange of {}", p.region), &e.into()),
