@@ -20,8 +20,10 @@ pub struct NodeFacts {
     pub wire: (u16, u16),
     /// Newest record format it writes.
     pub schema: u16,
-    /// Its wall clock while it answered.
+    /// Its wall clock at the end of its measurements, just before it answered.
     pub wall: String,
+    /// How long these took.
+    pub busy_ms: u64,
     /// Seconds since its start.
     pub uptime_s: f64,
     /// True while it takes requests.

@@ -45,7 +45,7 @@ pub async fn facts(
     Query(wanted): Query<Wanted>,
 ) -> Result<Answer<NodeFacts>, ApiError> {
     need(&api, &caller, Action::Inspect, None)?;
-    let me = api.agent.me();
+    let (me, begun) = (api.agent.me(), Instant::now());
     let view = api.registry.state();
     let others: Vec<NodeId> =
         view.state.nodes().filter(|n| n.is_member() && n.id != me).map(|n| n.id).collect();
@@ -73,6 +73,7 @@ pub async fn facts(
         wire: version.wire,
         schema: version.schema,
         wall: rfc3339(now),
+        busy_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
         uptime_s: api.started.elapsed().as_secs_f64(),
         ready: ready.is_ok(),
         reasons: ready.err().into_iter().collect(),

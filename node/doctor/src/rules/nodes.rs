@@ -122,9 +122,13 @@ fn set_back(f: &NodeFacts) -> Option<Finding> {
 /// are named.
 fn clocks(asked: &[Asked]) -> Vec<Finding> {
     let offset = |a: &Asked| {
-        let wall = from_rfc3339(&a.facts.as_ref()?.wall)?.as_millis();
-        let middle = a.sent_ms.saturating_add(a.took_ms / 2);
-        Some((a.node, wall.saturating_sub(middle), a.took_ms / 2 + 1))
+        let facts = a.facts.as_ref()?;
+        let wall = from_rfc3339(&facts.wall)?.as_millis();
+        // The clock was read at the end of the node's own measurements: the rest of the time went into the way there and back.
+        let busy = i64::try_from(facts.busy_ms).unwrap_or(i64::MAX).min(a.took_ms);
+        let way = a.took_ms.saturating_sub(busy);
+        let read_at = a.sent_ms.saturating_add(busy).saturating_add(way / 2);
+        Some((a.node, wall.saturating_sub(read_at), way / 2 + 1))
     };
     let offsets: Vec<(NodeId, i64, i64)> = asked.iter().filter_map(offset).collect();
     let mut sorted: Vec<i64> = offsets.iter().map(|(_, o, _)| *o).collect();

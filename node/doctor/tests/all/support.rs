@@ -32,6 +32,7 @@ pub fn facts(node: &str) -> NodeFacts {
         wire: (1, 3),
         schema: 7,
         wall: at(NOW_MS + 1),
+        busy_ms: 0,
         uptime_s: 60.0,
         ready: true,
         reasons: Vec::new(),

@@ -60,6 +60,10 @@ fn a_slow_answer_blames_no_clock_and_of_two_clocks_none_is_right() {
     let mut g = with_fact(1, |f| f.wall = at(NOW_MS + 3_000));
     g.asked[1].took_ms = 3_000;
     assert!(findings(&g).is_empty(), "the way took longer than the difference");
+    g.asked[1].facts.as_mut().unwrap().busy_ms = 2_990;
+    assert!(findings(&g).is_empty(), "it measured for three seconds and read its clock then");
+    g.asked[1].facts.as_mut().unwrap().wall = at(NOW_MS + 3_800);
+    assert_eq!(only(&g).id, "clock-off", "long measurements hide no clock");
     let mut g = with_fact(1, |f| f.wall = at(NOW_MS + 3_000));
     silent(&mut g, 2);
     let clocks: Vec<_> = findings(&g).into_iter().filter(|f| f.id == "clock-off").collect();

@@ -29,14 +29,24 @@ pub(crate) fn members(status: &FederationStatus) -> Vec<&NodeStatus> {
     status.nodes.iter().filter(gone).collect()
 }
 
+/// What became of one question.
+pub(crate) struct Answered<T> {
+    /// When it left, by this machine's clock.
+    pub sent_ms: i64,
+    /// How long it took.
+    pub took_ms: i64,
+    /// The answer, or why there is none.
+    pub answer: Result<T, Error>,
+}
+
 /// One question to each member, some at a time, answers in the order of the members: node, its answer or why there is none.
 pub(crate) async fn ask_all<T: DeserializeOwned + Send + 'static>(
     client: &Client,
     nodes: &[(eport_model::NodeId, String)],
     path: &'static str,
     query: &[(&'static str, String)],
-) -> Vec<(i64, i64, Result<T, Error>)> {
-    let mut out: Vec<Option<(i64, i64, Result<T, Error>)>> = nodes.iter().map(|_| None).collect();
+) -> Vec<Answered<T>> {
+    let mut out: Vec<Option<Answered<T>>> = nodes.iter().map(|_| None).collect();
     let mut tasks = JoinSet::new();
     let mut waiting = nodes.iter().enumerate();
     loop {
@@ -44,10 +54,10 @@ pub(crate) async fn ask_all<T: DeserializeOwned + Send + 'static>(
             let Some((at, (_, api))) = waiting.next() else { break };
             let (one, query) = (client.only(api).with_timeout(PATIENCE), query.to_vec());
             tasks.spawn(async move {
-                let (sent, begun) = (wall_ms(), Instant::now());
+                let (sent_ms, begun) = (wall_ms(), Instant::now());
                 let answer = one.get::<T>(path, &query).await.map_err(Error::from);
-                let took = i64::try_from(begun.elapsed().as_millis()).unwrap_or(i64::MAX);
-                (at, (sent, took, answer))
+                let took_ms = i64::try_from(begun.elapsed().as_millis()).unwrap_or(i64::MAX);
+                (at, Answered { sent_ms, took_ms, answer })
             });
         }
         match tasks.join_next().await {
@@ -61,7 +71,10 @@ pub(crate) async fn ask_all<T: DeserializeOwned + Send + 'static>(
             Some(Err(_)) => {}
         }
     }
-    let lost = || (wall_ms(), 0, Err(Error::coded(eport_model::codes::INTERNAL, "the question was lost")));
+    let lost = || {
+        let answer = Err(Error::coded(eport_model::codes::INTERNAL, "the question was lost"));
+        Answered { sent_ms: wall_ms(), took_ms: 0, answer }
+    };
     out.into_iter().map(|o| o.unwrap_or_else(lost)).collect()
 }
 
@@ -72,7 +85,7 @@ pub(crate) async fn gather(client: &Client, log_lines: usize) -> Result<Gathered
     let answers =
         ask_all::<NodeFacts>(client, &nodes, "/v1/diagnosis", &[("log", log_lines.to_string())]).await;
     let mut g = Gathered::default();
-    for ((node, api), (sent_ms, took_ms, answer)) in nodes.into_iter().zip(answers) {
+    for ((node, api), Answered { sent_ms, took_ms, answer }) in nodes.into_iter().zip(answers) {
         let (facts, fault) = match answer {
             Ok(facts) => (Some(Box::new(facts)), None),
             Err(e) => (None, Some(CodedText { code: e.code().to_string(), text: e.to_string() })),

@@ -69,8 +69,8 @@ pub async fn run(args: IncidentArgs, global: &Global, out: Out) -> Result<(), Er
     query.extend(args.platform.clone().map(|p| ("platform", p)));
     let answered = ask_all::<IncidentEvents>(&client, &nodes, "/v1/incident", &query).await;
     let (mut answers, mut silent, mut last_error) = (Vec::new(), Vec::new(), None);
-    for ((node, _), (_, _, answer)) in nodes.iter().zip(answered) {
-        match answer {
+    for ((node, _), answered) in nodes.iter().zip(answered) {
+        match answered.answer {
             Ok(events) => answers.push(events),
             Err(e) => {
                 silent.push((node.to_string(), format!("{} {e}", e.code())));
