@@ -8,12 +8,14 @@
 mod certificates;
 mod custody;
 mod dev;
+mod diagnosis;
 mod documents;
 mod drills;
 mod enrolment;
 mod erasures;
 mod exchange;
 mod hosting;
+mod incident;
 mod instant;
 mod journal;
 mod moves;
@@ -38,6 +40,7 @@ pub use certificates::{
 };
 pub use custody::{CaKeyItem, CustodyItem, CustodyRequest, UnlockAnswer, UnlockRequest, WrappedKeyRequest};
 pub use dev::{DevNode, DevPath, DevRelay, DevUp, OperatorFiles, ProcessState, VersionInfo};
+pub use diagnosis::{ClassFacts, CodedText, DiskFacts, NodeFacts, PeerFacts, RegistryFacts, ValidityFacts};
 pub use documents::{
     BatchLine, CountAnswer, DocumentAccepted, DocumentDetail, DocumentItem, DocumentQuery, Event, Failure,
     Receipt, TableUsed, VersionItem,
@@ -56,6 +59,7 @@ pub use exchange::{
     InboxItem, InboxSummary, ReceiptAlert, ReceiptAnswer, ReceiptRequest, ResendAnswer, WhyItem,
 };
 pub use hosting::{CopyUsage, PlatformUsage, QuotaItem, QuotaRequest, UsageMissing, UsageReport};
+pub use incident::{INCIDENT_EVENTS_MAX, IncidentEvent, IncidentEvents};
 pub use instant::{from_rfc3339, rfc3339};
 pub use journal::{EpochSpan, JournalHead, JournalSigned, JournalVerify, PlatformVerify, ReplicaDigest};
 pub use moves::{

@@ -125,6 +125,16 @@ pub const ROUTES: &[Route] = &[
         body: JSON,
         answer: JSON,
     },
+    get(
+        "/v1/diagnosis",
+        &["log"],
+        "Facts of this node: reach, clock, disk, certificate, versions; with log=N its newest lines",
+    ),
+    get(
+        "/v1/incident",
+        &["from", "to", "platform"],
+        "What happened in a span of time, as this node knows it, oldest first",
+    ),
     get("/v1/approvals", &[], "Commands that wait, or waited, for a second person"),
     get("/v1/approvals/{id}", &[], "One of them, field by field"),
     post(

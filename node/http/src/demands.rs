@@ -78,6 +78,8 @@ pub const DEMANDS: &[Demand] = &[
     in_person(post("/v1/nodes/{node}/removal", SYSTEM)),
     get("/v1/sites", FEDERATION),
     put("/v1/sites/{site}", SYSTEM),
+    get("/v1/diagnosis", INSPECT),
+    get("/v1/incident", INSPECT),
     get("/v1/approvals", INSPECT),
     get("/v1/approvals/{id}", INSPECT),
     post("/v1/approvals/{id}", &[Action::Approve]),

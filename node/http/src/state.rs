@@ -38,6 +38,12 @@ pub struct ApiConfig {
     pub exports: PathBuf,
     /// Timing of the registry, which a node that joins must share.
     pub registry_profile: String,
+    /// The data directory.
+    pub data_dir: PathBuf,
+    /// The configuration in force, as text.
+    pub shown: String,
+    /// The newest lines of the log.
+    pub log: crate::RecentLog,
 }
 
 /// Reads of documents that use a blocking thread at once; replication needs the others.
@@ -88,6 +94,8 @@ pub struct Inner {
     pub hosting: Hosting,
     /// One journal export at a time.
     pub exporting: Arc<Semaphore>,
+    /// One measurement of the disk at a time.
+    pub measuring: tokio::sync::Mutex<()>,
     platforms: RwLock<BTreeMap<RegionCode, Platform>>,
     factory: PlatformFactory,
 }
@@ -138,6 +146,7 @@ impl Api {
             statistics: Arc::new(Semaphore::new(1)),
             hosting,
             exporting,
+            measuring: tokio::sync::Mutex::default(),
             platforms,
             factory,
         }))

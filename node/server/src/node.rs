@@ -52,7 +52,7 @@ struct Running {
 /// Runs the daemon until SIGTERM, SIGINT or a fatal error.
 pub async fn run(config: Config, config_path: PathBuf, telemetry: Telemetry) -> Result<(), Exit> {
     let (ready_tx, ready) = watch::channel::<Ready>(Err("starting".into()));
-    let running = start(&config, ready).await?;
+    let running = start(&config, ready, telemetry.recent()).await?;
     let readiness = tokio::spawn(watch_readiness(
         running.registry.clone(),
         running.agent.clone(),
@@ -67,7 +67,11 @@ pub async fn run(config: Config, config_path: PathBuf, telemetry: Telemetry) -> 
     ended
 }
 
-async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running, Exit> {
+async fn start(
+    config: &Config,
+    ready: watch::Receiver<Ready>,
+    log: eport_http::RecentLog,
+) -> Result<Running, Exit> {
     crate::release::check(&config.release)?;
     crate::custody::guard(config);
     let clock = Clock::start();
@@ -228,6 +232,9 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
         trust_pem,
         exports,
         registry_profile: config.registry.profile.clone(),
+        data_dir: dir.clone(),
+        shown: toml::to_string(config).unwrap_or_default(),
+        log,
     };
     let hosting = Hosting::new(std::thread::available_parallelism().map_or(2, usize::from));
     let packs = packs(tables.clone())?;
@@ -263,6 +270,7 @@ async fn start(config: &Config, ready: watch::Receiver<Ready>) -> Result<Running
     let mut listeners =
         vec![tokio::spawn(eport_http::serve(api_listener, tls.clone(), router, stopped.clone()))];
     listeners.push(tokio::spawn(eport_http::follow_access(api.clone(), stopped.clone())));
+    listeners.push(tokio::spawn(eport_http::follow_changes(api.clone(), stopped.clone())));
     listeners.push(tokio::spawn(eport_http::follow_accounts(api.clone(), stopped.clone())));
     listeners.push(tokio::spawn(eport_http::follow_exchange(api.clone(), stopped.clone())));
     if let Some(listener) = metrics_listener {

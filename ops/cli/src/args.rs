@@ -1,9 +1,9 @@
 //! The command tree: global flags and the groups of commands. Each group's arguments live with its code.
 
 use crate::commands::{
-    access_log, agency, approval, backup, ca, cert, context, delegation, demo, dev, doc, drill, exchange,
-    init, journal, licence, node, pack, plan, platform, quorum, release, role, session, simple, site, stats,
-    status, table, tail, user,
+    access_log, agency, approval, backup, ca, cert, context, delegation, demo, dev, doc, doctor, drill,
+    exchange, explain, incident, init, journal, licence, node, pack, plan, platform, quorum, release, role,
+    session, simple, site, stats, status, table, tail, user,
 };
 use crate::lang::Lang;
 use clap::{Args, Parser, Subcommand};
@@ -130,6 +130,10 @@ pub enum Command {
     Trust(crate::commands::rotate::TrustArgs),
     /// Issue, renew, list and revoke certificates; tokens, requests that wait, what ends soon
     Cert(cert::CertArgs),
+    /// Ask all nodes and say what is wrong, why, who must act and the command to begin with; exit 11 when something is
+    Doctor(doctor::DoctorArgs),
+    /// Show what happened in a span of time, merged from every node
+    Incident(incident::IncidentArgs),
     /// Rehearse losses: plan, run, judge and report drills; history, schedule, calendar
     Drill(drill::DrillArgs),
     /// Look at commands that wait for a second person, approve or reject them
@@ -156,8 +160,8 @@ pub enum Command {
     Context(context::ContextArgs),
     /// Sign what a release consists of, and verify programs against it; offline
     Release(release::ReleaseArgs),
-    /// Explain an error code in both languages
-    Explain(simple::ExplainArgs),
+    /// Explain an error code, a finding of doctor or a metric, in both languages
+    Explain(explain::ExplainArgs),
     /// Print the completion script of a shell
     Completion(simple::CompletionArgs),
     /// Print the version of this program, and of the node if one is reachable

@@ -53,9 +53,9 @@ pub fn run(argv: Vec<OsString>) -> u8 {
 
 async fn dispatch(cli: Cli, out: Out) -> Result<(), Error> {
     use commands::{
-        access_log, agency, approval, backup, ca, cert, context, delegation, demo, dev, doc, drill, exchange,
-        init, journal, licence, node, pack, plan, platform, quorum, release, role, session, simple, site,
-        stats, status, table, tail, user,
+        access_log, agency, approval, backup, ca, cert, context, delegation, demo, dev, doc, doctor, drill,
+        exchange, explain, incident, init, journal, licence, node, pack, plan, platform, quorum, release,
+        role, session, simple, site, stats, status, table, tail, user,
     };
     let global = &cli.global;
     match cli.command {
@@ -81,6 +81,8 @@ async fn dispatch(cli: Cli, out: Out) -> Result<(), Error> {
         Command::Ca(args) => ca::run(args, global, out).await,
         Command::Trust(args) => commands::rotate::trust(args, global, out).await,
         Command::Cert(args) => cert::run(args, global, out).await,
+        Command::Doctor(args) => doctor::run(args, global, out).await,
+        Command::Incident(args) => incident::run(args, global, out).await,
         Command::Drill(args) => drill::run(args, global, out).await,
         Command::Approval(args) => approval::run(args, global, out).await,
         Command::Approve(args) => approval::approve(args, global, out).await,
@@ -94,7 +96,7 @@ async fn dispatch(cli: Cli, out: Out) -> Result<(), Error> {
         Command::Setting(args) => user::setting(args, global, out).await,
         Command::Context(args) => context::run(args, global, out),
         Command::Release(args) => release::run(args, out),
-        Command::Explain(args) => simple::explain(&args, out),
+        Command::Explain(args) => explain::run(&args, out),
         Command::Completion(args) => simple::completion(&args, out),
         Command::Version => simple::version(global, out).await,
         Command::Load(args) => load::run(args, global, out).await,

@@ -7,6 +7,7 @@ mod bootstrap;
 mod certificates;
 mod cities;
 mod custody;
+mod doctor;
 mod drills;
 mod durability;
 mod enrolment;
