@@ -4,7 +4,7 @@
 //! part, or looks drawn by chance is removed. Digests (hex, lower case) stay: evidence needs them and they open nothing.
 
 /// What stands in the place of something removed.
-pub const REMOVED: &str = "[removed]";
+pub const REMOVED: &str = "***removed***";
 
 /// Names whose value is a secret, as part of a key in any case.
 const NAMES: &[&str] = &[

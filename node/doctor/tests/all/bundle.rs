@@ -37,7 +37,7 @@ fn every_planted_secret_is_taken_out_and_the_rest_of_the_line_stays() {
         let clean = redact(&line);
         assert!(!clean.contains(&secret), "{line} → {clean}");
         assert!(clean.contains(REMOVED), "{line} → {clean}");
-        assert_eq!(redact(&clean).contains(&secret), false);
+        assert_eq!(redact(&clean), clean, "twice is once");
     }
     assert_eq!(redact("target = \"https://user:pw@store.example/x\"\n").matches("store.example").count(), 1);
     assert!(redact("WARN enrolment_token: \"t\" refused\n").ends_with("refused\n"));
