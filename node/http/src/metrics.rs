@@ -161,7 +161,8 @@ fn journal(handle: &PlatformHandle, sheet: &mut Sheet) {
     sheet.put_for(&m::FSYNC_TIME, region(), took.as_secs_f64());
     if let Some(placement) = status.placement.as_ref().filter(|_| status.is_open()) {
         let promised = !matches!(placement.policy.durability, eport_registry::DurabilityMode::Async);
-        let degraded = status.durability_now == "blocked" || promised && status.durability_now != "replicated";
+        let degraded =
+            status.durability_now == "blocked" || promised && status.durability_now != "replicated";
         sheet.put_for(&m::DEGRADED, region(), degraded);
     }
     for b in &status.backups {

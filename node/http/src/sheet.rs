@@ -101,9 +101,8 @@ impl Sheet {
 }
 
 fn register(registry: &mut Registry, metric: &Metric, values: &[(Vec<String>, Value)]) {
-    let labels = |given: &[String]| -> Labels {
-        metric.labels.iter().copied().zip(given.iter().cloned()).collect()
-    };
+    let labels =
+        |given: &[String]| -> Labels { metric.labels.iter().copied().zip(given.iter().cloned()).collect() };
     let whole = values.iter().all(|(_, v)| matches!(v, Value::Whole(_)));
     // The encoder ends the help with a full stop and a counter's name with `_total`.
     match metric.unit.kind() {

@@ -89,7 +89,10 @@ impl Minutes {
             }
             report.bad += 1;
             match outages.last_mut() {
-                Some(o) if o.from_ms + i64::try_from(o.minutes).unwrap_or(0) * MINUTE_MS == number * MINUTE_MS => {
+                Some(o)
+                    if o.from_ms + i64::try_from(o.minutes).unwrap_or(0) * MINUTE_MS
+                        == number * MINUTE_MS =>
+                {
                     o.minutes += 1;
                 }
                 _ => outages.push(Outage { from_ms: number * MINUTE_MS, minutes: 1 }),
@@ -204,7 +207,11 @@ mod tests {
         assert_eq!(minutes.report(100 * MINUTE_MS, 200 * MINUTE_MS, 40 * MINUTE_MS).minutes, 0);
         let mut minutes = Minutes::default();
         minutes.add_minute(-1, Minute { sent: 1, good: 9 });
-        assert_eq!(minutes.report(-MINUTE_MS, 0, 0).successes, 1, "a damaged record does not claim more than it sent");
+        assert_eq!(
+            minutes.report(-MINUTE_MS, 0, 0).successes,
+            1,
+            "a damaged record does not claim more than it sent"
+        );
     }
 
     #[test]

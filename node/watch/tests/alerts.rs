@@ -15,7 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 fn root() -> PathBuf {
-    let here = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+    let here = std::env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
     here.join("../..")
 }
 
@@ -80,7 +81,8 @@ impl Case {
         for s in &self.series {
             let (mut points, mut now, mut sum) = (Vec::new(), 0.0, 0.0);
             while now <= self.end() + AFTER {
-                let said = if faulty && (BEFORE..self.end()).contains(&now) { s.fault } else { Some(s.healthy) };
+                let said =
+                    if faulty && (BEFORE..self.end()).contains(&now) { s.fault } else { Some(s.healthy) };
                 if let Some(v) = said {
                     sum += v * STEP / 60.0;
                     points.push((now, if s.per_minute { sum } else { v }));
@@ -133,7 +135,11 @@ fn each_alert_fires_at_its_planted_fault_and_resolves_after_it() {
         for case in planted {
             let fired = rule.firing(&case.samples(true), case.end() + AFTER);
             let (first, last) = (fired.first().copied(), fired.last().copied());
-            assert!(first.is_some_and(|t| t >= BEFORE), "{} does not fire, or too early: {first:?}", rule.alert);
+            assert!(
+                first.is_some_and(|t| t >= BEFORE),
+                "{} does not fire, or too early: {first:?}",
+                rule.alert
+            );
             let pending = promql::seconds(&rule.pending).unwrap();
             let at_end = fired.iter().any(|t| (t - (case.end() - STEP)).abs() < STEP / 2.0);
             assert!(at_end, "{} does not fire at the end of the fault", rule.alert);
@@ -167,7 +173,8 @@ fn a_fault_shorter_than_the_waiting_time_wakes_nobody() {
             continue;
         }
         let minutes = (promql::seconds(&rule.pending).unwrap() - 2.0 * STEP) / 60.0;
-        let series = case.series.iter().map(|s| Series { labels: s.labels.clone(), metric: s.metric.clone(), ..*s });
+        let series =
+            case.series.iter().map(|s| Series { labels: s.labels.clone(), metric: s.metric.clone(), ..*s });
         let short = Case { alert: case.alert.clone(), minutes, series: series.collect() };
         assert!(rule.firing(&short.samples(true), short.end() + AFTER).is_empty(), "{}", rule.alert);
     }

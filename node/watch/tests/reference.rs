@@ -10,7 +10,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 fn root() -> PathBuf {
-    let here = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+    let here = std::env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
     here.join("../..")
 }
 
@@ -46,7 +47,8 @@ fn the_dashboard_is_in_step_with_the_catalogue_and_asks_only_for_what_is_said() 
 
 #[test]
 fn names_are_unique_and_end_as_their_units_demand() {
-    let suffixes = ["_seconds", "_bytes", "_records", "_index", "_total", "_ratio", "_milliseconds", "_ms", "_info"];
+    let suffixes =
+        ["_seconds", "_bytes", "_records", "_index", "_total", "_ratio", "_milliseconds", "_ms", "_info"];
     let (mut names, mut groups) = (BTreeSet::new(), Vec::new());
     for (_, m) in METRICS {
         let name = m.name;
@@ -65,7 +67,11 @@ fn names_are_unique_and_end_as_their_units_demand() {
             groups.push(m.group);
         }
     }
-    assert_eq!(groups.iter().collect::<BTreeSet<_>>().len(), groups.len(), "a group in two places: {groups:?}");
+    assert_eq!(
+        groups.iter().collect::<BTreeSet<_>>().len(),
+        groups.len(),
+        "a group in two places: {groups:?}"
+    );
     // No name is the beginning of what another family adds to it.
     for (_, m) in METRICS {
         assert!(!names.contains(format!("{}_total", m.name).as_str()), "{} and its total", m.name);
@@ -98,5 +104,9 @@ fn a_node_says_every_metric_of_the_catalogue_and_no_other() {
     let unsaid: Vec<&str> = METRICS.iter().filter(|(id, _)| !said(id)).map(|(_, m)| m.name).collect();
     assert!(unsaid.is_empty(), "in the catalogue, but no node says them: {unsaid:?}");
     let around = text.matches(".register(").count();
-    assert_eq!(around, text.matches("registry.register(metric.family()").count(), "a metric beside the catalogue");
+    assert_eq!(
+        around,
+        text.matches("registry.register(metric.family()").count(),
+        "a metric beside the catalogue"
+    );
 }

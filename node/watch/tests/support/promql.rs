@@ -171,7 +171,11 @@ impl Reader {
             return Ok(inner);
         }
         if self.take("-") {
-            return self.next()?.parse().map(|n: f64| Expr::Number(-n)).map_err(|_| "a number after -".into());
+            return self
+                .next()?
+                .parse()
+                .map(|n: f64| Expr::Number(-n))
+                .map_err(|_| "a number after -".into());
         }
         let name = self.next()?;
         if name.starts_with(|c: char| c.is_ascii_digit()) {
@@ -191,7 +195,11 @@ impl Reader {
         if matches!(name.as_str(), "increase" | "rate" | "delta") {
             let inner = self.argument()?;
             let ranged = matches!(*inner, Expr::Select { range: Some(_), .. });
-            return if ranged { Ok(Expr::Call { name, inner }) } else { Err(format!("{name} needs a window")) };
+            return if ranged {
+                Ok(Expr::Call { name, inner })
+            } else {
+                Err(format!("{name} needs a window"))
+            };
         }
         if matches!(name.as_str(), "abs" | "absent") {
             return Ok(Expr::Call { name, inner: self.argument()? });
@@ -254,9 +262,7 @@ fn eval(expr: &Expr, samples: &Samples, now: f64) -> Value {
             };
             Value::Vector(groups.into_iter().map(|(labels, v)| (labels, fold(v))).collect())
         }
-        Expr::Binary { op, left, right } => {
-            binary(op, eval(left, samples, now), eval(right, samples, now))
-        }
+        Expr::Binary { op, left, right } => binary(op, eval(left, samples, now), eval(right, samples, now)),
     }
 }
 
@@ -303,9 +309,9 @@ fn call(name: &str, inner: &Expr, samples: &Samples, now: f64) -> Value {
             let change = |p: &[(f64, f64)]| (p.len() > 1).then(|| p[p.len() - 1].1 - p[0].1);
             Value::Vector(select(inner, samples, now, change))
         }
-        "abs" => Value::Vector(
-            vector(eval(inner, samples, now)).into_iter().map(|(l, v)| (l, v.abs())).collect(),
-        ),
+        "abs" => {
+            Value::Vector(vector(eval(inner, samples, now)).into_iter().map(|(l, v)| (l, v.abs())).collect())
+        }
         _ => {
             let none = vector(eval(inner, samples, now)).is_empty();
             Value::Vector(if none { vec![(Labels::new(), 1.0)] } else { Vec::new() })
