@@ -30,3 +30,4 @@ mod twins;
 mod upgrade;
 mod users;
 mod vault;
+mod watch;
