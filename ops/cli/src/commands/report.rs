@@ -153,7 +153,8 @@ async fn canary(args: CanaryArgs, global: &Global, out: Out) -> Result<(), Error
 /// One submission; the client goes on at another node when one is gone, within the limit.
 async fn lodge(client: Client, region: RegionCode, document: Value, clock: Clock) -> Line {
     let sent_ms = clock.now_ms();
-    let call = client.lodge(&region.to_string(), &document, Repeat::Safe);
+    let platform = region.to_string();
+    let call = client.lodge(&platform, &document, Repeat::Safe);
     let answer = tokio::time::timeout(ANSWER_LIMIT, call).await;
     let took = (clock.now_ms() - sent_ms).max(0.0).ceil() as u64;
     let (took_ms, code) = match answer {
