@@ -3,6 +3,9 @@
 //!
 //! Differs from Prometheus in one thing: `increase`, `rate` and `delta` do not extrapolate to the edges of their window.
 
+// Each test uses a part.
+#![allow(dead_code)]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 pub type Labels = BTreeMap<String, String>;
