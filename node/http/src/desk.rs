@@ -339,23 +339,10 @@ pub(crate) fn warnings(api: &Api, chinese: bool) -> Vec<eport_api_types::Warning
 }
 
 /// Gauges about access.
-pub(crate) fn metrics(api: &Api, registry: &mut prometheus_client::registry::Registry) {
-    use prometheus_client::metrics::gauge::Gauge;
-    let mut put = |name: &str, help: &str, value: u64| {
-        let gauge: Gauge = Gauge::default();
-        gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
-        registry.register(name, help, gauge);
-    };
+pub(crate) fn metrics(api: &Api, sheet: &mut crate::sheet::Sheet) {
+    use eport_watch::metric;
     let behind = api.desk.behind(api.now().as_millis()).unwrap_or(0) / 1_000;
-    put(
-        "clock_behind_seconds",
-        "How far the clock lies behind the time this node has seen; above 0 nothing is administered here",
-        u64::try_from(behind).unwrap_or(0),
-    );
-    put("access_log_lines_total", "Lines of the access log", api.desk.log.head().seq);
-    put(
-        "access_log_failed",
-        "1 while the access log cannot be written or is not what was written; a person must look",
-        u64::from(api.desk.log.failure().is_some()),
-    );
+    sheet.put(&metric::CLOCK_BEHIND, behind);
+    sheet.put(&metric::ACCESS_LOG_LINES, api.desk.log.head().seq);
+    sheet.put(&metric::ACCESS_LOG_FAILED, api.desk.log.failure().is_some());
 }

@@ -4,14 +4,13 @@
 //! stops: a node in the last fifth of its certificate has failed to renew for a fourth of its life.
 
 use crate::federation::Heard;
+use crate::sheet::Sheet;
 use crate::state::Api;
 use eport_api_types::{Warning, rfc3339};
 use eport_enrolment::{Ends, soon};
 use eport_model::{Timestamp, codes};
 use eport_registry::IssuerState;
-use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::{family::Family, gauge::Gauge};
-use prometheus_client::registry::Registry;
+use eport_watch::metric;
 
 /// A certificate whose end is watched.
 struct Watched {
@@ -73,51 +72,22 @@ fn only_me(api: &Api) -> Heard {
     [(api.agent.me(), (std::time::Duration::ZERO, api.agent.soft_state()))].into()
 }
 
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct EndLabels {
-    kind: String,
-    name: String,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct RegionLabels {
-    region: String,
-}
-
 /// Gauges: seconds to the end of this node's certificate and of every CA, requests that wait.
-pub(crate) fn gauges(api: &Api, registry: &mut Registry) {
+pub(crate) fn gauges(api: &Api, sheet: &mut Sheet) {
     let now = api.now();
     let heard = only_me(api);
-    let ends: Family<EndLabels, Gauge> = Family::default();
-    let alarms: Family<EndLabels, Gauge> = Family::default();
     for w in watched(api, &heard) {
-        let labels = EndLabels { kind: w.kind.to_owned(), name: w.name.clone() };
-        ends.get_or_create(&labels).set(w.to.saturating_sub(now.as_millis()).div_euclid(1_000));
-        alarms.get_or_create(&labels).set(i64::from(near(&w, now)));
+        let labels = || [w.kind.to_owned(), w.name.clone()];
+        let left = w.to.saturating_sub(now.as_millis()).div_euclid(1_000);
+        sheet.put_for(&metric::CERT_ENDS, labels(), left);
+        sheet.put_for(&metric::CERT_ENDS_SOON, labels(), near(&w, now));
     }
-    registry.register(
-        "certificate_ends_seconds",
-        "Seconds to the end of this node's certificate and of each CA",
-        ends,
-    );
-    registry.register(
-        "certificate_ends_soon",
-        "1 in the last fifth of a node's certificate, or the last 90 days of a CA; a person must look",
-        alarms,
-    );
-    let waiting: Family<RegionLabels, Gauge> = Family::default();
     for handle in api.agent.platforms() {
         let Some(platform) = api.platform(handle.region()).filter(|p| p.issuing_epoch().is_some()) else {
             continue;
         };
         let Ok(rows) = platform.enrolment_requests() else { continue };
         let count = rows.iter().filter(|r| r.word() == "waiting").count();
-        let labels = RegionLabels { region: handle.region().to_string() };
-        waiting.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
+        sheet.put_for(&metric::CERT_REQUESTS, [handle.region().to_string()], count);
     }
-    registry.register(
-        "certificate_requests_waiting",
-        "Requests for certificates that wait for an operator, at the primary of each platform",
-        waiting,
-    );
 }

@@ -158,11 +158,16 @@ fn replica(heard: &Heard, node: NodeId, region: RegionCode) -> Option<(Duration,
     soft.platforms.iter().find(|p| p.region == region).map(|p| (*age, p))
 }
 
+/// What the open primary of a platform says of it, if it was heard of lately.
+pub(crate) fn serving<'h>(p: &Placement, heard: &'h Heard) -> Option<(Duration, &'h PlatformSoft)> {
+    replica(heard, p.primary, p.region).filter(|(age, soft)| {
+        *age < UP && soft.epoch == p.epoch && matches!(soft.role.as_str(), "primary" | "handover")
+    })
+}
+
 fn platform(state: &State, p: &Placement, heard: &Heard) -> PlatformStatus {
     let primary = replica(heard, p.primary, p.region);
-    let serving = primary.filter(|(age, soft)| {
-        *age < UP && soft.epoch == p.epoch && matches!(soft.role.as_str(), "primary" | "handover")
-    });
+    let serving = serving(p, heard);
     let named = p.backups.iter().map(|b| b.node).chain([p.primary]);
     let best = named
         .filter_map(|n| replica(heard, n, p.region))

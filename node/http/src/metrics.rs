@@ -1,18 +1,22 @@
-//! `/metrics`: counters of requests and gauges read from the node's status at each scrape.
+//! `/metrics`: counters of requests, and gauges read from the node's status at each scrape.
 //!
 //! Labels have few values: region, node, role, status class. Never a document number.
 
+use crate::sheet::Sheet;
 use crate::state::Api;
-use prometheus_client::encoding::{EncodeLabelSet, text::encode};
-use prometheus_client::metrics::{family::Family, gauge::Gauge};
-use prometheus_client::registry::Registry;
+use crate::{exchange_watch, federation};
+use eport_agent::PlatformHandle;
+use eport_watch::metric as m;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-/// Requests by class of answer.
+/// Requests by class of answer, and figures that are not read anew at each scrape.
 #[derive(Debug, Default)]
 pub struct Counters {
     answers: [AtomicU64; 6],
     documents: AtomicU64,
+    /// Messages that wait, as last counted.
+    pub(crate) exchange: exchange_watch::Kept,
 }
 
 impl Counters {
@@ -28,260 +32,146 @@ impl Counters {
     }
 }
 
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct PlatformLabels {
-    region: String,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct BackupLabels {
-    region: String,
-    backup: String,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct ClassLabels {
-    class: String,
-}
-
-/// The whole page in OpenMetrics text.
+/// The whole page in OpenMetrics text. Reads rows of platforms: not for the threads that carry the heartbeats.
 pub fn page(api: &Api) -> String {
-    let mut registry = Registry::with_prefix("eport");
-    let view = api.registry.state();
-    let gauge = |registry: &mut Registry, name: &str, help: &str, value: u64| {
-        let g: Gauge = Gauge::default();
-        g.set(i64::try_from(value).unwrap_or(i64::MAX));
-        registry.register(name, help, g);
-    };
-    gauge(
-        &mut registry,
-        "registry_applied_index",
-        "Registry log index applied here; standing still under change means no quorum",
-        view.index,
-    );
-    gauge(&mut registry, "registry_term", "Raft term; a rise means a change of leader", api.registry.term());
-    gauge(
-        &mut registry,
-        "registry_is_leader",
-        "1 while this node leads the registry",
-        u64::from(api.registry.is_leader()),
-    );
-    gauge(
-        &mut registry,
-        "peers_connected",
-        "Connected nodes; a fall means a lost link or node",
-        api.transport.connected().borrow().len() as u64,
-    );
-    gauge(&mut registry, "ready", "1 while this node takes requests", u64::from(api.ready.borrow().is_ok()));
-    let accepted = api.counters.documents.load(Ordering::Relaxed);
-    gauge(
-        &mut registry,
-        "documents_accepted_total",
-        "Documents accepted by this process as primary",
-        accepted,
-    );
-    let answers: Family<ClassLabels, Gauge> = Family::default();
-    for (class, count) in api.counters.answers.iter().enumerate().skip(1) {
-        let labels = ClassLabels { class: format!("{class}xx") };
-        answers.get_or_create(&labels).set(i64::try_from(count.load(Ordering::Relaxed)).unwrap_or(i64::MAX));
+    let mut sheet = Sheet::default();
+    node(api, &mut sheet);
+    registry(api, &mut sheet);
+    served(api, &mut sheet);
+    for handle in api.agent.platforms() {
+        journal(&handle, &mut sheet);
+        hosting(api, &handle, &mut sheet);
     }
-    registry.register(
-        "http_answers_total",
-        "HTTP answers by status class; 5xx rising means a person should look",
-        answers,
-    );
-    platforms(api, &mut registry);
-    drills(api, &mut registry);
-    backup_set(api, &mut registry);
-    crate::expiry::gauges(api, &mut registry);
-    crate::desk::metrics(api, &mut registry);
-    crate::verification::metrics(api, &mut registry);
-    crate::tables_watch::metrics(api, &mut registry);
-    let mut text = String::new();
-    // Writing into a string fails only when a label cannot be formatted; ours are plain text.
-    if encode(&mut text, &registry).is_err() {
-        text.push_str("# EOF\n");
-    }
-    text
+    drills(api, &mut sheet);
+    backup_set(api, &mut sheet);
+    crate::expiry::gauges(api, &mut sheet);
+    crate::desk::metrics(api, &mut sheet);
+    crate::verification::metrics(api, &mut sheet);
+    crate::tables_watch::metrics(api, &mut sheet);
+    exchange_watch::metrics(api, &mut sheet);
+    sheet.page()
 }
 
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct DrillLabels {
-    region: String,
-    drill: String,
+/// This node, and which others it hears.
+fn node(api: &Api, sheet: &mut Sheet) {
+    sheet.put(&m::READY, api.ready.borrow().is_ok());
+    sheet.put(&m::PEERS_CONNECTED, api.transport.connected().borrow().len());
+    if let Some((free, size)) = api.agent.disk() {
+        sheet.put(&m::DISK_FREE, free);
+        sheet.put(&m::DISK_SIZE, size);
+    }
+    let up = federation::up(api, &federation::heard(api));
+    for n in api.registry.state().state.nodes().filter(|n| n.is_member()) {
+        sheet.put_for(&m::NODE_UP, [n.id.to_string()], up.contains(&n.id));
+    }
+    sheet.put(&m::DOCUMENTS, api.counters.documents.load(Ordering::Relaxed));
+    for (class, count) in api.counters.answers.iter().enumerate().skip(1) {
+        sheet.put_for(&m::HTTP_ANSWERS, [format!("{class}xx")], count.load(Ordering::Relaxed));
+    }
+}
+
+/// The registry: its log, leader and quorum as this node sees them.
+fn registry(api: &Api, sheet: &mut Sheet) {
+    let voters = api.registry.voters();
+    let up = federation::up(api, &federation::heard(api));
+    sheet.put(&m::REGISTRY_APPLIED, api.registry.state().index);
+    sheet.put(&m::REGISTRY_TERM, api.registry.term());
+    sheet.put(&m::REGISTRY_IS_LEADER, api.registry.is_leader());
+    sheet.put(&m::REGISTRY_HAS_LEADER, api.registry.leader().is_some());
+    sheet.put(&m::REGISTRY_VOTERS, voters.len());
+    sheet.put(&m::REGISTRY_VOTERS_UP, voters.iter().filter(|v| up.contains(v)).count());
+    sheet.put(&m::REGISTRY_QUORUM, voters.len() / 2 + 1);
+    if let Some(ms) = api.agent.soft_state().news_ms {
+        sheet.put(&m::NEWS_AGE, Duration::from_millis(ms).as_secs_f64());
+    }
+    let waiting =
+        api.registry.state().state.tails().filter(|t| t.state == eport_registry::TailState::Exported).count();
+    sheet.put(&m::TAILS_WAITING, waiting);
+}
+
+/// Which platforms of the whole federation have a primary that this node hears.
+fn served(api: &Api, sheet: &mut Sheet) {
+    let heard = federation::heard(api);
+    for p in api.registry.state().state.placements() {
+        let served = federation::serving(p, &heard).is_some();
+        sheet.put_for(&m::PLATFORM_SERVED, [p.region.to_string()], served);
+    }
 }
 
 /// The reminder: when drills are due, and whether one is not over although it should be.
-fn drills(api: &Api, registry: &mut Registry) {
+fn drills(api: &Api, sheet: &mut Sheet) {
     let (view, now) = (api.registry.state(), api.now());
-    let due: Family<DrillLabels, Gauge> = Family::default();
     for s in view.state.drill_schedules() {
-        let labels = DrillLabels { region: s.region.to_string(), drill: s.name.clone() };
         let left = view.state.drill_due(s).as_millis().saturating_sub(now.as_millis());
-        due.get_or_create(&labels).set(left.div_euclid(1_000));
+        sheet.put_for(&m::DRILL_DUE, [s.region.to_string(), s.name.clone()], left.div_euclid(1_000));
     }
-    registry.register("drill_due_seconds", "Seconds until a scheduled drill is due; below 0 it is late", due);
-    let flag = |on: bool| {
-        let g: Gauge = Gauge::default();
-        g.set(i64::from(on));
-        g
-    };
     let running = view.state.running_drill();
-    registry.register("drill_running", "1 while a drill runs", flag(running.is_some()));
-    let overdue = running.is_some_and(|d| d.is_overdue(now));
-    registry.register("drill_overdue", "1 while a drill is past its deadline and not over", flag(overdue));
+    sheet.put(&m::DRILL_RUNNING, running.is_some());
+    sheet.put(&m::DRILL_OVERDUE, running.is_some_and(|d| d.is_overdue(now)));
 }
 
 /// The backups that this node makes by schedule; nothing where it makes none.
-fn backup_set(api: &Api, registry: &mut Registry) {
+fn backup_set(api: &Api, sheet: &mut Sheet) {
     let Some(set) = api.agent.backup_set() else { return };
     let now = api.now().as_millis();
-    let mut put = |name: &str, help: &str, value: i64| {
-        let g: Gauge = Gauge::default();
-        g.set(value);
-        registry.register(name, help, g);
-    };
     let age = |at: Option<eport_model::Timestamp>| {
         at.map_or(-1, |at| now.saturating_sub(at.as_millis()).max(0) / 1_000)
     };
-    put(
-        "scheduled_backup_age_seconds",
-        "Age of the newest whole backup of this node; -1 while there is none",
-        age(set.newest.map(|m| m.at)),
-    );
-    put(
-        "scheduled_backup_due_seconds",
-        "Seconds until the next backup of this node is due; below 0 it is late",
-        set.due.as_millis().saturating_sub(now).div_euclid(1_000),
-    );
-    put(
-        "scheduled_backup_failures",
-        "Attempts at a backup that failed in a row; above 0 a person should look",
-        i64::from(set.failures),
-    );
-    put(
-        "scheduled_backups_kept",
-        "Whole backups of this node at its target",
-        i64::try_from(set.kept).unwrap_or(i64::MAX),
-    );
-    put(
-        "restore_test_age_seconds",
-        "Time since a restore test of this node's backups passed; -1 while none has",
-        age(set.passed_at),
-    );
-    let failed = set.test.as_ref().is_some_and(|t| !t.passed());
-    put(
-        "restore_test_failed",
-        "1 while the last restore test did not pass; a person must look",
-        i64::from(failed),
-    );
+    sheet.put(&m::BACKUP_AGE, age(set.newest.map(|made| made.at)));
+    sheet.put(&m::BACKUP_DUE, set.due.as_millis().saturating_sub(now).div_euclid(1_000));
+    sheet.put(&m::BACKUP_FAILURES, i64::from(set.failures));
+    sheet.put(&m::BACKUPS_KEPT, set.kept);
+    sheet.put(&m::RESTORE_TEST_AGE, age(set.passed_at));
+    sheet.put(&m::RESTORE_TEST_FAILED, set.test.as_ref().is_some_and(|t| !t.passed()));
 }
 
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct RefusedLabels {
-    region: String,
-    quota: String,
-}
-
-/// What each platform kept here takes, may take, and is refused.
-fn hosting(api: &Api, registry: &mut Registry) {
-    let family = || Family::<PlatformLabels, Gauge>::default();
-    let (disk, disk_max, served, turns, waited) = (family(), family(), family(), family(), family());
-    let refused: Family<RefusedLabels, Gauge> = Family::default();
-    let number = |v: u64| i64::try_from(v).unwrap_or(i64::MAX);
-    let view = api.registry.state();
-    for handle in api.agent.platforms() {
-        let region = handle.region().to_string();
-        let labels = PlatformLabels { region: region.clone() };
-        disk.get_or_create(&labels).set(number(handle.store().disk_bytes()));
-        if let Some(most) = view.state.quota_limits(handle.region()).disk_bytes {
-            disk_max.get_or_create(&labels).set(number(most));
-        }
-        let counted = api.hosting.gate(handle.region()).counted();
-        served.get_or_create(&labels).set(number(counted.served));
-        turns.get_or_create(&labels).set(number(counted.turns));
-        waited.get_or_create(&labels).set(number(counted.waited_ms));
-        for (quota, count) in [
-            ("requests", counted.refused_rate),
-            ("bytes", counted.refused_bytes),
-            ("disk", counted.refused_disk),
-        ] {
-            let labels = RefusedLabels { region: region.clone(), quota: quota.to_owned() };
-            refused.get_or_create(&labels).set(number(count));
-        }
+/// What a platform kept here takes, may take, and is refused.
+fn hosting(api: &Api, handle: &PlatformHandle, sheet: &mut Sheet) {
+    let region = || [handle.region().to_string()];
+    sheet.put_for(&m::PLATFORM_DISK, region(), handle.store().disk_bytes());
+    if let Some(most) = api.registry.state().state.quota_limits(handle.region()).disk_bytes {
+        sheet.put_for(&m::PLATFORM_DISK_QUOTA, region(), most);
     }
-    registry.register("platform_disk_bytes", "Bytes that each platform takes on this node's disk", disk);
-    registry.register(
-        "platform_disk_quota_bytes",
-        "Bytes that each platform may take on its primary's disk",
-        disk_max,
-    );
-    registry.register(
-        "platform_requests_served_total",
-        "Requests served here, a batch once a document",
-        served,
-    );
-    registry.register(
-        "platform_refused_total",
-        "Requests refused here for a quota; rising means a flood or a quota too small",
-        refused,
-    );
-    registry.register("platform_turns_total", "Turns of work that each platform was given here", turns);
-    registry.register(
-        "platform_turns_waited_milliseconds_total",
-        "Time that requests of each platform waited for a turn here; rising for one means it floods, for all the node is full",
-        waited,
-    );
+    let counted = api.hosting.gate(handle.region()).counted();
+    sheet.put_for(&m::SERVED, region(), counted.served);
+    sheet.put_for(&m::TURNS, region(), counted.turns);
+    sheet.put_for(&m::TURNS_WAITED, region(), Duration::from_millis(counted.waited_ms).as_secs_f64());
+    for (quota, count) in
+        [("requests", counted.refused_rate), ("bytes", counted.refused_bytes), ("disk", counted.refused_disk)]
+    {
+        let [region] = region();
+        sheet.put_for(&m::REFUSED, [region, quota.to_owned()], count);
+    }
 }
 
-fn platforms(api: &Api, registry: &mut Registry) {
-    let family = || Family::<PlatformLabels, Gauge>::default();
-    let (last, applied, epoch, open, alarm) = (family(), family(), family(), family(), family());
-    let lag: Family<BackupLabels, Gauge> = Family::default();
-    let lost: Family<BackupLabels, Gauge> = Family::default();
-    let (taken, whole, floor) = (family(), family(), family());
-    for handle in api.agent.platforms() {
-        let status = handle.status().borrow().clone();
-        let labels = PlatformLabels { region: handle.region().to_string() };
-        let set = |f: &Family<PlatformLabels, Gauge>, v: u64| {
-            f.get_or_create(&labels).set(i64::try_from(v).unwrap_or(i64::MAX));
-        };
-        set(&last, status.last.index.as_u64());
-        set(&applied, status.applied.as_u64());
-        set(&epoch, status.primary().map_or(0, |(_, e)| e.as_u64()));
-        set(&open, u64::from(status.is_open()));
-        set(&alarm, u64::from(status.alarm.is_some()));
-        set(&floor, status.shipping_floor.as_u64());
-        set(&taken, status.bootstrap.as_ref().map_or(0, |b| b.bytes));
-        set(&whole, status.bootstrap.as_ref().map_or(0, |b| b.total));
-        for b in &status.backups {
-            let labels = BackupLabels { region: handle.region().to_string(), backup: b.node.to_string() };
-            let behind = status.last.index.since(b.durable);
-            lag.get_or_create(&labels).set(i64::try_from(behind).unwrap_or(i64::MAX));
-            lost.get_or_create(&labels).set(i64::from(b.slot.lost));
-        }
+/// A platform's journal here and, at its primary, those of its backups.
+fn journal(handle: &PlatformHandle, sheet: &mut Sheet) {
+    let status = handle.status().borrow().clone();
+    let region = || [handle.region().to_string()];
+    sheet.put_for(&m::JOURNAL_LAST, region(), status.last.index.as_u64());
+    sheet.put_for(&m::JOURNAL_APPLIED, region(), status.applied.as_u64());
+    sheet.put_for(&m::EPOCH, region(), status.primary().map_or(0, |(_, e)| e.as_u64()));
+    sheet.put_for(&m::IS_PRIMARY, region(), status.is_open());
+    sheet.put_for(&m::ALARM, region(), status.alarm.is_some());
+    sheet.put_for(&m::SHIPPING_FLOOR, region(), status.shipping_floor.as_u64());
+    sheet.put_for(&m::BOOTSTRAP, region(), status.bootstrap.as_ref().map_or(0, |b| b.bytes));
+    sheet.put_for(&m::BOOTSTRAP_TOTAL, region(), status.bootstrap.as_ref().map_or(0, |b| b.total));
+    let (fsyncs, took) = handle.store().fsyncs();
+    sheet.put_for(&m::FSYNCS, region(), fsyncs);
+    sheet.put_for(&m::FSYNC_TIME, region(), took.as_secs_f64());
+    if let Some(placement) = status.placement.as_ref().filter(|_| status.is_open()) {
+        let promised = !matches!(placement.policy.durability, eport_registry::DurabilityMode::Async);
+        let degraded =
+            status.durability_now == "blocked" || promised && status.durability_now != "replicated";
+        sheet.put_for(&m::DEGRADED, region(), degraded);
     }
-    hosting(api, registry);
-    registry.register("journal_last_index", "Last fsynced record of each platform kept here", last);
-    registry.register(
-        "journal_applied_index",
-        "Last applied record; far behind the last one means a slow disk",
-        applied,
-    );
-    registry.register("platform_epoch", "Epoch of each platform; a rise means a move", epoch);
-    registry.register("platform_is_primary", "1 while this node is the open primary", open);
-    registry.register("platform_alarm", "1 while a platform here has an alarm; a person must look", alarm);
-    registry.register(
-        "slot_lost",
-        "1 while a backup lacks more than is kept for shipping and takes a checkpoint",
-        lost,
-    );
-    registry.register("shipping_floor_index", "First record that shipping may still need", floor);
-    registry.register(
-        "bootstrap_bytes",
-        "Bytes here of the checkpoint that a platform takes; 0 for none",
-        taken,
-    );
-    registry.register("bootstrap_total_bytes", "Bytes of the whole checkpoint; 0 for none", whole);
-    registry.register("backup_lag_records", "Records a backup lacks, as its primary sees it", lag);
+    for b in &status.backups {
+        let labels = || [handle.region().to_string(), b.node.to_string()];
+        let lacks = status.last.index.since(b.durable);
+        sheet.put_for(&m::LAG_RECORDS, labels(), lacks);
+        // A backup that is level has no lag, however long ago it last said so.
+        let behind = if lacks == 0 { 0 } else { b.behind_ms };
+        sheet.put_for(&m::LAG_SECONDS, labels(), Duration::from_millis(behind).as_secs_f64());
+        sheet.put_for(&m::SLOT_LOST, labels(), b.slot.lost);
+    }
 }

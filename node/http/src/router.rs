@@ -195,7 +195,7 @@ pub fn router(api: Api) -> Router {
 /// The loopback listener's router: metrics and nothing else.
 pub fn metrics_router(api: Api) -> Router {
     Router::new()
-        .route("/metrics", get(|State(api): State<Api>| async move { system::metrics_page(&api) }))
+        .route("/metrics", get(|State(api): State<Api>| async move { system::metrics_page(&api).await }))
         .with_state(api)
 }
 

@@ -65,13 +65,18 @@ pub async fn metrics(
     Extension(caller): Extension<Caller>,
 ) -> Result<Response, ApiError> {
     need(&api, &caller, Action::ReadFederation, None)?;
-    Ok(metrics_page(&api))
+    Ok(metrics_page(&api).await)
 }
 
 /// The metrics page.
-pub fn metrics_page(api: &Api) -> Response {
+pub async fn metrics_page(api: &Api) -> Response {
     let media = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, media)], metrics::page(api)).into_response()
+    let reading = api.clone();
+    // It reads rows of platforms: not on the threads that carry the heartbeats.
+    match tokio::task::spawn_blocking(move || metrics::page(&reading)).await {
+        Ok(page) => ([(header::CONTENT_TYPE, media)], page).into_response(),
+        Err(error) => ApiError::new(eport_model::codes::INTERNAL, error.to_string()).into_response(),
+    }
 }
 
 /// `GET /v1/federation`

@@ -1,12 +1,12 @@
 //! What a person should see of catalogs: troubles of nodes, wrong bytes, withdrawn versions, clocks.
 
 use crate::federation::Heard;
+use crate::sheet::Sheet;
 use crate::state::Api;
 use eport_api_types::{Warning, rfc3339};
 use eport_model::{Timestamp, codes};
 use eport_registry::VersionState;
-use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
+use eport_watch::metric;
 use std::time::Duration;
 
 /// A withdrawn version is told of for so long after it would have taken effect: a week.
@@ -70,6 +70,12 @@ pub(crate) fn warnings(api: &Api, heard: &Heard, chinese: bool) -> Vec<Warning> 
 
 /// Nodes whose clock differs from the median of all by more than the limit, of at least three.
 fn clocks_off(heard: &Heard) -> Vec<(eport_model::NodeId, i64)> {
+    // What was said half a second ago is not known to the millisecond.
+    offsets(heard).into_iter().filter(|(_, off)| off.abs() > SKEW_MAX_MS + 500).collect()
+}
+
+/// How far each clock is ahead of the median of all, in milliseconds; none where fewer than three are heard.
+fn offsets(heard: &Heard) -> Vec<(eport_model::NodeId, i64)> {
     let clocks: Vec<_> = heard
         .iter()
         .filter(|(_, (age, _))| *age < Duration::from_secs(3))
@@ -78,9 +84,7 @@ fn clocks_off(heard: &Heard) -> Vec<(eport_model::NodeId, i64)> {
     let mut sorted: Vec<i64> = clocks.iter().map(|(_, at)| *at).collect();
     sorted.sort_unstable();
     let Some(median) = sorted.get(sorted.len() / 2).filter(|_| sorted.len() >= 3) else { return Vec::new() };
-    let off = clocks.iter().map(|(n, at)| (*n, at - median));
-    // What was said half a second ago is not known to the millisecond.
-    off.filter(|(_, off)| off.abs() > SKEW_MAX_MS + 500).collect()
+    clocks.iter().map(|(n, at)| (*n, at - median)).collect()
 }
 
 /// Now, as most nodes have it: a node whose clock is ahead answers nothing that is not in force yet.
@@ -90,26 +94,31 @@ pub(crate) fn agreed_now(api: &Api) -> Timestamp {
     ahead.map_or(own, |(_, off)| own.plus_millis(-off))
 }
 
-/// Gauges of this node.
-pub(crate) fn metrics(api: &Api, registry: &mut Registry) {
-    let soft = api.agent.soft_state().catalog;
-    let mut gauge = |name: &str, help: &str, value: u64| {
-        let g: Gauge = Gauge::default();
-        g.set(i64::try_from(value).unwrap_or(i64::MAX));
-        registry.register(name, help, g);
+/// Tables of which this node lacks the version in force.
+fn late(api: &Api, held: &[eport_agent::TableSoft]) -> usize {
+    let (view, now) = (api.registry.state(), api.now());
+    let lacks = |id: &&eport_registry::TableId| {
+        let name = id.to_string();
+        let version = view.state.table_as_of(id, now);
+        version.is_some_and(|v| !held.iter().any(|t| t.name == name && t.root == v.root))
     };
-    gauge("catalog_objects", "Chunks and index nodes stored here", soft.objects);
-    gauge("catalog_bytes", "Bytes that they take on this disk", soft.bytes);
-    gauge("catalog_damaged_total", "Objects found damaged; a rise means a bad disk", soft.damaged);
-    gauge(
-        "catalog_collected_total",
-        "Objects that no version needs any more and that were removed",
-        soft.collected,
-    );
-    gauge(
-        "catalog_wrong_bytes_total",
-        "Peers that gave wrong bytes; any rise means a person must look",
-        soft.wrong,
-    );
-    gauge("catalog_scrubbed_objects", "Objects read by the last look through all of them", soft.scrubbed);
+    view.state.tables().filter(lacks).count()
+}
+
+/// Gauges of this node.
+pub(crate) fn metrics(api: &Api, sheet: &mut Sheet) {
+    let own = api.agent.soft_state();
+    sheet.put(&metric::TABLES_LATE, late(api, &own.tables));
+    let soft = own.catalog;
+    sheet.put(&metric::CATALOG_OBJECTS, soft.objects);
+    sheet.put(&metric::CATALOG_BYTES, soft.bytes);
+    sheet.put(&metric::CATALOG_DAMAGED, soft.damaged);
+    sheet.put(&metric::CATALOG_COLLECTED, soft.collected);
+    sheet.put(&metric::CATALOG_WRONG, soft.wrong);
+    sheet.put(&metric::CATALOG_SCRUBBED, soft.scrubbed);
+    // Fewer than three clocks have no median that could be told right from wrong.
+    let me = api.agent.me();
+    if let Some((_, off)) = offsets(&crate::federation::heard(api)).into_iter().find(|(n, _)| *n == me) {
+        sheet.put(&metric::CLOCK_OFFSET, off as f64 / 1_000.0);
+    }
 }

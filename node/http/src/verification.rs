@@ -1,13 +1,12 @@
 //! What verification has shown, for status, warnings and metrics.
 
+use crate::sheet::Sheet;
 use crate::state::Api;
 use eport_agent::{PlatformSoft, ScrubSoft, SoftState};
 use eport_api_types::{CopyStatus, ScrubStatus, Warning, rfc3339};
 use eport_model::{NodeId, RegionCode, codes};
 use eport_registry::Placement;
-use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::{family::Family, gauge::Gauge};
-use prometheus_client::registry::Registry;
+use eport_watch::metric;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -74,50 +73,21 @@ pub(crate) fn warnings(heard: &Heard) -> Vec<Warning> {
     out
 }
 
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Labels {
-    region: String,
-}
-
 /// Gauges of the copies on this node.
-pub(crate) fn metrics(api: &Api, registry: &mut Registry) {
-    let family = || Family::<Labels, Gauge>::default();
-    let (mark, differences, found, mended, checked, age) =
-        (family(), family(), family(), family(), family(), family());
+pub(crate) fn metrics(api: &Api, sheet: &mut Sheet) {
     for handle in api.agent.platforms() {
         let region: RegionCode = handle.region();
-        let labels = Labels { region: region.to_string() };
-        let set = |f: &Family<Labels, Gauge>, v: u64| {
-            f.get_or_create(&labels).set(i64::try_from(v).unwrap_or(i64::MAX));
-        };
+        let label = || [region.to_string()];
         let marks = handle.status().borrow().marks;
-        set(&mark, marks.compared.map_or(0, |c| c.index.as_u64()));
-        set(&differences, marks.differences);
+        sheet.put_for(&metric::VERIFY_MARK, label(), marks.compared.map_or(0, |c| c.index.as_u64()));
+        sheet.put_for(&metric::VERIFY_DIFFERENCES, label(), marks.differences);
         let Some(s) = api.agent.scrub_state(region) else { continue };
-        set(&found, s.found);
-        set(&mended, s.mended);
-        set(&checked, s.checked_bytes);
+        sheet.put_for(&metric::SCRUB_FOUND, label(), s.found);
+        sheet.put_for(&metric::SCRUB_MENDED, label(), s.mended);
+        sheet.put_for(&metric::SCRUB_CHECKED, label(), s.checked_bytes);
         if let Some(finished) = s.finished {
             let ms = api.now().as_millis().saturating_sub(finished.as_millis()).max(0);
-            set(&age, u64::try_from(ms / 1_000).unwrap_or(0));
+            sheet.put_for(&metric::SCRUB_AGE, label(), ms / 1_000);
         }
     }
-    registry.register("verify_mark_index", "Last checksum mark at which rows here were compared", mark);
-    registry.register(
-        "verify_differences_total",
-        "Marks at which rows here differed from the primary's; any rise means a person must look",
-        differences,
-    );
-    registry.register(
-        "scrub_found_total",
-        "Damage found in what is stored here; a rise means a bad disk",
-        found,
-    );
-    registry.register(
-        "scrub_mended_total",
-        "Of the damage found, mended; less than found means work",
-        mended,
-    );
-    registry.register("scrub_checked_bytes", "Bytes looked at in this pass over a copy", checked);
-    registry.register("scrub_age_seconds", "Seconds since a copy was looked through as a whole", age);
 }

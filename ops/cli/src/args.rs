@@ -2,8 +2,9 @@
 
 use crate::commands::{
     access_log, agency, approval, backup, ca, cert, context, delegation, demo, dev, doc, doctor, drill,
-    exchange, explain, incident, init, journal, licence, node, pack, plan, platform, quorum, release, role,
-    session, simple, site, stats, status, table, tail, user,
+    exchange, explain, incident, init, journal, licence, node, pack, plan, platform, quorum, release, report, role,
+    session, simple, site,
+    stats, status, table, tail, user,
 };
 use crate::lang::Lang;
 use clap::{Args, Parser, Subcommand};
@@ -116,6 +117,8 @@ pub enum Command {
     Licence(licence::LicenceArgs),
     /// Show clearance timeliness: figures, and consignments one by one
     Stats(stats::StatsArgs),
+    /// Measure availability with canaries and report it by month
+    Report(report::ReportArgs),
     /// Look at what platforms send each other and agencies, and send again what could not take effect
     Exchange(exchange::ExchangeArgs),
     /// Attach agencies; be a virtual one

@@ -21,6 +21,7 @@ pub mod load;
 pub mod output;
 pub mod reference;
 pub mod regions;
+pub mod screen;
 pub mod starter;
 pub mod table;
 
@@ -55,7 +56,8 @@ async fn dispatch(cli: Cli, out: Out) -> Result<(), Error> {
     use commands::{
         access_log, agency, approval, backup, ca, cert, context, delegation, demo, dev, doc, doctor, drill,
         exchange, explain, incident, init, journal, licence, node, pack, plan, platform, quorum, release,
-        role, session, simple, site, stats, status, table, tail, user,
+         report, role, session, simple,
+        site, stats, status, table, tail, user,
     };
     let global = &cli.global;
     match cli.command {
@@ -68,6 +70,7 @@ async fn dispatch(cli: Cli, out: Out) -> Result<(), Error> {
         Command::Platform(args) => platform::run(args, global, out).await,
         Command::Quorum(args) => quorum::run(args, global, out).await,
         Command::Status(args) => status::run(args, global, out).await,
+        Command::Report(args) => report::run(args, global, out).await,
         Command::Stats(args) => stats::run(args, global, out).await,
         Command::Licence(args) => licence::run(args, global, out).await,
         Command::Tail(args) => tail::run(args, global, out).await,

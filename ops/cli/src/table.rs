@@ -82,12 +82,12 @@ pub fn width(text: &str) -> usize {
 }
 
 /// Control characters would break the lines and could drive the terminal; they become spaces.
-fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// Columns of one character: 0 for combining marks, 2 for East Asian wide and full-width forms, else 1.
-fn char_width(c: char) -> usize {
+pub(crate) fn char_width(c: char) -> usize {
     match u32::from(c) {
         0x0300..=0x036F | 0x200B..=0x200F | 0xFE00..=0xFE0F => 0,
         0x1100..=0x115F

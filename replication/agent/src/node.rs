@@ -476,6 +476,11 @@ impl Agent {
         self.inner.data.free_bytes().ok()
     }
 
+    /// Bytes free, and in all, of the disk where this node keeps its data; `None` when that cannot be measured.
+    pub fn disk(&self) -> Option<(u64, u64)> {
+        self.inner.data.space().ok()
+    }
+
     pub(crate) fn desk(&self) -> &Desk {
         &self.inner.desk
     }

@@ -218,9 +218,15 @@ impl DataDir {
 
     /// Bytes free for this process on the file system of the directory.
     pub fn free_bytes(&self) -> Result<u64, Error> {
+        Ok(self.space()?.0)
+    }
+
+    /// Bytes free for this process on the file system of the directory, and those of the whole file system.
+    pub fn space(&self) -> Result<(u64, u64), Error> {
         let stat = rustix::fs::statvfs(&self.dir)
             .map_err(|e| Error::io("measure free space", &self.dir, e.into()))?;
-        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+        let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);
+        Ok((bytes(stat.f_bavail), bytes(stat.f_blocks)))
     }
 }
 

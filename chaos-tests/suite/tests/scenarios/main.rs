@@ -31,3 +31,4 @@ mod twins;
 mod upgrade;
 mod users;
 mod vault;
+mod watch;

@@ -1,13 +1,13 @@
 //! `eport status`: the federation on one screen.
 
 use crate::args::{Global, parse_duration};
+use crate::commands::status_watch;
 use crate::connect;
 use crate::error::Error;
 use crate::lang::Lang;
 use crate::output::{Out, cell};
 use crate::table::Table;
 use clap::Args;
-use eport_client::Client;
 use serde_json::Value;
 use std::time::Duration;
 
@@ -20,6 +20,9 @@ pub struct StatusArgs {
     /// Time between two refreshes
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "1s")]
     pub every: Duration,
+    /// Print so many frames one below the other and end, also without a terminal
+    #[arg(long, value_name = "N", requires = "watch", value_parser = clap::value_parser!(u64).range(1..))]
+    pub frames: Option<u64>,
 }
 
 /// Runs the command.
@@ -33,22 +36,7 @@ pub async fn run(args: StatusArgs, global: &Global, out: Out) -> Result<(), Erro
     if out.json {
         return Err(Error::usage("--watch refreshes a screen; --json prints one document: use one of them"));
     }
-    tokio::select! {
-        () = watch(&client, args.every, out) => Ok(()),
-        _ = tokio::signal::ctrl_c() => Ok(()),
-    }
-}
-
-async fn watch(client: &Client, every: Duration, out: Out) {
-    loop {
-        let text = match client.status().await {
-            Ok(status) => screen(&status, out.lang),
-            Err(error) => format!("{error}\n"),
-        };
-        // Home, then clear what is below: no flicker, and the scroll-back stays as it was.
-        out.stdout(&format!("\x1b[H\x1b[2J{text}"));
-        tokio::time::sleep(every).await;
-    }
+    status_watch::run(args.every, args.frames, global, out).await
 }
 
 /// The screen as text.

@@ -30,6 +30,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{Duration, Instant};
 
 /// Files that were written to their end and are kept open for reading.
 const OPEN_FILES: usize = 4;
@@ -52,6 +53,8 @@ pub(crate) struct Log {
     open: Mutex<VecDeque<(u64, Arc<Sealed>)>>,
     /// Bytes appended since the files were opened.
     appended: AtomicU64,
+    /// How often records were brought to the disk since then, and the microseconds that it took.
+    fsyncs: (AtomicU64, AtomicU64),
 }
 
 /// Where the records are.
@@ -116,6 +119,7 @@ impl Log {
             cuts: AtomicU64::new(0),
             open: Mutex::default(),
             appended: AtomicU64::new(0),
+            fsyncs: Default::default(),
         })
     }
 
@@ -134,6 +138,8 @@ impl Log {
 
     /// Writes records that directly follow the last and fsyncs them. One thread at a time. After an error nothing more may
     /// be written until the files are opened again: how much of the failed write is on disk is unknown.
+    // How long the disk took is measured here, where it is waited for.
+    #[allow(clippy::disallowed_methods)]
     pub(crate) fn append<'r>(
         &self,
         records: impl Iterator<Item = &'r Record>,
@@ -167,7 +173,11 @@ impl Log {
         if eport_failpoint::fails!("journal.fsync", self.region) {
             return Err(failed(std::io::Error::other("fsync failed (failpoint)")));
         }
+        let began = Instant::now();
         file.sync_data().map_err(failed)?;
+        let took = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.fsyncs.0.fetch_add(1, Ordering::Relaxed);
+        self.fsyncs.1.fetch_add(took, Ordering::Relaxed);
         eport_failpoint::point!("journal.fsync.after", self.region);
         end += buffer.len() as u64;
         self.appended.fetch_add(end - at, Ordering::Relaxed);
@@ -184,6 +194,12 @@ impl Log {
     /// Bytes appended since the files were opened.
     pub(crate) fn appended(&self) -> u64 {
         self.appended.load(Ordering::Relaxed)
+    }
+
+    /// How often records were brought to the disk since the files were opened, and how long that took in all.
+    pub(crate) fn fsyncs(&self) -> (u64, Duration) {
+        let (count, micros) = (&self.fsyncs.0, &self.fsyncs.1);
+        (count.load(Ordering::Relaxed), Duration::from_micros(micros.load(Ordering::Relaxed)))
     }
 
     /// Ends the active file with its table of places and begins the next.

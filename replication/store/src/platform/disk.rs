@@ -8,6 +8,7 @@ use crate::Error;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// Folders below a platform's: its journal, and one level more than there is.
 const DEPTH_MAX: usize = 3;
@@ -28,6 +29,11 @@ impl PlatformStore {
         let seen = &self.0.disk;
         let grown = self.0.log.appended().saturating_sub(seen.appended.load(Ordering::Relaxed));
         seen.measured.load(Ordering::Relaxed).saturating_add(grown)
+    }
+
+    /// How often the journal was brought to the disk since it was opened, and how long that took in all.
+    pub fn fsyncs(&self) -> (u64, Duration) {
+        self.0.log.fsyncs()
     }
 
     /// Looks at every file. What is removed meanwhile counts as nothing.
