@@ -8,6 +8,8 @@
 
 pub mod args;
 pub mod commands;
+pub mod compatibility;
+pub mod compliance;
 pub mod connect;
 pub mod contexts;
 pub mod demo;
@@ -19,6 +21,7 @@ pub mod files;
 pub mod lang;
 pub mod load;
 pub mod output;
+pub mod preflight;
 pub mod reference;
 pub mod regions;
 pub mod starter;
@@ -53,9 +56,9 @@ pub fn run(argv: Vec<OsString>) -> u8 {
 
 async fn dispatch(cli: Cli, out: Out) -> Result<(), Error> {
     use commands::{
-        access_log, agency, approval, backup, ca, cert, context, delegation, demo, dev, doc, drill, exchange,
-        init, journal, licence, node, pack, plan, platform, quorum, release, role, session, simple, site,
-        stats, status, table, tail, user,
+        access_log, agency, approval, backup, ca, cert, compliance, context, delegation, demo, dev, doc,
+        drill, exchange, init, journal, licence, man, node, pack, plan, platform, quorum, release, role,
+        session, simple, site, stats, status, table, tail, user,
     };
     let global = &cli.global;
     match cli.command {
@@ -96,6 +99,8 @@ async fn dispatch(cli: Cli, out: Out) -> Result<(), Error> {
         Command::Release(args) => release::run(args, out),
         Command::Explain(args) => simple::explain(&args, out),
         Command::Completion(args) => simple::completion(&args, out),
+        Command::Man(args) => man::run(&args, out),
+        Command::Compliance(args) => compliance::run(args, global, out).await,
         Command::Version => simple::version(global, out).await,
         Command::Load(args) => load::run(args, global, out).await,
     }
