@@ -123,9 +123,9 @@ mod tests {
         listen("READY=1");
         listen("WATCHDOG=1");
         listen("WATCHDOG=1");
-        to.send_replace(Err("no leader\nhas reached this node".into()));
+        drop(to.send_replace(Err("no leader\nhas reached this node".into())));
         listen("STATUS=no leaderhas reached this node");
-        to.send_replace(Ok(()));
+        drop(to.send_replace(Ok(())));
         listen("STATUS=ready");
         task.abort();
         manager.say("STOPPING=1");
