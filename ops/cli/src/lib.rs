@@ -64,7 +64,7 @@ async fn dispatch(cli: Cli, out: Out) -> Result<(), Error> {
     match cli.command {
         Command::Demo(args) => demo::run(args, global, out).await,
         Command::Dev(args) => dev::run(args, global, out).await,
-        Command::Init(args) => init::run(args, out),
+        Command::Init(args) => init::run(args, global, out).await,
         Command::Node(args) => node::run(args, global, out).await,
         Command::Site(args) => site::run(args, global, out).await,
         Command::Plan(args) => plan::run(args, global, out).await,

@@ -3,7 +3,9 @@
 //! The machine is looked at first, then everything is made: nothing is written on a machine on which a node cannot run. What the flags
 //! leave open is asked for on a terminal; elsewhere all that is missing is named at once.
 
+use super::join::{JoinArgs, join};
 use super::preflight::{PreflightFlags, look, settle};
+use crate::args::Global;
 use crate::dev::certs::{Authorities, FIRST_OPERATOR};
 use crate::dev::settings::{
     CaSection, FederationSection, Genesis, ListenSection, NodeFile, NodeSection, RegistrySection, TlsSection,
@@ -12,6 +14,7 @@ use crate::dev::topology::{SiteSpec, Topology};
 use crate::error::Error;
 use crate::files::write_new;
 use crate::output::{Out, cell};
+use crate::preflight::own_address;
 use crate::table::Table;
 use clap::{Args, Subcommand};
 use eport_authority::{LeafNames, LifeDays};
@@ -20,6 +23,9 @@ use eport_model::{Lineage, RegionCode, SiteId, TrustDomain};
 use serde_json::json;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+
+/// Where the delivered service keeps everything.
+const STATE: &str = "/var/lib/eport";
 
 /// Arguments of `eport init`.
 #[derive(Args, Debug)]
@@ -87,10 +93,10 @@ struct Named {
 }
 
 /// Runs the group.
-pub fn run(args: InitArgs, out: Out) -> Result<(), Error> {
+pub async fn run(args: InitArgs, global: &Global, out: Out) -> Result<(), Error> {
     match args.command {
         Some(InitCommand::Federation(args)) => federation(*args, out),
-        None if out.can_ask() => guided(out),
+        None if out.can_ask() => guided(global, out).await,
         None => Err(Error::usage(
             "what is to be founded: eport init federation; a machine that joins one: eport node join",
         )),
@@ -98,7 +104,7 @@ pub fn run(args: InitArgs, out: Out) -> Result<(), Error> {
 }
 
 /// Without any word: asks what this machine is to be.
-fn guided(out: Out) -> Result<(), Error> {
+async fn guided(global: &Global, out: Out) -> Result<(), Error> {
     out.say(
         "This machine becomes a node of eport. Nothing is written before every question is answered.",
         "本机将成为 eport 节点。在所有问题回答之前不会写入任何内容。",
@@ -111,16 +117,26 @@ fn guided(out: Out) -> Result<(), Error> {
         &["found", "join"],
         "eport init federation, or eport node join",
     )?;
+    // Others must reach it: an address of this machine, not "all addresses".
+    let (quic, api) = (format!("{}:7400", own_address()), format!("{}:7443", own_address()));
+    let quic = out.enter(("Address for other nodes, UDP", "供其他节点使用的地址（UDP）"), Some(&quic))?;
+    let api = out.enter(("Address of the API, TCP", "接口地址（TCP）"), Some(&api))?;
+    let preflight = PreflightFlags { check: false, unchecked: false };
     if what == "join" {
-        out.say(
-            "The province makes the token: eport node token --site SITE. Then here: eport node join --token @FILE --config-out /etc/eport/eportd.toml --home /var/lib/eport",
-            "由省级生成令牌：eport node token --site SITE；随后在本机：eport node join --token @FILE --config-out /etc/eport/eportd.toml --home /var/lib/eport",
-        );
-        return Ok(());
+        let home =
+            out.enter(("Folder for key, certificate and data", "密钥、证书与数据目录"), Some(STATE))?;
+        let args = JoinArgs {
+            token: None,
+            config_out: None,
+            home: Some(home),
+            listen_quic: quic,
+            listen_api: api,
+            public_quic: None,
+            public_api: None,
+            preflight,
+        };
+        return join(&args, global, out).await;
     }
-    let quic =
-        out.enter(("Address for other nodes, UDP", "供其他节点使用的地址（UDP）"), Some("0.0.0.0:7400"))?;
-    let api = out.enter(("Address of the API, TCP", "接口地址（TCP）"), Some("0.0.0.0:7443"))?;
     let dns: String = out.enter(
         ("DNS name under which clients reach the API", "客户端访问接口所用的域名"),
         Some("localhost"),
@@ -138,7 +154,7 @@ fn guided(out: Out) -> Result<(), Error> {
             ceremony: None,
             ca_dir: None,
             dir: None,
-            preflight: PreflightFlags { check: false, unchecked: false },
+            preflight,
         },
         out,
     )

@@ -1,8 +1,8 @@
 //! `eport node token` and `eport node join`: how a machine becomes a node.
 //!
-//! Order of joining, each step repeatable: this machine is looked at; the root's fingerprint is compared before anything is sent; the key is made and kept
-//! before it is certified; the federation is told of the addresses; the configuration is written last, so its presence means
-//! that the node can be started.
+//! Order of joining, each step repeatable: this machine is looked at; the root's fingerprint is compared before anything is sent; the
+//! key is made and kept before it is certified; the federation is told of the addresses; the configuration is written last, so its
+//! presence means that the node can be started.
 
 use super::enrol::{self, TokenArgs};
 use super::preflight::{PreflightFlags, look, settle};

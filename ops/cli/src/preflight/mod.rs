@@ -5,7 +5,7 @@
 
 mod probe;
 
-pub use probe::{facts, peer_clock};
+pub use probe::{facts, own_address, peer_clock};
 
 use crate::lang::Lang;
 use crate::table::Table;
@@ -181,8 +181,14 @@ fn listener(l: &Listener) -> Finding {
         Bound::Free => finding(check, Level::Good, (format!("{at} is free"), &format!("{at} 可用"))),
         Bound::Taken => finding(check, Level::Failure, (format!("{at} is taken"), &format!("{at} 已被占用")))
             .because(
-                ("another process listens there, perhaps a node that runs already", "另一个进程正在监听，可能节点已在运行"),
-                ("stop it (ss -lnptu shows who), or choose another address with --listen-quic or --listen-api", "停止该进程（ss -lnptu 可查看），或用 --listen-quic、--listen-api 选择其他地址"),
+                (
+                    "another process listens there, perhaps a node that runs already",
+                    "另一个进程正在监听，可能节点已在运行",
+                ),
+                (
+                    "stop it (ss -lnptu shows who), or choose another address with --listen-quic or --listen-api",
+                    "停止该进程（ss -lnptu 可查看），或用 --listen-quic、--listen-api 选择其他地址",
+                ),
             ),
         Bound::Elsewhere => finding(
             check,
@@ -190,13 +196,22 @@ fn listener(l: &Listener) -> Finding {
             (format!("{at} is no address of this machine"), &format!("{at} 不是本机地址")),
         )
         .because(
-            ("eportd cannot listen there; the files may be meant for another machine", "eportd 无法在此监听；这些文件可能用于另一台机器"),
-            ("give an address of this machine, or 0.0.0.0 with --public-quic and --public-api, unless the files go elsewhere", "请给出本机地址，或使用 0.0.0.0 并配合 --public-quic 与 --public-api；若文件用于别处则可忽略"),
+            (
+                "eportd cannot listen there; the files may be meant for another machine",
+                "eportd 无法在此监听；这些文件可能用于另一台机器",
+            ),
+            (
+                "give an address of this machine, or 0.0.0.0 with --public-quic and --public-api, unless the files go elsewhere",
+                "请给出本机地址，或使用 0.0.0.0 并配合 --public-quic 与 --public-api；若文件用于别处则可忽略",
+            ),
         ),
         Bound::Refused(why) => finding(check, Level::Failure, (format!("{at}: {why}"), &format!("{at}：{why}")))
             .because(
                 ("the system does not let this user listen there", "系统不允许当前用户在此监听"),
-                ("choose a port above 1023; the service has no right to lower ones", "请选择 1023 以上的端口；服务没有使用低端口的权限"),
+                (
+                    "choose a port above 1023; the service has no right to lower ones",
+                    "请选择 1023 以上的端口；服务没有使用低端口的权限",
+                ),
             ),
     }
 }

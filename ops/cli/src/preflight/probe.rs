@@ -5,7 +5,7 @@ use eport_client::Client;
 use serde_json::Value;
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -122,6 +122,17 @@ fn network(dir: &Path) -> Option<String> {
     NETWORK.contains(&kind).then(|| kind.to_owned())
 }
 
+/// The address with which this machine would speak to others; loopback where it has no other. Nothing is sent.
+pub fn own_address() -> IpAddr {
+    let loopback = IpAddr::from([127, 0, 0, 1]);
+    let Ok(socket) = UdpSocket::bind("0.0.0.0:0") else { return loopback };
+    // An address of documentation (RFC 5737): only the route to the world is asked for.
+    match socket.connect("192.0.2.1:9").and_then(|()| socket.local_addr()) {
+        Ok(own) if !own.ip().is_unspecified() => own.ip(),
+        _ => loopback,
+    }
+}
+
 /// What the clock of a node says; `None` when it does not tell.
 pub async fn peer_clock(client: &Client) -> Option<PeerClock> {
     let (asked, begin) = (millis(SystemTime::now()), Instant::now());
@@ -147,6 +158,7 @@ mod tests {
         assert!(disk.refused.is_none() && disk.free > Some(0) && disk.fsync_ms.is_some(), "{disk:?}");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
         assert!(facts.now_ms > 1_500_000_000_000 && facts.memory > Some(0));
+        assert!(!own_address().is_unspecified());
         assert_eq!(bound(UdpSocket::bind("192.0.2.1:0").map(drop)), Bound::Elsewhere);
     }
 }
