@@ -6,6 +6,7 @@
 use crate::lang::Lang;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// The list as it is delivered.
 pub const CONTROLS: &str = include_str!("../compliance/controls.toml");
@@ -143,6 +144,36 @@ pub fn controls() -> Result<Vec<Control>, String> {
     toml::from_str::<File>(CONTROLS).map(|f| f.control).map_err(|e| e.to_string())
 }
 
+/// The first page of a list.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Records {
+    /// How many it has.
+    pub count: usize,
+    /// Whether there are more.
+    pub more: bool,
+    /// When the first one was made, where it says so.
+    pub newest: Option<String>,
+}
+
+impl Records {
+    /// Of a page as the API answers it.
+    pub fn of(page: &Value) -> Self {
+        let items = page["items"].as_array().map_or(&[][..], Vec::as_slice);
+        let instant = |item: &Value| {
+            let named = ["at", "time", "when", "begun", "created"].iter().find_map(|k| item[*k].as_str());
+            named.map(str::to_owned)
+        };
+        let more = page["next_page_token"].as_str().is_some_and(|t| !t.is_empty());
+        Self { count: items.len(), more, newest: items.first().and_then(instant) }
+    }
+
+    fn said(&self) -> String {
+        let more = if self.more { " or more" } else { "" };
+        let newest = self.newest.as_ref().map(|t| format!(", newest {t}")).unwrap_or_default();
+        format!("{} records{more}{newest}", self.count)
+    }
+}
+
 /// What was asked of the federation; every part is absent where it could not be.
 #[derive(Default)]
 pub struct Live {
@@ -151,7 +182,7 @@ pub struct Live {
     /// `GET /v1/settings`.
     pub settings: Option<Vec<Value>>,
     /// Records by route, or why there are none to see.
-    pub records: std::collections::BTreeMap<String, Result<Vec<Value>, String>>,
+    pub records: BTreeMap<String, Result<Records, String>>,
     /// The configuration of a node.
     pub config: Option<toml::Table>,
 }
@@ -222,7 +253,7 @@ pub fn look(evidence: &Evidence, live: &Live) -> Shown {
                 return still("route", route);
             };
             let found = match seen {
-                Ok(items) => format!("{} records", items.len()),
+                Ok(seen) => seen.said(),
                 Err(why) => why.clone(),
             };
             Shown { found: Some(found), ..still("records", route) }
@@ -389,7 +420,12 @@ mod tests {
                 "warnings": [{ "code": "EP2009", "text": "one site holds two voters" }] }),
             ),
             settings: Some(vec![json!({ "name": "access_log_days", "value": "30" })]),
-            records: [("/v1/audit".to_owned(), Ok(vec![json!({}), json!({})]))].into(),
+            records: [(
+                "/v1/audit".to_owned(),
+                Ok(Records::of(&json!({ "items": [{ "at": "T1" }, {}],
+                "next_page_token": "x" }))),
+            )]
+            .into(),
             config: Some(toml::from_str("[verify]\nscrub_every_s = 60\n").unwrap()),
         }
     }
@@ -403,7 +439,12 @@ mod tests {
         let judged = judge(controls().unwrap(), None, &live());
         let audit = of(&judged, "mlps3-audit");
         assert_eq!(audit.verdict, Verdict::Deviates, "thirty days are less than six months");
-        assert!(audit.shown.iter().any(|s| s.name == "/v1/audit" && s.found.as_deref() == Some("2 records")));
+        assert!(
+            audit
+                .shown
+                .iter()
+                .any(|s| s.name == "/v1/audit" && s.found.as_deref() == Some("2 records or more, newest T1"))
+        );
         assert_eq!(of(&judged, "mlps3-net-architecture").verdict, Verdict::Deviates);
         assert_eq!(of(&judged, "mlps3-access").verdict, Verdict::Deviates);
         assert_eq!(of(&judged, "mlps3-lockout").verdict, Verdict::Holds, "defaults count");

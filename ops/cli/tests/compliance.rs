@@ -49,10 +49,8 @@ fn tests() -> BTreeSet<String> {
     names
 }
 
-/// Everything between quotation marks in a file.
-fn quoted(path: &str) -> BTreeSet<String> {
-    let text = std::fs::read_to_string(root().join(path)).unwrap();
-    text.split('"').skip(1).step_by(2).map(str::to_owned).collect()
+fn text(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap()
 }
 
 fn is_command(words: &str) -> bool {
@@ -68,11 +66,11 @@ fn is_command(words: &str) -> bool {
 
 #[test]
 fn every_evidence_of_a_control_is_in_this_tree() {
-    let (tests, settings) = (tests(), quoted("replication/registry/src/users.rs"));
-    let routes = quoted("node/http/src/catalogue.rs");
-    let status = std::fs::read_to_string(root().join("node/api-types/src/status.rs")).unwrap();
+    let (tests, settings) = (tests(), text("replication/registry/src/users.rs"));
+    let routes = text("node/http/src/catalogue.rs");
+    let status = text("node/api-types/src/status.rs");
     // A key may be optional, with a mark before it.
-    let config = std::fs::read_to_string(root().join("node/server/eportd.example.toml")).unwrap();
+    let config = text("node/server/eportd.example.toml");
     let config = config.lines().map(|l| l.strip_prefix('#').unwrap_or(l));
     let mut keys = BTreeSet::new();
     let mut section = "";
@@ -91,8 +89,8 @@ fn every_evidence_of_a_control_is_in_this_tree() {
                 Evidence::Page { page } => page.starts_with("docs/") && root().join(page).is_file(),
                 Evidence::Command { command } => is_command(command),
                 Evidence::Config { config } => keys.contains(config),
-                Evidence::Route { route, .. } => routes.contains(route),
-                Evidence::Setting { setting, .. } => settings.contains(setting),
+                Evidence::Route { route, .. } => routes.contains(&format!("\"{route}\"")),
+                Evidence::Setting { setting, .. } => settings.contains(&format!("= \"{setting}\";")),
                 Evidence::Status { status: field, .. } => status.contains(&format!("pub {field}: ")),
                 Evidence::Absent { absent } => {
                     absent.parse::<eport_model::Code>().is_ok_and(|c| c.info().is_some())
