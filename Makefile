@@ -61,6 +61,7 @@ ONLY ?=
 fuzz: deps build
 	@.ci/fuzz $(MINUTES) $(ONLY)
 
-# The two programs alone: without failpoints, which the script proves by looking into them.
+# Archive, .deb, checksums and signed list of the two programs: without failpoints, which the script proves by looking into them.
+# RELEASE_KEY names the key that signs (docs/reference/releases.md).
 dist: deps
 	@.ci/dist

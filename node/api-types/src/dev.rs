@@ -1,7 +1,8 @@
 //! `eport dev up|status --json` and `eport version --json`.
 
-use eport_identity::{NodeId, RegionCode, SiteId};
+use eport_identity::{Digest, NodeId, RegionCode, SiteId};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// A local federation of real processes.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -99,4 +100,12 @@ pub struct VersionInfo {
     pub wire: (u16, u16),
     /// Version of records and state rows.
     pub schema: u16,
+    /// SHA-256 of the program's own file; absent in the first moments of a start, while it is computed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub build: Option<Digest>,
+    /// The node's clock: who wants to join compares the own with it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub time: String,
+    /// Oldest and newest form read of everything that has a form of its own, by its word.
+    pub formats: BTreeMap<String, (u32, u32)>,
 }

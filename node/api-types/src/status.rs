@@ -70,6 +70,9 @@ pub struct NodeStatus {
     pub voter: bool,
     /// Software version.
     pub version: String,
+    /// SHA-256 of the program's own file, as the node says itself; absent while it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build: Option<Digest>,
     /// Newest record format it reads; absent while it has never told the registry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reads: Option<u16>,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// What a file of evidence calls itself.
 pub const KIND: &str = "eport-evidence";
 /// Format of the file.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = eport_model::formats::EVIDENCE;
 /// Longest file that is read or written. 256 MiB: as many links as may be, with headers of about 1 KiB.
 pub const FILE_LEN_MAX: usize = 256 << 20;
 /// Most records between the document's and the one that the next signed head covers.

@@ -7,7 +7,7 @@ use eport_api_types as t;
 use eport_api_types::{
     DurabilityNow, FederationStatus, NodeState, NodeStatus, PlatformKind, PlatformState, PlatformStatus,
 };
-use eport_model::{NodeId, RegionCode};
+use eport_model::{NodeId, RegionCode, Software};
 use eport_registry::{Kind, Mode, Placement, PlacementState, State};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -34,6 +34,7 @@ pub fn federation(api: &Api, chinese: bool) -> FederationStatus {
         eport_moves::quorum_warnings(state, &voters).iter().map(text).collect();
     warnings.extend(eport_moves::platform_warnings(state, &up).iter().map(text));
     warnings.extend(alarms(&heard));
+    warnings.extend(crate::builds::warnings(&heard, chinese));
     warnings.extend(crate::verification::warnings(&heard));
     warnings.extend(crate::shipping_view::warnings(&heard, chinese));
     warnings.extend(crate::backup_api::key_warnings(api));
@@ -120,6 +121,8 @@ pub fn nodes(api: &Api) -> Vec<NodeStatus> {
                 _ => NodeState::Down,
             },
         };
+        let told = heard.get(&n.id).map_or(n.software.as_str(), |(_, s)| s.version.as_str());
+        let software = Software::read(told);
         NodeStatus {
             node: n.id,
             site: n.site,
@@ -127,7 +130,8 @@ pub fn nodes(api: &Api) -> Vec<NodeStatus> {
             last_seen_s: age.map(|a| a.as_secs_f64()),
             voter: voters.contains(&n.id),
             reads: (n.incarnation > 0).then_some(n.reads),
-            version: heard.get(&n.id).map_or_else(|| n.software.clone(), |(_, s)| s.version.clone()),
+            version: software.version,
+            build: software.build,
             region: Some(n.region),
             api: Some(format!("https://{}", n.api)),
             certificate_ends: heard

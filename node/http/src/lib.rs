@@ -14,6 +14,7 @@ mod agencies_api;
 mod auth;
 mod backup_api;
 mod backup_sets;
+mod builds;
 mod ca;
 mod caller;
 mod catalogs_api;

@@ -12,8 +12,9 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json as Answer};
 use eport_access::Action;
-use eport_api_types::{FederationStatus, Page, VersionInfo};
-use eport_model::NodeId;
+use eport_api_types::{FederationStatus, Page, VersionInfo, rfc3339};
+use eport_model::formats::{FORMATS, Format};
+use eport_model::{NodeId, Software, Timestamp};
 use eport_registry::{NodeState, Op};
 use serde::Deserialize;
 
@@ -40,9 +41,13 @@ pub async fn readyz(State(api): State<Api>) -> Response {
 }
 
 /// Versions of this build.
-pub fn version_info() -> VersionInfo {
+pub fn version_info(software: Software, now: Timestamp) -> VersionInfo {
+    let span = |f: &Format| (f.id.to_owned(), (f.oldest, f.newest));
     VersionInfo {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
+        version: software.version,
+        build: software.build,
+        time: rfc3339(now),
+        formats: FORMATS.iter().map(span).collect(),
         revision: option_env!("EPORT_REVISION").unwrap_or_default().to_owned(),
         wire: (eport_wire::WIRE_VERSION_MIN.into(), eport_wire::WIRE_VERSION_MAX.into()),
         schema: eport_model::SCHEMA_VERSION,
@@ -50,8 +55,8 @@ pub fn version_info() -> VersionInfo {
 }
 
 /// `GET /v1/version`
-pub async fn version() -> Answer<VersionInfo> {
-    Answer(version_info())
+pub async fn version(State(api): State<Api>) -> Answer<VersionInfo> {
+    Answer(version_info(api.agent.software(), api.now()))
 }
 
 /// `GET /v1/trust-bundle`

@@ -10,6 +10,7 @@ mod archive;
 mod backups;
 pub mod config;
 mod custody;
+mod example;
 mod founding;
 pub mod genesis;
 mod keeper;
@@ -17,12 +18,14 @@ mod node;
 mod release;
 mod renewal;
 mod revoked;
+mod service;
 mod slots;
 pub mod telemetry;
 mod trust;
 
 use eport_model::{Code, Coded};
 
+pub use example::EXAMPLE;
 pub use node::run;
 
 /// Why the daemon ends before it was told to.

@@ -1,9 +1,10 @@
 //! The daemon eportd: reads its configuration, starts the engines in order, runs until it is told to stop, drains.
 #![forbid(unsafe_code)]
 
-use clap::{Parser, ValueEnum};
+use clap::{CommandFactory, Parser, ValueEnum};
 use eport_model::Code;
 use eport_server::{Exit, config::Config, run};
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -15,8 +16,17 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[command(name = "eportd", version)]
 struct Args {
     /// Configuration file.
+    #[arg(long, required_unless_present_any = ["example_config", "man"])]
+    config: Option<PathBuf>,
+    /// Look at the configuration file alone: exit 0 when it can be used, else 2 with line and nearest valid key.
     #[arg(long)]
-    config: PathBuf,
+    check: bool,
+    /// Print a configuration file with every key and a comment.
+    #[arg(long, exclusive = true)]
+    example_config: bool,
+    /// Print the man page.
+    #[arg(long, exclusive = true, hide = true)]
+    man: bool,
     /// Log format on standard error.
     #[arg(long, value_enum, default_value = "json")]
     log_format: LogFormat,
@@ -35,10 +45,16 @@ const EVENT_INTERVAL: u32 = 8;
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let config = match Config::load(&args.config) {
+    let Some(path) = args.config else {
+        return show(args.man);
+    };
+    let config = match Config::load(&path) {
         Ok(config) => config,
         Err(error) => return fail(&Exit::of(&error)),
     };
+    if args.check {
+        return ExitCode::SUCCESS;
+    }
     eport_failpoint::enter(&config.node.id.to_string());
     let telemetry =
         match eport_server::telemetry::start(&config.log.level, matches!(args.log_format, LogFormat::Json)) {
@@ -57,10 +73,26 @@ fn main() -> ExitCode {
             });
         }
     };
-    match runtime.block_on(run(config, args.config, telemetry)) {
+    match runtime.block_on(run(config, path, telemetry)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(exit) => fail(&exit),
     }
+}
+
+/// Prints what needs no configuration: the man page, or the example of a configuration file.
+fn show(man: bool) -> ExitCode {
+    let mut text = Vec::new();
+    if man {
+        let page = clap_mangen::Man::new(Args::command()).section("8");
+        if let Err(error) = page.render(&mut text) {
+            return fail(&Exit { code: eport_model::codes::INTERNAL, detail: format!("man page: {error}") });
+        }
+    } else {
+        text.extend_from_slice(eport_server::EXAMPLE.as_bytes());
+    }
+    // A reader that went away is no failure.
+    let _ = std::io::stdout().write_all(&text);
+    ExitCode::SUCCESS
 }
 
 /// Prints the coded error for people and scripts, and ends with the documented exit code.

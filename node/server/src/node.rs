@@ -5,6 +5,7 @@ use crate::backups::Backups;
 use crate::config::Config;
 use crate::keeper::Keeper;
 use crate::revoked::Revoked;
+use crate::service::Systemd;
 use crate::telemetry::Telemetry;
 use crate::{Exit, founding};
 use eport_agent::{Agent, Clock, Dispatcher, PlatformHandle};
@@ -59,7 +60,11 @@ pub async fn run(config: Config, config_path: PathBuf, telemetry: Telemetry) -> 
         running.keeper.clone(),
         ready_tx.clone(),
     ));
+    let service =
+        tokio::spawn(crate::service::tell(Arc::new(Systemd::of_environment()), ready_tx.subscribe()));
     let ended = wait(&config_path, &running, &telemetry).await;
+    Systemd::of_environment().say("STOPPING=1");
+    service.abort();
     readiness.abort();
     drop(ready_tx.send_replace(Err("stopping".into())));
     running.agent.set_ready(false);
@@ -73,6 +78,7 @@ async fn start(
     log: eport_http::RecentLog,
 ) -> Result<Running, Exit> {
     crate::release::check(&config.release)?;
+    let software = crate::release::software();
     crate::custody::guard(config);
     let clock = Clock::start();
     let fresh = eport_store::NodeFile::read(&config.node.data_dir)?.is_none();
@@ -173,7 +179,7 @@ async fn start(
             sends_max: config.shipping.bootstrap_sends,
         },
         incarnation,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
+        software,
         verification: eport_agent::Verification {
             mark_every: Duration::from_secs(config.verify.mark_every_s),
             scrub_every: Duration::from_secs(config.verify.scrub_every_s),

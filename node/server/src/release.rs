@@ -5,11 +5,12 @@
 
 use crate::Exit;
 use crate::config::Release as Section;
-use eport_model::{Digest, DigestHasher, codes};
+use eport_model::{Digest, DigestHasher, Software, codes};
 use eport_signature::{RELEASE_LEN_MAX, Release};
 use std::io::Read;
 use std::path::Path;
-use tracing::info;
+use tokio::sync::watch;
+use tracing::{info, warn};
 
 /// The running program, as the system has it.
 const MYSELF: &str = "/proc/self/exe";
@@ -29,6 +30,21 @@ pub(crate) fn check(section: &Section) -> Result<(), Exit> {
     release.holds(NAME, own).map_err(|e| refuse(format!("{}: {e}", manifest.display())))?;
     info!(version = %release.version, "this program is the released one");
     Ok(())
+}
+
+/// What this node says of its program to everybody: the version at once, the digest as soon as it is computed. The file has a
+/// hundred megabytes or more, and nobody waits for it.
+pub(crate) fn software() -> watch::Receiver<Software> {
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    let (known, told) = watch::channel(Software { version, build: None });
+    tokio::task::spawn_blocking(move || match myself() {
+        Ok(digest) => {
+            known.send_modify(|s| s.build = Some(digest));
+            info!(version = env!("CARGO_PKG_VERSION"), sha256 = %digest, "this program");
+        }
+        Err(error) => warn!(%error, "this program cannot be read: its digest is not told"),
+    });
+    told
 }
 
 fn text(path: &Path) -> std::io::Result<String> {

@@ -1,9 +1,11 @@
 //! The command tree: global flags and the groups of commands. Each group's arguments live with its code.
 
 use crate::commands::{
-    access_log, agency, approval, backup, ca, cert, context, delegation, demo, dev, doc, doctor, drill,
-    exchange, explain, incident, init, journal, licence, node, pack, plan, platform, quorum, release, report, role,
-    session, simple, site,
+    access_log, agency, approval, backup, ca, cert, compliance, context, delegation, demo, dev, doc, doctor, drill
+    exchange,
+    exchange, explain, incident,  init, journal, licence, man, node, pack, plan, platform, quorum, release, report, role,
+    session,
+    simple, site,
     stats, status, table, tail, user,
 };
 use crate::lang::Lang;
@@ -167,6 +169,10 @@ pub enum Command {
     Explain(explain::ExplainArgs),
     /// Print the completion script of a shell
     Completion(simple::CompletionArgs),
+    /// Write the man pages of all commands to a folder
+    Man(man::ManArgs),
+    /// Say how each control of classified protection and of the cryptography review is met, with evidence looked up now
+    Compliance(compliance::ComplianceArgs),
     /// Print the version of this program, and of the node if one is reachable
     Version,
     /// Lodge generated documents and log every attempt; used by the demo, by drills and by tests

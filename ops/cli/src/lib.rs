@@ -8,6 +8,8 @@
 
 pub mod args;
 pub mod commands;
+pub mod compatibility;
+pub mod compliance;
 pub mod connect;
 pub mod contexts;
 pub mod demo;
@@ -19,6 +21,7 @@ pub mod files;
 pub mod lang;
 pub mod load;
 pub mod output;
+pub mod preflight;
 pub mod reference;
 pub mod regions;
 pub mod screen;
@@ -54,16 +57,18 @@ pub fn run(argv: Vec<OsString>) -> u8 {
 
 async fn dispatch(cli: Cli, out: Out) -> Result<(), Error> {
     use commands::{
-        access_log, agency, approval, backup, ca, cert, context, delegation, demo, dev, doc, doctor, drill,
-        exchange, explain, incident, init, journal, licence, node, pack, plan, platform, quorum, release,
-         report, role, session, simple,
+        access_log, agency, approval, backup, ca, cert, compliance, context, delegation, demo, dev, doc, doctor
+        drill, drill,
+        exchange, explain, incident,  init, journal, licence, man, node, pack, plan, platform, quorum, release,
+         report, role,
+        session, simple,
         site, stats, status, table, tail, user,
     };
     let global = &cli.global;
     match cli.command {
         Command::Demo(args) => demo::run(args, global, out).await,
         Command::Dev(args) => dev::run(args, global, out).await,
-        Command::Init(args) => init::run(args, out),
+        Command::Init(args) => init::run(args, global, out).await,
         Command::Node(args) => node::run(args, global, out).await,
         Command::Site(args) => site::run(args, global, out).await,
         Command::Plan(args) => plan::run(args, global, out).await,
@@ -101,6 +106,8 @@ async fn dispatch(cli: Cli, out: Out) -> Result<(), Error> {
         Command::Release(args) => release::run(args, out),
         Command::Explain(args) => explain::run(&args, out),
         Command::Completion(args) => simple::completion(&args, out),
+        Command::Man(args) => man::run(&args, out),
+        Command::Compliance(args) => compliance::run(args, global, out).await,
         Command::Version => simple::version(global, out).await,
         Command::Load(args) => load::run(args, global, out).await,
     }

@@ -8,6 +8,9 @@ use crate::table::Table;
 use serde_json::Value;
 use std::io::{IsTerminal, Write};
 
+/// So often a question is asked again. The end of the input is no answer either.
+const ATTEMPTS: usize = 5;
+
 /// How a command speaks.
 #[derive(Clone, Copy, Debug)]
 pub struct Out {
@@ -86,6 +89,30 @@ impl Out {
         }
         let answer = self.ask(self.lang.pick(question), &format!(" [{}] ", words.join("|")))?;
         if words.contains(&answer.as_str()) { Ok(answer) } else { Err(Error::usage(missing)) }
+    }
+
+    /// True when a person can be asked.
+    pub fn can_ask(&self) -> bool {
+        !self.json && !self.yes && std::io::stdin().is_terminal()
+    }
+
+    /// Asks for a text until one comes that can be used; an empty answer takes the default where there is one.
+    pub fn enter<T>(&self, question: (&str, &str), default: Option<&str>) -> Result<T, Error>
+    where
+        T: std::str::FromStr,
+        T::Err: std::fmt::Display,
+    {
+        let tail = default.map_or_else(|| ": ".to_owned(), |d| format!(" [{d}]: "));
+        for _ in 0..ATTEMPTS {
+            let answer = self.ask(self.lang.pick(question), &tail)?;
+            let answer = if answer.is_empty() { default.unwrap_or_default().to_owned() } else { answer };
+            match answer.parse() {
+                Ok(read) if !answer.is_empty() => return Ok(read),
+                Ok(_) => {}
+                Err(error) => self.progress(format!("  {error}")),
+            }
+        }
+        Err(Error::usage(self.lang.pick(("no usable answer came", "没有得到可用的回答"))))
     }
 
     fn ask(&self, question: &str, tail: &str) -> Result<String, Error> {

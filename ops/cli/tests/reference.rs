@@ -112,3 +112,23 @@ fn the_list_of_systems_says_which_pack_carries_each_and_no_pack_names_another() 
         "docs/reference/systems.md is stale: UPDATE=1 cargo test -p eport-cli --test reference"
     );
 }
+
+/// Compares a generated page with the checked file, or writes it.
+fn in_step(name: &str, page: &str) {
+    let path = here().join("../../docs/reference").join(name);
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&path, page).unwrap();
+        return;
+    }
+    let checked = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        checked == page,
+        "docs/reference/{name} is stale: UPDATE=1 cargo test -p eport-cli --test reference"
+    );
+}
+
+#[test]
+fn the_pages_of_compatibility_and_compliance_are_in_step_with_their_tables() {
+    in_step("compatibility.md", &eport_cli::compatibility::page());
+    in_step("compliance.md", &eport_cli::compliance::page().unwrap());
+}

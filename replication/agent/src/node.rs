@@ -21,7 +21,7 @@ use crate::view::placement_view;
 use crate::{Error, PlatformHandle, catalog, steps};
 use bytes::Bytes;
 use eport_consensus::Registry;
-use eport_model::{Digest, Lineage, NodeId, Position, RegionCode, codec};
+use eport_model::{Digest, Lineage, NodeId, Position, RegionCode, Software, codec};
 use eport_registry::{HeadReport, NodeChange, Op, Placement, State};
 use eport_store::{DataDir, JournalWriter, ObjectStore, PlatformStore, Shared, WriterLimits};
 use eport_transport::{Peer, Transport};
@@ -73,8 +73,8 @@ pub struct Config {
     pub bootstrap: crate::Bootstrap,
     /// Start of the process in wall milliseconds.
     pub incarnation: u64,
-    /// Software version.
-    pub version: String,
+    /// Version of the software, and the digest of its file once that is known: SHA-256 over a large file takes a moment.
+    pub software: watch::Receiver<Software>,
     /// How often and how fast this node verifies what it keeps.
     pub verification: Verification,
     /// How catalog content is fetched.

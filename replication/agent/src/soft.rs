@@ -17,7 +17,7 @@ pub const KEPT: &str = "kept";
 pub struct SoftState {
     /// Start of the process, in wall milliseconds: tells a restart apart.
     pub incarnation: u64,
-    /// Software version.
+    /// Version of its software and digest of its file, as [`eport_model::Software`] spells them.
     pub version: String,
     /// Its wall clock when it spoke.
     pub wall: Timestamp,

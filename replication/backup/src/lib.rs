@@ -39,7 +39,7 @@ pub use target::{DirTarget, Target};
 pub use writer::{Heading, Writer};
 
 /// Newest format of a backup known here.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = eport_model::formats::BACKUP;
 
 /// What a backup key is wrapped for, besides its holder.
 pub(crate) fn key_context(lineage: eport_model::Lineage, seq: u64) -> String {

@@ -5,11 +5,13 @@
 
 pub mod codec;
 pub mod codes;
+pub mod formats;
 mod history;
 mod index;
 mod month;
 mod position;
 mod record;
+mod software;
 mod time;
 mod usage;
 
@@ -27,5 +29,6 @@ pub use record::{
     ENROLMENT_SINCE, ERASE_SINCE, Effect, LINEAGE_READ, MoveId, ReadVersion, Record, RecordDefect,
     RecordHeader, RecordKind, RequestRef, SCHEMA_VERSION, SIGNED_HEAD_SINCE, STATE_READ, erased_key,
 };
+pub use software::{Software, Stranger, strangers};
 pub use time::Timestamp;
 pub use usage::{MONTHS_KEPT, MonthUsage, USAGE_KEY, Usage};

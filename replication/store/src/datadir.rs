@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Newest format of a data directory known here.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = eport_model::formats::DATA_DIR;
 /// Longest NODE.json that is read; a real one has about 150 bytes.
 const NODE_FILE_LEN_MAX: u64 = 64 << 10;
 

@@ -18,7 +18,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// Version of the whole layout; in the meta family under `format`.
-pub(crate) const FORMAT: u32 = 2;
+pub(crate) const FORMAT: u32 = eport_model::formats::STATE_ROWS;
 /// Version of a record's row.
 const ROW_VERSION: u8 = 1;
 /// Part number of a body in its checksum; effects count from 1 and never reach it.

@@ -22,6 +22,6 @@ pub use hello::{
 pub use purpose::{Class, Purpose};
 
 /// Oldest wire version this software speaks.
-pub const WIRE_VERSION_MIN: u8 = 1;
+pub const WIRE_VERSION_MIN: u8 = eport_model::formats::WIRE_OLDEST;
 /// Newest wire version this software speaks. It stands in every frame header.
-pub const WIRE_VERSION_MAX: u8 = 1;
+pub const WIRE_VERSION_MAX: u8 = eport_model::formats::WIRE_NEWEST;

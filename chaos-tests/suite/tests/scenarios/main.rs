@@ -20,6 +20,7 @@ mod matrix;
 mod moves;
 mod operators;
 mod outside;
+mod package;
 mod quorum;
 mod renewal;
 mod rivals;

@@ -68,10 +68,45 @@ fn nodes_of_two_versions_work_together_where_their_ranges_meet_and_part_with_a_c
         says(&fed, LEARNER, "wire.oldest", "1")?;
         again(&fed, LEARNER)?;
         level(&fed)?;
+        a_node_with_another_program_is_seen(&fed)?;
         ledger.check(&fed, CITY, true)?;
         proof_of_equality(&fed, CITY, 3).map(|_| ())
     };
     run().unwrap_or_else(|e| panic!("{e:#}"));
+}
+
+/// A program with one byte more runs as well, and everybody sees that it is another one.
+fn a_node_with_another_program_is_seen(fed: &Federation) -> Result<()> {
+    let warned = |s: &Value| {
+        let all = s["warnings"].as_array()?;
+        all.iter().find(|w| w["code"] == "EP1008").map(|w| w["text"].as_str().unwrap_or_default().to_owned())
+    };
+    let build = |s: &Value, node: &str| {
+        let all = s["nodes"].as_array()?;
+        all.iter().find(|n| n["node"] == node)?["build"].as_str().map(str::to_owned)
+    };
+    fed.wait_status(AT, "that all run one program", |s| {
+        let one = build(s, AT);
+        one.is_some() && [LEARNER, OTHER, "gz-a-1"].iter().all(|n| build(s, n) == one) && warned(s).is_none()
+    })?;
+    let (other, state) = (fed.scratch().join("other-program/eportd"), fed.home().join("dev.json"));
+    std::fs::create_dir_all(other.parent().unwrap())?;
+    std::fs::copy(&eport_cluster::binaries()?.eportd, &other)?;
+    std::io::Write::write_all(&mut std::fs::OpenOptions::new().append(true).open(&other)?, b"\n")?;
+    let with = |program: &std::path::Path| -> Result<()> {
+        let mut text: Value = serde_json::from_slice(&std::fs::read(&state)?)?;
+        text["eportd"] = program.to_string_lossy().into_owned().into();
+        Ok(std::fs::write(&state, serde_json::to_vec(&text)?)?)
+    };
+    with(&other)?;
+    again(fed, LEARNER)?;
+    fed.wait_status(AT, "the warning about the learner's program", |s| {
+        warned(s).is_some_and(|text| text.starts_with(LEARNER)) && build(s, LEARNER) != build(s, AT)
+    })?;
+    with(&eport_cluster::binaries()?.eportd)?;
+    again(fed, LEARNER)?;
+    fed.wait_status(AT, "that all run one program again", |s| warned(s).is_none())?;
+    level(fed).map(|_| ())
 }
 
 #[test]

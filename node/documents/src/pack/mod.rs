@@ -41,7 +41,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Version of the pack file's layout.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = eport_model::formats::PACK;
 
 /// Largest pack file. 1 MiB.
 pub const PACK_LEN_MAX: usize = 1 << 20;

@@ -1,10 +1,11 @@
 //! `eport node token` and `eport node join`: how a machine becomes a node.
 //!
-//! Order of joining, each step repeatable: the root's fingerprint is compared before anything is sent; the key is made and kept
-//! before it is certified; the federation is told of the addresses; the configuration is written last, so its presence means
-//! that the node can be started.
+//! Order of joining, each step repeatable: this machine is looked at; the root's fingerprint is compared before anything is sent; the
+//! key is made and kept before it is certified; the federation is told of the addresses; the configuration is written last, so its
+//! presence means that the node can be started.
 
 use super::enrol::{self, TokenArgs};
+use super::preflight::{PreflightFlags, look, settle};
 use crate::args::Global;
 use crate::dev::settings::{
     FederationSection, ListenSection, NodeFile, NodeSection, RegistrySection, Seed, TlsSection,
@@ -54,12 +55,15 @@ pub struct NodeTokenArgs {
 /// Arguments of `eport node join`.
 #[derive(Args, Debug)]
 pub struct JoinArgs {
-    /// The token, or @FILE that holds it
+    /// The token, or @FILE that holds it; asked for on a terminal
     #[arg(long, value_name = "TOKEN")]
-    pub token: String,
-    /// Configuration to write; key, certificate and data lie beside it
+    pub token: Option<String>,
+    /// Configuration to write; asked for on a terminal
     #[arg(long, value_name = "FILE")]
-    pub config_out: PathBuf,
+    pub config_out: Option<PathBuf>,
+    /// Folder for key, certificate and data; default that of the configuration
+    #[arg(long, value_name = "DIR")]
+    pub home: Option<PathBuf>,
     /// Address for other nodes (QUIC)
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:7400")]
     pub listen_quic: SocketAddr,
@@ -72,6 +76,9 @@ pub struct JoinArgs {
     /// Address of the API as others see it, where that differs
     #[arg(long, value_name = "HOST:PORT")]
     pub public_api: Option<String>,
+    /// Checks of this machine, and of its clock against that of the federation
+    #[command(flatten)]
+    pub preflight: PreflightFlags,
 }
 
 /// Invites a node and makes its token.
@@ -148,19 +155,27 @@ fn next_id(site: SiteId, status: &Value, settings: &[Value]) -> Result<NodeId, E
 
 /// Joins: see the head of this file.
 pub(crate) async fn join(args: &JoinArgs, global: &Global, out: Out) -> Result<(), Error> {
-    let text = match args.token.strip_prefix('@') {
+    let (config_out, home) = places(args, out)?;
+    let mut facts = look(args.listen_quic, args.listen_api, &home);
+    if args.preflight.check && args.token.is_none() {
+        return settle(&facts, args.preflight, out).map(drop);
+    }
+    let text = match &args.token {
+        Some(token) => token.clone(),
+        None if out.can_ask() => {
+            out.enter(("Token, or @FILE that holds it", "令牌，或含有令牌的 @FILE"), None)?
+        }
+        None => return Err(Error::usage("--token is needed: nobody can be asked here")),
+    };
+    let text = match text.strip_prefix('@') {
         Some(path) => super::cert::text(Path::new(path))?,
-        None => args.token.clone(),
+        None => text,
     };
     let token: Token = text.trim().parse().map_err(|e| Error::coded(codes::TOKEN_REFUSED, format!("{e}")))?;
-    if args.config_out.exists() {
-        let detail = format!("{} exists already", args.config_out.display());
+    if config_out.exists() && !args.preflight.check {
+        let detail = format!("{} exists already", config_out.display());
         return Err(Error::coded(codes::FILE_UNUSABLE, detail));
     }
-    let home = std::path::absolute(&args.config_out).map_err(Error::file(&args.config_out))?;
-    let home = home.parent().unwrap_or(Path::new(".")).to_owned();
-    let tls = home.join("tls");
-    std::fs::create_dir_all(&tls).map_err(Error::file(&tls))?;
     let settings = Settings {
         apis: Vec::new(),
         timeout: global.limit(),
@@ -171,6 +186,10 @@ pub(crate) async fn join(args: &JoinArgs, global: &Global, out: Out) -> Result<(
         None => token.hosts.iter().map(|host| format!("https://{host}")).collect(),
     };
     let (contact, api) = contact(&apis, &token, &settings).await?;
+    facts.peer = crate::preflight::peer_clock(&contact.client).await;
+    let Some(checks) = settle(&facts, args.preflight, out)? else { return Ok(()) };
+    let tls = home.join("tls");
+    std::fs::create_dir_all(&tls).map_err(Error::file(&tls))?;
     let trust = tls.join("trust.pem");
     let bundle: String =
         contact.certificates.iter().map(|der| eport_authority::certificate_pem(der)).collect();
@@ -188,14 +207,33 @@ pub(crate) async fn join(args: &JoinArgs, global: &Global, out: Out) -> Result<(
     let joined: JoinAnswer =
         mine.post("/v1/nodes:join", &JoinRequest { quic, api: at }, Repeat::Safe).await?;
     let config = configuration(args, &home, &joined, &contact, TlsSection { cert, key, trust })?;
-    write_atomic(&args.config_out, config.as_bytes())?;
+    write_atomic(&config_out, config.as_bytes())?;
     let document = json!({ "node": joined.node, "site": joined.site, "region": joined.region,
-        "federation": joined.federation, "lineage": joined.lineage, "config": args.config_out });
+        "federation": joined.federation, "lineage": joined.lineage, "config": config_out, "checks": checks });
     out.result(&document, || {
         let config = cell(&document, "config");
         format!("{}: eportd --config {config}\n", joined.node)
     });
     Ok(())
+}
+
+/// Where the configuration and everything else goes.
+fn places(args: &JoinArgs, out: Out) -> Result<(PathBuf, PathBuf), Error> {
+    let config_out = match &args.config_out {
+        Some(path) => path.clone(),
+        // Nothing is written: any place of this folder will do.
+        None if args.preflight.check => PathBuf::from("eportd.toml"),
+        None if out.can_ask() => {
+            out.enter(("Configuration to write", "要写入的配置文件"), Some("/etc/eport/eportd.toml"))?
+        }
+        None => return Err(Error::usage("--config-out is needed: nobody can be asked here")),
+    };
+    let whole = std::path::absolute(&config_out).map_err(Error::file(&config_out))?;
+    let home = match &args.home {
+        Some(home) => std::path::absolute(home).map_err(Error::file(home))?,
+        None => whole.parent().unwrap_or(Path::new(".")).to_owned(),
+    };
+    Ok((config_out, home))
 }
 
 /// The first address that shows the root of the token. Another root is said at once: it is the reason to stop.

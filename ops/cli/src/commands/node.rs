@@ -138,6 +138,7 @@ fn show(status: &Value, node: NodeId, out: Out) -> Result<(), Error> {
             "last_seen_s",
             "voter",
             "version",
+            "build",
             "api",
             "primary_of",
             "backup_of",

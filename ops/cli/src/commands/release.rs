@@ -22,6 +22,14 @@ pub struct ReleaseArgs {
 /// The commands of the group.
 #[derive(Subcommand, Debug)]
 pub enum ReleaseCommand {
+    /// Make the key that signs releases, mode 0600; prints its pin
+    Key {
+        /// File for the private key; it stays offline
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Say what this program reads and writes, which releases work together, and which starts on the disk of which
+    Compatibility,
     /// Sign the digests of the files of a release; prints the pin of the key
     Sign {
         /// The release's version
@@ -54,6 +62,11 @@ pub enum ReleaseCommand {
 /// Runs the group.
 pub fn run(args: ReleaseArgs, out: Out) -> Result<(), Error> {
     match args.command {
+        ReleaseCommand::Key { out: to } => key(&to, out),
+        ReleaseCommand::Compatibility => {
+            out.result(&crate::compatibility::document(out.lang), || crate::compatibility::text(out.lang));
+            Ok(())
+        }
         ReleaseCommand::Sign { version, release_key, out: to, files } => {
             sign(&version, &release_key, &to, &files, out)
         }
@@ -67,6 +80,16 @@ fn authority(error: eport_authority::Error) -> Error {
 
 fn refuse(detail: impl Into<String>) -> Error {
     Error::coded(codes::RELEASE_REFUSED, detail.into())
+}
+
+/// A key that exists is never replaced: releases would be signed by two.
+fn key(to: &Path, out: Out) -> Result<(), Error> {
+    let key = SoftKey::generate(KeyAlgorithm::P256).map_err(authority)?;
+    let pem = key.export().ok_or_else(|| Error::key("the key cannot be written"))?;
+    write_new(to, pem.as_bytes(), true)?;
+    let pin = Digest::of(key.public_point()).to_string();
+    out.result(&json!({ "key": to, "pin": pin }), || format!("pin {pin}\n"));
+    Ok(())
 }
 
 fn sign(version: &str, key: &Path, to: &Path, files: &[PathBuf], out: Out) -> Result<(), Error> {
@@ -114,5 +137,42 @@ fn digest(path: &Path) -> Result<Digest, Error> {
             0 => return Ok(hasher.finish()),
             n => hasher.update(&piece[..n]),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lang::Lang;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn an_archive_is_signed_by_a_key_made_here_and_one_flipped_bit_is_refused() {
+        let out = Out { json: true, lang: Lang::En, yes: true };
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let (secret, list, archive) =
+            (at("release.key"), at("eport-0.1.0.release"), at("eport-0.1.0.tar.gz"));
+        key(&secret, out).unwrap();
+        assert_eq!(std::fs::metadata(&secret).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(key(&secret, out).is_err(), "a key is never replaced");
+        let content: Vec<u8> = (0..200_000_u32).map(|n| n.to_le_bytes()[0]).collect();
+        std::fs::write(&archive, &content).unwrap();
+        sign("0.1.0", &secret, &list, std::slice::from_ref(&archive), out).unwrap();
+        let text = std::fs::read_to_string(&list).unwrap();
+        let point = text.lines().find_map(|l| l.strip_prefix("key ")).unwrap();
+        let pin = Digest::of(&hex::decode(point).unwrap());
+        verify(&list, pin, std::slice::from_ref(&archive), out).unwrap();
+        for at in [0, content.len() / 2, content.len() - 1] {
+            let mut damaged = content.clone();
+            damaged[at] ^= 1;
+            std::fs::write(&archive, &damaged).unwrap();
+            let refused = verify(&list, pin, std::slice::from_ref(&archive), out).unwrap_err();
+            assert_eq!(refused.exit(), crate::exit::DIFFERENCE, "byte {at}: {refused}");
+        }
+        std::fs::write(&archive, &content[..content.len() - 1]).unwrap();
+        assert!(verify(&list, pin, std::slice::from_ref(&archive), out).is_err());
+        std::fs::write(&archive, &content).unwrap();
+        assert!(verify(&list, Digest::of(b"another key"), &[archive], out).is_err());
     }
 }

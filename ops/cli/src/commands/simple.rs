@@ -38,7 +38,8 @@ pub async fn version(global: &Global, out: Out) -> Result<(), Error> {
     out.result(&document, || {
         let mut text = format!("eport {}\n", env!("CARGO_PKG_VERSION"));
         if let Some(node) = &node {
-            text.push_str(&format!("eportd {} (wire {})\n", cell(node, "version"), cell(node, "wire")));
+            let (version, wire, build) = (cell(node, "version"), cell(node, "wire"), cell(node, "build"));
+            text.push_str(&format!("eportd {version} (wire {wire}, program {build})\n"));
         }
         text
     });

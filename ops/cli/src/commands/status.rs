@@ -81,11 +81,15 @@ fn list(value: &Value, name: &str) -> Vec<Value> {
 /// Nodes as a table.
 pub fn nodes(nodes: &[Value], lang: Lang) -> Table {
     let mut table = Table::new(lang.pick((
-        ["node", "site", "state", ">seen (s)", "voter", "version"],
-        ["节点", "站点", "状态", ">最近（秒）", "投票", "版本"],
+        ["node", "site", "state", ">seen (s)", "voter", "version", "build"],
+        ["节点", "站点", "状态", ">最近（秒）", "投票", "版本", "程序"],
     )));
     for n in nodes {
-        table.row(["node", "site", "state", "last_seen_s", "voter", "version"].map(|k| cell(n, k)));
+        let [node, site, state, seen, voter, version] =
+            ["node", "site", "state", "last_seen_s", "voter", "version"].map(|k| cell(n, k));
+        // Twelve digits tell programs apart; the whole digest is in the JSON.
+        let build = cell(n, "build").chars().take(12).collect();
+        table.row([node, site, state, seen, voter, version, build]);
     }
     table
 }
@@ -161,7 +165,8 @@ mod tests {
     fn the_screen_shows_who_serves_what_and_what_to_worry_about() {
         let status = json!({
             "federation": "gd", "lineage": "00", "leader": "gz-a-1", "term": 3, "mode": "dev", "two_person": false,
-            "nodes": [{"node": "gz-a-1", "site": "gz-a", "state": "up", "last_seen_s": 0.25, "voter": true, "version": "0.1.0"}],
+            "nodes": [{"node": "gz-a-1", "site": "gz-a", "state": "up", "last_seen_s": 0.25, "voter": true, "version": "0.1.0",
+                "build": "ba7816bf8f01cfea414140de5dae2223"}],
             "platforms": [{"region": "440300", "name_zh": "深圳市", "name_en": "Shenzhen", "kind": "physical",
                 "primary": "sz-a-1", "epoch": 2, "durability": "sync", "durability_now": "replicated", "state": "active",
                 "backups": [{"node": "gz-a-1", "in_sync": true, "lag_records": 0}, {"node": "gz-c-1", "in_sync": false, "lag_records": 7}],

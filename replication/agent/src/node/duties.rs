@@ -5,7 +5,15 @@
 
 use super::*;
 
+/// How long the introduction waits for the digest of the own program.
+const DIGEST_PATIENCE: Duration = Duration::from_secs(10);
+
 impl Agent {
+    /// The program that runs here.
+    pub fn software(&self) -> Software {
+        self.inner.config.software.borrow().clone()
+    }
+
     /// What this node says of itself.
     pub fn soft_state(&self) -> SoftState {
         let view = self.inner.registry.state();
@@ -22,7 +30,7 @@ impl Agent {
         let tables = self.tables_here(&view.state);
         SoftState {
             incarnation: self.inner.config.incarnation,
-            version: self.inner.config.version.clone(),
+            version: self.software().to_string(),
             wall: self.inner.clock.wall(),
             ready: *self.inner.ready.borrow(),
             registry_index: view.index,
@@ -171,8 +179,12 @@ impl Agent {
 
     /// Tells the registry which software runs here. Repeated until the registry has taken it.
     pub(super) async fn introduce(self) {
+        let mut software = self.inner.config.software.clone();
+        // Most often it is known by now. A file that cannot be read is told of as a version alone.
+        let known = tokio::time::timeout(DIGEST_PATIENCE, software.wait_for(|s| s.build.is_some())).await;
+        let software = known.ok().and_then(Result::ok).map_or_else(|| self.software(), |s| s.clone());
         let change = NodeChange {
-            software: Some(self.inner.config.version.clone()),
+            software: Some(software.to_string()),
             incarnation: Some(self.inner.config.incarnation),
             reads: Some(eport_failpoint::setting("reads").unwrap_or(eport_model::SCHEMA_VERSION)),
             ..NodeChange::default()

@@ -47,6 +47,10 @@ codes! { CLI_CODES {
         "The daemon eportd was not found" / "未找到守护进程 eportd",
         "There is no executable eportd next to eport, at --eportd or in EPORTD." / "eport 同目录、--eportd 或 EPORTD 均未找到可执行的 eportd。",
         "Build it (cargo build -p eport-server) or name it with --eportd." / "请先构建（cargo build -p eport-server），或用 --eportd 指定。";
+    PREFLIGHT_FAILED = 7050, 409, 7, false,
+        "This machine is not ready for a node" / "本机尚不具备运行节点的条件",
+        "A check of ports, clock, disk or limits found something with which a node cannot run; the findings name cause and next step." / "对端口、时钟、磁盘或限额的检查发现节点无法运行的问题；检查结果列出原因与下一步。",
+        "Do what the findings say and look again with --check. --unchecked goes on all the same, for files that are made for another machine." / "请按检查结果处理后用 --check 复查。若文件是为另一台机器准备的，可用 --unchecked 继续。";
     RELAY_DOWN = 7031, 503, 5, true,
         "The relay between the sites does not run" / "站点之间的中继未运行",
         "The local federation has no relay process, so nothing passes between its sites and no link can be changed." / "本地联邦没有中继进程：站点之间无法通信，也无法更改链路。",

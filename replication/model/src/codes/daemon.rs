@@ -19,4 +19,8 @@ codes! { DAEMON_CODES {
         "The program is not the released one" / "程序不是已发布的版本",
         "The signed list of the release cannot be used, another key signed it, or a program is not what it names." / "发布清单无法使用、由其他密钥签名，或程序与清单不符。",
         "Install program and list of one release again and look at both with eport release verify, from another machine. Do not take the list out of the configuration." / "请重新安装同一发布的程序与清单，并在另一台机器上用 eport release verify 核对。切勿从配置中移除清单。";
+    BUILD_DIFFERS = 1008, 409, 4, false,
+        "A node runs another program than its peers" / "节点运行的程序与其他节点不同",
+        "The digest of its program is not that of most nodes. During an upgrade this is expected; at any other time a node was forgotten, or its program is not the released one." / "其程序摘要与多数节点不同。升级期间属正常；其他时间则可能有节点漏升级，或其程序不是发布版本。",
+        "Finish the upgrade; otherwise look at the program with eport release verify, from another medium, and install the release again." / "请完成升级；否则请用其他介质上的 eport release verify 核对程序，并重新安装发布版本。";
 } }

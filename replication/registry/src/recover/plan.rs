@@ -11,7 +11,7 @@ use std::fmt;
 /// Longest plan file that is read: revocations and journals of the largest federation fit many times.
 pub const PLAN_FILE_LEN_MAX: u64 = 16 << 20;
 /// Format of a plan.
-pub const PLAN_FORMAT: u32 = 1;
+pub const PLAN_FORMAT: u32 = eport_model::formats::RECOVERY_PLAN;
 
 /// A place in the registry's log. Ordered as Raft orders them: term before index.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]

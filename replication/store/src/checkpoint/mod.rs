@@ -22,7 +22,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 /// Version of manifest and row files.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = eport_model::formats::CHECKPOINT;
 /// Bytes under one checksum: what is asked for, sent and taken at once.
 pub const PIECE: u64 = 1 << 20;
 /// Longest manifest that is taken.

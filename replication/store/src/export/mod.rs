@@ -25,7 +25,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// Newest format of exports and tails.
-pub(crate) const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = eport_model::formats::EXPORT;
 /// Name of an export's manifest.
 pub(crate) const MANIFEST: &str = "manifest.json";
 /// A segment is closed once it holds this many bytes.

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 pub(super) const FRONT: usize = 28;
 const FRONT_MAGIC: [u8; 8] = *b"EPORTLOG";
-const FORMAT: u32 = 1;
+const FORMAT: u32 = eport_model::formats::JOURNAL_FILE;
 const TRAILER: usize = 28;
 const TRAILER_MAGIC: u32 = 0x5452_5065;
 

@@ -35,7 +35,7 @@ const ROWS: &str = "rows";
 /// Mark that holds the format of this folder.
 const FORMAT_MARK: &[u8] = b"format";
 /// The format that this version writes. It rises with every change of what a row, a log entry or a mark looks like.
-const FORMAT: u8 = 2;
+const FORMAT: u8 = eport_model::formats::REGISTRY;
 /// Write buffer a column family; the whole registry is a few MiB.
 const WRITE_BUFFER_BYTES: usize = 4 << 20;
 /// The write-ahead log is cut by flushing column families once it is longer than this.

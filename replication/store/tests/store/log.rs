@@ -205,6 +205,11 @@ fn a_directory_of_the_format_before_is_refused_and_left_alone() {
     let refused = try_open(&node).err().unwrap();
     assert_eq!(refused.code(), codes::DIR_OLDER_FORMAT, "{refused}");
     assert!(fs::read_dir(&node).unwrap().count() >= before);
+    // A downgrade: what the later version wrote is not for this one.
+    eport_store_format(&node, 99);
+    let refused = try_open(&node).err().unwrap();
+    assert_eq!(refused.code(), codes::DIR_NEWER_FORMAT, "{refused}");
+    assert!(refused.to_string().contains("99"), "{refused}");
 }
 
 /// Writes another format number, as the software before would have.
