@@ -8,6 +8,7 @@
 mod accounts;
 pub mod checks;
 mod classes;
+mod comparison;
 pub mod example;
 mod failure;
 mod field;
@@ -24,6 +25,7 @@ mod tables;
 mod validate;
 
 pub use accounts::AccountCall;
+pub use comparison::{Compared, Comparisons, Other, Outcome, Records, Unread};
 pub use failure::{Failure, Refusal};
 pub use field::{Characters, Field, Kind, Normalise, Presence, TableRule, TextRules};
 pub use key::{BusinessKey, VersionStep};
