@@ -8,6 +8,7 @@
 mod accounts;
 pub mod checks;
 mod classes;
+mod compared_example;
 mod comparison;
 pub mod example;
 mod failure;
