@@ -21,6 +21,7 @@ mod catalogue;
 mod certificates_anywhere;
 mod certificates_api;
 mod chains;
+mod consignments_api;
 mod custody_api;
 mod demands;
 mod desk;
