@@ -41,8 +41,10 @@ struct Kept<'p> {
 impl Records for Kept<'_> {
     fn find(&self, types: &[String], kind: &str, wanted: &str, most: usize) -> Result<Vec<Other>, Unread> {
         let known = |o: &&Other| {
-            let numbers = self.packs.get(&o.doc_type).and_then(|t| t.numbers(&o.shown).ok()).unwrap_or_default();
-            types.contains(&o.doc_type) && numbers.iter().any(|(k, n)| k == kind && Some(n) == number(wanted).as_ref())
+            let numbers =
+                self.packs.get(&o.doc_type).and_then(|t| t.numbers(&o.shown).ok()).unwrap_or_default();
+            types.contains(&o.doc_type)
+                && numbers.iter().any(|(k, n)| k == kind && Some(n) == number(wanted).as_ref())
         };
         Ok(self.all.iter().filter(known).take(most + 1).cloned().collect())
     }
@@ -58,7 +60,8 @@ pub(crate) fn run(text: &[u8], packs: &Packs, tables: &dyn Tables, default: Time
     let judged = |value: &Value| -> Result<(Document, Vec<u8>), String> {
         let raw = serde_json::to_vec(value).map_err(|e| e.to_string())?;
         let document = Document::judge(&raw, packs, tables, at).map_err(|refusal| {
-            let found: Vec<String> = refusal.failures().iter().map(|f| format!("{} {}", f.path, f.code)).collect();
+            let found: Vec<String> =
+                refusal.failures().iter().map(|f| format!("{} {}", f.path, f.code)).collect();
             format!("a document of it is refused: {refusal}: {}", found.join("; "))
         })?;
         let shown = document.normalised.clone().unwrap_or_else(|| document.canonical.clone());
@@ -80,7 +83,9 @@ pub(crate) fn run(text: &[u8], packs: &Packs, tables: &dyn Tables, default: Time
     }
     let (document, shown) = judged(&case.document)?;
     let records = Kept { packs, all };
-    let found = packs.compare(&document.kind.doc_type, &shown, None, &records, tables, at).map_err(|e| e.to_string())?;
+    let found = packs
+        .compare(&document.kind.doc_type, &shown, None, &records, tables, at)
+        .map_err(|e| e.to_string())?;
     let (refused, warned) = found.verdict();
     let listed = |of: &[Failure]| of.iter().map(|f| (f.path.clone(), f.code.clone())).collect::<Vec<_>>();
     let (refused, warned) = (listed(&refused), listed(&warned));

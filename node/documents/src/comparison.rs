@@ -212,7 +212,8 @@ fn one(
         tested(w, check, &comparison.tests, seen);
     }
     out.failures = w.failures_since(before);
-    let worst = out.failures.iter().map(|f| if f.code.starts_with("W-") { Outcome::Warn } else { Outcome::Fail });
+    let worst =
+        out.failures.iter().map(|f| if f.code.starts_with("W-") { Outcome::Warn } else { Outcome::Fail });
     out.outcome = worst.max().unwrap_or(Outcome::Pass).max(out.outcome);
     Ok(Some(out))
 }

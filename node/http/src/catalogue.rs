@@ -592,11 +592,7 @@ pub const ROUTES: &[Route] = &[
         &[],
         "Documents, agencies' answers and milestones of whatever the number names, on one platform",
     ),
-    get(
-        "/v1/consignments/{number}",
-        &[],
-        "The same on all platforms; those that did not answer are named",
-    ),
+    get("/v1/consignments/{number}", &[], "The same on all platforms; those that did not answer are named"),
     get(
         "/v1/statistics/timeliness",
         STATISTICS,

@@ -64,7 +64,8 @@ pub async fn of_all(
         let (api, caller, number) = (&api, &caller, &number);
         async move {
             let told = tokio::time::timeout(ASK_WAIT, told(api, caller, region, number)).await;
-            let told = told.unwrap_or_else(|_| Err(ApiError::new(codes::PEER_UNREACHABLE, "no answer in time")));
+            let told =
+                told.unwrap_or_else(|_| Err(ApiError::new(codes::PEER_UNREACHABLE, "no answer in time")));
             (region, told)
         }
     };

@@ -4,11 +4,11 @@ use crate::problem::ApiError;
 use crate::state::Api;
 use crate::{
     access_api, accounts_api, agencies_api, backup_api, backup_sets, catalogs_api, certificates_anywhere,
-    certificates_api, consignments_api, custody_api, documents_api, drills_api, enrol_api, erasures_api, est, events_api,
-    examine_api, exchange_api, gate, hosting_api, issue_batch, join_api, journal_api, openapi, operators_api,
-    outside_api, packs_api, plan_api, platforms_api, proof_api, recovery_api, removal_api, revisions_api,
-    session_api, signing, statistics_api, status_api, system, tables_api, tables_life, tables_reading,
-    tables_where, tail_import_api, tails_api, trust_api, users_api,
+    certificates_api, consignments_api, custody_api, documents_api, drills_api, enrol_api, erasures_api, est,
+    events_api, examine_api, exchange_api, gate, hosting_api, issue_batch, join_api, journal_api, openapi,
+    operators_api, outside_api, packs_api, plan_api, platforms_api, proof_api, recovery_api, removal_api,
+    revisions_api, session_api, signing, statistics_api, status_api, system, tables_api, tables_life,
+    tables_reading, tables_where, tail_import_api, tails_api, trust_api, users_api,
 };
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};

@@ -11,11 +11,13 @@ use crate::rows::{self, DocumentRow, ReferenceRow};
 use crate::{Error, Scope, exchange, keys, read};
 use bytes::Bytes;
 use eport_api_types::{
-    AgencyStatus, Compared as ComparedItem, ConsignmentDocument, ConsignmentMilestone, ConsignmentStatus, Failure,
-    rfc3339,
+    AgencyStatus, Compared as ComparedItem, ConsignmentDocument, ConsignmentMilestone, ConsignmentStatus,
+    Failure, rfc3339,
 };
 use eport_documents::pack::{CheckPoint, number};
-use eport_documents::{Comparisons, DocumentType, Other, Outcome, Packs, Records, Refusal, State, Trigger, Unread};
+use eport_documents::{
+    Comparisons, DocumentType, Other, Outcome, Packs, Records, Refusal, State, Trigger, Unread,
+};
 use eport_exchange::Dispatch;
 use eport_model::{ReadVersion, Timestamp, codes};
 use std::collections::{BTreeMap, BTreeSet};
@@ -116,7 +118,8 @@ impl Platform {
             packs.compare(&kind, shown, point, &Kept(self), &*self.inner.tables, at)
         };
         let found = found.map_err(|e| SubmitAnswer::unavailable(codes::OVERLOADED, &e.to_string()))?;
-        let read: BTreeMap<String, u32> = found.items.iter().flat_map(|c| c.records.iter().cloned()).collect();
+        let read: BTreeMap<String, u32> =
+            found.items.iter().flat_map(|c| c.records.iter().cloned()).collect();
         let (refused, warned) = found.verdict();
         if !refused.is_empty() {
             let repeated = self.accepted_before(&prepared);
@@ -276,8 +279,11 @@ impl Platform {
         });
         let (Some((_, kind)), Some((_, shown))) = (packs, self.shown(row)?) else { return Ok(()) };
         let mut told = |trigger: Trigger<'_>, cause: Timestamp, source: &str| {
-            let Ok(passage) = kind.passage(&shown, trigger, &*self.inner.tables, row.received_at) else { return };
-            let stated = |at: Option<i64>| at.map_or(cause, |s| Timestamp::from_millis(s.saturating_mul(1_000)));
+            let Ok(passage) = kind.passage(&shown, trigger, &*self.inner.tables, row.received_at) else {
+                return;
+            };
+            let stated =
+                |at: Option<i64>| at.map_or(cause, |s| Timestamp::from_millis(s.saturating_mul(1_000)));
             let item = |code: String, at: Option<i64>| ConsignmentMilestone {
                 code,
                 at: rfc3339(stated(at)),
@@ -288,7 +294,8 @@ impl Platform {
             out.milestones.extend(passage.uploaded.map(|u| item(u.milestone, Some(u.at))));
         };
         told(Trigger::Acceptance, row.received_at, &row.lodged_by);
-        for receipt in receipts.iter().filter(|r| r.applied == Some(true) && r.doc_version == row.doc_version) {
+        for receipt in receipts.iter().filter(|r| r.applied == Some(true) && r.doc_version == row.doc_version)
+        {
             let cause = (receipt.agency.clone(), receipt.code.clone());
             let state = kind.life_cycle.as_ref().and_then(|c| c.receipts.get(&cause));
             let when = eport_api_types::from_rfc3339(&receipt.event_time);

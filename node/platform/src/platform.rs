@@ -236,7 +236,9 @@ impl Platform {
             Ok(prepared) if self.compares(&prepared) => {
                 let platform = self.clone();
                 let done = tokio::task::spawn_blocking(move || slot(platform.compared(prepared))).await;
-                done.unwrap_or_else(|e| Slot::Answered(SubmitAnswer::unavailable(codes::INTERNAL, &e.to_string())))
+                done.unwrap_or_else(|e| {
+                    Slot::Answered(SubmitAnswer::unavailable(codes::INTERNAL, &e.to_string()))
+                })
             }
             judged => slot(judged),
         }
@@ -250,12 +252,7 @@ impl Platform {
         }
     }
 
-    fn judge(
-        &self,
-        caller: &Caller,
-        raw: &[u8],
-        signature: Option<Bytes>,
-    ) -> Result<Prepared, SubmitAnswer> {
+    fn judge(&self, caller: &Caller, raw: &[u8], signature: Option<Bytes>) -> Result<Prepared, SubmitAnswer> {
         let Inner { packs, tables, clock, config, .. } = &*self.inner;
         let ring = config.keys.need().map_err(|error| not_encrypted(&error))?;
         Prepared::new(caller, raw, signature, &**packs, tables, clock(), &ring).map_err(|answer| *answer)

@@ -231,7 +231,8 @@ impl Rules {
         }
         effects.push(put(rows::state(&row.doc_type, row.state, &id), Bytes::new()));
         // Numbers of versions before stay: whoever has one of them still finds the document.
-        effects.extend(p.numbers.iter().map(|(n, kind)| put(rows::number(n, &id), Bytes::from(kind.clone()))));
+        effects
+            .extend(p.numbers.iter().map(|(n, kind)| put(rows::number(n, &id), Bytes::from(kind.clone()))));
         if first {
             effects.push(put(Bytes::from_static(rows::CURSOR), self.numbers.row()));
         }

@@ -11,6 +11,7 @@ mod stand_in;
 use rule::{Rule, Wrong};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use stand_in::Found;
 use std::collections::BTreeMap;
 
 /// Largest mapping file. 1 MiB.
@@ -93,6 +94,7 @@ pub struct Mapping {
 pub struct Bound<'m> {
     mapping: &'m Mapping,
     columns: BTreeMap<String, usize>,
+    found: Found,
 }
 
 impl Mapping {
@@ -132,11 +134,12 @@ impl Mapping {
             columns.entry(name.trim_start_matches('\u{feff}').trim().to_owned()).or_insert(n);
         }
         let rules = self.fields.iter().map(|(_, _, rule)| rule).chain([&self.client_ref]);
-        let mut missing: Vec<String> = rules.flat_map(Rule::columns).filter(|c| !columns.contains_key(c)).collect();
+        let mut missing: Vec<String> =
+            rules.flat_map(Rule::columns).filter(|c| !columns.contains_key(c)).collect();
         missing.sort();
         missing.dedup();
         match missing.is_empty() {
-            true => Ok(Bound { mapping: self, columns }),
+            true => Ok(Bound { mapping: self, columns, found: Found::default() }),
             false => Err(MappingError::Columns(missing.join(", "))),
         }
     }
@@ -147,7 +150,7 @@ impl Bound<'_> {
     pub fn document(&self, row: &[&str]) -> Result<Value, Vec<RowProblem>> {
         let cell = |column: &str| self.columns.get(column).and_then(|n| row.get(*n)).map_or("", |c| c.trim());
         let mut problems = Vec::new();
-        let mut take = |field: &str, rule: &Rule| match rule.value(&cell, &self.mapping.maps) {
+        let mut take = |field: &str, rule: &Rule| match rule.value(&cell, &self.mapping.maps, &self.found) {
             Ok(value) => value,
             Err(Wrong { column, detail }) => {
                 problems.push(RowProblem { field: field.to_owned(), column, detail });
@@ -320,7 +323,9 @@ whole = true
         for at in 0..MAPPING.len() {
             let _ = Mapping::parse(&MAPPING[..at]);
         }
-        for row in [&["", "", "", "", ""][..], &["\u{0}", "1e9999999", "集", "-0.0", "9223372036854775808"], &[]] {
+        for row in
+            [&["", "", "", "", ""][..], &["\u{0}", "1e9999999", "集", "-0.0", "9223372036854775808"], &[]]
+        {
             let _ = one(row);
         }
     }

@@ -1,6 +1,6 @@
 //! Where the value of a field comes from.
 
-use crate::stand_in::StandIn;
+use crate::stand_in::{Found, StandIn};
 use bigdecimal::{BigDecimal, RoundingMode, Zero};
 use serde::Deserialize;
 use serde_json::Value;
@@ -109,7 +109,12 @@ impl Rule {
     }
 
     /// The value for a row; `None` where it comes to nothing.
-    pub(crate) fn value<'r>(&self, cell: &dyn Fn(&str) -> &'r str, maps: &Maps) -> Result<Option<Value>, Wrong> {
+    pub(crate) fn value<'r>(
+        &self,
+        cell: &dyn Fn(&str) -> &'r str,
+        maps: &Maps,
+        found: &Found,
+    ) -> Result<Option<Value>, Wrong> {
         let column = self.column.clone().unwrap_or_default();
         let wrong = |detail: String| Wrong { column: column.clone(), detail };
         if let Some([above, below]) = &self.divide {
@@ -118,7 +123,10 @@ impl Rule {
         let mut text = match (&self.text, &self.column) {
             (Some(text), _) => {
                 let parts = pieces(text).map_err(wrong)?;
-                parts.iter().map(|p| if let Piece::Column(name) = p { cell(name) } else { plain(p) }).collect()
+                parts
+                    .iter()
+                    .map(|p| if let Piece::Column(name) = p { cell(name) } else { plain(p) })
+                    .collect()
             }
             (None, Some(name)) => cell(name).to_owned(),
             (None, None) => String::new(),
@@ -159,7 +167,7 @@ impl Rule {
             return Ok(Some(Value::Bool(matches!(text.as_str(), "1" | "true" | "Y"))));
         }
         if let Some(stand_in) = &self.stand_in {
-            return stand_in.of(&text).map(|t| Some(Value::String(t))).map_err(wrong);
+            return found.of(stand_in, &text).map(|t| Some(Value::String(t))).map_err(wrong);
         }
         Ok(Some(Value::String(text)))
     }

@@ -4,6 +4,8 @@
 use eport_documents::checks::{Parameters, Rule};
 use eport_model::Digest;
 use serde::Deserialize;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 
 /// Most characters of a number.
 const LENGTH_MAX: usize = 40;
@@ -12,6 +14,30 @@ const CHECKS_MAX: usize = 3;
 /// Digits and capitals without those that are taken for others.
 const CAPITALS: &[u8] = b"0123456789ABCDEFGHJKLMNPQRTUWXY";
 const DIGITS: &[u8] = b"0123456789";
+
+/// Numbers that are remembered, so that an enterprise of many rows is looked for once.
+const REMEMBERED_MAX: usize = 100_000;
+
+/// Numbers that were found, by form and text.
+#[derive(Debug, Default)]
+pub(crate) struct Found(RefCell<BTreeMap<(String, String), String>>);
+
+impl Found {
+    /// The number that stands for a text.
+    pub(crate) fn of(&self, form: &StandIn, text: &str) -> Result<String, String> {
+        let key = (format!("{} {} {}", form.rule, form.prefix, form.length), text.to_owned());
+        if let Some(known) = self.0.borrow().get(&key) {
+            return Ok(known.clone());
+        }
+        let number = form.of(text)?;
+        let mut known = self.0.borrow_mut();
+        if known.len() >= REMEMBERED_MAX {
+            known.clear();
+        }
+        known.insert(key, number.clone());
+        Ok(number)
+    }
+}
 
 /// The form of such a number.
 #[derive(Deserialize, Debug)]
@@ -37,7 +63,9 @@ impl StandIn {
         }
         let fits = self.prefix.is_ascii() && self.length <= LENGTH_MAX && self.checks <= CHECKS_MAX;
         if !fits || self.prefix.len() + self.checks > self.length {
-            return Err(format!("a stand-in has at most {LENGTH_MAX} characters, {CHECKS_MAX} of them checks"));
+            return Err(format!(
+                "a stand-in has at most {LENGTH_MAX} characters, {CHECKS_MAX} of them checks"
+            ));
         }
         self.of("trial").map(drop)
     }
@@ -76,7 +104,8 @@ mod tests {
 
     #[test]
     fn a_stand_in_passes_the_rule_of_its_kind_and_is_the_same_for_the_same_text() {
-        let form = StandIn { rule: "ID-03".into(), prefix: "91440100".into(), length: 18, checks: 2, digits: false };
+        let form =
+            StandIn { rule: "ID-03".into(), prefix: "91440100".into(), length: 18, checks: 2, digits: false };
         form.check().unwrap();
         let (one, other) = (form.of("QLRUBN9").unwrap(), form.of("7JD1S2X").unwrap());
         assert_ne!(one, other);

@@ -171,11 +171,13 @@ impl Compiler<'_, '_> {
 
     fn bounds(&mut self, spec: &CrossCheckSpec, span: &Range<usize>) {
         if !(1..=RECORDS_MAX).contains(&spec.most) || spec.test.len() > TESTS_MAX {
-            let detail = format!("a comparison looks at 1 to {RECORDS_MAX} records, with {TESTS_MAX} tests at most");
+            let detail =
+                format!("a comparison looks at 1 to {RECORDS_MAX} records, with {TESTS_MAX} tests at most");
             self.problems.add(span, ProblemCode::Size, detail);
         }
         let mut wrong = |detail: String| self.problems.add(span, ProblemCode::Rule, detail);
-        let given: Vec<&String> = spec.missing.iter().chain(spec.test.iter().map(|t| &t.get_ref().code)).collect();
+        let given: Vec<&String> =
+            spec.missing.iter().chain(spec.test.iter().map(|t| &t.get_ref().code)).collect();
         for code in given {
             if !is_code(code) {
                 wrong(format!("{code:?} is no failure code: E-… refuses, W-… warns"));
@@ -216,7 +218,8 @@ pub(super) fn comparisons(
 ) -> Vec<Comparison> {
     let (mut out, mut cost) = (Vec::new(), 0u64);
     for (n, check) in document.cross_checks.iter().enumerate() {
-        let others: Vec<&Arc<DocumentType>> = check.with.iter().filter_map(|t| types.get(t.as_str())).collect();
+        let others: Vec<&Arc<DocumentType>> =
+            check.with.iter().filter_map(|t| types.get(t.as_str())).collect();
         let bodies: Vec<Shape> = others.iter().map(|o| shape::record(&o.fields)).collect();
         for (other, body) in others.iter().zip(&bodies) {
             for key in check.keys.values().filter(|k| shape::at(body, k).is_none()) {
@@ -229,7 +232,8 @@ pub(super) fn comparisons(
             continue;
         }
         let by = check.keys.iter().find_map(|(own, other)| {
-            let kind = |o: &Arc<DocumentType>| o.known_by.iter().find(|(_, f)| f == other).map(|(k, _)| k.clone());
+            let kind =
+                |o: &Arc<DocumentType>| o.known_by.iter().find(|(_, f)| f == other).map(|(k, _)| k.clone());
             let kinds: Option<Vec<String>> = others.iter().map(|o| kind(o)).collect();
             Some((own.clone(), kinds?.into_iter().next()?, other.clone()))
         });
@@ -250,7 +254,8 @@ pub(super) fn comparisons(
         shapes.insert(1.min(shapes.len()), &compared);
         let mut tests = Vec::with_capacity(check.tests.len());
         for t in &check.tests {
-            let mut read = |text: &str| match Expression::condition(text, &shapes, &document.pack.environment) {
+            let mut read = |text: &str| match Expression::condition(text, &shapes, &document.pack.environment)
+            {
                 Ok(expression) => {
                     cost = cost.saturating_add(check.times.saturating_mul(expression.cost()));
                     Some(expression)

@@ -3,8 +3,7 @@
 use super::problem::ProblemCode;
 use super::rules::{Compiler, Opened, Scope};
 use super::spec::{
-    BySpec, ConsignmentSpec, LedgerSpec, MilestoneSpec, RecipientSpec, SharingSpec,
-    StatisticSpec, UploadSpec,
+    BySpec, ConsignmentSpec, LedgerSpec, MilestoneSpec, RecipientSpec, SharingSpec, StatisticSpec, UploadSpec,
 };
 use super::{LifeCycle, Title};
 use eport_expression::{Expression, Kind, Shape};

@@ -99,7 +99,8 @@ impl Compiler<'_, '_> {
         let mut out: Vec<Assigned> = Vec::with_capacity(specs.len());
         for spec in specs {
             let (span, spec) = (spec.span(), spec.into_inner());
-            let Some((agency, code)) = spec.receipt.split_once(':').filter(|(a, _)| agencies.contains(*a)) else {
+            let Some((agency, code)) = spec.receipt.split_once(':').filter(|(a, _)| agencies.contains(*a))
+            else {
                 let detail = format!("{:?} names no recipient and code", spec.receipt);
                 self.problems.add(&span, ProblemCode::Reference, detail);
                 continue;

@@ -44,7 +44,12 @@ fn every_official_item_that_a_pack_claims_is_a_field_of_it() {
     for annex in &list.annex {
         let kind = of(&packs, annex);
         for (item, field) in &annex.items {
-            assert!(has(&kind.fields, field), "{} {item}: {} has no field {field}", annex.file_id, annex.doc_type);
+            assert!(
+                has(&kind.fields, field),
+                "{} {item}: {} has no field {field}",
+                annex.file_id,
+                annex.doc_type
+            );
         }
     }
 }

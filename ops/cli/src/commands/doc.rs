@@ -125,7 +125,9 @@ pub async fn run(args: DocArgs, global: &Global, out: Out) -> Result<(), Error> 
         DocCommand::Show { id, platform } => show(&client, &id, platform, out).await,
         DocCommand::Trace { id, platform } => super::exchange::trace(&client, &id, platform, out).await,
         DocCommand::Why { id, platform } => super::exchange::why(&client, &id, platform, out).await,
-        DocCommand::Status { number, platform } => super::track::status(&client, &number, platform, out).await,
+        DocCommand::Status { number, platform } => {
+            super::track::status(&client, &number, platform, out).await
+        }
         DocCommand::Compare { id, platform } => super::track::compare(&client, &id, platform, out).await,
         DocCommand::Map(args) => super::doc_map::run(&args, Some(client), out).await,
         DocCommand::List(args) => list(&client, &args, out).await,

@@ -88,9 +88,10 @@ impl Tally {
     }
 
     fn document(&self) -> Value {
-        let reasons = self.reasons.iter().map(|(reason, (count, first))| {
-            json!({ "reason": reason, "count": count, "first_line": first })
-        });
+        let reasons = self
+            .reasons
+            .iter()
+            .map(|(reason, (count, first))| json!({ "reason": reason, "count": count, "first_line": first }));
         json!({ "rows": self.rows, "mapped": self.mapped, "accepted": self.accepted, "repeated": self.repeated,
             "refused": self.refused, "unknown": self.unknown, "unmapped": self.unmapped,
             "reasons": reasons.collect::<Vec<_>>(), "bad_rows": self.bad })
@@ -115,7 +116,9 @@ impl Tally {
         )));
         if lodged {
             text.push_str(&out.lang.pick((
-                format!("{accepted} accepted, {repeated} repeated, {refused} refused, {unknown} unanswered\n"),
+                format!(
+                    "{accepted} accepted, {repeated} repeated, {refused} refused, {unknown} unanswered\n"
+                ),
                 format!("受理 {accepted}，重复 {repeated}，拒绝 {refused}，未答复 {unknown}\n"),
             )));
         }
@@ -145,7 +148,9 @@ impl<R: Read> Read for Limited<R> {
                 self.left.set(left);
                 Ok(n)
             }
-            None => Err(io::Error::other(format!("a row is longer than {ROW_LEN_MAX} bytes; is a quote not closed?"))),
+            None => Err(io::Error::other(format!(
+                "a row is longer than {ROW_LEN_MAX} bytes; is a quote not closed?"
+            ))),
         }
     }
 }
@@ -223,8 +228,8 @@ fn source(name: &str) -> Result<Box<dyn Read>, Error> {
 pub async fn run(args: &MapArgs, client: Option<Client>, out: Out) -> Result<(), Error> {
     let text = String::from_utf8(read_input(&args.mapping)?)
         .map_err(|_| Error::coded(FILE_UNUSABLE, format!("{}: it is no text", args.mapping)))?;
-    let mapping = Mapping::parse(&text)
-        .map_err(|e| Error::coded(FILE_UNUSABLE, format!("{}: {e}", args.mapping)))?;
+    let mapping =
+        Mapping::parse(&text).map_err(|e| Error::coded(FILE_UNUSABLE, format!("{}: {e}", args.mapping)))?;
     let mut rows = rows(source(&args.file)?, &mapping, args.limit)?;
     let mut tally = Tally::default();
     match (client, args.platform) {
@@ -252,7 +257,12 @@ pub async fn run(args: &MapArgs, client: Option<Client>, out: Out) -> Result<(),
 }
 
 /// Writes the documents, one a line.
-fn write(rows: &mut Rows<'_, Box<dyn Read>>, tally: &mut Tally, file: Option<&str>, out: Out) -> Result<(), Error> {
+fn write(
+    rows: &mut Rows<'_, Box<dyn Read>>,
+    tally: &mut Tally,
+    file: Option<&str>,
+    out: Out,
+) -> Result<(), Error> {
     let failed = |e: io::Error| Error::coded(FILE_UNUSABLE, e.to_string());
     let mut sink: Box<dyn Write> = match file {
         Some(file) => Box::new(BufWriter::new(std::fs::File::create(file).map_err(failed)?)),

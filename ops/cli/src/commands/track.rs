@@ -10,11 +10,17 @@ use eport_model::codes::NOT_FOUND;
 use serde_json::{Value, json};
 
 /// Shows what is known of a number: on one platform, or on all.
-pub async fn status(client: &Client, number: &str, platform: Option<RegionCode>, out: Out) -> Result<(), Error> {
+pub async fn status(
+    client: &Client,
+    number: &str,
+    platform: Option<RegionCode>,
+    out: Out,
+) -> Result<(), Error> {
     let segment = path_segment(number);
     let answer: Value = match platform {
         Some(region) => {
-            let one: Value = client.get(&format!("/v1/platforms/{region}/consignments/{segment}"), &[]).await?;
+            let one: Value =
+                client.get(&format!("/v1/platforms/{region}/consignments/{segment}"), &[]).await?;
             if one["documents"].as_array().is_none_or(Vec::is_empty) {
                 return Err(Error::coded(NOT_FOUND, format!("nothing is known by {number} on {region}")));
             }
@@ -32,7 +38,8 @@ pub async fn status(client: &Client, number: &str, platform: Option<RegionCode>,
 
 fn text(answer: &Value, out: Out) -> String {
     let title = out.lang.pick(("title_en", "title_zh"));
-    let mut documents = Table::new(["platform", "doc_id", "document", "by", "state", "stage", "agencies", "received"]);
+    let mut documents =
+        Table::new(["platform", "doc_id", "document", "by", "state", "stage", "agencies", "received"]);
     let mut milestones = Table::new(["milestone", "at", "source", "doc_id"]);
     for platform in answer["platforms"].as_array().into_iter().flatten() {
         for d in platform["documents"].as_array().into_iter().flatten() {
@@ -87,7 +94,8 @@ pub async fn compare(client: &Client, id: &str, platform: Option<RegionCode>, ou
                     of.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
                 };
                 let failure = |f: &Value| format!("{} {}", cell(f, "code"), cell(f, "path"));
-                let failures: Vec<String> = c["failures"].as_array().into_iter().flatten().map(failure).collect();
+                let failures: Vec<String> =
+                    c["failures"].as_array().into_iter().flatten().map(failure).collect();
                 table.row([
                     cell(c, "rule"),
                     cell(c, "outcome"),
