@@ -108,7 +108,7 @@ impl Platform {
     }
 
     /// Compares a judged document with what is here. Reads the store: not for async threads.
-    pub(crate) fn compared(&self, mut prepared: Prepared) -> Result<Prepared, SubmitAnswer> {
+    pub(crate) fn compared(&self, mut prepared: Prepared) -> Result<Prepared, Box<SubmitAnswer>> {
         let at = prepared.document.judged_at;
         let Ok(packs) = self.inner.packs.at(at) else { return Ok(prepared) };
         let found = {
@@ -117,15 +117,17 @@ impl Platform {
             let point = Some(CheckPoint::Submit);
             packs.compare(&kind, shown, point, &Kept(self), &*self.inner.tables, at)
         };
-        let found = found.map_err(|e| SubmitAnswer::unavailable(codes::OVERLOADED, &e.to_string()))?;
+        let found = found.map_err(|e| Box::new(SubmitAnswer::unavailable(codes::OVERLOADED, &e.to_string())))?;
         let read: BTreeMap<String, u32> =
             found.items.iter().flat_map(|c| c.records.iter().cloned()).collect();
         let (refused, warned) = found.verdict();
         if !refused.is_empty() {
             let repeated = self.accepted_before(&prepared);
-            return match repeated.map_err(|e| SubmitAnswer::unavailable(codes::OVERLOADED, &e.to_string()))? {
+            let repeated = repeated
+                .map_err(|e| Box::new(SubmitAnswer::unavailable(codes::OVERLOADED, &e.to_string())))?;
+            return match repeated {
                 true => Ok(prepared),
-                false => Err(SubmitAnswer::from(Refusal::Rules { failures: refused })),
+                false => Err(Box::new(SubmitAnswer::from(Refusal::Rules { failures: refused }))),
             };
         }
         let name = |(id, version): (String, u32)| ReadVersion {

@@ -252,10 +252,15 @@ impl Platform {
         }
     }
 
-    fn judge(&self, caller: &Caller, raw: &[u8], signature: Option<Bytes>) -> Result<Prepared, SubmitAnswer> {
+    fn judge(
+        &self,
+        caller: &Caller,
+        raw: &[u8],
+        signature: Option<Bytes>,
+    ) -> Result<Prepared, Box<SubmitAnswer>> {
         let Inner { packs, tables, clock, config, .. } = &*self.inner;
-        let ring = config.keys.need().map_err(|error| not_encrypted(&error))?;
-        Prepared::new(caller, raw, signature, &**packs, tables, clock(), &ring).map_err(|answer| *answer)
+        let ring = config.keys.need().map_err(|error| Box::new(not_encrypted(&error)))?;
+        Prepared::new(caller, raw, signature, &**packs, tables, clock(), &ring)
     }
 
     /// Hands documents that were prepared elsewhere to the sequencer; what became of each, in order.
@@ -372,10 +377,10 @@ impl Platform {
     }
 }
 
-fn slot(judged: Result<Prepared, SubmitAnswer>) -> Slot {
+fn slot(judged: Result<Prepared, Box<SubmitAnswer>>) -> Slot {
     match judged {
         Ok(prepared) => Slot::Judged(Arc::new(prepared)),
-        Err(answer) => Slot::Answered(answer),
+        Err(answer) => Slot::Answered(*answer),
     }
 }
 
