@@ -282,7 +282,7 @@ fn write(
     match file {
         Some(_) => out.result(&tally.document(), || tally.text(false, out)),
         // Standard output holds the documents.
-        None => eprint!("{}", tally.text(false, out)),
+        None => out.progress(tally.text(false, out).trim_end()),
     }
     Ok(())
 }
