@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod certificates;
+mod consignment;
 mod custody;
 mod dev;
 mod diagnosis;
@@ -37,6 +38,10 @@ pub use certificates::{
     BatchedCertificate, BatchedRequest, CERTIFICATE_BATCH_MAX, CertificateBatch, CertificateBatchAnswer,
     CertificateImport, CertificateItem, CertificateRequest, DistrustRequest, ExamineAnswer, ExamineRequest,
     RevocationRequest, RevokedItem,
+};
+pub use consignment::{
+    AgencyStatus, Compared, ConsignmentAnswer, ConsignmentDocument, ConsignmentMilestone, ConsignmentStatus,
+    Unanswered,
 };
 pub use custody::{CaKeyItem, CustodyItem, CustodyRequest, UnlockAnswer, UnlockRequest, WrappedKeyRequest};
 pub use dev::{DevNode, DevPath, DevRelay, DevUp, OperatorFiles, ProcessState, VersionInfo};

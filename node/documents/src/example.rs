@@ -26,12 +26,18 @@ pub enum Folder {
     Invalid,
     /// The receipts move a document as it says.
     Receipts,
+    /// The document, compared with the records it names, fails and warns as it says.
+    Compared,
 }
 
 impl Folder {
     /// Every folder and its name.
-    pub const ALL: [(Folder, &'static str); 3] =
-        [(Folder::Valid, "valid"), (Folder::Invalid, "invalid"), (Folder::Receipts, "receipts")];
+    pub const ALL: [(Folder, &'static str); 4] = [
+        (Folder::Valid, "valid"),
+        (Folder::Invalid, "invalid"),
+        (Folder::Receipts, "receipts"),
+        (Folder::Compared, "compared"),
+    ];
 }
 
 /// A row of a table that examples are judged by: its columns, or its key alone.
@@ -136,6 +142,9 @@ struct Course {
 pub fn run(folder: Folder, text: &[u8], packs: &Packs, tables: &dyn Tables) -> Result<(), String> {
     if folder == Folder::Receipts {
         return course(&serde_json::from_slice(text).map_err(|e| e.to_string())?, packs);
+    }
+    if folder == Folder::Compared {
+        return crate::compared_example::run(text, packs, tables, AT);
     }
     let value: Value = serde_json::from_slice(text).map_err(|e| e.to_string())?;
     let wrapped = value.get("document").is_some();

@@ -8,6 +8,8 @@
 mod accounts;
 pub mod checks;
 mod classes;
+mod compared_example;
+mod comparison;
 pub mod example;
 mod failure;
 mod field;
@@ -24,6 +26,7 @@ mod tables;
 mod validate;
 
 pub use accounts::AccountCall;
+pub use comparison::{Compared, Comparisons, Other, Outcome, Records, Unread};
 pub use failure::{Failure, Refusal};
 pub use field::{Characters, Field, Kind, Normalise, Presence, TableRule, TextRules};
 pub use key::{BusinessKey, VersionStep};

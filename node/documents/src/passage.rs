@@ -142,7 +142,7 @@ impl DocumentType {
 }
 
 /// The keys at a path; `a+b` is one key of two fields.
-fn keys(body: &Node<'_>, path: &str) -> Vec<String> {
+pub(crate) fn keys(body: &Node<'_>, path: &str) -> Vec<String> {
     let mut parts = path.split('+');
     let Some((first, rest)) = parts.next().map(|first| (first, parts.collect::<Vec<_>>())) else {
         return Vec::new();
@@ -160,7 +160,7 @@ fn seconds(text: &str, offset_minutes: i32) -> Option<i64> {
 }
 
 /// The texts at a path; lists are passed through to their items.
-fn values(body: &Node<'_>, path: &str) -> Vec<String> {
+pub(crate) fn values(body: &Node<'_>, path: &str) -> Vec<String> {
     let mut found = vec![body];
     for name in path.split('.') {
         found = found.into_iter().flat_map(flat).filter_map(|n| n.member(name)).take(VALUES_MAX).collect();
@@ -169,7 +169,7 @@ fn values(body: &Node<'_>, path: &str) -> Vec<String> {
     found.into_iter().flat_map(flat).filter_map(text).take(VALUES_MAX).collect()
 }
 
-fn flat<'n, 'a>(node: &'n Node<'a>) -> Vec<&'n Node<'a>> {
+pub(crate) fn flat<'n, 'a>(node: &'n Node<'a>) -> Vec<&'n Node<'a>> {
     match node {
         Node::List(items) => items.iter().take(VALUES_MAX).collect(),
         other => vec![other],

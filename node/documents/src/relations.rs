@@ -227,6 +227,16 @@ impl<'a> Walk<'_, 'a, '_> {
         }
     }
 
+    /// How many failures there are so far.
+    pub(crate) fn failed(&self) -> usize {
+        self.failures.len()
+    }
+
+    /// Takes the failures that came after these.
+    pub(crate) fn failures_since(&mut self, before: usize) -> Vec<Failure> {
+        self.failures.split_off(before.min(self.failures.len()))
+    }
+
     pub(crate) fn fail(&mut self, at: &[Box<str>], code: &str, detail: String) {
         let mut path = String::from("/body");
         for (list, frame) in self.scope.lists.iter().zip(self.frames.iter().skip(1)) {

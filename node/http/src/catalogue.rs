@@ -593,6 +593,17 @@ pub const ROUTES: &[Route] = &[
     get("/v1/tables/{name}/versions/{version}/impact", &[], "What uses codes that a version drops"),
     get("/v1/tables/{name}/late", &[], "Documents judged by a superseded version (W-TABLE-LATE)"),
     get(
+        "/v1/platforms/{region}/documents/{doc_id}/comparisons",
+        &[],
+        "Every comparison of a document with records of others, carried out now",
+    ),
+    get(
+        "/v1/platforms/{region}/consignments/{number}",
+        &[],
+        "Documents, agencies' answers and milestones of whatever the number names, on one platform",
+    ),
+    get("/v1/consignments/{number}", &[], "The same on all platforms; those that did not answer are named"),
+    get(
         "/v1/statistics/timeliness",
         STATISTICS,
         "Clearance timeliness of one platform, or of all put together from their durations",

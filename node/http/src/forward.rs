@@ -168,8 +168,9 @@ fn put_headers(into: &mut axum::http::HeaderMap, headers: &[(String, Vec<u8>)]) 
 }
 
 /// What of one platform may arrive by forward, behind its code.
-const PLATFORM_PATHS: [&str; 11] = [
+const PLATFORM_PATHS: [&str; 12] = [
     "documents",
+    "consignments",
     "milestones",
     "events",
     "exchange",
@@ -183,7 +184,7 @@ const PLATFORM_PATHS: [&str; 11] = [
 ];
 
 /// A forward carries a certificate without proof that its owner is there. So nothing that administers arrives this way: only
-/// documents, events, agencies' inboxes and receipts, the exchange, the accounts, the statistics and the journal of one
+/// documents, consignments, events, agencies' inboxes and receipts, the exchange, the accounts, the statistics and the journal of one
 /// platform, the list of its certificates, revocation lists, and its tails, of which none is discarded
 /// this way.
 fn may_arrive(path_and_query: &str) -> bool {

@@ -23,6 +23,7 @@ mod certificates_anywhere;
 mod certificates_api;
 mod chains;
 mod changes;
+mod consignments_api;
 mod custody_api;
 mod demands;
 mod desk;

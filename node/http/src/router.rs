@@ -4,11 +4,12 @@ use crate::problem::ApiError;
 use crate::state::Api;
 use crate::{
     access_api, accounts_api, agencies_api, backup_api, backup_sets, catalogs_api, certificates_anywhere,
-    certificates_api, custody_api, diagnosis_api, documents_api, drills_api, enrol_api, erasures_api, est,
-    events_api, examine_api, exchange_api, gate, hosting_api, incident_api, issue_batch, join_api,
-    journal_api, openapi, operators_api, outside_api, packs_api, plan_api, platforms_api, proof_api,
-    recovery_api, removal_api, revisions_api, session_api, signing, statistics_api, status_api, system,
-    tables_api, tables_life, tables_reading, tables_where, tail_import_api, tails_api, trust_api, users_api,
+    certificates_api, consignments_api, custody_api, diagnosis_api, documents_api, drills_api, enrol_api,
+    erasures_api, est, events_api, examine_api, exchange_api, gate, hosting_api, incident_api, issue_batch,
+    join_api, journal_api, openapi, operators_api, outside_api, packs_api, plan_api, platforms_api,
+    proof_api, recovery_api, removal_api, revisions_api, session_api, signing, statistics_api, status_api,
+    system, tables_api, tables_life, tables_reading, tables_where, tail_import_api, tails_api, trust_api,
+    users_api,
 };
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
@@ -107,6 +108,9 @@ pub fn router(api: Api) -> Router {
         .route("/v1/platforms/{region}/accounts:confirmed", post(accounts_api::confirmed))
         .route("/v1/platforms/{region}/shares", post(accounts_api::ask_share))
         .route("/v1/platforms/{region}/shares:return", post(accounts_api::return_share))
+        .route("/v1/platforms/{region}/documents/{doc_id}/comparisons", get(consignments_api::comparisons))
+        .route("/v1/platforms/{region}/consignments/{number}", get(consignments_api::of_platform))
+        .route("/v1/consignments/{number}", get(consignments_api::of_all))
         .route("/v1/platforms/{region}/documents/{doc_id}/trace", get(exchange_api::trace))
         .route("/v1/platforms/{region}/exchange", get(exchange_api::status))
         .route("/v1/platforms/{region}/exchange/dead-letters", get(exchange_api::dead_letters))

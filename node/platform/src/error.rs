@@ -41,6 +41,9 @@ pub enum Error {
         /// Its type, cut.
         doc_type: String,
     },
+    /// What a document is compared with could not be read.
+    #[error("{0}")]
+    Compared(String),
     /// A parameter of a query is not valid.
     #[error("{parameter}: {reason}")]
     Parameter {
@@ -57,7 +60,7 @@ impl Coded for Error {
             Error::Store(e) => e.code(),
             Error::NoKey => codes::DATA_KEY_MISSING,
             Error::Row { .. } | Error::Envelope { .. } | Error::Content { .. } => codes::RECORD_DAMAGED,
-            Error::NoPack { .. } => codes::OVERLOADED,
+            Error::NoPack { .. } | Error::Compared(_) => codes::OVERLOADED,
             Error::Parameter { .. } => codes::BAD_REQUEST,
         }
     }

@@ -12,6 +12,8 @@ use std::sync::Arc;
 
 /// Domain of the blind index for client references.
 const CLIENT_REF: &str = "client_ref";
+/// Domain of the blind index for numbers that documents are known by.
+const NUMBER: &str = "number";
 
 /// The key ring of one platform as it is now; empty until the registry has given this node a key. Clones share it.
 #[derive(Clone, Default)]
@@ -51,6 +53,11 @@ impl fmt::Debug for Keys {
 /// What stands for a client reference in keys of rows and in request ids.
 pub(crate) fn blind(ring: &KeyRing, client_ref: &str) -> Blind {
     ring.blind(CLIENT_REF, client_ref)
+}
+
+/// What stands for a number that a document is known by.
+pub(crate) fn blind_number(ring: &KeyRing, number: &str) -> Blind {
+    ring.blind(NUMBER, number)
 }
 
 /// The request id of a record: the business key with the client reference blinded. Equal for equal keys, on every node and

@@ -25,6 +25,7 @@ mod hosting;
 mod job;
 mod judges;
 mod keys;
+mod known;
 mod log;
 mod numbers;
 mod own;

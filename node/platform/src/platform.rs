@@ -155,7 +155,7 @@ impl Platform {
             }
             let Some(turn) = self.turn(1).await else { return no_turn() };
             self.inner.gate.serve(1);
-            let judged = self.judge(caller, raw, signature);
+            let judged = self.judge_one(caller, raw, signature).await;
             drop(turn);
             let mut answers = self.settle_all(vec![judged]).await;
             answers.pop().unwrap_or_else(|| SubmitAnswer::unavailable(codes::INTERNAL, "no answer"))
@@ -195,7 +195,7 @@ impl Platform {
     ) -> Result<Vec<eport_documents::Failure>, Box<SubmitAnswer>> {
         let Some(_turn) = self.turn(1).await else { return Err(Box::new(no_turn())) };
         self.inner.gate.serve(1);
-        match self.judge(caller, raw, None) {
+        match self.judge_one(caller, raw, None).await {
             Slot::Judged(prepared) => Ok(prepared.document.warnings.clone()),
             Slot::Answered(answer) => Err(Box::new(answer)),
         }
@@ -215,7 +215,7 @@ impl Platform {
         self.inner.gate.serve(part.len() as u64);
         let (platform, caller, lines) = (self.clone(), caller.clone(), part.to_vec());
         let judge = move || {
-            let judged = lines.iter().map(|raw| platform.judge(&caller, raw, None)).collect();
+            let judged = lines.iter().map(|raw| platform.judge_here(&caller, raw)).collect();
             drop(turn);
             judged
         };
@@ -244,16 +244,37 @@ impl Platform {
         }
     }
 
-    fn judge(&self, caller: &Caller, raw: &[u8], signature: Option<Bytes>) -> Slot {
-        let Inner { packs, tables, clock, config, .. } = &*self.inner;
-        let ring = match config.keys.need() {
-            Ok(ring) => ring,
-            Err(error) => return Slot::Answered(not_encrypted(&error)),
-        };
-        match Prepared::new(caller, raw, signature, &**packs, tables, clock(), &ring) {
-            Ok(prepared) => Slot::Judged(Arc::new(prepared)),
-            Err(answer) => Slot::Answered(*answer),
+    /// Judges one document; where it is compared with others, on a thread that may read.
+    async fn judge_one(&self, caller: &Caller, raw: &[u8], signature: Option<Bytes>) -> Slot {
+        match self.judge(caller, raw, signature) {
+            Ok(prepared) if self.compares(&prepared) => {
+                let platform = self.clone();
+                let done = tokio::task::spawn_blocking(move || slot(platform.compared(prepared))).await;
+                done.unwrap_or_else(|e| {
+                    Slot::Answered(SubmitAnswer::unavailable(codes::INTERNAL, &e.to_string()))
+                })
+            }
+            judged => slot(judged),
         }
+    }
+
+    /// Judges one document on a thread that may read.
+    fn judge_here(&self, caller: &Caller, raw: &[u8]) -> Slot {
+        match self.judge(caller, raw, None) {
+            Ok(prepared) if self.compares(&prepared) => slot(self.compared(prepared)),
+            judged => slot(judged),
+        }
+    }
+
+    fn judge(
+        &self,
+        caller: &Caller,
+        raw: &[u8],
+        signature: Option<Bytes>,
+    ) -> Result<Prepared, Box<SubmitAnswer>> {
+        let Inner { packs, tables, clock, config, .. } = &*self.inner;
+        let ring = config.keys.need().map_err(|error| Box::new(not_encrypted(&error)))?;
+        Prepared::new(caller, raw, signature, &**packs, tables, clock(), &ring)
     }
 
     /// Hands documents that were prepared elsewhere to the sequencer; what became of each, in order.
@@ -367,6 +388,13 @@ impl Platform {
             Ok(None) | Err(_) => Err(Settled::Overloaded),
         };
         Sent { at, outcome, deadline }
+    }
+}
+
+fn slot(judged: Result<Prepared, Box<SubmitAnswer>>) -> Slot {
+    match judged {
+        Ok(prepared) => Slot::Judged(Arc::new(prepared)),
+        Err(answer) => Slot::Answered(*answer),
     }
 }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use eport_documents::pack::Shelf;
 use eport_documents::{BusinessKey, Document};
 use eport_envelope::{Blind, KeyRing, Part, commitment};
-use eport_model::{Coded, Digest, Timestamp};
+use eport_model::{Coded, Digest, ReadVersion, Timestamp};
 
 /// Who hands documents in.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -53,6 +53,12 @@ pub(crate) struct Prepared {
     pub(crate) signature: Option<Bytes>,
     /// The parts that its recipients get, by digest.
     pub(crate) parts: Vec<crate::exchange::PreparedPart>,
+    /// Numbers that it is known by, blinded, with their kinds.
+    pub(crate) numbers: Vec<(Blind, String)>,
+    /// The whole document as readers are shown it, where that differs from `plain`; never stored.
+    pub(crate) shown: Option<Bytes>,
+    /// The records that it was compared with.
+    pub(crate) compared_with: Vec<ReadVersion>,
     /// Set when a record of a diverged tail is submitted again.
     pub(crate) origin: Option<crate::resubmit::Origin>,
 }
@@ -81,6 +87,9 @@ impl Prepared {
         let plain = Bytes::from(std::mem::take(&mut document.canonical));
         let normalised = document.normalised.take();
         let shown = normalised.as_deref().map(Digest::of);
+        // It was judged: it can be read.
+        let numbers = document.kind.numbers(normalised.as_deref().unwrap_or(&plain)).unwrap_or_default();
+        let numbers = numbers.into_iter().map(|(kind, n)| (keys::blind_number(ring, &n), kind)).collect();
         let encrypt = |part, plain: &[u8]| {
             keys::encrypt(ring, &request, part, plain).map_err(|e| Box::new(not_encrypted(&e)))
         };
@@ -90,6 +99,9 @@ impl Prepared {
             columns: encrypt(Part::Columns, &rows::columns(&key.client_ref))?,
             body: encrypt(Part::Request, &plain)?,
             commitment: commitment(&ring.opening(&request), &document.digest, shown.as_ref()),
+            numbers,
+            shown: normalised.as_ref().map(|n| Bytes::copy_from_slice(n)),
+            compared_with: Vec::new(),
             normalised: normalised.map(|n| encrypt(Part::Shown, &n)).transpose()?,
             blind,
             plain,

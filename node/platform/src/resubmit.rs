@@ -204,7 +204,10 @@ impl Platform {
 fn read_set(prepared: &Prepared, then: &[ReadVersion]) -> Result<(), Conflict> {
     let mut now: Vec<ReadVersion> = prepared.document.versions().map(|v| v.read()).collect();
     // The commitment to the content is no version of anything; records of older software have none.
-    let mut then: Vec<ReadVersion> = then.iter().filter(|r| r.name != CONTENT_READ).cloned().collect();
+    // What it was compared with, was compared when it was accepted.
+    let counts =
+        |r: &&ReadVersion| r.name != CONTENT_READ && !r.name.starts_with(crate::known::DOCUMENT_READ);
+    let mut then: Vec<ReadVersion> = then.iter().filter(counts).cloned().collect();
     let by_name = |a: &ReadVersion, b: &ReadVersion| (&a.name, &a.version).cmp(&(&b.name, &b.version));
     now.sort_by(by_name);
     then.sort_by(by_name);

@@ -5,6 +5,7 @@
 //! v/DOC_ID/VERSION (u32, big endian)     versions before the newest               DocumentRow
 //! r/TYPE 0 BLIND (16 bytes) LODGED_BY    what a business key names                ReferenceRow
 //! s/TYPE 0 STATE 0 DOC_ID                index by type and state                  empty
+//! y/BLIND (16 bytes) DOC_ID              a number that a document is known by      the kind of number
 //! n                                      next document number and its epoch       CursorRow
 //! u/served                               requests served, by month                ServedRow
 //! u/journal                              documents and bytes, by month            eport_model::Usage
@@ -20,7 +21,8 @@
 //! g/…                                    accounts: see the module of that name
 //! ```
 //!
-//! BLIND is a keyed digest of the client reference; the reference itself stands encrypted in `DocumentRow::columns`.
+//! BLIND is a keyed digest of the client reference, or of a number; they themselves stand encrypted, in `DocumentRow::columns` and in
+//! the body.
 //!
 //! A row cannot name the index of the record that writes it, because the journal draws that later. `DocumentRow::hint` is where
 //! it most likely stands: off by the journal's own records in between, or by proposals that were turned away. Readers look
@@ -171,6 +173,15 @@ pub(crate) fn references(doc_type: &str, client_ref: &Blind) -> Bytes {
 
 pub(crate) fn state(doc_type: &str, state: State, doc_id: &str) -> Bytes {
     join(b"s/", &[doc_type.as_bytes(), &[0], state.as_str().as_bytes(), &[0], doc_id.as_bytes()])
+}
+
+/// Prefix of the documents that are known by a number.
+pub(crate) fn numbers(number: &Blind) -> Bytes {
+    join(b"y/", &[number])
+}
+
+pub(crate) fn number(number: &Blind, doc_id: &str) -> Bytes {
+    join(b"y/", &[number, doc_id.as_bytes()])
 }
 
 /// The row of a certificate.

@@ -230,6 +230,9 @@ impl Rules {
             effects.push(put(rows::version(&id, old.doc_version), value));
         }
         effects.push(put(rows::state(&row.doc_type, row.state, &id), Bytes::new()));
+        // Numbers of versions before stay: whoever has one of them still finds the document.
+        effects
+            .extend(p.numbers.iter().map(|(n, kind)| put(rows::number(n, &id), Bytes::from(kind.clone()))));
         if first {
             effects.push(put(Bytes::from_static(rows::CURSOR), self.numbers.row()));
         }
@@ -258,6 +261,7 @@ impl Rules {
         };
         let mut reads: Vec<ReadVersion> = document.versions().map(|v| v.read()).collect();
         reads.push(ReadVersion { name: CONTENT_READ.to_owned(), version: p.commitment.to_string() });
+        reads.extend(p.compared_with.iter().cloned());
         let draft = Draft {
             kind: RecordKind::Entry,
             time: moment.time,

@@ -26,6 +26,7 @@ mod renewal;
 mod rivals;
 mod rotate;
 mod statistics;
+mod status;
 mod tables;
 mod tails;
 mod twins;

@@ -136,6 +136,8 @@ fn document(
         milestones: compiler.milestones(spec.milestone, cycle),
         consignment: spec.consignment.and_then(|c| compiler.consignment(c, cycle)),
         upload: spec.upload.and_then(|u| compiler.upload(u)),
+        known_by: compiler.known_by(spec.known_by),
+        assigned: compiler.assigned(spec.assigned, &agencies),
         cross_checks: compiler.cross_checks(spec.cross_check),
         ledgers: compiler.ledgers(spec.ledger, cycle),
         statistics: compiler.statistics(spec.statistic),

@@ -3,8 +3,7 @@
 use super::problem::ProblemCode;
 use super::rules::{Compiler, Opened, Scope};
 use super::spec::{
-    BySpec, ConsignmentSpec, CrossCheckSpec, LedgerSpec, MilestoneSpec, RecipientSpec, SharingSpec,
-    StatisticSpec, UploadSpec,
+    BySpec, ConsignmentSpec, LedgerSpec, MilestoneSpec, RecipientSpec, SharingSpec, StatisticSpec, UploadSpec,
 };
 use super::{LifeCycle, Title};
 use eport_expression::{Expression, Kind, Shape};
@@ -100,43 +99,6 @@ pub struct Upload {
     pub retracts: Option<String>,
     /// How good a source it is.
     pub rank: u8,
-}
-
-/// When a comparison runs: cross-checks §1.1.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CheckPoint {
-    /// On save or on request, without effect.
-    Precheck,
-    /// Before it is accepted.
-    Submit,
-    /// When it is accepted; reserves.
-    Acceptance,
-    /// When the goods are released; commits.
-    Release,
-    /// When it is amended or withdrawn.
-    Amendment,
-}
-
-/// A comparison with a record of another agency.
-#[derive(Debug)]
-pub struct CrossCheck {
-    /// Its number in the domain's list.
-    pub rule: String,
-    /// Document types it compares with.
-    pub with: Vec<String>,
-    /// Own field → field of the other.
-    pub keys: BTreeMap<String, String>,
-    /// When it runs.
-    pub points: Vec<CheckPoint>,
-    /// Failure codes it may give.
-    pub codes: Vec<String>,
-    /// Only where this holds.
-    pub when: Option<Expression>,
-    /// How long it waits for the other record before that is a failure.
-    pub wait_hours: u32,
-    /// Line and column of its declaration.
-    pub(crate) place: (usize, usize),
 }
 
 /// What a document writes into an account.
@@ -279,11 +241,11 @@ fn is_agency(text: &str) -> bool {
 }
 
 impl Compiler<'_, '_> {
-    fn body(&mut self) -> Opened<'static> {
+    pub(super) fn body(&mut self) -> Opened<'static> {
         Opened { scope: Scope::default(), shapes: Vec::new(), times: 1 }
     }
 
-    fn when(&mut self, text: Option<&Spanned<String>>) -> Option<Expression> {
+    pub(super) fn when(&mut self, text: Option<&Spanned<String>>) -> Option<Expression> {
         let opened = self.open(None)?;
         text.and_then(|text| self.condition(text, &opened))
     }
@@ -428,34 +390,6 @@ impl Compiler<'_, '_> {
             retracts: u.retracts,
             rank: u.rank,
         })
-    }
-
-    pub(super) fn cross_checks(&mut self, specs: Vec<Spanned<CrossCheckSpec>>) -> Vec<CrossCheck> {
-        let mut out = Vec::with_capacity(specs.len());
-        for spec in specs {
-            let (span, spec) = (spec.span(), spec.into_inner());
-            let opened = self.body();
-            for own in spec.keys.keys() {
-                self.field(own, &opened, &span);
-            }
-            if spec.with.is_empty() || spec.keys.is_empty() || spec.points.is_empty() {
-                let detail = "a comparison names with what, by which keys and at which points";
-                self.problems.add(&span, ProblemCode::Rule, detail);
-            }
-            let when = self.when(spec.when.as_ref());
-            let check = CrossCheck {
-                rule: spec.rule,
-                with: spec.with,
-                keys: spec.keys,
-                points: spec.points,
-                codes: spec.codes,
-                when,
-                wait_hours: spec.wait_hours,
-                place: self.problems.place(&span),
-            };
-            out.push(check);
-        }
-        out
     }
 
     pub(super) fn ledgers(

@@ -80,10 +80,11 @@ impl DocumentType {
                 "milestone": u.milestone, "kind": u.kind, "subject": u.subject, "time": u.time, "system": u.system,
                 "event": u.event, "place": u.place, "corrects": u.corrects, "retracts": u.retracts, "rank": u.rank,
             })),
-            "cross_checks": self.cross_checks.iter().map(|c| (c.rule.clone(), json!({
-                "with": c.with, "keys": c.keys, "points": word(&c.points), "codes": c.codes,
-                "when": text(c.when.as_ref()), "wait_hours": c.wait_hours,
+            "known_by": self.known_by.iter().map(|(kind, field)| format!("{kind}: {field}")).collect::<Vec<_>>(),
+            "assigned": self.assigned.iter().map(|a| (format!("{}:{}", a.agency, a.code), json!({
+                "kind": a.kind, "rule": a.rule.name(),
             }))).collect::<Map<_, _>>(),
+            "cross_checks": self.described_cross_checks(),
             "ledgers": self.ledgers.iter().map(|l| (format!("{}.{}", l.name, word(&l.entry)), json!({
                 "each": l.scope.lists.iter().map(|p| joined(p)).collect::<Vec<_>>().join("."), "account": l.account,
                 "quantity": l.quantity.text(), "unit": l.unit, "when": text(l.when.as_ref()),
@@ -100,6 +101,17 @@ impl DocumentType {
                 "after": s.after, "basis": s.basis,
             }))).collect::<Map<_, _>>(),
         })
+    }
+
+    /// The second and later comparisons of one number are told apart by a point.
+    fn described_cross_checks(&self) -> Map<String, Value> {
+        let mut out = Map::new();
+        for check in &self.cross_checks {
+            let n = 1 + out.keys().filter(|k| k.split('.').next() == Some(check.rule.as_str())).count();
+            let name = if n > 1 { format!("{}.{n}", check.rule) } else { check.rule.clone() };
+            out.insert(name, check.described());
+        }
+        out
     }
 
     fn field(&self, field: &Field, around: &str, out: &mut Map<String, Value>) {

@@ -8,10 +8,12 @@
 mod build;
 mod codes;
 mod compare;
+mod comparisons;
 mod declared;
 mod describe;
 mod environment;
 mod fields;
+mod known;
 mod notation;
 mod problem;
 mod rules;
@@ -23,10 +25,12 @@ mod states;
 
 pub use codes::NamedCode;
 pub use compare::{Difference, compare, numbered};
+pub use comparisons::{CheckPoint, Comparison, CrossCheck, Test};
 pub use declared::{
-    CheckPoint, Consignment, CrossCheck, Ledger, LedgerEntry, Mask, Milestone, Recipient, Relation, Role,
-    Sharing, SharingAction, Statistic, Upload,
+    Consignment, Ledger, LedgerEntry, Mask, Milestone, Recipient, Relation, Role, Sharing, SharingAction,
+    Statistic, Upload,
 };
+pub use known::{Assigned, NUMBERS_MAX, number};
 pub use problem::{PROBLEMS_MAX, PackError, Problem, ProblemCode};
 pub use rules::{Requirement, RuleOf, Scope};
 pub use set::Packs;
@@ -139,6 +143,10 @@ pub struct DocumentType {
     pub consignment: Option<Consignment>,
     /// How an event that somebody uploads is read from it.
     pub upload: Option<Upload>,
+    /// Numbers by which it is found: the kind, and the field that holds it.
+    pub known_by: Vec<(String, String)>,
+    /// Numbers that agencies give it.
+    pub assigned: Vec<Assigned>,
     /// Comparisons with records of others.
     pub cross_checks: Vec<CrossCheck>,
     /// Entries it makes in accounts.

@@ -1,7 +1,8 @@
 //! The packs in force together: document types by name, and what packs say of each other's documents.
 
-use super::problem::{PackError, Problem, ProblemCode};
-use super::{DocumentType, Pack, shape};
+use super::comparisons::{Comparison, comparisons, problem};
+use super::problem::{PackError, ProblemCode};
+use super::{DocumentType, Pack};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use std::sync::Arc;
 #[derive(Debug, Default)]
 pub struct Packs {
     types: BTreeMap<Arc<str>, Arc<DocumentType>>,
+    comparisons: BTreeMap<Arc<str>, Vec<Comparison>>,
 }
 
 impl Packs {
@@ -24,27 +26,27 @@ impl Packs {
         for document in documents {
             if let Some(twice) = types.insert(document.doc_type.clone(), document) {
                 let detail = format!("document type {:?} is defined twice", twice.doc_type);
-                problems.push(problem(&twice, (1, 1), ProblemCode::Twice, detail));
+                problems.push(problem(&twice, ((1, 1), ProblemCode::Twice, detail)));
             }
         }
-        let found = Self { types };
-        problems.extend(found.types.values().flat_map(|d| found.unmatched(d)));
-        if problems.is_empty() { Ok(found) } else { Err(PackError { problems }) }
+        let mut compared = BTreeMap::new();
+        for document in types.values() {
+            let mut wrong = Vec::new();
+            let found = comparisons(document, &types, &mut wrong);
+            problems.extend(wrong.into_iter().map(|w| problem(document, w)));
+            if !found.is_empty() {
+                compared.insert(document.doc_type.clone(), found);
+            }
+        }
+        match problems.is_empty() {
+            true => Ok(Self { types, comparisons: compared }),
+            false => Err(PackError { problems }),
+        }
     }
 
-    /// Keys of comparisons that name no field of the other document, where that document is known.
-    fn unmatched(&self, document: &DocumentType) -> Vec<Problem> {
-        let mut out = Vec::new();
-        for check in &document.cross_checks {
-            for other in check.with.iter().filter_map(|t| self.types.get(t.as_str())) {
-                let body = shape::record(&other.fields);
-                for key in check.keys.values().filter(|k| shape::at(&body, k).is_none()) {
-                    let detail = format!("{} has no field {key:?}", other.doc_type);
-                    out.push(problem(document, check.place, ProblemCode::Reference, detail));
-                }
-            }
-        }
-        out
+    /// The comparisons of a type that can be carried out.
+    pub fn comparisons(&self, doc_type: &str) -> &[Comparison] {
+        self.comparisons.get(doc_type).map_or(&[], Vec::as_slice)
     }
 
     /// The packs that were built into the program: every folder of `node/packs`.
@@ -61,9 +63,4 @@ impl Packs {
     pub fn types(&self) -> impl Iterator<Item = &Arc<DocumentType>> {
         self.types.values()
     }
-}
-
-fn problem(document: &DocumentType, place: (usize, usize), code: ProblemCode, detail: String) -> Problem {
-    let file = format!("{}/pack.toml", document.pack.name);
-    Problem { file, line: place.0, column: place.1, code, detail }
 }

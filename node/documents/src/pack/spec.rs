@@ -72,6 +72,11 @@ pub(crate) struct DocumentSpec {
     pub(crate) milestone: Vec<Spanned<MilestoneSpec>>,
     pub(crate) consignment: Option<Spanned<ConsignmentSpec>>,
     pub(crate) upload: Option<Spanned<UploadSpec>>,
+    /// Kind of number → the fields that hold it.
+    #[serde(default)]
+    pub(crate) known_by: BTreeMap<String, Spanned<Vec<String>>>,
+    #[serde(default)]
+    pub(crate) assigned: Vec<Spanned<AssignedSpec>>,
     #[serde(default)]
     pub(crate) cross_check: Vec<Spanned<CrossCheckSpec>>,
     #[serde(default)]
@@ -254,20 +259,57 @@ pub(crate) struct UploadSpec {
     pub(crate) rank: u8,
 }
 
+/// A number that an agency gives a document, as the text of a receipt.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AssignedSpec {
+    pub(crate) kind: String,
+    /// `AGENCY:CODE`.
+    pub(crate) receipt: String,
+    /// The check rule that such a number passes.
+    pub(crate) rule: Rule,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CrossCheckSpec {
     pub(crate) rule: String,
-    /// Document types it compares with.
     pub(crate) with: Vec<String>,
+    /// The list whose items are compared one by one; absent: the document.
+    pub(crate) each: Option<Spanned<String>>,
     /// Own field → field of the other.
     pub(crate) keys: BTreeMap<String, String>,
+    /// The list of the other whose matching items are looked at.
+    pub(crate) part: Option<String>,
+    /// Records that are looked at, at most.
+    #[serde(default = "most")]
+    pub(crate) most: usize,
     pub(crate) points: Vec<super::CheckPoint>,
     #[serde(default)]
     pub(crate) codes: Vec<String>,
     pub(crate) when: Option<Spanned<String>>,
     #[serde(default)]
     pub(crate) wait_hours: u32,
+    /// What it says where there is no such record; absent: the tests see none.
+    pub(crate) missing: Option<String>,
+    #[serde(default)]
+    pub(crate) test: Vec<Spanned<TestSpec>>,
+}
+
+fn most() -> usize {
+    16
+}
+
+/// What must hold between a document and the records it is compared with.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TestSpec {
+    pub(crate) zh: String,
+    pub(crate) en: String,
+    pub(crate) when: Option<Spanned<String>>,
+    pub(crate) check: Spanned<String>,
+    pub(crate) code: String,
+    pub(crate) at: Option<String>,
 }
 
 #[derive(Deserialize)]

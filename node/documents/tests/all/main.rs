@@ -2,6 +2,7 @@
 // Tests: an unwrap is an assertion, and they read the real clock.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
+mod coverage;
 mod examples;
 mod judge;
 mod judged;

@@ -27,7 +27,11 @@ pub(crate) fn unreadable(error: &Error) -> Option<&'static str> {
     match error {
         Error::Row { .. } => Some("E-XCH-ROW"),
         Error::Envelope { .. } | Error::Content { .. } => Some("E-XCH-UNREADABLE"),
-        Error::Store(_) | Error::NoKey | Error::NoPack { .. } | Error::Parameter { .. } => None,
+        Error::Store(_)
+        | Error::NoKey
+        | Error::NoPack { .. }
+        | Error::Compared(_)
+        | Error::Parameter { .. } => None,
     }
 }
 

@@ -268,6 +268,11 @@ impl Platform {
                 }
             }
         }
+        // A number that the agency gives the document: it is found by it from now on.
+        if let Some((kind, number)) = kind.assigned_by(&receipt.agency, &receipt.code, &receipt.text) {
+            let blind = crate::keys::blind_number(&*self.inner.config.keys.need()?, &number);
+            overlay.put(documents::number(&blind, &doc_id), Bytes::from(kind.to_owned()));
+        }
         self.keep_receipt(overlay, receipt, request, (verdict.applied, verdict.note), now)?;
         overlay.put(rows::receipt_of(&doc_id, now.time, self.exchange_count()), key);
         let alert = rows::alert(&doc_id, &receipt.agency);

@@ -46,6 +46,24 @@ pub enum DocCommand {
     },
     /// List documents
     List(ListArgs),
+    /// Say where a consignment stands, by any number of it: bill, container, licence, declaration, voyage, document
+    Status {
+        /// The number
+        number: String,
+        /// The platform; all are asked when absent
+        #[arg(long, short = 'p', value_name = "REGION")]
+        platform: Option<RegionCode>,
+    },
+    /// Compare a document with the records that it names, as they are now
+    Compare {
+        /// The document's number
+        id: String,
+        /// The platform; all are asked when absent
+        #[arg(long, short = 'p', value_name = "REGION")]
+        platform: Option<RegionCode>,
+    },
+    /// Make documents of the rows of a CSV table by a mapping file; write them, or lodge them
+    Map(super::doc_map::MapArgs),
     /// Show who got which part of a document, how far it has come, and every receipt
     Trace {
         /// The document's number
@@ -96,12 +114,22 @@ pub struct ListArgs {
 
 /// Runs the group.
 pub async fn run(args: DocArgs, global: &Global, out: Out) -> Result<(), Error> {
+    // Documents that are only written need no node.
+    if let DocCommand::Map(args) = &args.command {
+        let client = args.platform.map(|_| connect::client(global)).transpose()?;
+        return super::doc_map::run(args, client, out).await;
+    }
     let client = connect::client(global)?;
     match args.command {
         DocCommand::Submit { files, platform } => submit(&client, &files, platform, out).await,
         DocCommand::Show { id, platform } => show(&client, &id, platform, out).await,
         DocCommand::Trace { id, platform } => super::exchange::trace(&client, &id, platform, out).await,
         DocCommand::Why { id, platform } => super::exchange::why(&client, &id, platform, out).await,
+        DocCommand::Status { number, platform } => {
+            super::track::status(&client, &number, platform, out).await
+        }
+        DocCommand::Compare { id, platform } => super::track::compare(&client, &id, platform, out).await,
+        DocCommand::Map(args) => super::doc_map::run(&args, Some(client), out).await,
         DocCommand::List(args) => list(&client, &args, out).await,
         DocCommand::Evidence(args) => super::evidence::run(&client, &args, out).await,
         DocCommand::Erase(args) => super::erase::run(&client, &args, out).await,
