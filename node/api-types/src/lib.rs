@@ -23,6 +23,7 @@ mod plan;
 mod problem;
 mod recovery;
 mod removal;
+mod sharing;
 mod status;
 mod tables;
 mod tail_import;
@@ -40,7 +41,7 @@ pub use custody::{CaKeyItem, CustodyItem, CustodyRequest, UnlockAnswer, UnlockRe
 pub use dev::{DevNode, DevPath, DevRelay, DevUp, OperatorFiles, ProcessState, VersionInfo};
 pub use documents::{
     BatchLine, CountAnswer, DocumentAccepted, DocumentDetail, DocumentItem, DocumentQuery, Event, Failure,
-    Receipt, TableUsed, VersionItem,
+    MaskedField, Receipt, TableUsed, VersionItem,
 };
 pub use drills::{
     DrillBegin, DrillEnd, DrillItem, DrillNumbers, DrillPlatformRef, DrillScheduleItem, DrillScheduleRequest,
@@ -67,6 +68,7 @@ pub use plan::{BackupPlan, PlatformAdvice, PlatformLossDoc, ProposedBackup, Site
 pub use problem::{CliError, CliErrorBody, Problem, Redirect};
 pub use recovery::{AdoptPlan, AdoptRequest, JournalCopy, LineageItem, NodeRequest};
 pub use removal::{NodeObstacle, NodeRemoval, NodeRemoved};
+pub use sharing::{ConsentItem, ConsentRequest, CoreDataPage, CoreDataPlatform};
 pub use status::{
     BackupStatus, BootstrapStatus, DurabilityNow, FederationStatus, Mode, NodeState, NodeStatus,
     PlatformKind, PlatformState, PlatformStatus, SlotStatus, TableSummary, Warning,

@@ -18,6 +18,7 @@
 //! w/CA (hex)/KEK                         a CA's wrapped key                       custody::WrappedRow
 //! e/q/ID                                 a request that waits, or is decided       eport_enrolment::RequestRow
 //! g/…                                    accounts: see the module of that name
+//! y/…                                    consents: see the module of that name
 //! ```
 //!
 //! BLIND is a keyed digest of the client reference; the reference itself stands encrypted in `DocumentRow::columns`.

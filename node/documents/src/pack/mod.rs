@@ -17,6 +17,7 @@ mod problem;
 mod rules;
 mod set;
 mod shape;
+mod sharing;
 mod shelf;
 mod spec;
 mod states;
@@ -24,12 +25,12 @@ mod states;
 pub use codes::NamedCode;
 pub use compare::{Difference, compare, numbered};
 pub use declared::{
-    CheckPoint, Consignment, CrossCheck, Ledger, LedgerEntry, Mask, Milestone, Recipient, Relation, Role,
-    Sharing, SharingAction, Statistic, Upload,
+    CheckPoint, Consignment, CrossCheck, Ledger, LedgerEntry, Milestone, Recipient, Role, Statistic, Upload,
 };
 pub use problem::{PROBLEMS_MAX, PackError, Problem, ProblemCode};
 pub use rules::{Requirement, RuleOf, Scope};
 pub use set::Packs;
+pub use sharing::{Mask, Relation, Sharing, SharingAction};
 pub use shelf::{CATALOGUE, Published, Shelf, overlay};
 pub use states::{AgencyState, LifeCycle, StateOf, Step as ReceiptStep, overall};
 
