@@ -96,17 +96,6 @@ fn offer(body: &[u8], now: Timestamp) -> Result<Offer, ApiError> {
     Ok(Offer { grantee, classes, purpose, doc_type: given.doc_type, from, until })
 }
 
-async fn here(
-    api: &Api,
-    region: RegionCode,
-    caller: &Caller,
-    request: &Request,
-    body: Bytes,
-) -> Result<Carried, ApiError> {
-    let asked = (request.headers(), request.uri().query());
-    carried(api, region, caller, Outline::of(request), asked, body).await
-}
-
 /// `GET /v1/platforms/{region}/consents`: the party's own, or with `received=true` those that others gave to it.
 pub async fn list(
     State(api): State<Api>,
@@ -117,7 +106,8 @@ pub async fn list(
 ) -> Result<Response, ApiError> {
     let region = region(&name)?;
     let party = party(&api, &caller, region)?;
-    let platform = match here(&api, region, &caller, &request, Bytes::new()).await? {
+    let (outline, asked) = (Outline::of(&request), (request.headers(), request.uri().query()));
+    let platform = match carried(&api, region, &caller, outline, asked, Bytes::new()).await? {
         Carried::Done(answer) => return Ok(answer),
         Carried::Here(platform) => platform,
     };
@@ -168,7 +158,8 @@ pub async fn withdraw(
     if id.len() > ID_LEN_MAX || !id.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Err(unknown());
     }
-    match here(&api, region, &caller, &request, Bytes::new()).await? {
+    let (outline, asked) = (Outline::of(&request), (request.headers(), request.uri().query()));
+    match carried(&api, region, &caller, outline, asked, Bytes::new()).await? {
         Carried::Done(answer) => Ok(answer),
         Carried::Here(platform) => {
             let consent =

@@ -88,7 +88,8 @@ pub async fn of_platform(
         let viewer = scope.viewer().ok_or_else(|| ApiError::forbidden("nobody asks"))?;
         let after = Place { epoch: Epoch::from_u64(query.epoch), index: JournalIndex::from_u64(query.index) };
         let page = p.core_page(viewer, after, query.limit.unwrap_or(LIMIT))?;
-        let items = page.facts.iter().map(serde_json::to_value).collect::<Result<_, _>>();
+        let items: Result<Vec<Value>, serde_json::Error> =
+            page.facts.iter().map(serde_json::to_value).collect();
         let items = items.map_err(|e| ApiError::new(codes::INTERNAL, e.to_string()))?;
         let (epoch, index) = (page.at.epoch.as_u64(), page.at.index.as_u64());
         Ok(Answer(Told { items, epoch, index, applied: page.applied }))

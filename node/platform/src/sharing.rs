@@ -14,7 +14,7 @@ use eport_sharing::{
     named_fields, show, stages,
 };
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Rules that are named for one request.
@@ -32,6 +32,8 @@ struct Inner {
     consents: Vec<Consent>,
     at: Timestamp,
     tally: Mutex<Tally>,
+    /// Decisions of lists that rest on the type and on whose it is alone, and the purposes.
+    lists: Mutex<BTreeMap<(String, bool), Result<Decision, Denied>>>,
 }
 
 /// What a viewer was shown.
@@ -97,6 +99,17 @@ impl Viewer {
         reader.who == Who::Operator && general().iter().any(opens)
     }
 
+    /// A decision that was taken before for a row like this.
+    fn listed(&self, doc_type: &str, own: bool) -> Option<Result<Decision, Denied>> {
+        let lists = self.0.lists.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = lists.get(&(doc_type.to_owned(), own)).cloned();
+        drop(lists);
+        if matches!(&known, Some(Ok(_))) {
+            self.note(|t| t.shown = t.shown.saturating_add(1));
+        }
+        known
+    }
+
     fn counted(&self, decision: &Result<Decision, Denied>) {
         self.note(|t| match decision {
             Ok(decision) => {
@@ -148,8 +161,8 @@ impl Platform {
             Who::Enterprise if !reader.mandate => self.consents_to(&reader.name)?,
             _ => Vec::new(),
         };
-        let tally = Mutex::default();
-        Ok(Viewer(Arc::new(Inner { reader, action, packs, consents, at, tally })))
+        let (tally, lists) = (Mutex::default(), Mutex::default());
+        Ok(Viewer(Arc::new(Inner { reader, action, packs, consents, at, tally, lists })))
     }
 
     /// The decision about a version of a document: the one place where a reader from outside is let in.
@@ -169,6 +182,10 @@ impl Platform {
             && inner.consents.iter().all(|c| c.grantor != row.lodged_by)
         {
             return Ok(Err(Denied::NotShared));
+        }
+        let plain = action == SharingAction::Search && reader.who != Who::Agency && inner.consents.is_empty();
+        if plain && let Some(known) = viewer.listed(&row.doc_type, own) {
+            return Ok(known);
         }
         let Some(kind) = self.kind_for(viewer, row) else { return Ok(Err(Denied::NotShared)) };
         let mut facts = Facts {
@@ -194,6 +211,10 @@ impl Platform {
         }
         let decision = decide(&kind, reader, action, &facts, &inner.consents);
         viewer.counted(&decision);
+        if plain {
+            let mut lists = inner.lists.lock().unwrap_or_else(PoisonError::into_inner);
+            lists.insert((row.doc_type.clone(), own), decision.clone());
+        }
         Ok(decision)
     }
 

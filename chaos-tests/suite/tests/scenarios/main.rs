@@ -23,6 +23,7 @@ mod quorum;
 mod renewal;
 mod rivals;
 mod rotate;
+mod sharing;
 mod statistics;
 mod tables;
 mod tails;

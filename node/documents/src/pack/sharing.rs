@@ -69,7 +69,7 @@ pub enum Mask {
 }
 
 /// Who may see which classes of fields: sharing §1.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Sharing {
     /// Its name.
     pub rule: String,

@@ -130,13 +130,13 @@ async fn follow(
     };
     cut(&mut file).map_err(Error::file(path))?;
     let until = period.map(|p| Instant::now() + p);
-    let (mut facts, mut page) = (0u64, Value::Null);
-    loop {
+    let mut facts = 0u64;
+    let page = loop {
         let mut query = vec![("after", token.to_string()), ("limit", limit.to_string())];
         query.extend(platform.map(|p| ("platform", p.to_string())));
         let left = until.map(|u| u.saturating_duration_since(Instant::now()).as_secs());
         query.extend(left.map(|s| ("wait", s.min(WAIT_S).to_string())));
-        page = client.get("/v1/core-data", &query).await?;
+        let page: Value = client.get("/v1/core-data", &query).await?;
         let items = page["items"].as_array().cloned().unwrap_or_default();
         let next: Token = cell(&page, "next")
             .parse()
@@ -152,19 +152,17 @@ async fn follow(
             file.write_all(&text).and_then(|()| file.sync_data()).map_err(Error::file(path))?;
         }
         facts += items.len() as u64;
-        let platforms = page["platforms"].as_array().cloned().unwrap_or_default();
-        let behind = platforms.iter().any(|p| p["behind"].as_u64() != Some(0));
         let moved = next != token;
         token = next;
-        match until {
-            Some(until) if Instant::now() >= until => break,
-            // Something may be troubled for a moment: it is asked again.
-            Some(_) => {}
-            None if !moved && !behind => break,
-            None if !moved => break,
-            None => {}
+        let over = match until {
+            Some(until) => Instant::now() >= until,
+            // Nothing followed: every platform that answers is read to its end.
+            None => !moved,
+        };
+        if over {
+            break page;
         }
-    }
+    };
     let troubled = page["platforms"].as_array().is_some_and(|p| p.iter().any(|p| p["trouble"].is_string()));
     let answer =
         json!({ "file": path, "facts": facts, "next": token.to_string(), "platforms": page["platforms"] });
