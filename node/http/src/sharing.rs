@@ -185,6 +185,8 @@ mod tests {
         ("Scope::Shared(", &[("sharing.rs", "here")]),
     ];
 
+    // A test asks cargo where its sources are.
+    #[allow(clippy::disallowed_methods)]
     #[test]
     fn no_handler_has_another_way_to_the_content_of_documents() {
         let here = std::env::var_os("CARGO_MANIFEST_DIR").unwrap();
