@@ -155,9 +155,9 @@ fn an_offer_is_judged_by_whom_what_for_and_how_long() {
 fn what_is_kept_back_is_listed_with_its_class_and_what_is_masked_with_its_function() {
     let kind = kind("manifest_original");
     let body = json!({
-        "ship_id": "UN9074729", "invented": 1,
-        "bills": [{ "bill_no": "A1", "consignee": "Li Wen", "value": "10.00" },
-                  { "bill_no": "A2", "consignee": "许文明" }],
+        "means_id": "UN9074729", "invented": 1,
+        "bills": [{ "master_bill": "A1", "consignee": "Li Wen", "value": "10.00" },
+                  { "master_bill": "A2", "consignee": "许文明" }],
     });
     let layers: [&[eport_documents::Field]; 1] = [&kind.fields];
     let terminal = Reader { in_charge: true, ..reader(Who::Agency, "TMN", Ask::Stated(Purpose::Clearance)) };
@@ -172,7 +172,7 @@ fn what_is_kept_back_is_listed_with_its_class_and_what_is_masked_with_its_functi
     let sent = Facts { received: true, ..facts() };
     let decision = decide(&kind, &ships, SharingAction::Read, &sent, &[]).unwrap();
     let shown = show(&layers, &body, &decision);
-    assert!(shown.body["bills"][0].get("consignee").is_none() && shown.body["bills"][0]["bill_no"] == "A1");
+    assert!(shown.body["bills"][0].get("consignee").is_none() && shown.body["bills"][0]["master_bill"] == "A1");
     let kept = shown.masked.iter().find(|m| m.path == "bills.consignee").unwrap();
     assert_eq!((kept.class.as_str(), kept.how.as_str()), ("C", "withheld"));
     assert!(kept.reason.contains("class C"));
