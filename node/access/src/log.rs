@@ -29,6 +29,10 @@ pub enum Event {
     Allowed,
     /// Something was denied.
     Denied,
+    /// Documents, or something made of them, were shown for a purpose.
+    Shared,
+    /// Documents were asked for, and the rules of sharing did not show them.
+    NotShared,
     /// A session began.
     LoggedIn,
     /// The sessions of a certificate were ended.
@@ -77,8 +81,30 @@ pub struct Line {
     /// Id of the request.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub request_id: String,
+    /// What documents were read for.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub purpose: String,
+    /// The platform whose documents they are.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub acting_for: String,
+    /// The rules and consents that showed them.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub rules: String,
+    /// Classes of the fields that were shown.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub fields: String,
+    /// How many documents were decided about and shown.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub rows: u64,
+    /// How many fields were masked or withheld.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub masked: u64,
     /// How often since the line before of this kind.
     pub times: u64,
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 impl Line {
@@ -98,6 +124,12 @@ impl Line {
             permission: empty(),
             code: empty(),
             request_id: empty(),
+            purpose: empty(),
+            acting_for: empty(),
+            rules: empty(),
+            fields: empty(),
+            rows: 0,
+            masked: 0,
             times: 1,
         }
     }
@@ -114,6 +146,10 @@ impl Line {
             &mut self.permission,
             &mut self.code,
             &mut self.request_id,
+            &mut self.purpose,
+            &mut self.acting_for,
+            &mut self.rules,
+            &mut self.fields,
         ] {
             if text.chars().any(char::is_control) {
                 *text = text.chars().map(|c| if c.is_control() { '?' } else { c }).collect();

@@ -119,8 +119,27 @@ pub struct DocumentDetail {
     /// True when the content was erased by law; `body` is null then.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub erased: bool,
-    /// The lodged content, normalised.
+    /// The lodged content, normalised, as far as it is shared with the reader.
     pub body: serde_json::Value,
+    /// Fields that are not shown as they were lodged, with the reason; absent: the body is whole.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub masked: Vec<MaskedField>,
+    /// The rules of sharing that show it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shared_by: Vec<String>,
+}
+
+/// A field that is not shown as it was lodged.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct MaskedField {
+    /// The field, lists without their places: `bills.consignee`; empty: the whole body.
+    pub path: String,
+    /// Its class: P, B, C, I, L, K; `?` where the pack in force knows no such field.
+    pub class: String,
+    /// `withheld`, or the function that made it harmless.
+    pub how: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// A table version that judged a document.
@@ -199,6 +218,8 @@ pub struct DocumentQuery {
     pub page_token: Option<String>,
     /// Read by the HTTP layer: `false` asks for 421 instead of a forward.
     pub forward: Option<bool>,
+    /// Read by the HTTP layer: what for.
+    pub purpose: Option<String>,
 }
 
 /// Answer to `documents:count`.

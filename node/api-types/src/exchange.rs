@@ -40,8 +40,14 @@ pub struct InboxItem {
     /// True when the content was erased by law; `body` is null then.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub erased: bool,
-    /// The agency's part of the document; null for a withdrawal.
+    /// The agency's part of the document, as far as the rules of sharing in force send it; null for a withdrawal.
     pub body: serde_json::Value,
+    /// Fields of the part that are not shown as they were lodged; `digest` is that of the part before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub masked: Vec<crate::MaskedField>,
+    /// The rules of sharing that send it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shared_by: Vec<String>,
 }
 
 /// Answer to an acknowledgement.

@@ -26,6 +26,7 @@ mod plan;
 mod problem;
 mod recovery;
 mod removal;
+mod sharing;
 mod status;
 mod tables;
 mod tail_import;
@@ -48,7 +49,7 @@ pub use dev::{DevNode, DevPath, DevRelay, DevUp, OperatorFiles, ProcessState, Ve
 pub use diagnosis::{ClassFacts, CodedText, DiskFacts, NodeFacts, PeerFacts, RegistryFacts, ValidityFacts};
 pub use documents::{
     BatchLine, CountAnswer, DocumentAccepted, DocumentDetail, DocumentItem, DocumentQuery, Event, Failure,
-    Receipt, TableUsed, VersionItem,
+    MaskedField, Receipt, TableUsed, VersionItem,
 };
 pub use drills::{
     DrillBegin, DrillEnd, DrillItem, DrillNumbers, DrillPlatformRef, DrillScheduleItem, DrillScheduleRequest,
@@ -76,6 +77,7 @@ pub use plan::{BackupPlan, PlatformAdvice, PlatformLossDoc, ProposedBackup, Site
 pub use problem::{CliError, CliErrorBody, Problem, Redirect};
 pub use recovery::{AdoptPlan, AdoptRequest, JournalCopy, LineageItem, NodeRequest};
 pub use removal::{NodeObstacle, NodeRemoval, NodeRemoved};
+pub use sharing::{ConsentItem, ConsentRequest, CoreDataPage, CoreDataPlatform};
 pub use status::{
     BackupStatus, BootstrapStatus, DurabilityNow, FederationStatus, Mode, NodeState, NodeStatus,
     PlatformKind, PlatformState, PlatformStatus, SlotStatus, TableSummary, Warning,

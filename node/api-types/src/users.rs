@@ -168,6 +168,24 @@ pub struct AccessLine {
     pub permission: String,
     /// Why not.
     pub code: String,
+    /// What documents were read for.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub purpose: String,
+    /// The platform whose documents they are.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub acting_for: String,
+    /// The rules and consents that showed them.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub rules: String,
+    /// Classes of the fields that were shown.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub fields: String,
+    /// Documents that were shown.
+    #[serde(default)]
+    pub rows: u64,
+    /// Fields that were masked or withheld.
+    #[serde(default)]
+    pub masked: u64,
     /// How often.
     pub times: u64,
 }

@@ -94,6 +94,12 @@ fn line_item(node: &str, l: Line) -> AccessLine {
         request: l.request,
         permission: l.permission,
         code: l.code,
+        purpose: l.purpose,
+        acting_for: l.acting_for,
+        rules: l.rules,
+        fields: l.fields,
+        rows: l.rows,
+        masked: l.masked,
         times: l.times,
     }
 }

@@ -5,11 +5,12 @@
 
 use crate::Caller;
 use crate::auth::need;
-use crate::documents_api::{read, visible};
+use crate::documents_api::read;
 use crate::extract::{Json, Query};
 use crate::forward::{FORWARDED, Outline, forward};
 use crate::platforms_api::region;
 use crate::problem::ApiError;
+use crate::sharing::{shows, stated, visible};
 use crate::state::Api;
 use axum::Extension;
 use axum::Json as Answer;
@@ -22,12 +23,15 @@ use eport_api_types::rfc3339;
 use eport_ledger::{Account, AccountKey, Amount, Entry, Request as Asked};
 use eport_model::{Epoch, RegionCode, codes};
 use eport_platform::{Platform, Scope};
+use eport_sharing::{Purpose, Who};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use time::Date;
 
 /// Entries of a page.
 const PAGE_MAX: usize = 1_000;
+/// The class of balances and of what a document takes from them.
+const BALANCES: char = 'C';
 /// Largest answer of another platform about accounts. 4 MiB.
 const ANSWER_LEN_MAX: usize = 4 << 20;
 
@@ -74,12 +78,17 @@ impl AccountQuery {
     }
 }
 
-fn sees(scope: &Scope, account: &Account) -> bool {
-    match scope {
-        Scope::All => true,
-        Scope::Own(name) => account.terms.holder.as_ref() == Some(name),
-        // Which agency reads which book is for sharing rules to say; until they are enforced, none does.
-        Scope::Agency(_) => false,
+/// An account is its holder's, and of whoever is shown the commercial fields of the document that granted it: balances are such
+/// fields. A document of another platform is not here to be asked.
+fn sees(p: &Platform, scope: &Scope, account: &Account) -> Result<bool, ApiError> {
+    let reader = scope.viewer().map(eport_platform::Viewer::reader);
+    let enterprise = reader.filter(|r| r.who == Who::Enterprise);
+    if enterprise.is_some_and(|r| account.terms.holder.as_ref() == Some(&r.name)) {
+        return Ok(true);
+    }
+    match account.grantor.as_ref().filter(|g| g.platform == p.region()) {
+        Some(grantor) => Ok(p.classes_shown(scope, &grantor.document)?.is_ok_and(|c| c.contains(&BALANCES))),
+        None => Ok(false),
     }
 }
 
@@ -109,7 +118,13 @@ fn found(p: &Platform, query: &AccountQuery, scope: &Scope) -> Result<Vec<(Accou
         (None, Some(number)) => p.accounts_of(number)?,
         (None, None) => return Err(ApiError::bad("number or account is needed")),
     };
-    Ok(all.into_iter().filter(|(_, account)| sees(scope, account)).collect())
+    let mut out = Vec::new();
+    for (key, account) in all {
+        if sees(p, scope, &account)? {
+            out.push((key, account));
+        }
+    }
+    Ok(out)
 }
 
 /// `GET /v1/platforms/{region}/accounts`: by number, or one by its name; `audit=true` adds its entries up again.
@@ -171,7 +186,7 @@ async fn anywhere(
     caller: &Caller,
     query: &AccountQuery,
     path: &str,
-    number: &str,
+    (number, purpose): (&str, Option<Purpose>),
 ) -> Result<Response, ApiError> {
     let only = query.platform.as_deref().map(region).transpose()?;
     let regions: Vec<RegionCode> = api.registry.state().state.placements().map(|p| p.region).collect();
@@ -182,6 +197,7 @@ async fn anywhere(
         pairs.extend(query.page_token.iter().map(|t| format!("page_token={}", encoded(t))));
         pairs.extend(query.limit.iter().map(|l| format!("limit={l}")));
         pairs.push(format!("audit={}", query.audit));
+        pairs.extend(purpose.map(|p| format!("purpose={p}")));
         let path_and_query = format!("/v1/platforms/{region}{path}?{}", pairs.join("&"));
         match get_elsewhere(api, caller, region, path_and_query).await {
             Ok(value) if value["items"].as_array().is_some_and(|i| !i.is_empty()) => {
@@ -244,9 +260,11 @@ pub async fn licence(
     Extension(caller): Extension<Caller>,
     Path(number): Path<String>,
     Query(query): Query<AccountQuery>,
+    request: Request,
 ) -> Result<Response, ApiError> {
     need(&api, &caller, Action::ListDocuments, None)?;
-    anywhere(&api, &caller, &query, "/accounts", &number).await
+    let purpose = stated(request.headers(), request.uri())?;
+    anywhere(&api, &caller, &query, "/accounts", (&number, purpose)).await
 }
 
 /// `GET /v1/licences/{no}/entries`
@@ -255,9 +273,11 @@ pub async fn licence_entries(
     Extension(caller): Extension<Caller>,
     Path(number): Path<String>,
     Query(query): Query<AccountQuery>,
+    request: Request,
 ) -> Result<Response, ApiError> {
     need(&api, &caller, Action::ListDocuments, None)?;
-    anywhere(&api, &caller, &query, "/accounts/entries", &number).await
+    let purpose = stated(request.headers(), request.uri())?;
+    anywhere(&api, &caller, &query, "/accounts/entries", (&number, purpose)).await
 }
 
 /// `GET /v1/platforms/{region}/documents/{doc_id}/accounts`: what a document asks of accounts, and what became of it.
@@ -270,6 +290,7 @@ pub async fn of_document(
     read(api, caller, name, request, Action::ListDocuments, move |p, scope| {
         let doc_id = p.number(&doc_id)?;
         visible(p, &scope, &doc_id)?;
+        shows(p, &scope, &doc_id, BALANCES)?;
         let accounts = p.document_accounts(&doc_id)?;
         Ok(Answer(json!({ "doc_id": doc_id, "accounts": accounts })))
     })

@@ -104,14 +104,15 @@ pub(crate) fn failed(error: ExchangeError) -> ApiError {
 }
 
 /// Where a request of an agency is carried out.
-enum Carried {
+pub(crate) enum Carried {
     /// Here.
     Here(Platform),
     /// Elsewhere, with this answer.
     Done(Response),
 }
 
-async fn carried(
+/// Where a request is carried out, and what it came to elsewhere.
+pub(crate) async fn carried(
     api: &Api,
     region: RegionCode,
     caller: &Caller,

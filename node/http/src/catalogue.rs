@@ -294,7 +294,7 @@ pub const ROUTES: &[Route] = &[
     post("/v1/platforms/{region}/documents:check", JSON, "Judge a document without lodging it"),
     get(
         "/v1/platforms/{region}/documents",
-        &["doc_type", "state", "client_ref", "key", "since", "limit", "page_token"],
+        &["doc_type", "state", "client_ref", "key", "since", "limit", "page_token", "purpose"],
         "Find documents",
     ),
     get(
@@ -344,11 +344,40 @@ pub const ROUTES: &[Route] = &[
         JSON,
         "Erase bodies by law; two persons where the federation asks for them",
     ),
-    get("/v1/platforms/{region}/events", &["after", "limit", "wait"], "Journal events after an index"),
+    get(
+        "/v1/platforms/{region}/events",
+        &["after", "limit", "wait", "purpose"],
+        "Journal events after an index",
+    ),
+    get(
+        "/v1/core-data",
+        &["after", "limit", "wait", "platform", "purpose"],
+        "Core data set: accepted facts and milestones of every platform after a token, for a stated purpose",
+    ),
+    get(
+        "/v1/platforms/{region}/core-data",
+        &["epoch", "index", "limit", "purpose"],
+        "Core data of one platform after a place in its journal",
+    ),
+    get(
+        "/v1/platforms/{region}/consents",
+        &["received"],
+        "Consents that the party gave, or with received=true those that it was given",
+    ),
+    post(
+        "/v1/platforms/{region}/consents",
+        JSON,
+        "Let another enterprise see own documents: {\"grantee\", \"classes\", \"purpose\", \"until\", \"from\"?, \"doc_type\"?}",
+    ),
+    post(
+        "/v1/platforms/{region}/consents/{id}/withdrawal",
+        JSON,
+        "Withdraw a consent; it ends with the answer: {}",
+    ),
     get("/v1/platforms/{region}/journal/head", &[], "Position of the last committed record"),
     get(
         "/v1/platforms/{region}/journal/proof",
-        &["doc_id", "doc_version", "page_token"],
+        &["doc_id", "doc_version", "page_token", "purpose"],
         "Evidence of one document: its record, the chain to the next signed head, who vouches for it",
     ),
     post(

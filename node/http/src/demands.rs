@@ -162,6 +162,11 @@ pub const DEMANDS: &[Demand] = &[
     post("/v1/platforms/{region}/shares", PLATFORM),
     post("/v1/platforms/{region}/shares:return", PLATFORM),
     get("/v1/platforms/{region}/events", &[Action::ReadEvents]),
+    get("/v1/core-data", &[Action::ReadEvents]),
+    get("/v1/platforms/{region}/core-data", &[Action::ReadEvents]),
+    get("/v1/platforms/{region}/consents", DELEGATE),
+    post("/v1/platforms/{region}/consents", DELEGATE),
+    post("/v1/platforms/{region}/consents/{id}/withdrawal", DELEGATE),
     get("/v1/platforms/{region}/journal/head", FEDERATION),
     get("/v1/platforms/{region}/journal/proof", DOCUMENTS),
     post("/v1/platforms/{region}/journal/signatures", PLATFORM),
@@ -332,6 +337,7 @@ mod tests {
                     || (route.contains("/agencies/") && who.starts_with("agency/"))
                     || (route.contains("/accounts:") && who.contains("/node/"))
                     || route.contains("/delegations")
+                    || route.contains("/consents")
                     || route.contains("/session");
                 assert!(fine, "{who}: {route}");
             }

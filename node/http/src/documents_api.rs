@@ -10,6 +10,7 @@ use crate::forward::{FORWARDED, ForwardError, Outline, forward};
 use crate::hosting_api::admit_lines;
 use crate::platforms_api::region;
 use crate::problem::{ApiError, wants_chinese};
+use crate::sharing::{self, visible};
 use crate::state::Api;
 use axum::Json as Answer;
 use axum::body::Body;
@@ -18,11 +19,12 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, RequestExt};
 use bytes::{Bytes, BytesMut};
-use eport_access::{Action, Permit};
+use eport_access::Action;
 use eport_api_types::{BatchLine, CountAnswer, DocumentQuery, Page};
 use eport_journal::Role;
 use eport_model::{NodeId, RegionCode, codes};
 use eport_platform::{Platform, Scope, SubmitAnswer};
+use eport_sharing::{Purpose, SharingAction};
 use futures::future::BoxFuture;
 use std::time::{Duration, Instant};
 
@@ -435,15 +437,7 @@ pub(crate) async fn open_for_reads(api: &Api, platform: &Platform) -> Result<(),
     }
 }
 
-/// What a caller has that sees its own only: an agency its parts, everybody else what was lodged in its name.
-pub(crate) fn own_scope(caller: &Caller) -> Scope {
-    match caller.subject() {
-        Some(eport_model::Subject::Agency { code, .. }) => Scope::Agency(code.clone()),
-        _ => Scope::Own(caller.lodger().unwrap_or_default()),
-    }
-}
-
-/// Runs a read at the primary, or here when this node was asked and is it.
+/// Runs a read at the primary, or here when this node was asked and is it, with what the caller may see by the rules of sharing.
 pub(crate) async fn read<T, F>(
     api: Api,
     caller: Caller,
@@ -456,8 +450,28 @@ where
     F: FnOnce(&Platform, Scope) -> Result<T, ApiError> + Send + 'static,
     T: IntoResponse + Send + 'static,
 {
+    read_for(api, caller, name, request, (action, None), run).await
+}
+
+/// The same for a request that is for a purpose by itself, where it states none.
+pub(crate) async fn read_for<T, F>(
+    api: Api,
+    caller: Caller,
+    name: String,
+    request: Request,
+    (action, implied): (Action, Option<Purpose>),
+    run: F,
+) -> Result<Response, ApiError>
+where
+    F: FnOnce(&Platform, Scope) -> Result<T, ApiError> + Send + 'static,
+    T: IntoResponse + Send + 'static,
+{
     let region = region(&name)?;
-    let permit = need(&api, &caller, action, Some(region))?;
+    need(&api, &caller, action, Some(region))?;
+    // What a party asks of its own needs no purpose.
+    let implied = implied.filter(|_| !matches!(caller.subject(), Some(eport_model::Subject::Enterprise(_))));
+    let stated = sharing::stated(request.headers(), request.uri())?.or(implied);
+    let reader = sharing::reader(&api, &caller, region, stated)?;
     let may = forwards(request.headers(), request.uri().query());
     let forwarded = request.headers().contains_key(FORWARDED);
     match settled_place(&api, region, forwarded).await? {
@@ -465,18 +479,26 @@ where
             send_on(&api, region, node, &caller, Outline::of(&request), may, Bytes::new()).await
         }
         Place::Here(platform) => {
-            let scope = match permit {
-                Permit::All => Scope::All,
-                Permit::OwnOnly => own_scope(&caller),
-            };
             open_for_reads(&api, &platform).await?;
             platform.serve();
             // Replication shares the blocking threads: readers may take some of them, never all.
             let slot = api.readers.clone().try_acquire_owned();
             let _slot = slot.map_err(|_| ApiError::new(codes::OVERLOADED, "too many reads at once"))?;
+            let asked = format!("{} {}", request.method(), request.uri().path());
             // RocksDB reads may touch the disk: they stay off the async threads.
-            let done = tokio::task::spawn_blocking(move || run(&platform, scope)).await;
-            done.map_err(|e| ApiError::new(codes::INTERNAL, e.to_string()))?.map(IntoResponse::into_response)
+            let done = tokio::task::spawn_blocking(move || {
+                let scope = match sharing::scope(&platform, reader, SharingAction::Read) {
+                    Ok(scope) => scope,
+                    Err(error) => return (Err(error), None),
+                };
+                let viewer = scope.viewer().cloned();
+                (run(&platform, scope), viewer)
+            });
+            let (answer, viewer) = done.await.map_err(|e| ApiError::new(codes::INTERNAL, e.to_string()))?;
+            if let Some(line) = viewer.and_then(|v| sharing::line(&caller, &asked, region, &v)) {
+                api.desk.log.write(line);
+            }
+            answer.map(IntoResponse::into_response)
         }
     }
 }
@@ -505,14 +527,6 @@ pub async fn count(
 ) -> Result<Response, ApiError> {
     let run = move |p: &Platform, scope: Scope| Ok(Answer(CountAnswer { count: p.count(&query, &scope)? }));
     read(api, caller, name, request, Action::ListDocuments, run).await
-}
-
-/// The document exists and the caller may see it; otherwise both look the same to him.
-pub(crate) fn visible(p: &Platform, scope: &Scope, doc_id: &str) -> Result<(), ApiError> {
-    match p.visible(scope, doc_id)? {
-        true => Ok(()),
-        false => Err(ApiError::not_found(format!("document {doc_id}"))),
-    }
 }
 
 /// `GET /v1/platforms/{region}/documents/{doc_id}`

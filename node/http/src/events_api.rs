@@ -5,11 +5,12 @@
 
 use crate::Caller;
 use crate::auth::need;
-use crate::documents_api::{Place, forwards, open_for_reads, own_scope, send_on, settled_place};
+use crate::documents_api::{Place, forwards, open_for_reads, send_on, settled_place};
 use crate::extract::Query;
 use crate::forward::{FORWARDED, Outline};
 use crate::platforms_api::region;
 use crate::problem::ApiError;
+use crate::sharing;
 use crate::state::Api;
 use axum::Extension;
 use axum::Json as Answer;
@@ -18,10 +19,10 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::sse::{Event as Frame, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use eport_access::{Action, Permit};
+use eport_access::Action;
 use eport_api_types::{Event, Page};
 use eport_model::{RegionCode, codes};
-use eport_platform::Scope;
+use eport_sharing::{Purpose, SharingAction};
 use futures::stream::{self, Stream, StreamExt};
 use serde::Deserialize;
 use serde_json::json;
@@ -60,14 +61,16 @@ pub async fn events(
 ) -> Result<Response, ApiError> {
     let region = region(&name)?;
     need(&api, &caller, Action::ReadEvents, Some(region))?;
+    let stated = sharing::stated(request.headers(), request.uri())?;
+    sharing::reader(&api, &caller, region, stated)?;
     if wants_stream(request.headers()) {
         let after = last_seen(request.headers())?.unwrap_or(query.after);
-        let follower = Follower { api, caller, region, after, failures: 0, ended: false };
+        let follower = Follower { api, caller, region, stated, after, failures: 0, ended: false };
         return Ok(Sse::new(follower.frames()).keep_alive(KeepAlive::new().interval(ALIVE)).into_response());
     }
     let may = forwards(request.headers(), request.uri().query());
     let forwarded = request.headers().contains_key(FORWARDED);
-    page(&api, &caller, region, &query, Outline::of(&request), may, forwarded).await
+    page(&api, &caller, (region, stated), &query, Outline::of(&request), may, forwarded).await
 }
 
 fn wants_stream(headers: &HeaderMap) -> bool {
@@ -84,23 +87,26 @@ fn last_seen(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
 async fn page(
     api: &Api,
     caller: &Caller,
-    region: RegionCode,
+    (region, stated): (RegionCode, Option<Purpose>),
     query: &EventQuery,
     outline: Outline,
     may: bool,
     forwarded: bool,
 ) -> Result<Response, ApiError> {
-    let scope = match need(api, caller, Action::ReadEvents, Some(region))? {
-        Permit::All => Scope::All,
-        Permit::OwnOnly => own_scope(caller),
-    };
+    need(api, caller, Action::ReadEvents, Some(region))?;
+    let reader = sharing::reader(api, caller, region, stated)?;
     match settled_place(api, region, forwarded).await? {
         Place::There(node) => send_on(api, region, node, caller, outline, may, Bytes::new()).await,
         Place::Here(platform) => {
             let wait = Duration::try_from_secs_f64(query.wait.unwrap_or(0.0)).unwrap_or_default();
             open_for_reads(api, &platform).await?;
             platform.serve();
+            // Rules and consents in force now: whoever may not read any more is told of nothing more.
+            let scope = sharing::scope(&platform, reader, SharingAction::Read)?;
             let events = platform.events(query.after, query.limit.unwrap_or(100), wait, &scope).await?;
+            let asked = format!("GET /v1/platforms/{region}/events");
+            let line = scope.viewer().and_then(|v| sharing::line(caller, &asked, region, v));
+            line.filter(|_| !events.is_empty()).into_iter().for_each(|line| api.desk.log.write(line));
             Ok(Answer(Page::whole(events)).into_response())
         }
     }
@@ -111,6 +117,7 @@ struct Follower {
     api: Api,
     caller: Caller,
     region: RegionCode,
+    stated: Option<Purpose>,
     after: u64,
     failures: u32,
     ended: bool,
@@ -145,12 +152,16 @@ impl Follower {
 
     async fn next_page(&self) -> Result<Vec<Event>, ApiError> {
         let query = EventQuery { after: self.after, limit: Some(PAGE), wait: Some(PAGE_WAIT_S) };
-        let path_and_query = format!(
+        let mut path_and_query = format!(
             "/v1/platforms/{}/events?after={}&limit={PAGE}&wait={PAGE_WAIT_S}",
             self.region, self.after
         );
+        if let Some(purpose) = self.stated {
+            path_and_query.push_str(&format!("&purpose={purpose}"));
+        }
         let outline = Outline { method: Method::GET, path_and_query, headers: Vec::new() };
-        let answer = page(&self.api, &self.caller, self.region, &query, outline, true, false).await?;
+        let answer =
+            page(&self.api, &self.caller, (self.region, self.stated), &query, outline, true, false).await?;
         let status = answer.status();
         let unusable = |detail: String| ApiError::new(codes::PEER_UNREACHABLE, detail);
         let body = axum::body::to_bytes(answer.into_body(), PAGE_LEN_MAX).await;

@@ -3,10 +3,11 @@
 use crate::Caller;
 use crate::agencies_api::failed;
 use crate::auth::need;
-use crate::documents_api::{Place, forwards, read, send_on, settled_place, visible};
+use crate::documents_api::{Place, forwards, read, send_on, settled_place};
 use crate::forward::{FORWARDED, Outline};
 use crate::platforms_api::region;
 use crate::problem::ApiError;
+use crate::sharing::visible;
 use crate::state::Api;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};

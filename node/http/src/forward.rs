@@ -23,7 +23,7 @@ use tower::ServiceExt;
 /// Marks a request that arrived by forward.
 pub(crate) const FORWARDED: HeaderName = HeaderName::from_static("eport-forwarded");
 /// Headers that travel with a forward, both ways.
-static CARRIED: [HeaderName; 7] = [
+static CARRIED: [HeaderName; 8] = [
     header::CONTENT_TYPE,
     header::ACCEPT,
     header::ACCEPT_LANGUAGE,
@@ -31,6 +31,7 @@ static CARRIED: [HeaderName; 7] = [
     HeaderName::from_static("idempotency-key"),
     HeaderName::from_static("x-request-id"),
     crate::gate::BEHALF,
+    crate::sharing::PURPOSE,
 ];
 
 #[derive(Serialize, Deserialize)]
@@ -168,7 +169,7 @@ fn put_headers(into: &mut axum::http::HeaderMap, headers: &[(String, Vec<u8>)]) 
 }
 
 /// What of one platform may arrive by forward, behind its code.
-const PLATFORM_PATHS: [&str; 12] = [
+const PLATFORM_PATHS: [&str; 14] = [
     "documents",
     "consignments",
     "milestones",
@@ -181,6 +182,8 @@ const PLATFORM_PATHS: [&str; 12] = [
     "certificates",
     "accounts",
     "statistics",
+    "consents",
+    "core-data",
 ];
 
 /// A forward carries a certificate without proof that its owner is there. So nothing that administers arrives this way: only
@@ -313,6 +316,8 @@ mod tests {
             "/v1/agencies/CUS/inbox?platform=440100",
             "/v1/platforms/440100/exchange/dead-letters",
             "/v1/platforms/440100/usage?month=2018-01",
+            "/v1/platforms/440100/core-data?epoch=1&index=2",
+            "/v1/platforms/440100/consents",
             "/v1/platforms/440100/tails/tail-1/resubmit",
         ] {
             assert!(may_arrive(yes), "{yes}");

@@ -1,12 +1,13 @@
 //! Evidence of one document: its record, the chain from there to the next signed head, and this node's attestation on all of it.
 //!
 //! Always: whoever may read a document may ask; the chain names what others lodged, so only who may read every document of the platform is
-//! given it, for others this node's attestation stands for it; an agency, which sees a part, is refused.
+//! given it, for others this node's attestation stands for it; whoever is shown a part, an agency for example, is refused.
 
 use crate::Caller;
-use crate::documents_api::{read, visible};
+use crate::documents_api::read;
 use crate::extract::Query;
 use crate::problem::ApiError;
+use crate::sharing::visible;
 use crate::state::Api;
 use axum::Extension;
 use axum::Json as Answer;
@@ -19,7 +20,7 @@ use eport_evidence::{
     header_text, to_attest,
 };
 use eport_model::{JournalIndex, Position, codes};
-use eport_platform::{CertificateState, ChainEnd, DocumentRecord, Platform, Scope};
+use eport_platform::{CertificateState, ChainEnd, DocumentRecord, Platform, Scope, Viewer};
 use serde::Deserialize;
 
 /// Hex digits of headers in one page.
@@ -37,6 +38,8 @@ pub struct ProofQuery {
     /// Read where requests are forwarded.
     #[serde(rename = "forward")]
     _forward: Option<bool>,
+    #[serde(rename = "purpose")]
+    _purpose: Option<String>,
 }
 
 /// `GET /v1/platforms/{region}/journal/proof`
@@ -56,13 +59,15 @@ fn page(api: &Api, p: &Platform, scope: &Scope, query: &ProofQuery) -> Result<An
     if query.doc_id.is_empty() {
         return Err(ApiError::bad("doc_id: the number of a document is needed"));
     }
-    if let Scope::Agency(_) = scope {
-        return Err(ApiError::forbidden(
-            "an agency sees its part of a document; evidence is of the whole of it",
-        ));
-    }
     let doc_id = p.number(&query.doc_id)?;
     visible(p, scope, &doc_id)?;
+    if !p.is_whole(scope, &doc_id, query.doc_version)? {
+        return Err(ApiError::forbidden(
+            "evidence is of the whole of a document, and only a part of it is shared with the reader",
+        ));
+    }
+    // The chain names what others lodged.
+    let all = scope.viewer().is_some_and(Viewer::lists_all);
     let found = p.record_of(&doc_id, query.doc_version)?;
     let found = found.ok_or_else(|| ApiError::not_found(format!("such version of document {doc_id}")))?;
     let record = Position { epoch: found.header.epoch, index: found.header.index, digest: found.digest };
@@ -78,9 +83,9 @@ fn page(api: &Api, p: &Platform, scope: &Scope, query: &ProofQuery) -> Result<An
         next_page_token: None,
     };
     let (after, through) = match &query.page_token {
-        Some(token) => place(token, record.index, scope)?,
+        Some(token) => place(token, record.index, all)?,
         None => {
-            let (statement, attestation) = stated(api, p, scope, &proof, found)?;
+            let (statement, attestation) = stated(api, p, all, &proof, found)?;
             let through = statement.through.index;
             proof.end_proven = statement.end == End::SignedHead;
             (proof.statement, proof.attestation) = (Some(statement), Some(attestation));
@@ -95,13 +100,13 @@ fn page(api: &Api, p: &Platform, scope: &Scope, query: &ProofQuery) -> Result<An
 }
 
 /// Where a page goes on, and where the chain ends: only what the first page could have said.
-fn place(token: &str, record: JournalIndex, scope: &Scope) -> Result<(JournalIndex, JournalIndex), ApiError> {
+fn place(token: &str, record: JournalIndex, all: bool) -> Result<(JournalIndex, JournalIndex), ApiError> {
     let number = |text: &str| text.parse().ok().map(JournalIndex::from_u64);
     let read = token.split_once('-').and_then(|(a, t)| Some((number(a)?, number(t)?)));
     let fits = |(after, through): &(JournalIndex, JournalIndex)| {
         *after >= record && after < through && through.since(record) <= LINKS_MAX
     };
-    let read = read.filter(fits).filter(|_| *scope == Scope::All);
+    let read = read.filter(fits).filter(|_| all);
     read.ok_or_else(|| ApiError::bad("page_token: it is none of this document's evidence"))
 }
 
@@ -109,12 +114,12 @@ fn place(token: &str, record: JournalIndex, scope: &Scope) -> Result<(JournalInd
 fn stated(
     api: &Api,
     p: &Platform,
-    scope: &Scope,
+    all: bool,
     proof: &Proof,
     found: DocumentRecord,
 ) -> Result<(Statement, Attestation), ApiError> {
-    let (through, end, head) = match scope {
-        Scope::All => match p.chain_end(proof.record, LINKS_MAX)? {
+    let (through, end, head) = match all {
+        true => match p.chain_end(proof.record, LINKS_MAX)? {
             ChainEnd::Signed { covers, head } => (covers, End::SignedHead, Some(header_text(&head))),
             ChainEnd::Unsigned(last) => (last, End::Unsigned, None),
             ChainEnd::Far => {
@@ -122,7 +127,7 @@ fn stated(
                 return Err(ApiError::new(codes::PROOF_TOO_LONG, detail));
             }
         },
-        _ => (proof.record, End::Withheld, None),
+        false => (proof.record, End::Withheld, None),
     };
     let certificates = certificates(api, p, &found)?;
     let statement = Statement {
@@ -190,12 +195,12 @@ mod tests {
     #[test]
     fn a_page_goes_on_only_where_the_first_one_could_have_led() {
         let record = JournalIndex::from_u64(10);
-        let at = |token: &str, scope: &Scope| place(token, record, scope).is_ok();
-        assert!(at("10-20", &Scope::All) && at("19-20", &Scope::All));
+        let at = |token: &str, all: bool| place(token, record, all).is_ok();
+        assert!(at("10-20", true) && at("19-20", true));
         let far = format!("10-{}", 11 + LINKS_MAX);
         for bad in ["", "9-20", "20-20", "21-20", "10", "x-y", "10-20-30", "-1-5", &far] {
-            assert!(!at(bad, &Scope::All), "{bad}");
+            assert!(!at(bad, true), "{bad}");
         }
-        assert!(!at("10-20", &Scope::Own("a".into())), "others' records are for who may read them");
+        assert!(!at("10-20", false), "others' records are for who may read them");
     }
 }

@@ -4,8 +4,9 @@
 //! lodger changes it; an amendment is judged like a first submission.
 
 use crate::Caller;
-use crate::documents_api::{lodge_made, visible};
+use crate::documents_api::lodge_made;
 use crate::problem::ApiError;
+use crate::sharing::visible;
 use crate::state::Api;
 use axum::Extension;
 use axum::extract::{Path, Request, State};

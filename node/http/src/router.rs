@@ -4,12 +4,12 @@ use crate::problem::ApiError;
 use crate::state::Api;
 use crate::{
     access_api, accounts_api, agencies_api, backup_api, backup_sets, catalogs_api, certificates_anywhere,
-    certificates_api, consignments_api, custody_api, diagnosis_api, documents_api, drills_api, enrol_api,
-    erasures_api, est, events_api, examine_api, exchange_api, gate, hosting_api, incident_api, issue_batch,
-    join_api, journal_api, openapi, operators_api, outside_api, packs_api, plan_api, platforms_api,
-    proof_api, recovery_api, removal_api, revisions_api, session_api, signing, statistics_api, status_api,
-    system, tables_api, tables_life, tables_reading, tables_where, tail_import_api, tails_api, trust_api,
-    users_api,
+    certificates_api, consents_api, consignments_api, core_data_api, custody_api, diagnosis_api,
+    documents_api, drills_api, enrol_api, erasures_api, est, events_api, examine_api, exchange_api, gate,
+    hosting_api, incident_api, issue_batch, join_api, journal_api, openapi, operators_api, outside_api,
+    packs_api, plan_api, platforms_api, proof_api, recovery_api, removal_api, revisions_api, session_api,
+    signing, statistics_api, status_api, system, tables_api, tables_life, tables_reading, tables_where,
+    tail_import_api, tails_api, trust_api, users_api,
 };
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
@@ -123,6 +123,10 @@ pub fn router(api: Api) -> Router {
         .route("/v1/agencies/{agency}/inbox/{msg_id}/ack", post(agencies_api::acknowledge))
         .route("/v1/agencies/{agency}/receipts", post(agencies_api::receipt))
         .route("/v1/platforms/{region}/events", get(events_api::events))
+        .route("/v1/platforms/{region}/consents", get(consents_api::list).post(consents_api::grant))
+        .route("/v1/platforms/{region}/consents/{id}/withdrawal", post(consents_api::withdraw))
+        .route("/v1/platforms/{region}/core-data", get(core_data_api::of_platform))
+        .route("/v1/core-data", get(core_data_api::core_data))
         .route("/v1/platforms/{region}/journal/head", get(journal_api::head))
         .route("/v1/platforms/{region}/journal/proof", get(proof_api::proof))
         .route("/v1/platforms/{region}/journal/signatures", post(journal_api::sign))

@@ -7,7 +7,7 @@
 
 use crate::Caller;
 use crate::auth::need;
-use crate::documents_api::{own_scope, read};
+use crate::documents_api::read_for;
 use crate::extract::Query;
 use crate::forward::{Outline, forward};
 use crate::platforms_api::region;
@@ -22,8 +22,9 @@ use axum::response::Response;
 use bytes::Bytes;
 use eport_access::{Action, Permit};
 use eport_api_types::rfc3339;
-use eport_model::{RegionCode, Timestamp, codes};
+use eport_model::{RegionCode, Subject, Timestamp, codes};
 use eport_platform::{Followed, Platform, Scope};
+use eport_sharing::{Purpose, Who};
 use eport_timeliness::{
     BasePolicy, Cell, Cells, DIMENSIONS, DURATIONS, Direction, Durations, Figure, change, hidden, quality,
 };
@@ -110,12 +111,17 @@ fn basis(p: &Platform, followed: &Followed) -> Basis {
 }
 
 /// Whose consignments a caller sees: an agency those of all, a trader its own.
-fn own_of(scope: Scope) -> Option<String> {
-    match scope {
-        Scope::All | Scope::Agency(_) => None,
-        Scope::Own(name) => Some(name),
+fn own_of(scope: &Scope) -> Option<String> {
+    match scope.viewer().map(eport_platform::Viewer::reader) {
+        Some(reader) if reader.who == Who::Enterprise => Some(reader.name.clone()),
+        Some(_) => None,
+        // Nobody asks without being a viewer; if somebody did, it would have nothing.
+        None => Some(String::new()),
     }
 }
+
+/// What questions about clearance times are for, where they do not say.
+const FOR: (Action, Option<Purpose>) = (Action::ListDocuments, Some(Purpose::Timeliness));
 
 /// One question is answered at a time, and the others wait here: the store is read under one lock, and whoever waited for that on a
 /// thread of readers would keep readers of documents away.
@@ -138,9 +144,9 @@ pub async fn durations(
         return Err(ApiError::bad("durations are of one period, in full: no view, compare or by=month"));
     }
     let turn = turn(&api).await?;
-    read(api, caller, name, request, Action::ListDocuments, move |p, scope| {
+    read_for(api, caller, name, request, FOR, move |p, scope| {
         let _turn = turn;
-        let question = asked.question(asked.period, own_of(scope));
+        let question = asked.question(asked.period, own_of(&scope));
         let mut followed = p.consignments()?;
         let cells = followed.store.cells(&question, true).map_err(|e| ApiError::bad(e.to_string()))?;
         let basis = basis(p, &followed);
@@ -225,7 +231,8 @@ pub async fn timeliness(
         None => api.registry.state().state.placements().map(|p| p.region).collect(),
     };
     let permit = need(&api, &caller, Action::ListDocuments, only)?;
-    if asked.public && permit == Permit::OwnOnly && matches!(own_scope(&caller), Scope::Own(_)) {
+    let enterprise = matches!(caller.subject(), Some(Subject::Enterprise(_)));
+    if asked.public && permit == Permit::OwnOnly && enterprise {
         return Err(ApiError::forbidden(
             "public figures are of all traders: who may read all documents asks for them",
         ));
@@ -365,20 +372,28 @@ pub async fn samples(
         return Err(ApiError::bad("consignments have no public view"));
     }
     let turn = turn(&api).await?;
-    read(api, caller, name, request, Action::ListDocuments, move |p, scope| {
+    read_for(api, caller, name, request, FOR, move |p, scope| {
         let _turn = turn;
         let limit = query.limit.unwrap_or(100).clamp(1, PAGE_MAX);
         let after = query.page_token.as_deref().map(str::parse).transpose();
         let after = after.map_err(|_| ApiError::bad("page_token: not one of ours"))?;
-        if matches!(scope, Scope::Agency(_)) {
+        if scope.viewer().is_none_or(|v| v.reader().who == Who::Agency) {
             return Err(ApiError::forbidden("an agency is told figures, not consignments"));
         }
-        let question = asked.question(asked.period, own_of(scope));
+        let question = asked.question(asked.period, own_of(&scope));
         let mut followed = p.consignments()?;
         let rows = followed.store.rows_of(&question, after, limit);
         let next = (rows.len() == limit).then(|| rows.last().map(usize::to_string)).flatten();
-        let items: Vec<Value> = rows.iter().filter_map(|n| followed.store.row(*n)).map(sample).collect();
+        let rows: Vec<eport_timeliness::Row> = rows.iter().filter_map(|n| followed.store.row(*n)).collect();
         let basis = basis(p, &followed);
+        drop(followed);
+        let mut items = Vec::with_capacity(rows.len());
+        for row in rows {
+            // Each is a document: it is shown where the rules show that.
+            if p.admitted(&scope, &row.document)?.is_ok() {
+                items.push(sample(row));
+            }
+        }
         Ok(Answer(json!({ "items": items, "next_page_token": next, "platforms": [basis] })))
     })
     .await

@@ -1,8 +1,8 @@
 //! The journal as subscribers follow it: applied records after an index, in order, none twice, none left out.
 
-use crate::Error;
 use crate::platform::Platform;
 use crate::rows::{self, DocumentRow};
+use crate::{Error, read};
 use eport_api_types::{Event, rfc3339};
 use eport_model::{Effect, JournalIndex, Record, RecordKind};
 use std::time::Duration;
@@ -16,7 +16,7 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 
 impl Platform {
     /// Events after `after`, at most `limit`; waits up to `wait` for the first one. Only committed and applied records show.
-    /// An agency is told of documents that it gets a part of; of the others it learns that something was written.
+    /// A reader is told of documents that the rules share with it; of the others it learns that something was written.
     pub async fn events(
         &self,
         after: u64,
@@ -44,9 +44,16 @@ impl Platform {
         let applied = records.iter().take_while(|r| r.index() <= applied).take(limit);
         let shown = |record: &Record| -> Result<Event, Error> {
             let event = event(record)?;
-            let crate::Scope::Agency(code) = scope else { return Ok(event) };
-            let told = match (&event.doc_id, event.doc_version) {
-                (Some(id), Some(version)) => self.is_recipient(id, version, code)?,
+            let told = match (&event.doc_id, event.doc_version, scope) {
+                (Some(id), Some(version), crate::Scope::Agency(code)) => {
+                    self.is_recipient(id, version, code)?
+                }
+                (Some(id), Some(version), crate::Scope::Shared(_)) => {
+                    match read::version(&**log, id, version)? {
+                        Some(row) => self.sees(scope, id, &row)?,
+                        None => false,
+                    }
+                }
                 _ => true,
             };
             let untold = Event {

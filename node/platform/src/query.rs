@@ -13,6 +13,7 @@ use eport_api_types::{
 use eport_documents::{BusinessKey, State};
 use eport_envelope::{Blind, KeyRing, Part};
 use eport_model::{Durability, Position, Timestamp};
+use eport_sharing::SharingAction;
 
 /// What a caller may see.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -23,6 +24,8 @@ pub enum Scope {
     Own(String),
     /// Only documents of which this agency gets a part; of each only that part and its own receipts.
     Agency(String),
+    /// What the rules of sharing let a reader from outside see.
+    Shared(crate::Viewer),
 }
 
 /// A query with its parameters understood.
@@ -118,7 +121,7 @@ impl Platform {
         let next = self.walk(&filter, scope, after, config.page_rows_max, |id, row| {
             let position = read::position(&*self.inner.log, &row)?;
             items.push(item(&ring, id, row, position)?);
-            if let (Scope::Agency(_), Some(last)) = (scope, items.last_mut()) {
+            if let (Some(_), Some(last)) = (scope.agency(), items.last_mut()) {
                 last.client_ref = String::new();
             }
             Ok(items.len() < limit)
@@ -132,7 +135,8 @@ impl Platform {
             return Ok(self.by_key(key, query, scope)?.items.len() as u64);
         }
         let filter = Filter::new(query)?.keyed(self)?;
-        if *scope == Scope::All && filter.is_index_prefix() {
+        let all = *scope == Scope::All || scope.viewer().is_some_and(crate::Viewer::lists_all);
+        if all && filter.is_index_prefix() {
             return Ok(self.inner.log.count(&rows::states(filter.doc_type.as_deref(), filter.state))?);
         }
         let mut count = 0;
@@ -202,8 +206,9 @@ impl Platform {
     }
 
     /// Whether a caller may see a version of a document at all.
-    fn sees(&self, scope: &Scope, doc_id: &str, row: &DocumentRow) -> Result<bool, Error> {
+    pub(crate) fn sees(&self, scope: &Scope, doc_id: &str, row: &DocumentRow) -> Result<bool, Error> {
         match scope {
+            Scope::Shared(viewer) => Ok(self.judged(viewer, doc_id, row, SharingAction::Search)?.is_ok()),
             Scope::All => Ok(true),
             Scope::Own(name) => Ok(row.lodged_by == *name),
             Scope::Agency(code) => self.is_recipient(doc_id, row.doc_version, code),
@@ -221,8 +226,11 @@ impl Platform {
     /// One document as a caller may see it: an agency is shown its part and nothing else.
     pub fn show_to(&self, scope: &Scope, doc_id: &str) -> Result<Option<DocumentDetail>, Error> {
         let Some(mut shown) = self.show(doc_id, None)? else { return Ok(None) };
+        let row = read::newest(&*self.inner.log, doc_id)?;
+        if let (Scope::Shared(viewer), Some(row)) = (scope, &row) {
+            self.veil(viewer, doc_id, row, &mut shown)?;
+        }
         if let Scope::Agency(code) = scope {
-            let row = read::newest(&*self.inner.log, doc_id)?;
             let part = match row {
                 Some(row) => self.part_of(&row, code)?,
                 None => None,
@@ -236,8 +244,8 @@ impl Platform {
     /// Receipts of a document as a caller may see them: an agency sees its own and the platform's.
     pub fn receipts_to(&self, scope: &Scope, doc_id: &str) -> Result<Vec<Receipt>, Error> {
         let mut all = self.receipts(doc_id)?;
-        if let Scope::Agency(code) = scope {
-            all.retain(|r| r.agency == *code || r.agency.starts_with("platform/"));
+        if let Some(code) = scope.agency() {
+            all.retain(|r| r.agency == code || r.agency.starts_with("platform/"));
         }
         Ok(all)
     }
@@ -326,6 +334,8 @@ impl Platform {
             previous_version_hash: row.previous.map(|d| d.to_string()),
             durability,
             erased,
+            masked: Vec::new(),
+            shared_by: Vec::new(),
             body: content
                 .and_then(|mut c| c.get_mut("body").map(serde_json::Value::take))
                 .unwrap_or_default(),

@@ -19,6 +19,7 @@
 //! w/CA (hex)/KEK                         a CA's wrapped key                       custody::WrappedRow
 //! e/q/ID                                 a request that waits, or is decided       eport_enrolment::RequestRow
 //! g/…                                    accounts: see the module of that name
+//! y/…                                    consents: see the module of that name
 //! ```
 //!
 //! BLIND is a keyed digest of the client reference, or of a number; they themselves stand encrypted, in `DocumentRow::columns` and in

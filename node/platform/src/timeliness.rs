@@ -206,7 +206,7 @@ impl Platform {
         Ok(())
     }
 
-    fn kind_of(&self, row: &DocumentRow) -> Option<Arc<DocumentType>> {
+    pub(crate) fn kind_of(&self, row: &DocumentRow) -> Option<Arc<DocumentType>> {
         let packs = self.inner.packs.at(row.received_at).ok()?;
         packs.get(&row.doc_type).cloned()
     }
@@ -216,7 +216,7 @@ impl Platform {
     }
 
     /// What a version of a document says; `None` where it says nothing, or cannot be read any more.
-    fn passage_of(
+    pub(crate) fn passage_of(
         &self,
         row: &DocumentRow,
         trigger: Trigger<'_>,

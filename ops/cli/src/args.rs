@@ -1,12 +1,9 @@
 //! The command tree: global flags and the groups of commands. Each group's arguments live with its code.
 
 use crate::commands::{
-    access_log, agency, approval, backup, ca, cert, compliance, context, delegation, demo, dev, doc, doctor, drill
-    exchange,
-    exchange, explain, incident,  init, journal, licence, man, node, pack, plan, platform, quorum, release, report, role,
-    session,
-    simple, site,
-    stats, status, table, tail, user,
+    access_log, agency, approval, backup, ca, cert, compliance, consent, context, coredata, delegation, demo,
+    dev, doc, doctor, drill, exchange, explain, incident, init, journal, licence, man, node, pack, plan,
+    platform, quorum, release, report, role, session, simple, site, stats, status, table, tail, user,
 };
 use crate::lang::Lang;
 use clap::{Args, Parser, Subcommand};
@@ -55,6 +52,9 @@ pub struct Global {
     /// Lodge and read documents in the name of this enterprise, which delegated it
     #[arg(long, global = true, value_name = "ENTERPRISE")]
     pub acting_for: Option<String>,
+    /// What documents are read for, where that must be said: CLEARANCE, RISK, SUPPORT, STATISTICS, …; the access log keeps it
+    #[arg(long, global = true, value_name = "PURPOSE", value_parser = parse_purpose)]
+    pub purpose: Option<eport_sharing::Purpose>,
     /// Print one JSON document on stdout and nothing else
     #[arg(long, global = true)]
     pub json: bool,
@@ -153,6 +153,10 @@ pub enum Command {
     Role(role::RoleArgs),
     /// Look after delegations of enterprises to agents
     Delegation(delegation::DelegationArgs),
+    /// Let other enterprises see own documents, and withdraw that
+    Consent(consent::ConsentArgs),
+    /// Follow the core data set: accepted facts and milestones of every platform
+    Coredata(coredata::CoredataArgs),
     /// Log in with the certificate: a token for up to twelve hours, kept in a file of mode 0600
     Login(session::LoginArgs),
     /// Log out: every session under the certificate ends on every node
@@ -198,6 +202,11 @@ fn key_before_table(argv: &[OsString]) -> Option<String> {
     let at = words.iter().rposition(|w| *w == "--key" || w.starts_with("--key="))?;
     let value = words[at].strip_prefix("--key=").or_else(|| words.get(at + 1).copied());
     value.map(str::to_owned)
+}
+
+/// Reads a purpose of sharing.
+pub fn parse_purpose(text: &str) -> Result<eport_sharing::Purpose, String> {
+    text.trim().to_ascii_uppercase().parse().map_err(|e: eport_sharing::NoPurpose| e.to_string())
 }
 
 /// Reads `500ms`, `30s`, `5m` or `24h`.

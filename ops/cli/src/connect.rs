@@ -86,6 +86,10 @@ pub fn client(global: &Global) -> Result<Client, Error> {
         Some(file) => by_session(global, file)?,
         None => by_certificate(global)?,
     };
+    let client = match global.purpose {
+        Some(purpose) => client.for_purpose(purpose.word()),
+        None => client,
+    };
     Ok(match &global.acting_for {
         Some(enterprise) => client.acting_for(enterprise),
         None => client,

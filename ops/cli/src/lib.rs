@@ -57,12 +57,10 @@ pub fn run(argv: Vec<OsString>) -> u8 {
 
 async fn dispatch(cli: Cli, out: Out) -> Result<(), Error> {
     use commands::{
-        access_log, agency, approval, backup, ca, cert, compliance, context, delegation, demo, dev, doc, doctor
-        drill, drill,
-        exchange, explain, incident,  init, journal, licence, man, node, pack, plan, platform, quorum, release,
-         report, role,
-        session, simple,
-        site, stats, status, table, tail, user,
+        access_log, agency, approval, backup, ca, cert, compliance, consent, context, coredata, delegation,
+        demo, dev, doc, doctor, drill, exchange, explain, incident, init, journal, licence, man, node, pack,
+        plan, platform, quorum, release, report, role, session, simple, site, stats, status, table, tail,
+        user,
     };
     let global = &cli.global;
     match cli.command {
@@ -98,6 +96,8 @@ async fn dispatch(cli: Cli, out: Out) -> Result<(), Error> {
         Command::User(args) => user::run(args, global, out).await,
         Command::Role(args) => role::run(args, global, out).await,
         Command::Delegation(args) => delegation::run(args, global, out).await,
+        Command::Consent(args) => consent::run(args, global, out).await,
+        Command::Coredata(args) => coredata::run(args, global, out).await,
         Command::Login(args) => session::login(args, global, out).await,
         Command::Logout(args) => session::logout(args, global, out).await,
         Command::Whoami => session::whoami(global, out).await,

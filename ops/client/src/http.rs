@@ -71,6 +71,7 @@ pub(crate) struct Inner {
     pub(crate) signer: Option<Arc<Signer>>,
     pub(crate) bearer: Option<Arc<Bearer>>,
     pub(crate) behalf: Option<String>,
+    pub(crate) purpose: Option<String>,
     lineage: Arc<OnceCell<Lineage>>,
 }
 
@@ -126,6 +127,7 @@ impl Client {
             signer: None,
             bearer: None,
             behalf: None,
+            purpose: None,
             lineage: Arc::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -166,6 +168,7 @@ impl Client {
             signer: self.inner.signer.clone(),
             bearer: self.inner.bearer.clone(),
             behalf: self.inner.behalf.clone(),
+            purpose: self.inner.purpose.clone(),
             lineage: self.inner.lineage.clone(),
         };
         change(&mut inner);
@@ -312,6 +315,9 @@ impl Client {
         }
         if let Some(enterprise) = &self.inner.behalf {
             request = request.header("eport-for", enterprise);
+        }
+        if let Some(purpose) = &self.inner.purpose {
+            request = request.header("eport-purpose", purpose);
         }
         if !call.query.is_empty() {
             request = request.query(call.query);

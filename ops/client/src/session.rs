@@ -62,6 +62,11 @@ impl Client {
     pub fn acting_for(&self, enterprise: &str) -> Client {
         self.changed(|inner| inner.behalf = Some(enterprise.to_owned()))
     }
+
+    /// This client with a purpose that every request states.
+    pub fn for_purpose(&self, purpose: &str) -> Client {
+        self.changed(|inner| inner.purpose = Some(purpose.to_owned()))
+    }
 }
 
 /// The client side of HTTPS without a certificate of one's own: whom to trust is all that is needed.

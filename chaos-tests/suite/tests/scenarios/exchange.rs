@@ -215,7 +215,8 @@ fn once(fed: &Federation, all: usize) -> Result<()> {
 }
 
 fn agencies_see_their_part_alone(fed: &Federation, doc_id: &str) -> Result<()> {
-    let mut command = as_agency(fed, "CIQ", &["doc", "show", doc_id, "--platform", CITY])?;
+    let mut command =
+        as_agency(fed, "CIQ", &["doc", "show", doc_id, "--platform", CITY, "--purpose", "CLEARANCE"])?;
     let shown = Ran::of(&mut command)?.ok_json()?;
     ensure!(shown["body"]["port"].is_null() && !shown["body"]["bill_no"].is_null(), "{shown}");
     // The other agency is attached to the province and reads nothing at the city.

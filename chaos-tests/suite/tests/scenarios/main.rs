@@ -25,6 +25,7 @@ mod quorum;
 mod renewal;
 mod rivals;
 mod rotate;
+mod sharing;
 mod statistics;
 mod status;
 mod tables;

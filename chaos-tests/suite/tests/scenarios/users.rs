@@ -292,7 +292,7 @@ fn whoever_is_not_meant_reads_nothing_of_a_document_by_any_route(fed: &Federatio
     let reply = http(TRADER)?.get(&format!("{base}/documents/{id}"))?;
     ensure!(reply.status == 200 && reply.text().contains("AG-1"), "{} {}", reply.status, reply.text());
     // The agency that gets a part of it reads its part; the lodger's own number is none of it.
-    let reply = http("cus-2")?.get(&format!("{base}/documents/{id}"))?;
+    let reply = http("cus-2")?.get(&format!("{base}/documents/{id}?purpose=CLEARANCE"))?;
     let (status, text) = (reply.status, reply.text());
     ensure!(status == 200 && !reply.json()?["body"]["bill_no"].is_null(), "cus-2: {status} {text}");
     ensure!(!text.contains("AG-1"), "cus-2 is shown the reference: {text}");

@@ -95,7 +95,8 @@ impl DocumentType {
                 "title": title(&s.title), "measure": s.measure.text(), "by": s.by, "when": text(s.when.as_ref()),
             }))).collect::<Map<_, _>>(),
             "sharing": self.sharing.iter().map(|s| (s.rule.clone(), json!({
-                "subject": s.subject, "relation": word(&s.relation), "classes": s.classes.iter().collect::<String>(),
+                "subject": s.subject, "relation": word(&s.relation), "named_in": s.named_in,
+                "classes": s.classes.iter().collect::<String>(),
                 "actions": word(&s.actions), "purposes": s.purposes,
                 "masks": s.masks.iter().map(|(f, m)| (f.clone(), Value::from(word(m)))).collect::<Map<_, _>>(),
                 "after": s.after, "basis": s.basis,

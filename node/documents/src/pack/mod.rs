@@ -19,6 +19,7 @@ mod problem;
 mod rules;
 mod set;
 mod shape;
+mod sharing;
 mod shelf;
 mod spec;
 mod states;
@@ -26,14 +27,12 @@ mod states;
 pub use codes::NamedCode;
 pub use compare::{Difference, compare, numbered};
 pub use comparisons::{CheckPoint, Comparison, CrossCheck, Test};
-pub use declared::{
-    Consignment, Ledger, LedgerEntry, Mask, Milestone, Recipient, Relation, Role, Sharing, SharingAction,
-    Statistic, Upload,
-};
+pub use declared::{Consignment, Ledger, LedgerEntry, Milestone, Recipient, Role, Statistic, Upload};
 pub use known::{Assigned, NUMBERS_MAX, number};
 pub use problem::{PROBLEMS_MAX, PackError, Problem, ProblemCode};
 pub use rules::{Requirement, RuleOf, Scope};
 pub use set::Packs;
+pub use sharing::{Mask, Relation, Sharing, SharingAction};
 pub use shelf::{CATALOGUE, Published, Shelf, overlay};
 pub use states::{AgencyState, LifeCycle, StateOf, Step as ReceiptStep, overall};
 

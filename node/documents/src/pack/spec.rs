@@ -356,6 +356,8 @@ pub(crate) struct SharingSpec {
     pub(crate) rule: String,
     pub(crate) subject: String,
     pub(crate) relation: super::Relation,
+    /// The field that names a party; only with the relation `party`.
+    pub(crate) named_in: Option<String>,
     /// Classes of fields, one letter each.
     pub(crate) classes: Spanned<String>,
     pub(crate) actions: Vec<super::SharingAction>,

@@ -97,6 +97,11 @@ impl LifeCycle {
         }
     }
 
+    /// Whether a document in `state` is in `wanted` or has passed it.
+    pub fn reached(&self, state: &str, wanted: &str) -> bool {
+        state == wanted || self.states.get(wanted).is_some_and(|s| s.after.contains(state))
+    }
+
     pub(super) fn build(
         specs: Vec<Spanned<StateSpec>>,
         agencies: &BTreeSet<String>,

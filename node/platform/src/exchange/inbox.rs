@@ -8,7 +8,7 @@ use crate::keys::decrypt;
 use crate::platform::Platform;
 use crate::{Error, read};
 use bytes::Bytes;
-use eport_api_types::{InboxItem, rfc3339};
+use eport_api_types::{InboxItem, MaskedField, rfc3339};
 use eport_envelope::Part as Sealed;
 use eport_exchange::{Kind, Recipient, Standing};
 use eport_model::{Digest, Draft, Durability, Effect, Position, RecordKind};
@@ -155,6 +155,18 @@ impl Platform {
             Origin::Empty => None,
         };
         let len = body.as_ref().map_or(0, Vec::len);
+        let erased = body.is_none() && !withdrawn;
+        let mut body: serde_json::Value =
+            body.and_then(|b| serde_json::from_slice(&b).ok()).unwrap_or_default();
+        let (mut masked, mut shared_by) = (Vec::new(), Vec::new());
+        if !body.is_null() {
+            let document = &row.document;
+            let (doc_type, by, at) = (&document.doc_type, &document.lodged_by, document.received_at);
+            (body, masked, shared_by) = match self.delivered(agency, doc_type, by, at, &body)? {
+                Some(delivered) => delivered,
+                None => (serde_json::Value::Null, vec![nothing()], Vec::new()),
+            };
+        }
         let kind = if withdrawn { Kind::Withdrawal } else { row.kind };
         let item = InboxItem {
             msg_id: id.to_string(),
@@ -171,8 +183,10 @@ impl Platform {
             digest: row.entry.digest.to_string(),
             replaces: row.replaces,
             read: row.entry.shown().to_string(),
-            erased: body.is_none() && !withdrawn,
-            body: body.and_then(|b| serde_json::from_slice(&b).ok()).unwrap_or_default(),
+            erased,
+            masked,
+            shared_by,
+            body,
         };
         Ok((item, len))
     }
@@ -214,6 +228,16 @@ impl Platform {
             let (position, durability) = written.map_or((None, Durability::Local), |(p, d)| (Some(p), d));
             Ok(Acknowledged { repeated: false, position, durability })
         })
+    }
+}
+
+/// What an item says whose body no rule sends any more.
+fn nothing() -> MaskedField {
+    MaskedField {
+        path: String::new(),
+        class: String::new(),
+        how: "withheld".to_owned(),
+        reason: "no rule of sharing in force sends it".to_owned(),
     }
 }
 

@@ -108,9 +108,9 @@ impl Platform {
         let mut dispatch = self.dispatch_of(doc_id, row.doc_version)?.unwrap_or_default();
         let record = read::position(log, &row)?.map(|p| Source { epoch: p.epoch, index: p.index });
         let mut receipts = self.receipts(doc_id)?;
-        if let Scope::Agency(code) = scope {
-            dispatch.parts.retain(|p| p.agency == *code);
-            receipts.retain(|r| r.agency == *code || r.agency.starts_with("platform/"));
+        if let Some(code) = scope.agency() {
+            dispatch.parts.retain(|p| p.agency == code);
+            receipts.retain(|r| r.agency == code || r.agency.starts_with("platform/"));
         }
         let mut agencies = Vec::new();
         for part in &dispatch.parts {

@@ -15,6 +15,7 @@ mod hosting;
 mod packs;
 mod query;
 mod schedule;
+mod sharing;
 mod split_brain;
 mod submit;
 mod support;

@@ -70,7 +70,20 @@ async fn show(lines: usize, client: &Client, out: Out) -> Result<(), Error> {
     let page: Value = client.get("/v1/access-log", &[("limit", lines.max(1).to_string())]).await?;
     let items = page["items"].as_array().cloned().unwrap_or_default();
     out.items(&items, || {
-        let columns = ["seq", "at", "event", "subject", "source", "request", "permission", "code", "times"];
+        let columns = [
+            "seq",
+            "at",
+            "event",
+            "subject",
+            "source",
+            "request",
+            "permission",
+            "code",
+            "purpose",
+            "fields",
+            "rows",
+            "times",
+        ];
         let mut table = Table::new(columns);
         for l in &items {
             table.row(columns.map(|k| cell(l, k)));

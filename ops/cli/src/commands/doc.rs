@@ -295,7 +295,12 @@ fn document_text(d: &Value) -> String {
         receipts.row(["receipt_id", "agency", "kind", "code", "event_time", "text"].map(|k| cell(r, k)));
     }
     let receipts = if receipts.is_empty() { String::new() } else { format!("\n{}", receipts.render()) };
-    format!("{}\n{:#}\n{receipts}", table.render(), d["body"])
+    let mut masked = Table::new(["field not as lodged", "class", "how", "reason"]);
+    for m in d["masked"].as_array().into_iter().flatten() {
+        masked.row(["path", "class", "how", "reason"].map(|k| cell(m, k)));
+    }
+    let masked = if masked.is_empty() { String::new() } else { format!("\n{}", masked.render()) };
+    format!("{}\n{:#}\n{masked}{receipts}", table.render(), d["body"])
 }
 
 async fn list(client: &Client, args: &ListArgs, out: Out) -> Result<(), Error> {

@@ -2,7 +2,7 @@
 //!
 //! Codes are grouped by area, one file each; a code is never reused. `docs/errors/` is generated from this table.
 //! Ranges: 10 daemon and configuration · 11 storage · 12 identity and TLS · 13 wire and transport · 20 registry ·
-//! 21 moves · 30 journals · 40 tables · 41 certificate authority (from 4160 users and access) · 50 documents · 60 HTTP API · 70 command line · 80 backups · 81 drills.
+//! 21 moves · 30 journals · 40 tables · 41 certificate authority (from 4160 users and access, from 4180 sharing) · 50 documents · 60 HTTP API · 70 command line · 80 backups · 81 drills.
 
 mod access;
 mod api;
@@ -16,6 +16,7 @@ mod identity;
 mod journal;
 mod moves;
 mod registry;
+mod sharing;
 mod storage;
 mod tables;
 mod transport;
@@ -32,6 +33,7 @@ pub use identity::*;
 pub use journal::*;
 pub use moves::*;
 pub use registry::*;
+pub use sharing::*;
 pub use storage::*;
 pub use tables::*;
 pub use transport::*;
@@ -122,6 +124,7 @@ pub fn all() -> impl Iterator<Item = &'static CodeInfo> {
         DRILLS_CODES,
         CA_CODES,
         ACCESS_CODES,
+        SHARING_CODES,
     ]
     .into_iter()
     .flatten()
