@@ -19,7 +19,7 @@ pub use facts::{Asked, Gathered, Unread};
 pub use finding::{Finding, Owner, Severity, Words};
 pub use incident::{Timeline, merge};
 pub use kinds::{KINDS, Kind, kind};
-pub use metrics::{METRICS, Metric, metric};
+pub use metrics::{FINDINGS, finding_of};
 pub use redact::{REMOVED, redact};
 
 use eport_model::Timestamp;

@@ -5,9 +5,10 @@
 
 use crate::Caller;
 use crate::auth::need;
-use crate::documents_api::{read, visible};
+use crate::documents_api::read;
 use crate::forward::{Outline, forward};
 use crate::problem::ApiError;
+use crate::sharing::visible;
 use crate::state::Api;
 use axum::Extension;
 use axum::Json as Answer;

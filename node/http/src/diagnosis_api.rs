@@ -59,7 +59,7 @@ pub async fn facts(
         futures::stream::iter(others).map(|n| reach(&api, n)).buffered(ASKED_MAX).collect::<Vec<_>>();
     let (disk, peers) = tokio::join!(measured, reached);
     let soft = api.agent.soft_state();
-    let (version, ready) = (version_info(), api.ready.borrow().clone());
+    let (version, ready) = (version_info(api.agent.software(), api.now()), api.ready.borrow().clone());
     let limit = getrlimit(Resource::Nofile).current;
     let (from, to) = soft.certificate;
     let at = |ms: i64| rfc3339(Timestamp::from_millis(ms));

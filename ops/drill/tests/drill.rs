@@ -20,6 +20,7 @@ fn node(id: &str, site: &str, home: &str) -> NodeStatus {
         voter: !id.ends_with('2'),
         version: "0.1.0".into(),
         reads: Some(3),
+        build: None,
         region: Some(home.parse().unwrap()),
         api: Some(format!("https://{id}")),
         certificate_ends: None,

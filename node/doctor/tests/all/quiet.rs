@@ -1,7 +1,7 @@
 //! What is sound is quiet, and the catalogue is whole.
 
 use crate::support::*;
-use eport_doctor::{KINDS, METRICS, Severity, kind, metric};
+use eport_doctor::{FINDINGS, KINDS, Severity, finding_of, kind};
 use std::collections::BTreeSet;
 
 #[test]
@@ -38,10 +38,11 @@ fn every_finding_that_needs_a_person_has_a_runbook() {
 
 #[test]
 fn a_metric_names_a_finding_that_there_is() {
-    for m in METRICS {
-        assert!(m.finding.is_empty() || kind(m.finding).is_some(), "{}: {}", m.name, m.finding);
+    for (metric, finding) in FINDINGS {
+        assert!(kind(finding).is_some(), "{metric}: {finding}");
     }
-    assert!(metric("eport_slot_lost").is_some() && metric("slot_lost").is_some() && metric("x").is_none());
+    assert_eq!(finding_of("eport_slot_lost"), Some("slot-lost"));
+    assert_eq!((finding_of("slot_lost"), finding_of("eport_x")), (None, None));
 }
 
 #[test]

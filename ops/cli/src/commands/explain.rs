@@ -3,9 +3,10 @@
 use crate::error::Error;
 use crate::output::Out;
 use clap::Args;
-use eport_doctor::{KINDS, Kind, METRICS, Metric, kind, metric};
+use eport_doctor::{KINDS, Kind, finding_of, kind};
 use eport_model::codes::NOT_FOUND;
 use eport_model::{Code, CodeInfo};
+use eport_watch::{METRICS, Metric};
 use serde_json::{Value, json};
 
 /// The runbooks, one section for each finding that needs a person.
@@ -65,9 +66,10 @@ fn list(args: &ExplainArgs, out: Out) {
         }
     } else if args.metrics {
         table = crate::table::Table::new(["metric", "finding", "what it tells", "含义"]);
-        items = METRICS.iter().map(metric_document).collect();
-        for m in METRICS {
-            table.row([format!("eport_{}", m.name), m.finding.into(), m.help.0.into(), m.help.1.into()]);
+        items = METRICS.iter().map(|(_, m)| metric_document(m)).collect();
+        for (_, m) in METRICS {
+            let finding = finding_of(m.name).unwrap_or_default();
+            table.row([m.name.into(), finding.into(), m.en.into(), String::from(m.zh)]);
         }
     } else {
         table = crate::table::Table::new(["code", ">exit", "title", "标题"]);
@@ -142,15 +144,19 @@ fn kind_page(k: &Kind) -> String {
     text
 }
 
+/// The metric of a name, with the prefix or without.
+fn metric(name: &str) -> Option<&'static Metric> {
+    let same = |m: &Metric| m.name == name || m.name.strip_prefix("eport_") == Some(name);
+    METRICS.iter().map(|(_, m)| m).find(|m| same(m))
+}
+
 fn metric_document(m: &Metric) -> Value {
-    let finding = (!m.finding.is_empty()).then_some(m.finding);
-    let name = format!("eport_{}", m.name);
-    json!({ "metric": name, "help": {"en": m.help.0, "zh": m.help.1}, "finding": finding })
+    json!({ "metric": m.name, "help": {"en": m.en, "zh": m.zh}, "finding": finding_of(m.name) })
 }
 
 fn metric_page(m: &Metric) -> String {
-    let mut text = format!("eport_{}\n  {}\n  {}\n", m.name, m.help.0, m.help.1);
-    if let Some(k) = kind(m.finding) {
+    let mut text = format!("{}\n  {}\n  {}\n", m.name, m.en, m.zh);
+    if let Some(k) = finding_of(m.name).and_then(kind) {
         text.push_str(&format!("\n{}", kind_page(k)));
     }
     text
@@ -172,6 +178,9 @@ mod tests {
     fn a_finding_has_its_runbook_and_a_metric_its_finding() {
         for k in KINDS {
             assert_eq!(runbook(k.id).is_some(), k.severity != Severity::Info, "{}", k.id);
+        }
+        for (name, _) in eport_doctor::FINDINGS {
+            assert!(metric(name).is_some(), "{name} is no metric");
         }
         let page = metric_page(metric("eport_slot_lost").unwrap());
         assert!(
