@@ -117,7 +117,8 @@ impl Platform {
             let point = Some(CheckPoint::Submit);
             packs.compare(&kind, shown, point, &Kept(self), &*self.inner.tables, at)
         };
-        let found = found.map_err(|e| Box::new(SubmitAnswer::unavailable(codes::OVERLOADED, &e.to_string())))?;
+        let found =
+            found.map_err(|e| Box::new(SubmitAnswer::unavailable(codes::OVERLOADED, &e.to_string())))?;
         let read: BTreeMap<String, u32> =
             found.items.iter().flat_map(|c| c.records.iter().cloned()).collect();
         let (refused, warned) = found.verdict();
