@@ -238,8 +238,8 @@ fn a_token_names_a_place_of_each_platform_and_what_is_none_is_refused() {
     let token =
         Token([("440100".parse().unwrap(), place(2, 57)), ("440000".parse().unwrap(), place(1, 9))].into());
     assert_eq!(token.to_string(), "440000-1-9_440100-2-57");
-    assert_eq!(token.to_string().parse(), Ok(token));
-    assert_eq!("".parse(), Ok(Token::default()));
+    assert_eq!(token.to_string().parse::<Token>(), Ok(token));
+    assert_eq!("".parse::<Token>(), Ok(Token::default()));
     for bad in ["x", "440100", "440100-1", "440100-1-2-3", "440100-1--2", "440100-1-2_440100-1-3", "1-1-1"] {
         assert!(bad.parse::<Token>().is_err(), "{bad}");
     }
