@@ -13,6 +13,7 @@ use eport_model::{CaName, CertificateMark, Code, Digest, Epoch, RegionCode, Subj
 use eport_platform::{CertificateRow, CertificateState, Grant, Platform};
 use eport_registry::IssuerState;
 use eport_signature::{ListEntry, Signatory, outside_signatory};
+use futures::future::BoxFuture;
 use std::sync::Arc;
 use time::OffsetDateTime;
 
@@ -54,30 +55,32 @@ pub(crate) struct Order<'a> {
 }
 
 /// Issues what an administrator asks for. Answers the row and the chain as PEM.
-pub(crate) async fn issue(
-    api: &Api,
-    asked: &CertificateRequest,
-    by: &str,
-) -> Result<(RegionCode, CertificateRow, String), ApiError> {
-    let bad = |e: eport_model::ParseError| ApiError::bad(e.to_string());
-    let subject: Subject = asked.subject.parse().map_err(bad)?;
-    let region = match &asked.platform {
-        Some(text) => text.parse().map_err(bad)?,
-        None => usual_platform(api, &subject)?,
-    };
-    let platform = primary_here(api, region)?;
-    let request = eport_authority::read_request(&asked.csr).map_err(|e| refused(&e))?;
-    let order = Order {
-        subject: &subject,
-        profile: asked.profile.as_deref().unwrap_or(Profile::usual(&subject)),
-        request: &request,
-        days: asked.days,
-        names: LeafNames { loopback: false, addresses: asked.addresses.clone(), dns: asked.dns.clone() },
-        by,
-        grant: Grant { key: Some(request.key), ..Grant::default() },
-    };
-    let (row, chain) = issue_at(api, &platform, order).await?;
-    Ok((region, row, chain))
+pub(crate) fn issue<'a>(
+    api: &'a Api,
+    asked: &'a CertificateRequest,
+    by: &'a str,
+) -> BoxFuture<'a, Result<(RegionCode, CertificateRow, String), ApiError>> {
+    Box::pin(async move {
+        let bad = |e: eport_model::ParseError| ApiError::bad(e.to_string());
+        let subject: Subject = asked.subject.parse().map_err(bad)?;
+        let region = match &asked.platform {
+            Some(text) => text.parse().map_err(bad)?,
+            None => usual_platform(api, &subject)?,
+        };
+        let platform = primary_here(api, region)?;
+        let request = eport_authority::read_request(&asked.csr).map_err(|e| refused(&e))?;
+        let order = Order {
+            subject: &subject,
+            profile: asked.profile.as_deref().unwrap_or(Profile::usual(&subject)),
+            request: &request,
+            days: asked.days,
+            names: LeafNames { loopback: false, addresses: asked.addresses.clone(), dns: asked.dns.clone() },
+            by,
+            grant: Grant { key: Some(request.key), ..Grant::default() },
+        };
+        let (row, chain) = issue_at(api, &platform, order).await?;
+        Ok((region, row, chain))
+    })
 }
 
 /// Whether the CA of a platform could issue this, before anybody holds a key.
@@ -144,25 +147,27 @@ pub(crate) fn primary_here(api: &Api, region: RegionCode) -> Result<Platform, Ap
 }
 
 /// Issues: check and rehearse, intent with what it settles, sign, record.
-pub(crate) async fn issue_at(
-    api: &Api,
-    platform: &Platform,
-    mut order: Order<'_>,
-) -> Result<(CertificateRow, String), ApiError> {
-    close_former(api);
-    let authority = authority_for(api, platform.region(), order.subject)?;
-    let epoch = open_epoch(api, platform)?;
-    let _slot = api.cas.issuing.acquire().await;
-    let _slot = _slot.map_err(|_| ApiError::new(codes::DRAINING, "the node stops"))?;
-    let (tbs, mut row) = prepared(&authority, &order, epoch, api.now()).map_err(|e| refused(&e))?;
-    if let Some(request) = &mut order.grant.request
-        && let RequestState::Approved { serial, .. } = &mut request.state
-    {
-        serial.clone_from(&row.serial);
-    }
-    sign_through_ledger(platform, &authority, &tbs, &mut row, &order.grant).await?;
-    let chain = crate::enrol::chain_of(api, &row);
-    Ok((row, chain))
+pub(crate) fn issue_at<'a>(
+    api: &'a Api,
+    platform: &'a Platform,
+    mut order: Order<'a>,
+) -> BoxFuture<'a, Result<(CertificateRow, String), ApiError>> {
+    Box::pin(async move {
+        close_former(api);
+        let authority = authority_for(api, platform.region(), order.subject)?;
+        let epoch = open_epoch(api, platform)?;
+        let _slot = api.cas.issuing.acquire().await;
+        let _slot = _slot.map_err(|_| ApiError::new(codes::DRAINING, "the node stops"))?;
+        let (tbs, mut row) = prepared(&authority, &order, epoch, api.now()).map_err(|e| refused(&e))?;
+        if let Some(request) = &mut order.grant.request
+            && let RequestState::Approved { serial, .. } = &mut request.state
+        {
+            serial.clone_from(&row.serial);
+        }
+        sign_through_ledger(platform, &authority, &tbs, &mut row, &order.grant).await?;
+        let chain = crate::enrol::chain_of(api, &row);
+        Ok((row, chain))
+    })
 }
 
 /// The CA of a platform whose open key here may speak for a subject.

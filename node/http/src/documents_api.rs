@@ -23,6 +23,7 @@ use eport_api_types::{BatchLine, CountAnswer, DocumentQuery, Page};
 use eport_journal::Role;
 use eport_model::{NodeId, RegionCode, codes};
 use eport_platform::{Platform, Scope, SubmitAnswer};
+use futures::future::BoxFuture;
 use std::time::{Duration, Instant};
 
 /// A request that was forwarded here waits at most this long for this node to learn of the move.
@@ -80,62 +81,66 @@ pub(crate) fn forwards(headers: &HeaderMap, query: Option<&str>) -> bool {
 
 /// Sends a request to whoever is primary, and again when the platform moves meanwhile. The business key makes the repetition
 /// of a write safe: the same document is stored once and gets its first answer.
-pub(crate) async fn send_on(
-    api: &Api,
+pub(crate) fn send_on<'a>(
+    api: &'a Api,
     region: RegionCode,
     to: NodeId,
-    caller: &Caller,
+    caller: &'a Caller,
     outline: Outline,
     may: bool,
     body: Bytes,
-) -> Result<Response, ApiError> {
-    if !may {
-        return Err(misdirected(api, region, to));
-    }
-    let deadline = Instant::now() + api.config.write_timeout;
-    let mut changes = api.registry.changes();
-    let (mut node, mut pause, mut sent_once) = (to, AGAIN, false);
-    loop {
-        let sent = forward(api, node, caller, outline.clone(), body.clone());
-        let moved = async {
-            loop {
-                if primary_of(api, region).is_some_and(|p| p != node) || changes.changed().await.is_err() {
-                    return;
+) -> BoxFuture<'a, Result<Response, ApiError>> {
+    Box::pin(async move {
+        if !may {
+            return Err(misdirected(api, region, to));
+        }
+        let deadline = Instant::now() + api.config.write_timeout;
+        let mut changes = api.registry.changes();
+        let (mut node, mut pause, mut sent_once) = (to, AGAIN, false);
+        loop {
+            let sent = forward(api, node, caller, outline.clone(), body.clone());
+            let moved = async {
+                loop {
+                    if primary_of(api, region).is_some_and(|p| p != node) || changes.changed().await.is_err()
+                    {
+                        return;
+                    }
+                }
+            };
+            let error = tokio::select! {
+                answer = sent => match answer {
+                    Ok(response) if response.status() != StatusCode::MISDIRECTED_REQUEST => return Ok(response),
+                    Ok(response) if Instant::now() >= deadline => return Ok(response),
+                    // It has not applied the move yet, or knows of a later one: look again in a moment.
+                    Ok(_) => None,
+                    Err(error) => Some(error),
+                },
+                () = moved => {
+                    // The first one may have taken it before it lost the platform.
+                    sent_once = true;
+                    None
+                }
+            };
+            if let Some(error) = error
+                && (Instant::now() >= deadline || !matches!(error, ForwardError::Unreachable { .. }))
+            {
+                let unknown = || ApiError::new(codes::OUTCOME_UNKNOWN, error.to_string());
+                return Err(if sent_once { unknown() } else { ApiError::of(&error) });
+            }
+            match place(api, region) {
+                Ok(Place::There(primary)) if primary != node => (node, pause) = (primary, AGAIN),
+                Ok(Place::Here(_)) => {
+                    let detail =
+                        format!("platform {region} moved here; repeat the request with the same key");
+                    return Err(ApiError::new(codes::OUTCOME_UNKNOWN, detail));
+                }
+                _ => {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(AGAIN * 16);
                 }
             }
-        };
-        let error = tokio::select! {
-            answer = sent => match answer {
-                Ok(response) if response.status() != StatusCode::MISDIRECTED_REQUEST => return Ok(response),
-                Ok(response) if Instant::now() >= deadline => return Ok(response),
-                // It has not applied the move yet, or knows of a later one: look again in a moment.
-                Ok(_) => None,
-                Err(error) => Some(error),
-            },
-            () = moved => {
-                // The first one may have taken it before it lost the platform.
-                sent_once = true;
-                None
-            }
-        };
-        if let Some(error) = error
-            && (Instant::now() >= deadline || !matches!(error, ForwardError::Unreachable { .. }))
-        {
-            let unknown = || ApiError::new(codes::OUTCOME_UNKNOWN, error.to_string());
-            return Err(if sent_once { unknown() } else { ApiError::of(&error) });
         }
-        match place(api, region) {
-            Ok(Place::There(primary)) if primary != node => (node, pause) = (primary, AGAIN),
-            Ok(Place::Here(_)) => {
-                let detail = format!("platform {region} moved here; repeat the request with the same key");
-                return Err(ApiError::new(codes::OUTCOME_UNKNOWN, detail));
-            }
-            _ => {
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(AGAIN * 16);
-            }
-        }
-    }
+    })
 }
 
 fn primary_of(api: &Api, region: RegionCode) -> Option<NodeId> {
@@ -144,18 +149,24 @@ fn primary_of(api: &Api, region: RegionCode) -> Option<NodeId> {
 
 /// Where a request belongs. One that was forwarded here waits a moment for this node to learn that it is primary: the
 /// forwarder knew of the move first.
-pub(crate) async fn settled_place(api: &Api, region: RegionCode, forwarded: bool) -> Result<Place, ApiError> {
-    let deadline = Instant::now() + ARRIVAL_WAIT;
-    let mut changes = api.registry.changes();
-    loop {
-        let found = place(api, region);
-        let wait = forwarded && !matches!(found, Ok(Place::Here(_))) && Instant::now() < deadline;
-        if !wait {
-            return found;
+pub(crate) fn settled_place(
+    api: &Api,
+    region: RegionCode,
+    forwarded: bool,
+) -> BoxFuture<'_, Result<Place, ApiError>> {
+    Box::pin(async move {
+        let deadline = Instant::now() + ARRIVAL_WAIT;
+        let mut changes = api.registry.changes();
+        loop {
+            let found = place(api, region);
+            let wait = forwarded && !matches!(found, Ok(Place::Here(_))) && Instant::now() < deadline;
+            if !wait {
+                return found;
+            }
+            // The replica may turn primary without a further registry change: look again soon in any case.
+            let _ = tokio::time::timeout(AGAIN, changes.changed()).await;
         }
-        // The replica may turn primary without a further registry change: look again soon in any case.
-        let _ = tokio::time::timeout(AGAIN, changes.changed()).await;
-    }
+    })
 }
 
 fn respond(api: &Api, answer: &SubmitAnswer, region: RegionCode, headers: &HeaderMap) -> Response {

@@ -114,46 +114,48 @@ fn carried(headers: &axum::http::HeaderMap) -> Vec<(String, Vec<u8>)> {
 }
 
 /// Sends a request on to `node` and returns its answer.
-pub async fn forward(
-    api: &Api,
+pub fn forward<'a>(
+    api: &'a Api,
     node: NodeId,
-    caller: &Caller,
+    caller: &'a Caller,
     outline: Outline,
     body: Bytes,
-) -> Result<Response<Body>, ForwardError> {
-    let chain = caller
-        .identity
-        .as_ref()
-        .map(|i| i.chain.iter().map(|c| Bytes::copy_from_slice(c)).collect())
-        .unwrap_or_default();
-    let message = Forward {
-        method: outline.method.as_str().to_owned(),
-        path_and_query: outline.path_and_query,
-        headers: outline.headers,
-        chain,
-        session: caller.session.as_ref().map(|s| s.token.to_string()),
-        body,
-    };
-    let timeout = api.config.write_timeout + Duration::from_secs(5);
-    let answer = api
-        .transport
-        .request(node, Purpose::Forward, Bytes::from(codec::encode(&message)), timeout)
-        .await
-        .map_err(|e| {
-            let detail = e.to_string();
-            match e {
-                RequestError::Lost { .. } | RequestError::Timeout { .. } => {
-                    ForwardError::Unknown { node, detail }
+) -> BoxFuture<'a, Result<Response<Body>, ForwardError>> {
+    Box::pin(async move {
+        let chain = caller
+            .identity
+            .as_ref()
+            .map(|i| i.chain.iter().map(|c| Bytes::copy_from_slice(c)).collect())
+            .unwrap_or_default();
+        let message = Forward {
+            method: outline.method.as_str().to_owned(),
+            path_and_query: outline.path_and_query,
+            headers: outline.headers,
+            chain,
+            session: caller.session.as_ref().map(|s| s.token.to_string()),
+            body,
+        };
+        let timeout = api.config.write_timeout + Duration::from_secs(5);
+        let answer = api
+            .transport
+            .request(node, Purpose::Forward, Bytes::from(codec::encode(&message)), timeout)
+            .await
+            .map_err(|e| {
+                let detail = e.to_string();
+                match e {
+                    RequestError::Lost { .. } | RequestError::Timeout { .. } => {
+                        ForwardError::Unknown { node, detail }
+                    }
+                    _ => ForwardError::Unreachable { node, detail },
                 }
-                _ => ForwardError::Unreachable { node, detail },
-            }
-        })?;
-    let answer: Answer =
-        codec::decode(&answer).map_err(|e| ForwardError::Unknown { node, detail: format!("answer: {e}") })?;
-    let mut response = Response::new(Body::from(answer.body));
-    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::BAD_GATEWAY);
-    put_headers(response.headers_mut(), &answer.headers);
-    Ok(response)
+            })?;
+        let answer: Answer = codec::decode(&answer)
+            .map_err(|e| ForwardError::Unknown { node, detail: format!("answer: {e}") })?;
+        let mut response = Response::new(Body::from(answer.body));
+        *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::BAD_GATEWAY);
+        put_headers(response.headers_mut(), &answer.headers);
+        Ok(response)
+    })
 }
 
 fn put_headers(into: &mut axum::http::HeaderMap, headers: &[(String, Vec<u8>)]) {

@@ -17,6 +17,7 @@ use eport_agent::PlatformHandle;
 use eport_api_types::{JournalHead, JournalSigned, PlatformVerify, ReplicaDigest};
 use eport_journal::Outcome;
 use eport_model::{Digest, Draft, JournalIndex, NodeId, RecordKind, RegionCode, SIGNED_HEAD_SINCE, codes};
+use futures::future::BoxFuture;
 use rand::RngCore;
 use std::time::Duration;
 
@@ -32,29 +33,31 @@ pub(crate) enum Place {
 }
 
 /// The open primary's handle, or the primary's answer to the forwarded request.
-pub(crate) async fn at_primary(
-    api: &Api,
+pub(crate) fn at_primary<'a>(
+    api: &'a Api,
     region: RegionCode,
-    caller: &Caller,
+    caller: &'a Caller,
     outline: Outline,
     forwarded: bool,
-) -> Result<Place, ApiError> {
-    let view = api.registry.state();
-    let placement =
-        view.state.placement(region).ok_or_else(|| ApiError::not_found(format!("platform {region}")))?;
-    if placement.primary == api.agent.me() {
-        let handle = api.agent.platform(region).filter(|h| h.status().borrow().is_open());
-        return handle
-            .map(Place::Here)
-            .ok_or_else(|| ApiError::new(codes::FENCED, format!("platform {region} is not open")));
-    }
-    if forwarded {
-        return Err(ApiError::new(
-            codes::NOT_PRIMARY,
-            format!("{} is primary of platform {region}", placement.primary),
-        ));
-    }
-    Ok(Place::There(forward(api, placement.primary, caller, outline, Bytes::new()).await?))
+) -> BoxFuture<'a, Result<Place, ApiError>> {
+    Box::pin(async move {
+        let view = api.registry.state();
+        let placement =
+            view.state.placement(region).ok_or_else(|| ApiError::not_found(format!("platform {region}")))?;
+        if placement.primary == api.agent.me() {
+            let handle = api.agent.platform(region).filter(|h| h.status().borrow().is_open());
+            return handle
+                .map(Place::Here)
+                .ok_or_else(|| ApiError::new(codes::FENCED, format!("platform {region} is not open")));
+        }
+        if forwarded {
+            return Err(ApiError::new(
+                codes::NOT_PRIMARY,
+                format!("{} is primary of platform {region}", placement.primary),
+            ));
+        }
+        Ok(Place::There(forward(api, placement.primary, caller, outline, Bytes::new()).await?))
+    })
 }
 
 /// A request without a body, allowed or refused, and at the primary.

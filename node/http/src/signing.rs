@@ -12,6 +12,7 @@ use eport_api_types::rfc3339;
 use eport_model::codes;
 use eport_registry::{Command, CommandId, Op, Outcome, Proof};
 use eport_signature::{HEADER, Header};
+use futures::future::BoxFuture;
 use rand::RngCore;
 
 /// The signature of a request, if it has one.
@@ -38,14 +39,17 @@ pub(crate) fn command(api: &Api, caller: &Caller, reason: &str, op: Op) -> Resul
 
 /// Proposes a command and waits for its outcome. One that a second person must approve is an error of its own: nobody may
 /// take it for done.
-pub(crate) async fn propose(api: &Api, command: Command) -> Result<Outcome, ApiError> {
-    match api.registry.propose(command, COMMAND_TIMEOUT).await? {
-        Outcome::AwaitsApproval { approval, expires, .. } => {
-            let detail = format!("approval {approval} waits for another operator until {}", rfc3339(expires));
-            let mut error = ApiError::new(codes::APPROVAL_PENDING, detail);
-            error.problem.approval = Some(approval.to_string());
-            Err(error)
+pub(crate) fn propose(api: &Api, command: Command) -> BoxFuture<'_, Result<Outcome, ApiError>> {
+    Box::pin(async move {
+        match api.registry.propose(command, COMMAND_TIMEOUT).await? {
+            Outcome::AwaitsApproval { approval, expires, .. } => {
+                let detail =
+                    format!("approval {approval} waits for another operator until {}", rfc3339(expires));
+                let mut error = ApiError::new(codes::APPROVAL_PENDING, detail);
+                error.problem.approval = Some(approval.to_string());
+                Err(error)
+            }
+            outcome => Ok(outcome),
         }
-        outcome => Ok(outcome),
-    }
+    })
 }

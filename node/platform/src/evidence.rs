@@ -1,6 +1,7 @@
 //! What evidence of one document is made of: its record with what opens it, and the records from there to the next signed head.
 //!
-//! Always: only committed records are given; what was erased by law is not opened any more.
+//! Always: only committed records are given, and every one whose answer was given (what is applied: the status that others hear is
+//! told now and then); what was erased by law is not opened any more.
 
 use crate::keys::decrypt;
 use crate::platform::Platform;
@@ -94,7 +95,7 @@ impl Platform {
 
     /// The first signed head that covers a record or one behind it, at most `links` records behind.
     pub fn chain_end(&self, record: Position, links: u64) -> Result<ChainEnd, Error> {
-        let committed = self.status().borrow().committed.max(record.index);
+        let committed = self.inner.log.applied().index.max(record.index);
         let behind = |n: u64| JournalIndex::from_u64(record.index.as_u64().saturating_add(n));
         // A head stands behind what it covers by what was in flight then: looking twice as far finds it.
         let (last, sight) = (behind(links), behind(links.saturating_mul(2)));
@@ -124,7 +125,7 @@ impl Platform {
         max_bytes: usize,
         text: impl Fn(&RecordHeader) -> String,
     ) -> Result<Vec<String>, Error> {
-        let through = through.min(self.status().borrow().committed);
+        let through = through.min(self.inner.log.applied().index);
         let (mut out, mut bytes) = (Vec::new(), 0usize);
         self.walk_records(after.next(), through, |header, _| {
             let text = text(header);

@@ -15,6 +15,7 @@ use eport_documents::Tables;
 use eport_documents::pack::Shelf;
 use eport_journal::Role;
 use eport_model::{RegionCode, Timestamp, codes};
+use futures::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
@@ -142,35 +143,48 @@ impl Platform {
     }
 
     /// Hands in one document.
-    pub async fn submit(&self, caller: &Caller, raw: &[u8], signature: Option<Bytes>) -> SubmitAnswer {
-        if let Some(redirect) = self.redirect() {
-            return redirect;
-        }
-        let Some(turn) = self.turn(1).await else { return no_turn() };
-        self.inner.gate.serve(1);
-        let judged = self.judge(caller, raw, signature);
-        drop(turn);
-        let mut answers = self.settle_all(vec![judged]).await;
-        answers.pop().unwrap_or_else(|| SubmitAnswer::unavailable(codes::INTERNAL, "no answer"))
+    pub fn submit<'a>(
+        &'a self,
+        caller: &'a Caller,
+        raw: &'a [u8],
+        signature: Option<Bytes>,
+    ) -> BoxFuture<'a, SubmitAnswer> {
+        Box::pin(async move {
+            if let Some(redirect) = self.redirect() {
+                return redirect;
+            }
+            let Some(turn) = self.turn(1).await else { return no_turn() };
+            self.inner.gate.serve(1);
+            let judged = self.judge(caller, raw, signature);
+            drop(turn);
+            let mut answers = self.settle_all(vec![judged]).await;
+            answers.pop().unwrap_or_else(|| SubmitAnswer::unavailable(codes::INTERNAL, "no answer"))
+        })
     }
 
     /// Hands in many documents; one answer each, in order. A redirected line was not judged here: forward it as it came.
-    pub async fn submit_batch(&self, caller: &Caller, lines: &[Bytes]) -> Vec<SubmitAnswer> {
-        if let Some(redirect) = self.redirect() {
-            return vec![redirect; lines.len()];
-        }
-        let caller = Arc::new(caller.clone());
-        let mut slots = Vec::with_capacity(lines.len());
-        let mut sent = Vec::new();
-        for chunk in lines.chunks(CHUNK) {
-            let from = slots.len();
-            for part in chunk.chunks(TURN) {
-                slots.extend(self.judge_part(&caller, part).await);
+    pub fn submit_batch<'a>(
+        &'a self,
+        caller: &'a Caller,
+        lines: &'a [Bytes],
+    ) -> BoxFuture<'a, Vec<SubmitAnswer>> {
+        Box::pin(async move {
+            if let Some(redirect) = self.redirect() {
+                return vec![redirect; lines.len()];
             }
-            sent.push(self.send(&slots, (from..slots.len()).collect()).await);
-            tokio::task::yield_now().await;
-        }
-        self.collect(slots, sent).await
+            let caller = Arc::new(caller.clone());
+            let mut slots = Vec::with_capacity(lines.len());
+            let mut sent = Vec::new();
+            for chunk in lines.chunks(CHUNK) {
+                let from = slots.len();
+                for part in chunk.chunks(TURN) {
+                    slots.extend(self.judge_part(&caller, part).await);
+                }
+                sent.push(self.send(&slots, (from..slots.len()).collect()).await);
+                tokio::task::yield_now().await;
+            }
+            self.collect(slots, sent).await
+        })
     }
 
     /// Judges one document without storing it: the dry run. `Ok` lists the warnings.

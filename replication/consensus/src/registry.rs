@@ -19,6 +19,7 @@ use eport_model::codec;
 use eport_registry::{Command, Outcome, Refusal};
 use eport_store::RegistryStore;
 use eport_wire::Purpose;
+use futures::future::BoxFuture;
 use openraft::EmptyNode;
 use openraft::error::{InitializeError, RaftError};
 use std::collections::BTreeMap;
@@ -105,37 +106,45 @@ impl Registry {
     }
 
     /// Proposes a command from any node and waits for its outcome. Proposed again with the same id it takes effect once.
-    pub async fn propose(&self, command: Command, timeout: Duration) -> Result<Outcome, ProposeError> {
-        let deadline = Instant::now() + timeout;
-        let command = self.signed(command);
-        let bytes = codec::encode(&command).len();
-        if bytes > COMMAND_BYTES_MAX {
-            let reason = format!("{bytes} bytes exceed {COMMAND_BYTES_MAX}");
-            return Err(ProposeError::Refused(Refusal::Invalid { field: "command".into(), reason }));
-        }
-        let mut handed_on = false;
-        let mut hint = None;
-        while Instant::now() < deadline {
-            // A hint is followed once; after that, what this node itself knows counts.
-            let reply = match hint.take().or_else(|| self.leader()) {
-                Some(node) if node == self.inner.config.me => {
-                    self.propose_here(command.clone(), deadline).await
-                }
-                Some(node) => self.forward(node, &command, deadline, &mut handed_on).await,
-                None => RegistryReply::NotLeader(None),
-            };
-            match reply {
-                RegistryReply::Applied(outcome) => return outcome.map_err(ProposeError::Refused),
-                RegistryReply::NotLeader(Some(node)) if Some(node) != self.leader() => hint = Some(node),
-                // An earlier attempt may have reached a leader: then a later denial says nothing of what became of it.
-                RegistryReply::Denied(_) if handed_on => return Err(ProposeError::Unknown(timeout)),
-                RegistryReply::Denied(reason) => return Err(ProposeError::Refused(Refusal::Rule(reason))),
-                RegistryReply::Unknown | RegistryReply::ReadIndex(_) => handed_on = true,
-                RegistryReply::NotLeader(_) => {}
+    pub fn propose(
+        &self,
+        command: Command,
+        timeout: Duration,
+    ) -> BoxFuture<'_, Result<Outcome, ProposeError>> {
+        Box::pin(async move {
+            let deadline = Instant::now() + timeout;
+            let command = self.signed(command);
+            let bytes = codec::encode(&command).len();
+            if bytes > COMMAND_BYTES_MAX {
+                let reason = format!("{bytes} bytes exceed {COMMAND_BYTES_MAX}");
+                return Err(ProposeError::Refused(Refusal::Invalid { field: "command".into(), reason }));
             }
-            self.await_news(deadline).await;
-        }
-        if handed_on { Err(ProposeError::Unknown(timeout)) } else { Err(ProposeError::NoLeader) }
+            let mut handed_on = false;
+            let mut hint = None;
+            while Instant::now() < deadline {
+                // A hint is followed once; after that, what this node itself knows counts.
+                let reply = match hint.take().or_else(|| self.leader()) {
+                    Some(node) if node == self.inner.config.me => {
+                        self.propose_here(command.clone(), deadline).await
+                    }
+                    Some(node) => self.forward(node, &command, deadline, &mut handed_on).await,
+                    None => RegistryReply::NotLeader(None),
+                };
+                match reply {
+                    RegistryReply::Applied(outcome) => return outcome.map_err(ProposeError::Refused),
+                    RegistryReply::NotLeader(Some(node)) if Some(node) != self.leader() => hint = Some(node),
+                    // An earlier attempt may have reached a leader: then a later denial says nothing of what became of it.
+                    RegistryReply::Denied(_) if handed_on => return Err(ProposeError::Unknown(timeout)),
+                    RegistryReply::Denied(reason) => {
+                        return Err(ProposeError::Refused(Refusal::Rule(reason)));
+                    }
+                    RegistryReply::Unknown | RegistryReply::ReadIndex(_) => handed_on = true,
+                    RegistryReply::NotLeader(_) => {}
+                }
+                self.await_news(deadline).await;
+            }
+            if handed_on { Err(ProposeError::Unknown(timeout)) } else { Err(ProposeError::NoLeader) }
+        })
     }
 
     /// A step of this node with this node's signature; everything else as it is.
@@ -158,17 +167,19 @@ impl Registry {
     }
 
     /// A view that holds everything acknowledged before this call: the leader confirms its index, this node catches up.
-    pub async fn linearizable(&self, timeout: Duration) -> Result<Arc<View>, Error> {
-        let deadline = Instant::now() + timeout;
-        let wanted = self.read_index(deadline).await.ok_or(Error::NoLeader(timeout))?;
-        let mut changes = self.changes();
-        let reached = timeout_at(deadline, changes.wait_for(|applied| *applied >= wanted)).await;
-        let view = self.state();
-        match reached {
-            Ok(Ok(_)) => Ok(view),
-            _ if view.index >= wanted => Ok(view),
-            _ => Err(Error::Behind { applied: view.index, wanted }),
-        }
+    pub fn linearizable(&self, timeout: Duration) -> BoxFuture<'_, Result<Arc<View>, Error>> {
+        Box::pin(async move {
+            let deadline = Instant::now() + timeout;
+            let wanted = self.read_index(deadline).await.ok_or(Error::NoLeader(timeout))?;
+            let mut changes = self.changes();
+            let reached = timeout_at(deadline, changes.wait_for(|applied| *applied >= wanted)).await;
+            let view = self.state();
+            match reached {
+                Ok(Ok(_)) => Ok(view),
+                _ if view.index >= wanted => Ok(view),
+                _ => Err(Error::Behind { applied: view.index, wanted }),
+            }
+        })
     }
 
     /// The leader this node knows of.

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use eport_model::NodeId;
 use eport_tls::{PeerIdentity, Tls};
 use eport_wire::{Class, CloseCode, FrameDecoder, FrameError, Hello, Purpose, header};
+use futures::future::BoxFuture;
 use quinn::{Connecting, VarInt};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{SocketAddr, UdpSocket};
@@ -135,21 +136,24 @@ impl Transport {
     }
 
     /// Asks a peer and waits for the answer. A bulk connection is dialled when first needed.
-    pub async fn request(
+    pub fn request(
         &self,
         to: NodeId,
         purpose: Purpose,
         payload: Bytes,
         timeout: Duration,
-    ) -> Result<Bytes, RequestError> {
-        let head = header(purpose, 0, &payload).map_err(RequestError::TooLong)?;
-        let deadline = Instant::now() + timeout;
-        let link = self.link(to, purpose.class(), deadline).await.ok_or(RequestError::NotConnected(to))?;
-        let chunks = [Bytes::copy_from_slice(&head), payload];
-        match timeout_at(deadline, exchange(&link, purpose, chunks)).await {
-            Ok(result) => result,
-            Err(_) => Err(RequestError::Timeout { to, purpose, timeout }),
-        }
+    ) -> BoxFuture<'_, Result<Bytes, RequestError>> {
+        Box::pin(async move {
+            let head = header(purpose, 0, &payload).map_err(RequestError::TooLong)?;
+            let deadline = Instant::now() + timeout;
+            let link =
+                self.link(to, purpose.class(), deadline).await.ok_or(RequestError::NotConnected(to))?;
+            let chunks = [Bytes::copy_from_slice(&head), payload];
+            match timeout_at(deadline, exchange(&link, purpose, chunks)).await {
+                Ok(result) => result,
+                Err(_) => Err(RequestError::Timeout { to, purpose, timeout }),
+            }
+        })
     }
 
     /// The nodes with a control connection.

@@ -1,7 +1,8 @@
 //! Whose word a command is, over real processes: signatures, roles, two persons, the audit of both.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use eport_cluster::{Federation, Ran, wait_for, with_federation};
+use eport_suite::starter;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ fn operators_sign_and_what_is_dangerous_needs_two_of_them() {
         an_unlisted_operator_and_a_suspended_one_may_nothing(fed)?;
         a_guard_is_changed_by_two_persons_even_when_the_leader_dies_between_them(fed)?;
         a_rejected_command_is_not_carried_out(fed)?;
+        a_drill_whose_failover_takes_two_persons_waits_for_the_second(fed)?;
         a_rotation_of_the_root_takes_two_persons_at_every_step_and_one_stops_it(fed)
     });
 }
@@ -140,6 +142,34 @@ fn a_rejected_command_is_not_carried_out(fed: &Federation) -> Result<()> {
     let items = settings["items"].as_array().context("items")?;
     let signatures = items.iter().find(|s| s["name"] == "operator_signatures").context("the setting")?;
     ensure!(signatures["value"] == "required", "{settings}");
+    Ok(())
+}
+
+/// The guard that was changed before makes every failover a matter of two persons.
+fn a_drill_whose_failover_takes_two_persons_waits_for_the_second(fed: &Federation) -> Result<()> {
+    starter(fed)?;
+    let (watch, city) = ("gz-c-1", "440300");
+    let home = fed.platform_at(watch, city)?["primary"].clone();
+    let drill = std::thread::scope(|scope| -> Result<Value> {
+        let drill = scope.spawn(|| fed.eport(&["--timeout", "60s", "drill", "run", "primary-kill", city]));
+        let seen =
+            wait_for("the drill's failover waits for its second person", Duration::from_secs(120), || {
+                let listed = as_operator(fed, "bo", watch, &["approval", "list"]).and_then(|r| r.ok_json());
+                let listed = listed.map_err(|e| format!("{e:#}"))?;
+                let waits = |a: &&Value| a["state"] == "pending" && a["kind"] == "platform.failover";
+                let found = listed["items"].as_array().into_iter().flatten().find(waits);
+                found.and_then(|a| a["id"].as_str().map(str::to_owned)).ok_or_else(|| listed.to_string())
+            });
+        // A drill that nobody approves ends by itself; its word then says why.
+        let approved = seen.and_then(|id| as_operator(fed, "bo", watch, &["approve", &id])?.ok_json());
+        let ran = drill.join().map_err(|_| anyhow!("the drill's thread"))??;
+        let approved = approved.with_context(|| format!("{ran:?}"))?;
+        ensure!(approved["state"] == "executed", "{approved}");
+        ensure!(ran.stderr.contains("waits for a second person: eport approve"), "{ran:?}");
+        ran.expect(0, "the drill")?.json()
+    })?;
+    ensure!(drill["verdict"] == "passed" && drill["restored"] == true, "{drill:#}");
+    ensure!(fed.platform_at(watch, city)?["primary"] == home, "the city is home again");
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use crate::platform::Platform;
 use eport_journal::Outcome as Promised;
 use eport_ledger::{Book, Closed, Order, Outcome, Portion, Request, Sheet, Verdict, decide, replay};
 use eport_model::{Code, Durability, Effect, Epoch, RegionCode, Timestamp, codes};
+use futures::future::BoxFuture;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::time::timeout;
 
@@ -89,17 +90,19 @@ pub(super) fn decided(
 
 impl Platform {
     /// Decides a request about an account of this platform. An outcome is told only when it is as durable as its kind demands.
-    pub async fn ask_account(&self, request: Request) -> Result<Answer, AskError> {
-        let slot: Slot<Answer> = Slot::default();
-        let (found, reference) = (slot.clone(), rows::account(&request.account));
-        let local = matches!(request.order, Order::Release { .. } | Order::Stand { .. });
-        let decide = Box::new(move |log: &dyn Log, epoch, time| {
-            let (verdict, effects) = decided(log, epoch, time, &request, false)?;
-            leave(&found, Answer { epoch, verdict });
-            Ok(effects)
-        });
-        let changed = self.change(reference, decide).await;
-        self.told(changed, &slot, local).await
+    pub fn ask_account(&self, request: Request) -> BoxFuture<'_, Result<Answer, AskError>> {
+        Box::pin(async move {
+            let slot: Slot<Answer> = Slot::default();
+            let (found, reference) = (slot.clone(), rows::account(&request.account));
+            let local = matches!(request.order, Order::Release { .. } | Order::Stand { .. });
+            let decide = Box::new(move |log: &dyn Log, epoch, time| {
+                let (verdict, effects) = decided(log, epoch, time, &request, false)?;
+                leave(&found, Answer { epoch, verdict });
+                Ok(effects)
+            });
+            let changed = self.change(reference, decide).await;
+            self.told(changed, &slot, local).await
+        })
     }
 
     /// Waits until what was found may be told.

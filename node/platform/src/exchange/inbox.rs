@@ -12,6 +12,7 @@ use eport_api_types::{InboxItem, rfc3339};
 use eport_envelope::Part as Sealed;
 use eport_exchange::{Kind, Recipient, Standing};
 use eport_model::{Digest, Draft, Durability, Effect, Position, RecordKind};
+use futures::future::BoxFuture;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
@@ -38,39 +39,42 @@ impl Platform {
     /// What waits for an agency, oldest first, after a message or from the start; waits up to `wait` for the first. An item shows
     /// until it is acknowledged: after a failover also again, under the same id. A row that cannot be read becomes a dead letter, and
     /// the rest is shown.
-    pub async fn inbox(
-        &self,
-        agency: &str,
-        after: Option<&Digest>,
+    pub fn inbox<'a>(
+        &'a self,
+        agency: &'a str,
+        after: Option<&'a Digest>,
         limit: usize,
         wait: Duration,
-    ) -> Result<Vec<InboxItem>, ExchangeError> {
-        let until = Instant::now() + wait.min(WAIT_MAX);
-        let mut status = self.inner.log.status();
-        loop {
-            status.borrow_and_update();
-            self.exchange_now()?;
-            let (platform, name) = (self.clone(), agency.to_owned());
-            let after = after.copied();
-            let found = tokio::task::spawn_blocking(move || platform.inbox_now(&name, after, limit)).await;
-            let page = found.map_err(|e| ExchangeError::NotNow {
-                code: eport_model::codes::INTERNAL,
-                detail: e.to_string(),
-            })??;
-            let stray = !page.stray.is_empty();
-            self.put_aside(page.stray).await?;
-            if !page.items.is_empty() {
-                return Ok(page.items);
+    ) -> BoxFuture<'a, Result<Vec<InboxItem>, ExchangeError>> {
+        Box::pin(async move {
+            let until = Instant::now() + wait.min(WAIT_MAX);
+            let mut status = self.inner.log.status();
+            loop {
+                status.borrow_and_update();
+                self.exchange_now()?;
+                let (platform, name) = (self.clone(), agency.to_owned());
+                let after = after.copied();
+                let found =
+                    tokio::task::spawn_blocking(move || platform.inbox_now(&name, after, limit)).await;
+                let page = found.map_err(|e| ExchangeError::NotNow {
+                    code: eport_model::codes::INTERNAL,
+                    detail: e.to_string(),
+                })??;
+                let stray = !page.stray.is_empty();
+                self.put_aside(page.stray).await?;
+                if !page.items.is_empty() {
+                    return Ok(page.items);
+                }
+                // What was put aside has made room for the next page.
+                if stray {
+                    continue;
+                }
+                match timeout_at(until, status.changed()).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(_)) | Err(_) => return Ok(Vec::new()),
+                }
             }
-            // What was put aside has made room for the next page.
-            if stray {
-                continue;
-            }
-            match timeout_at(until, status.changed()).await {
-                Ok(Ok(())) => {}
-                Ok(Err(_)) | Err(_) => return Ok(Vec::new()),
-            }
-        }
+        })
     }
 
     fn inbox_now(
@@ -175,39 +179,41 @@ impl Platform {
 
     /// An agency has what a message carried. `read` names what it was shown ([`InboxItem::read`]): what has taken its place since,
     /// or made it void, is not acknowledged by it. Doing it again changes nothing.
-    pub async fn acknowledge(
-        &self,
-        agency: &str,
-        id: &Digest,
-        read: &Digest,
-        caller: &str,
-    ) -> Result<Acknowledged, ExchangeError> {
-        let key = rows::id(id);
-        let turn = self.exchange_turn([key.clone()].into()).await?;
-        let now = self.exchange_now()?;
-        let unknown = || ExchangeError::Unknown(format!("no message {id} was sent to {agency} here"));
-        let row = self.id_row(id)?.ok_or_else(unknown)?;
-        if row.recipient != Recipient::Agency(agency.to_owned()) || row.place.is_empty() {
-            return Err(unknown());
-        }
-        if row.entry.shown() != *read {
-            return Err(ExchangeError::Changed(id.to_string()));
-        }
-        let name = format!("ack/{id}");
-        if let Some(ack) = row.acked {
-            let durability = self.promised_of(ack.hint, &name)?;
-            return Ok(Acknowledged { repeated: true, position: None, durability });
-        }
-        let place = row.place.clone();
-        let row = IdRow { acked: Some(AckRow { at: now.time, hint: now.hint }), ..row };
-        let draft = Draft {
-            request: Some(request(name, caller, None, now.time)),
-            effects: vec![Effect::Put { key, value: rows::encode(&row) }, Effect::Delete { key: place }],
-            ..Draft::bare(RecordKind::Entry, now.time)
-        };
-        let written = self.exchange_write(vec![draft], now, Some(turn)).await?.pop();
-        let (position, durability) = written.map_or((None, Durability::Local), |(p, d)| (Some(p), d));
-        Ok(Acknowledged { repeated: false, position, durability })
+    pub fn acknowledge<'a>(
+        &'a self,
+        agency: &'a str,
+        id: &'a Digest,
+        read: &'a Digest,
+        caller: &'a str,
+    ) -> BoxFuture<'a, Result<Acknowledged, ExchangeError>> {
+        Box::pin(async move {
+            let key = rows::id(id);
+            let turn = self.exchange_turn([key.clone()].into()).await?;
+            let now = self.exchange_now()?;
+            let unknown = || ExchangeError::Unknown(format!("no message {id} was sent to {agency} here"));
+            let row = self.id_row(id)?.ok_or_else(unknown)?;
+            if row.recipient != Recipient::Agency(agency.to_owned()) || row.place.is_empty() {
+                return Err(unknown());
+            }
+            if row.entry.shown() != *read {
+                return Err(ExchangeError::Changed(id.to_string()));
+            }
+            let name = format!("ack/{id}");
+            if let Some(ack) = row.acked {
+                let durability = self.promised_of(ack.hint, &name)?;
+                return Ok(Acknowledged { repeated: true, position: None, durability });
+            }
+            let place = row.place.clone();
+            let row = IdRow { acked: Some(AckRow { at: now.time, hint: now.hint }), ..row };
+            let draft = Draft {
+                request: Some(request(name, caller, None, now.time)),
+                effects: vec![Effect::Put { key, value: rows::encode(&row) }, Effect::Delete { key: place }],
+                ..Draft::bare(RecordKind::Entry, now.time)
+            };
+            let written = self.exchange_write(vec![draft], now, Some(turn)).await?.pop();
+            let (position, durability) = written.map_or((None, Durability::Local), |(p, d)| (Some(p), d));
+            Ok(Acknowledged { repeated: false, position, durability })
+        })
     }
 }
 

@@ -15,6 +15,7 @@ use eport_envelope::Part as Sealed;
 use eport_exchange::{Dispatch, Kind, Receipt, ReceiptKind, Recipient, judge, message_id};
 use eport_expression::local_date;
 use eport_model::{Digest, Draft, Durability, Effect, Position, RecordKind, RegionCode, codes};
+use futures::future::BoxFuture;
 use std::collections::BTreeSet;
 
 /// Receipts of a document that are listed.
@@ -48,50 +49,56 @@ pub(crate) struct Applied {
 
 impl Platform {
     /// Takes a receipt of an agency that is attached here. The same number with the same content is the same receipt, for ever.
-    pub async fn give_receipt(&self, receipt: Receipt, caller: &str) -> Result<ReceiptGiven, ExchangeError> {
-        let faults = receipt.faults();
-        if !faults.is_empty() {
-            let failure = |f: eport_exchange::ReceiptFault| Failure {
-                path: f.path.into(),
-                code: "E-RCP-FIELD".into(),
-                detail: f.detail,
+    pub fn give_receipt<'a>(
+        &'a self,
+        receipt: Receipt,
+        caller: &'a str,
+    ) -> BoxFuture<'a, Result<ReceiptGiven, ExchangeError>> {
+        Box::pin(async move {
+            let faults = receipt.faults();
+            if !faults.is_empty() {
+                let failure = |f: eport_exchange::ReceiptFault| Failure {
+                    path: f.path.into(),
+                    code: "E-RCP-FIELD".into(),
+                    detail: f.detail,
+                };
+                return Err(ExchangeError::Fields(faults.into_iter().map(failure).collect()));
+            }
+            let own = receipt.owner == self.region();
+            let mut keys: BTreeSet<Bytes> = [rows::receipt(&receipt.agency, &receipt.number)].into();
+            if own {
+                keys.extend(self.reference_of(&receipt.doc_id)?);
+            }
+            let turn = self.exchange_turn(keys).await?;
+            let now = self.exchange_now()?;
+            if let Some((row, _)) = self.receipt_row(&receipt.agency, &receipt.number)? {
+                return self.repeated(&receipt, row, own).await;
+            }
+            let mut overlay = Overlay::new(&*self.inner.log);
+            let id = rows::id_of_receipt(&receipt.agency, &receipt.number);
+            let given = if own {
+                let applied = self.apply_receipt(&mut overlay, &receipt, &id, None, now)?;
+                let applied = applied.map_err(|reason| match reason {
+                    "E-XCH-AGENCY" | "E-XCH-DOCUMENT" | "E-XCH-VERSION" => {
+                        ExchangeError::Unknown(format!("{reason}: {}", reason_in_words(reason)))
+                    }
+                    _ => ExchangeError::Dead { reason, detail: reason_in_words(reason).into() },
+                })?;
+                (false, applied.applied, applied.note.to_owned(), Some(applied.state))
+            } else {
+                self.pass_on(&mut overlay, &receipt, &id, now)?;
+                (true, false, "forwarded".to_owned(), None)
             };
-            return Err(ExchangeError::Fields(faults.into_iter().map(failure).collect()));
-        }
-        let own = receipt.owner == self.region();
-        let mut keys: BTreeSet<Bytes> = [rows::receipt(&receipt.agency, &receipt.number)].into();
-        if own {
-            keys.extend(self.reference_of(&receipt.doc_id)?);
-        }
-        let turn = self.exchange_turn(keys).await?;
-        let now = self.exchange_now()?;
-        if let Some((row, _)) = self.receipt_row(&receipt.agency, &receipt.number)? {
-            return self.repeated(&receipt, row, own).await;
-        }
-        let mut overlay = Overlay::new(&*self.inner.log);
-        let id = rows::id_of_receipt(&receipt.agency, &receipt.number);
-        let given = if own {
-            let applied = self.apply_receipt(&mut overlay, &receipt, &id, None, now)?;
-            let applied = applied.map_err(|reason| match reason {
-                "E-XCH-AGENCY" | "E-XCH-DOCUMENT" | "E-XCH-VERSION" => {
-                    ExchangeError::Unknown(format!("{reason}: {}", reason_in_words(reason)))
-                }
-                _ => ExchangeError::Dead { reason, detail: reason_in_words(reason).into() },
-            })?;
-            (false, applied.applied, applied.note.to_owned(), Some(applied.state))
-        } else {
-            self.pass_on(&mut overlay, &receipt, &id, now)?;
-            (true, false, "forwarded".to_owned(), None)
-        };
-        let draft = Draft {
-            request: Some(request(id, caller, None, now.time)),
-            effects: overlay.take(),
-            ..Draft::bare(RecordKind::Entry, now.time)
-        };
-        let written = self.exchange_write(vec![draft], now, Some(turn)).await?.pop();
-        let (position, durability) = written.map_or((None, Durability::Local), |(p, d)| (Some(p), d));
-        let (forwarded, applied, note, state) = given;
-        Ok(ReceiptGiven { repeated: false, forwarded, applied, note, state, position, durability })
+            let draft = Draft {
+                request: Some(request(id, caller, None, now.time)),
+                effects: overlay.take(),
+                ..Draft::bare(RecordKind::Entry, now.time)
+            };
+            let written = self.exchange_write(vec![draft], now, Some(turn)).await?.pop();
+            let (position, durability) = written.map_or((None, Durability::Local), |(p, d)| (Some(p), d));
+            let (forwarded, applied, note, state) = given;
+            Ok(ReceiptGiven { repeated: false, forwarded, applied, note, state, position, durability })
+        })
     }
 
     /// The first answer again, once it can be as durable as now.

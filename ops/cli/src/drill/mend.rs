@@ -72,7 +72,7 @@ impl Debt {
             first = first.and(place.start(&gone, client, until, out).await);
         }
         for (region, home) in &self.platforms {
-            match moving::back(client, *region, *home, until).await {
+            match moving::back(client, *region, *home, until, out).await {
                 Ok(true) => out.say(format!("{region} is back at {home}"), format!("{region} 已回到 {home}")),
                 Ok(false) => {}
                 Err(e) => first = first.and(Err(e)),

@@ -1,7 +1,9 @@
 //! Moves of a drill: planned, carried out, followed, and tried again while the federation is not ready for them.
 
 use crate::commands::moves;
+use crate::drill::second;
 use crate::error::Error;
+use crate::output::Out;
 use eport_api_types::{FederationStatus, MoveRequest, PlatformState, PlatformStatus};
 use eport_client::Client;
 use eport_model::codes::{
@@ -45,9 +47,10 @@ pub async fn carry_out(
     region: RegionCode,
     request: &MoveRequest,
     until: Instant,
+    out: Out,
 ) -> Result<Value, Error> {
     loop {
-        match once(client, region, request, until).await {
+        match once(client, region, request, until, out).await {
             Err(e) if worth_repeating(&e) && Instant::now() < until => tokio::time::sleep(AGAIN).await,
             result => return result,
         }
@@ -63,6 +66,7 @@ async fn once(
     region: RegionCode,
     request: &MoveRequest,
     until: Instant,
+    out: Out,
 ) -> Result<Value, Error> {
     let name = region.to_string();
     let document =
@@ -74,8 +78,13 @@ async fn once(
         return Err(Error::coded(code.parse().unwrap_or(MOVE_UNSAFE), detail));
     }
     let (request, statement) = moves::order(request.clone(), &plan, region)?;
-    let begun = client.start_move(&name, &document(&request)?, &statement).await?;
-    let id = begun["move_id"].as_str().unwrap_or_default().to_owned();
+    let id = match client.start_move(&name, &document(&request)?, &statement).await {
+        Ok(begun) => begun["move_id"].as_str().unwrap_or_default().to_owned(),
+        Err(error) => {
+            second::person(client, error.into(), until, out).await?;
+            begun_from(client, &name, &plan, until).await?
+        }
+    };
     let limit = until.saturating_duration_since(Instant::now()).max(Duration::from_secs(1));
     let last = client.follow_move(&name, &id, LOOK, limit, |_| {}).await?;
     match last["state"].as_str() {
@@ -86,6 +95,19 @@ async fn once(
             Err(Error::coded(MOVE_ABORTED, detail))
         }
     }
+}
+
+/// The move that a plan became when its command was carried out for somebody else's word.
+async fn begun_from(client: &Client, region: &str, plan: &Value, until: Instant) -> Result<String, Error> {
+    let path = format!("/v1/platforms/{region}/moves");
+    crate::drill::stop::wait_for(until, async || {
+        let history: Value = client.get(&path, &[]).await.map_err(|e| e.to_string())?;
+        let same = |m: &&Value| ["kind", "epoch_before", "from"].iter().all(|k| m[k] == plan[k]);
+        let open = history["items"].as_array().into_iter().flatten().find(same);
+        let id = open.and_then(|m| m["move_id"].as_str()).map(str::to_owned);
+        id.ok_or_else(|| format!("no {} of platform {region} has begun", plan["kind"]))
+    })
+    .await
 }
 
 /// Waits for the automatic failover of a platform whose primary was killed.
@@ -101,7 +123,13 @@ pub async fn automatic(client: &Client, before: &PlatformStatus, until: Instant)
 }
 
 /// Moves a platform back to who served it before, unless it is there.
-pub async fn back(client: &Client, region: RegionCode, home: NodeId, until: Instant) -> Result<bool, Error> {
+pub async fn back(
+    client: &Client,
+    region: RegionCode,
+    home: NodeId,
+    until: Instant,
+    out: Out,
+) -> Result<bool, Error> {
     let moved = crate::drill::stop::wait_for(until, async || {
         let now = platform(client, region).await.map_err(|e| e.to_string())?;
         match now.state {
@@ -111,7 +139,7 @@ pub async fn back(client: &Client, region: RegionCode, home: NodeId, until: Inst
     })
     .await?;
     if moved {
-        carry_out(client, region, &planned("failback", home), until).await?;
+        carry_out(client, region, &planned("failback", home), until, out).await?;
     }
     Ok(moved)
 }

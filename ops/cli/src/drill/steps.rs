@@ -232,7 +232,7 @@ impl<'a> Scene<'a> {
         for p in &self.plan.platforms {
             let to = p.to.ok_or_else(|| Error::coded(DRILL_FAILED, format!("{} has no target", p.region)))?;
             let request = moving::planned("switchover", to);
-            let moved = moving::carry_out(&self.client, p.region, &request, self.until).await?;
+            let moved = moving::carry_out(&self.client, p.region, &request, self.until, self.out).await?;
             done.push(told(p.region, &moved));
         }
         Ok(done.join(", "))
@@ -248,7 +248,7 @@ impl<'a> Scene<'a> {
                 continue;
             }
             let request = moving::failover(p.to);
-            let moved = moving::carry_out(&self.survivors, p.region, &request, self.until).await?;
+            let moved = moving::carry_out(&self.survivors, p.region, &request, self.until, self.out).await?;
             done.push(told(p.region, &moved));
         }
         Ok(done.join(", "))
@@ -257,7 +257,7 @@ impl<'a> Scene<'a> {
     async fn failback(&self) -> Result<String, Error> {
         let mut done = Vec::new();
         for p in &self.plan.platforms {
-            moving::back(&self.client, p.region, p.primary, self.until).await?;
+            moving::back(&self.client, p.region, p.primary, self.until, self.out).await?;
             done.push(format!("{} is at {}", p.region, p.primary));
         }
         Ok(done.join(", "))

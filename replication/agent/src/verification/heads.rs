@@ -1,11 +1,11 @@
 //! Signed heads: the primary's node vouches for its journal, so that nobody who holds a copy can alter it and chain it anew.
 //!
-//! Always: only a committed record is signed for, and only where every holder reads the record that says so.
+//! Always: only a committed record is signed for, none older than the last answer, and only where every holder reads the record that says so.
 
 use super::marks::commit;
 use crate::PlatformHandle;
 use crate::node::Agent;
-use eport_model::{Draft, Position, RecordKind, SIGNED_HEAD_SINCE};
+use eport_model::{Draft, JournalIndex, Position, RecordKind, SIGNED_HEAD_SINCE};
 use eport_signature::JournalHead;
 
 /// Signs for the newest committed record; answers what was signed for, and the record that says so. `None` when this node cannot
@@ -20,11 +20,14 @@ pub(crate) async fn sign_head(agent: &Agent, handle: &PlatformHandle) -> Option<
             return None;
         }
     }
-    let status = handle.status().borrow().clone();
-    if !status.is_open() {
+    if !handle.status().borrow().is_open() {
         return None;
     }
-    let covers = handle.store().position(status.committed).ok()??;
+    // What was answered is applied; the status is told now and then, and may lag behind an answer.
+    let covers = handle.store().applied();
+    if covers.index == JournalIndex::ZERO {
+        return None;
+    }
     let at = agent.clock().wall();
     let Position { epoch, index, digest } = covers;
     let lineage = agent.lineage();
