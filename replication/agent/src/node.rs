@@ -442,7 +442,7 @@ impl Agent {
             let ended = running.await;
             if !agent.inner.stop.is_cancelled() {
                 let text = format!("task of platform {region} ended: {ended:?}");
-                error!(%region, "{text}");
+                error!(%region, ?ended, "the task of a platform ended");
                 agent.inner.fatal.send_replace(Some(text));
             }
         });
