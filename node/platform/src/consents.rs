@@ -63,7 +63,14 @@ impl Platform {
         offer.judge(grantor, now).map_err(|fault| refused(fault.to_string()))?;
         let _claim = self.consents_claimed(grantor).await?;
         let known = self.consents_of(grantor)?;
-        if let Some(same) = known.iter().find(|c| c.offer == offer && c.withdrawn_at.is_none()) {
+        // One that has begun already says as much as one that begins now.
+        let covers = |c: &&Consent| {
+            let begins = c.offer.from;
+            c.withdrawn_at.is_none()
+                && begins <= offer.from
+                && c.offer == Offer { from: begins, ..offer.clone() }
+        };
+        if let Some(same) = known.iter().find(covers) {
             return Ok(same.clone());
         }
         let id = self.consent_id(grantor, &offer, known.len());

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 /// Operate a federation of electronic-port nodes
 #[derive(Parser, Debug)]
-#[command(name = "eport", version, about, propagate_version = false, max_term_width = 100)]
+#[command(name = "eport", version, propagate_version = false, max_term_width = 100)]
 #[command(
     after_help = "Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 conflict, 5 unavailable or timed out, \
                         6 not authorized, 7 refused by a safety check, 10 drill failed, 11 verification found a difference"

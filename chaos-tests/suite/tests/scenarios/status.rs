@@ -73,7 +73,7 @@ fn documents_are_compared_at_entry_and_found_by_any_number_from_any_node() {
         }
         ensure!(status(fed, "sz-a-1", &early)?.iter().any(|d| d["doc_id"] == json!(early)));
         fed.eport(&["doc", "status", "NOBODY-KNOWS-IT"])?.expect(3, "nothing")?;
-        fed.eport(&["platform", "switchover", GUANGZHOU, "--to", "gz-a-1"])?.expect(0, "move")?;
+        fed.eport(&["platform", "switchover", GUANGZHOU, "--to", "gz-a-2"])?.expect(0, "move")?;
         ensure!(status(fed, "sz-a-1", BILL)?.len() == 3, "the index moves with the platform");
         mapped(fed)
     });

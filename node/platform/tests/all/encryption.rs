@@ -80,6 +80,6 @@ async fn without_a_key_nothing_is_stored_and_nothing_is_shown() {
     // The account of requests rides with the document and is none.
     let puts = |e: &&Effect| matches!(e, Effect::Put { .. }) && !e.key().starts_with(b"u/");
     let records = h.log.journal().records.iter().flat_map(|r| &r.effects).filter(puts).count();
-    // Four rows of the document, one of who gets it, one for each of its three recipients.
-    assert_eq!(records, 4 + 1 + 3, "only the first document was stored");
+    // Four rows of the document, two of the numbers it is known by, one of who gets it, one for each of its three recipients.
+    assert_eq!(records, 4 + 2 + 1 + 3, "only the first document was stored");
 }

@@ -195,7 +195,7 @@ async fn a_dead_letter_is_listed_with_its_owner_and_can_be_sent_again() {
 pub(crate) fn foreign(reference: &str, content: &str, epoch: u64, index: u64) -> Message {
     let from: RegionCode = "440100".parse().unwrap();
     let recipient = Recipient::Agency("CUS".into());
-    let body = Bytes::from(format!("{{\"text\":\"{content}\"}}"));
+    let body = Bytes::from(format!("{{\"voyage_no\":\"{content}\"}}"));
     Message {
         head: Head {
             id: message_id(from, reference, &recipient, Kind::Document),
@@ -206,7 +206,7 @@ pub(crate) fn foreign(reference: &str, content: &str, epoch: u64, index: u64) ->
         },
         document: Document {
             owner: from,
-            doc_type: "t".into(),
+            doc_type: "arrival_report".into(),
             doc_id: reference.into(),
             doc_version: 1,
             function_code: "2".into(),
@@ -244,12 +244,12 @@ async fn a_message_of_another_platform_has_one_effect_whatever_comes_again() {
     assert_eq!(h.log.journal().records.len(), 2, "{again:?}");
     let items = inbox(&h.platform, "CUS").await;
     let seen: Vec<&str> = items.iter().map(|i| i.doc_id.as_str()).collect();
-    assert_eq!((seen, items[0].body["text"].as_str()), (vec!["a", "b"], Some("one")));
+    assert_eq!((seen, items[0].body["voyage_no"].as_str()), (vec!["a", "b"], Some("one")));
     // The sender failed over at record 50: b is another document now, a is as it was.
     let replaced = h.platform.take_offer(offer(2, vec![foreign("b", "two", 2, 51)])).await;
     assert!(matches!(at(&replaced)[..], [Taken::At(_)]));
     let items = inbox(&h.platform, "CUS").await;
-    assert_eq!((items.len(), items[1].body["text"].as_str(), items[1].replaces), (2, Some("two"), true));
+    assert_eq!((items.len(), items[1].body["voyage_no"].as_str(), items[1].replaces), (2, Some("two"), true));
     let other = h.platform.take_offer(offer(2, vec![foreign("a", "two", 2, 52)])).await;
     assert!(matches!(&at(&other)[..], [Taken::Dead(reason, _)] if reason == "E-XCH-CONTENT"));
     let stale = h.platform.take_offer(offer(1, vec![foreign("c", "one", 1, 61)])).await;

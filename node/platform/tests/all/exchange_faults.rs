@@ -23,7 +23,7 @@ async fn an_acknowledgement_counts_for_what_was_read_and_not_for_what_came_since
     let late = h.platform.acknowledge("CUS", &id, &read, "gw").await.unwrap_err();
     assert_eq!(late.code(), eport_model::codes::MESSAGE_CHANGED);
     let now = inbox(&h.platform, "CUS").await.remove(0);
-    assert_eq!((now.body["text"].as_str(), now.replaces), (Some("two"), true));
+    assert_eq!((now.body["voyage_no"].as_str(), now.replaces), (Some("two"), true));
     let read: Digest = now.read.parse().unwrap();
     // A withdrawal between reading and acknowledging is shown, and is acknowledged by itself.
     let void = foreign("b", "two", 2, 51);

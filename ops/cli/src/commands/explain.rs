@@ -144,9 +144,10 @@ fn kind_page(k: &Kind) -> String {
     text
 }
 
-/// The metric of a name, with the prefix or without.
+/// The metric of a name, with the prefix or without, also as a page heads it (counters then lack their ending).
 fn metric(name: &str) -> Option<&'static Metric> {
-    let same = |m: &Metric| m.name == name || m.name.strip_prefix("eport_") == Some(name);
+    let is = |known: &str| known == name || known.strip_prefix("eport_") == Some(name);
+    let same = |m: &Metric| is(m.name) || is(m.family());
     METRICS.iter().map(|(_, m)| m).find(|m| same(m))
 }
 

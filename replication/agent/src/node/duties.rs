@@ -5,9 +5,6 @@
 
 use super::*;
 
-/// How long the introduction waits for the digest of the own program.
-const DIGEST_PATIENCE: Duration = Duration::from_secs(10);
-
 impl Agent {
     /// The program that runs here.
     pub fn software(&self) -> Software {
@@ -177,12 +174,21 @@ impl Agent {
         steps::node_command(self.home(), self.me(), self.inner.clock.wall(), reason, op)
     }
 
-    /// Tells the registry which software runs here. Repeated until the registry has taken it.
+    /// Tells the registry which software runs here: at once, for what a node reads bounds what others may write, and again when the
+    /// digest of its program is known. A file that cannot be read is told of as a version alone.
     pub(super) async fn introduce(self) {
         let mut software = self.inner.config.software.clone();
-        // Most often it is known by now. A file that cannot be read is told of as a version alone.
-        let known = tokio::time::timeout(DIGEST_PATIENCE, software.wait_for(|s| s.build.is_some())).await;
-        let software = known.ok().and_then(Result::ok).map_or_else(|| self.software(), |s| s.clone());
+        let first = software.borrow().clone();
+        self.tell_software(&first).await;
+        if first.build.is_none()
+            && let Ok(whole) = software.wait_for(|s| s.build.is_some()).await.map(|s| s.clone())
+        {
+            self.tell_software(&whole).await;
+        }
+    }
+
+    /// Repeated until the registry has taken it.
+    async fn tell_software(&self, software: &Software) {
         let change = NodeChange {
             software: Some(software.to_string()),
             incarnation: Some(self.inner.config.incarnation),

@@ -12,12 +12,13 @@ const CONTRACT: &str = include_str!("../../../../../node/packs/arrival_report/ex
 
 /// The pack with one field more and a rule about it. A rule may refuse what was right, so the first number rises.
 fn changed() -> String {
-    let field = "\n  { name = \"seal_no\", zh = \"封志号\", en = \"Seal\", type = \"an..35\" },\n]\n\n[[document.recipient]]";
+    let last = "  { name = \"gross_weight_kg\"";
+    let field = "  { name = \"seal_no\", zh = \"封志号\", en = \"Seal\", type = \"an..35\" },\n";
     let rule = "\n[[document.rule]]\nid = \"AR-R01\"\nzh = \"封志号至少三位\"\nen = \"a seal has three characters\"\n\
                 when = \"present(seal_no)\"\ncheck = \"length(seal_no ?? '') >= 3\"\ncode = \"E-AR-SEAL\"\nat = \"seal_no\"\n";
     PACK.replacen("version = \"1.0.0\"", "version = \"2.0.0\"", 1).replacen(
-        "\n]\n\n[[document.recipient]]",
-        field,
+        last,
+        &format!("{field}{last}"),
         1,
     ) + rule
 }
