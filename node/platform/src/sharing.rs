@@ -152,6 +152,9 @@ fn field_list(masked: Vec<Masked>) -> Vec<MaskedField> {
     masked.into_iter().map(one).collect()
 }
 
+/// What is delivered of a body, what of it is not as it was lodged, and the rules that send it.
+type Delivered = (Value, Vec<MaskedField>, Vec<String>);
+
 impl Platform {
     /// A viewer, under the rules and consents in force now.
     pub fn viewer(&self, reader: Reader, action: SharingAction) -> Result<Viewer, Error> {
@@ -332,7 +335,7 @@ impl Platform {
         lodged_by: &str,
         received_at: Timestamp,
         body: &Value,
-    ) -> Result<Option<(Value, Vec<MaskedField>, Vec<String>)>, Error> {
+    ) -> Result<Option<Delivered>, Error> {
         let at = (self.inner.clock)();
         let packs = |at| self.inner.packs.at(at).ok().and_then(|p| p.get(doc_type).cloned());
         let (now, then) = (packs(at), packs(received_at));

@@ -91,7 +91,10 @@ fn event(rest: &str) -> Option<Event> {
     Some(Event { message, fields })
 }
 
-fn events() -> BTreeMap<&'static str, BTreeMap<String, (BTreeSet<String>, BTreeSet<String>)>> {
+/// By target and message: levels, and fields.
+type Events = BTreeMap<&'static str, BTreeMap<String, (BTreeSet<String>, BTreeSet<String>)>>;
+
+fn events() -> Events {
     let mut files = Vec::new();
     for folder in RUNS {
         sources(&root().join(folder), &mut files);

@@ -264,7 +264,7 @@ fn lodged(fed: &Federation, region: &str, prefix: &str, count: usize) -> Result<
 fn half_a_line(file: &str) -> Result<()> {
     use std::io::Write;
     let mut open = std::fs::OpenOptions::new().append(true).open(file)?;
-    open.write_all(document("HALF").to_string()[..40].as_bytes())?;
+    open.write_all(&document("HALF").to_string().as_bytes()[..40])?;
     Ok(())
 }
 

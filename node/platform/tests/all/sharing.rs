@@ -70,7 +70,7 @@ async fn a_consent_opens_documents_with_its_answer_and_closes_them_with_its_with
     let given = h.platform.grant_consent(&party, offer(NOW + 10_000), "enterprise/x").await.unwrap();
     let again = h.platform.grant_consent(&party, offer(NOW + 10_000), "enterprise/x").await.unwrap();
     assert_eq!((given.id.as_str(), h.platform.consents_of(&party).unwrap().len()), (again.id.as_str(), 1));
-    assert_eq!(h.platform.consents_to(BANK).unwrap(), [given.clone()]);
+    assert_eq!(h.platform.consents_to(BANK).unwrap(), std::slice::from_ref(&given));
     assert!(h.platform.admitted(&bank(), &doc_id).unwrap().is_ok());
     assert_eq!(h.platform.list(&Default::default(), &bank()).unwrap().items.len(), 1);
     h.now.store(NOW + 10_000, Ordering::SeqCst);

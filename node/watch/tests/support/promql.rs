@@ -15,7 +15,10 @@ const LOOKBACK: f64 = 300.0;
 
 /// Series with samples in order of time.
 #[derive(Default, Clone)]
-pub struct Samples(pub Vec<(String, Labels, Vec<(f64, f64)>)>);
+pub struct Samples(pub Vec<Series>);
+
+/// Name, labels, and (seconds, value) in order.
+type Series = (String, Labels, Vec<(f64, f64)>);
 
 #[derive(Debug, Clone, PartialEq)]
 enum Expr {
