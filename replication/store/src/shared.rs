@@ -4,10 +4,13 @@
 
 use crate::Error;
 use rocksdb::{
-    BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, Env, LogLevel, Options, WriteBufferManager,
+    BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, Env, LogLevel, LruCacheOptions, Options,
+    WriteBufferManager,
 };
 use std::path::Path;
 
+/// Parts of the block cache, as a power of two.
+const CACHE_PART_BITS: i32 = 2;
 /// Step in which write buffers take memory.
 const ARENA_BLOCK: usize = 64 << 10;
 /// Step in which the logs of a database take disk. Left to itself RocksDB takes as much as all write buffers hold, at once and
@@ -52,13 +55,22 @@ pub struct Shared {
     env: Env,
 }
 
+/// One cache in few parts. A filter is one block of about a megabyte for each large file: in 64 parts of a megabyte none of them
+/// stays, and every look-up of a key that is not there reads one from the file and sums it up again.
+fn block_cache(bytes: usize) -> Cache {
+    let mut options = LruCacheOptions::default();
+    options.set_capacity(bytes);
+    options.set_num_shard_bits(CACHE_PART_BITS);
+    Cache::new_lru_cache_opts(&options)
+}
+
 impl Shared {
     /// Makes the shared parts. Nothing is allocated before it is used.
     pub fn new(budget: Budget) -> Result<Self, Error> {
         let env = Env::new().map_err(|e| Error::rocks("start the storage threads", Path::new("."), e))?;
         Ok(Self {
             budget,
-            cache: Cache::new_lru_cache(budget.cache_bytes),
+            cache: block_cache(budget.cache_bytes),
             buffers: WriteBufferManager::new_write_buffer_manager(budget.buffer_bytes, false),
             env,
         })
