@@ -168,4 +168,11 @@ mod tests {
         let head = head(&mut stream).await;
         assert!(head.starts_with("http/1.1 400") && head.contains("connection: close"), "{head}");
     }
+
+    #[test]
+    fn no_more_is_thrown_away_than_is_little() {
+        let body = |len: usize| http_body_util::Full::new(Bytes::from(vec![b'x'; len]));
+        assert!(came_whole(body(THROWN_AWAY)));
+        assert!(!came_whole(body(THROWN_AWAY + 1)));
+    }
 }

@@ -6,8 +6,8 @@ use anyhow::{Context, Result, ensure};
 use eport_cluster::{Federation, with_federation};
 use eport_watch::{METRICS, Metric, metric as m};
 use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
-use std::time::Duration;
 use time::OffsetDateTime;
 
 const CITY: &str = "440300";
@@ -84,12 +84,16 @@ fn the_screen_goes_on_at_another_node(fed: &Federation) -> Result<()> {
     let first = fed.api("gz-c-1")?.to_owned();
     let args = ["--lang", "en", "--api", &first, "status", "--watch", "--frames", "40", "--every", "500ms"];
     let mut command = fed.command(&args);
-    let watching = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-    std::thread::sleep(Duration::from_secs(3));
+    let mut watching = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+    let mut shown = BufReader::new(watching.stdout.take().context("its output")?);
+    // The node dies once a frame came from it.
+    let (mut text, from) = (String::new(), format!("from {first}"));
+    while !text.contains(&from) {
+        ensure!(shown.read_line(&mut text)? > 0, "it ended: {text}");
+    }
     fed.dev("kill", "gz-c-1")?;
-    let ended = watching.wait_with_output()?;
-    let text = String::from_utf8(ended.stdout)?;
-    ensure!(ended.status.success(), "{text}{}", String::from_utf8_lossy(&ended.stderr));
+    shown.read_to_string(&mut text)?;
+    ensure!(watching.wait()?.success(), "{text}");
     let frames = text.lines().filter(|l| l.starts_with("eport  ")).count();
     ensure!(frames == 40, "{frames} frames: {text}");
     ensure!(text.contains(&format!("from {first}")), "the first frames come from the node that was asked");
